@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/* Counting in fixed windows of time: a window begins with the first event counted after the previous one has ended
+ * (requirements, section 0: so the N-th event is allowed and the N+1-th is the first one over). */
+#ifndef RINGCAST_CORE_BUCKET_H
+#define RINGCAST_CORE_BUCKET_H
+
+#include <stdint.h>
+
+struct bucket {
+    uint64_t start_ms;
+    uint32_t count;
+};
+
+/* Counts one event at `now_ms` and returns how many the window of `window_ms` now holds, this one included. */
+static inline uint32_t bucket_count(struct bucket *bucket, uint64_t now_ms, uint64_t window_ms)
+{
+    if (bucket->count == 0 || now_ms - bucket->start_ms >= window_ms) {
+        bucket->start_ms = now_ms;
+        bucket->count = 0;
+    }
+    if (bucket->count < UINT32_MAX)
+        bucket->count++;
+    return bucket->count;
+}
+
+#endif

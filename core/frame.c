@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT */
+/* Owns the segments of one shard: making, caching and freeing them, and the reference protocol between shards. It never
+ * touches the counts of another shard and never writes to bytes that were committed. Called by fanout and session (to
+ * append), outbox (references) and the mail handlers (lendings). */
+#include "core/frame.h"
+
+#include "core/check.h"
+#include "core/limits.h"
+
+#include <stdlib.h>
+
+#define CACHE_BYTES_PER_CLASS (4U << 20)
+
+_Static_assert((SEGMENT_BYTES_MIN << (FRAME_CACHE_CLASSES - 1)) >= SEGMENT_BYTES_MAX, "each regular size has a class");
+
+static size_t header_bytes(uint16_t shards)
+{
+    return sizeof(struct segment) + (size_t)shards * sizeof(struct segment_share);
+}
+
+static size_t segment_footprint(const struct segment *segment)
+{
+    return header_bytes(segment->shards) + segment->capacity;
+}
+
+/* The class of a capacity, or FRAME_CACHE_CLASSES when it is not a regular size. */
+static unsigned cache_class(uint32_t capacity)
+{
+    for (unsigned class = 0; class < FRAME_CACHE_CLASSES; class ++)
+        if (capacity == SEGMENT_BYTES_MIN << class)
+            return class;
+    return FRAME_CACHE_CLASSES;
+}
+
+void frame_memory_init(struct frame_memory *memory, uint16_t shard, uint16_t shards, size_t bytes_max)
+{
+    check_op(shard, <, shards);
+    *memory = (struct frame_memory){.bytes_max = bytes_max, .shard = shard, .shards = shards};
+    list_init(&memory->segments);
+}
+
+void frame_memory_destroy(struct frame_memory *memory)
+{
+    for (struct list_node *node; (node = list_pop_front(&memory->segments)) != NULL;)
+        free(list_entry(node, struct segment, node));
+    for (unsigned class = 0; class < FRAME_CACHE_CLASSES; class ++) {
+        while (memory->cache[class] != NULL) {
+            struct segment *segment = memory->cache[class];
+            memory->cache[class] = segment->shares[memory->shard].next_idle;
+            free(segment);
+        }
+    }
+    memory->bytes = 0;
+}
+
+static struct segment *cache_take(struct frame_memory *memory, uint32_t capacity)
+{
+    unsigned class = cache_class(capacity);
+    if (class == FRAME_CACHE_CLASSES || memory->cache[class] == NULL)
+        return NULL;
+    struct segment *segment = memory->cache[class];
+    memory->cache[class] = segment->shares[memory->shard].next_idle;
+    memory->cache_count[class]--;
+    segment->shares[memory->shard].next_idle = NULL;
+    return segment;
+}
+
+/* Frees cached segments until `bytes` more fit into the budget; whether they do. */
+static bool make_room(struct frame_memory *memory, size_t bytes)
+{
+    for (unsigned class = FRAME_CACHE_CLASSES; class-- > 0;) {
+        while (memory->bytes + bytes > memory->bytes_max && memory->cache[class] != NULL) {
+            struct segment *segment = memory->cache[class];
+            memory->cache[class] = segment->shares[memory->shard].next_idle;
+            memory->cache_count[class]--;
+            memory->bytes -= segment_footprint(segment);
+            free(segment);
+        }
+    }
+    return memory->bytes + bytes <= memory->bytes_max;
+}
+
+static struct segment *segment_make(struct frame_memory *memory, uint32_t capacity)
+{
+    struct segment *segment = cache_take(memory, capacity);
+    if (segment == NULL) {
+        size_t header = header_bytes(memory->shards);
+        size_t footprint = header + capacity;
+        if (!make_room(memory, footprint))
+            return NULL;
+        segment = aligned_alloc(64, (footprint + 63) & ~(size_t)63);
+        if (segment == NULL)
+            return NULL;
+        memory->bytes += footprint;
+        memset(segment, 0, header);
+        segment->data = (uint8_t *)segment + header;
+        segment->capacity = capacity;
+        segment->home = memory->shard;
+        segment->shards = memory->shards;
+    }
+    segment->used = 0;
+    segment->serial = ++memory->serial;
+    list_push_back(&memory->segments, &segment->node);
+    return segment;
+}
+
+/* Starts again at the front. What comes now is young: among the segments it stands behind all others. */
+static void rewind_tail(struct frame_memory *memory, struct segment *tail)
+{
+    tail->used = 0;
+    tail->serial = ++memory->serial;
+    list_remove(&tail->node);
+    list_push_back(&memory->segments, &tail->node);
+}
+
+/* Whether nothing but the log itself holds the tail, so that it can be written again from the front. */
+static bool tail_is_drained(const struct segment *tail)
+{
+    return tail->lent == 0 && tail->shares[tail->home].refs == 1;
+}
+
+uint8_t *frame_append_reserve(struct frame_memory *memory, struct frame_idle *idle, struct frame_log *log, uint32_t bytes)
+{
+    struct segment *tail = log->tail;
+    if (tail != NULL) {
+        if (tail->used != 0 && tail_is_drained(tail))
+            rewind_tail(memory, tail);
+        if (bytes <= tail->capacity - tail->used)
+            return tail->data + tail->used;
+    }
+    if (log->segment_bytes < SEGMENT_BYTES_MIN)
+        log->segment_bytes = SEGMENT_BYTES_MIN;
+    struct segment *segment = segment_make(memory, bytes > log->segment_bytes ? bytes : log->segment_bytes);
+    if (segment == NULL)
+        return NULL;
+    if (log->segment_bytes < SEGMENT_BYTES_MAX)
+        log->segment_bytes *= 2;
+    frame_log_release(memory, idle, log);
+    frame_ref(segment, memory->shard, 1);
+    log->tail = segment;
+    return segment->data;
+}
+
+struct frame frame_append_commit(struct frame_log *log, uint32_t bytes)
+{
+    struct segment *tail = log->tail;
+    check_op(bytes, <=, tail->capacity - tail->used);
+    struct frame frame = {.segment = tail, .offset = tail->used, .bytes = bytes};
+    tail->used += bytes;
+    return frame;
+}
+
+void frame_log_release(struct frame_memory *memory, struct frame_idle *idle, struct frame_log *log)
+{
+    if (log->tail != NULL)
+        frame_release(idle, log->tail, memory->shard, 1);
+    log->tail = NULL;
+}
+
+void frame_release(struct frame_idle *idle, struct segment *segment, uint16_t shard, uint32_t count)
+{
+    struct segment_share *share = &segment->shares[shard];
+    check_op(share->refs, >=, count);
+    share->refs -= count;
+    if (share->refs != 0 || share->queued_idle)
+        return;
+    share->queued_idle = true;
+    share->next_idle = idle->first;
+    idle->first = segment;
+}
+
+struct segment *frame_idle_pop(struct frame_idle *idle, uint16_t shard)
+{
+    while (idle->first != NULL) {
+        struct segment *segment = idle->first;
+        struct segment_share *share = &segment->shares[shard];
+        idle->first = share->next_idle;
+        share->next_idle = NULL;
+        share->queued_idle = false;
+        if (share->refs == 0)
+            return segment;
+    }
+    return NULL;
+}
+
+void frame_reclaim(struct frame_memory *memory, struct segment *segment)
+{
+    check_op(segment->home, ==, memory->shard);
+    struct segment_share *share = &segment->shares[memory->shard];
+    if (segment->lent != 0 || share->refs != 0 || share->queued_idle)
+        return;
+    list_remove(&segment->node);
+    unsigned class = cache_class(segment->capacity);
+    if (class < FRAME_CACHE_CLASSES && memory->cache_count[class] < CACHE_BYTES_PER_CLASS / segment->capacity) {
+        segment->shares[memory->shard].next_idle = memory->cache[class];
+        memory->cache[class] = segment;
+        memory->cache_count[class]++;
+        return;
+    }
+    memory->bytes -= segment_footprint(segment);
+    free(segment);
+}
+
+void frame_lend(struct segment *segment)
+{
+    segment->lent++;
+}
+
+void frame_borrow(struct segment *segment, uint16_t shard)
+{
+    check_op(segment->home, !=, shard);
+    segment->shares[shard].lendings++;
+    segment->shares[shard].refs++;
+}
+
+uint32_t frame_take_lendings(struct segment *segment, uint16_t shard)
+{
+    uint32_t lendings = segment->shares[shard].lendings;
+    segment->shares[shard].lendings = 0;
+    return lendings;
+}
+
+void frame_return(struct frame_memory *memory, struct segment *segment, uint32_t lendings)
+{
+    check_op(segment->lent, >=, lendings);
+    segment->lent -= lendings;
+    frame_reclaim(memory, segment);
+}

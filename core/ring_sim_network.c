@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: MIT */
+/* The simulated network: links of two byte queues, the peers' half of them, the clock and the entropy of a run.
+ * It never looks into a ring and draws everything that is left to chance from the seed.
+ * Called by tests as the peers and by ring_sim.c as the server's half; clock.h is implemented here for both. */
+#include "core/check.h"
+#include "core/clock.h"
+#include "core/ring_sim_parts.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define WALL_START_MS 1767225600000U /* 2026-01-01T00:00:00Z */
+#define PORT_FIRST 40000
+#define ENTROPY_SEED 0x656e74726f7079U
+
+/* The one global of the project besides the log, and in no program that serves: clock.h has no argument for it. */
+static struct sim_network *current;
+
+/* --- the network --------------------------------------------------------------------------------------------------- */
+
+struct sim_network *sim_network_create(uint64_t seed, const struct sim_faults *faults, uint32_t socket_buffer_bytes)
+{
+    check(current == NULL);
+    check_op(socket_buffer_bytes, >, 0);
+    struct sim_network *network = calloc(1, sizeof *network);
+    check(network != NULL);
+    random_init(&network->random, seed);
+    random_init(&network->entropy, seed ^ ENTROPY_SEED);
+    sim_set_faults(network, faults);
+    network->socket_buffer_bytes = socket_buffer_bytes;
+    network->port_next = PORT_FIRST;
+    current = network;
+    return network;
+}
+
+void sim_network_destroy(struct sim_network *network)
+{
+    check_op(network->ring_count, ==, 0);
+    for (uint32_t i = 0; i < network->link_count; i++) {
+        free(network->links[i]->to_server.data);
+        free(network->links[i]->to_peer.data);
+        free(network->links[i]);
+    }
+    free(network->links);
+    free(network);
+    current = NULL;
+}
+
+void sim_set_faults(struct sim_network *network, const struct sim_faults *faults)
+{
+    network->faults = *faults;
+    check(faults->delay == 0 || faults->delay_max > 0);
+}
+
+bool sim_fault(struct sim_network *network, uint32_t chance)
+{
+    return chance > 0 && random_chance(&network->random, chance, 1000);
+}
+
+struct sim_network *sim_network_current(void)
+{
+    check(current != NULL);
+    return current;
+}
+
+void sim_network_join(struct sim_network *network, struct ring *ring)
+{
+    check_op(network->ring_count, <, SIM_RINGS_MAX);
+    network->rings[network->ring_count++] = ring;
+}
+
+void sim_network_leave(struct sim_network *network, struct ring *ring)
+{
+    uint32_t at = 0;
+    while (network->rings[at] != ring)
+        check_op(++at, <, network->ring_count);
+    network->ring_count--;
+    memmove(&network->rings[at], &network->rings[at + 1], (network->ring_count - at) * sizeof network->rings[0]);
+}
+
+uint32_t sim_sockets_open(const struct sim_network *network)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < network->ring_count; i++)
+        count += sim_ring_sockets(network->rings[i]);
+    return count;
+}
+
+uint32_t sim_operations_pending(const struct sim_network *network)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < network->ring_count; i++)
+        count += sim_ring_operations(network->rings[i]);
+    return count;
+}
+
+bool sim_ready(const struct sim_network *network)
+{
+    for (uint32_t i = 0; i < network->ring_count; i++)
+        if (sim_ring_ready(network->rings[i]))
+            return true;
+    return false;
+}
+
+/* --- time and entropy ---------------------------------------------------------------------------------------------- */
+
+void sim_clock_advance(uint64_t ns)
+{
+    sim_network_current()->now_ns += ns;
+}
+
+/* Code under test may log without a network; then it is the start of time. */
+uint64_t clock_monotonic_ns(void)
+{
+    return current == NULL ? 0 : current->now_ns;
+}
+
+uint64_t clock_wall_ms(void)
+{
+    return WALL_START_MS + clock_monotonic_ns() / 1000000U;
+}
+
+int clock_entropy(void *out, size_t bytes)
+{
+    struct sim_network *network = sim_network_current();
+    for (size_t i = 0; i < bytes; i++)
+        ((uint8_t *)out)[i] = (uint8_t)random_u64(&network->entropy);
+    return 0;
+}
+
+/* --- byte queues --------------------------------------------------------------------------------------------------- */
+
+static uint32_t least(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+uint32_t sim_queue_put(struct sim_queue *queue, const uint8_t *data, uint32_t bytes)
+{
+    uint32_t taken = least(bytes, queue->capacity - queue->used);
+    if (taken == 0)
+        return 0;
+    if (queue->data == NULL) {
+        queue->data = malloc(queue->capacity);
+        check(queue->data != NULL);
+    }
+    uint32_t tail = (queue->head + queue->used) % queue->capacity;
+    uint32_t straight = least(taken, queue->capacity - tail);
+    memcpy(queue->data + tail, data, straight);
+    memcpy(queue->data, data + straight, taken - straight);
+    queue->used += taken;
+    return taken;
+}
+
+uint32_t sim_queue_take(struct sim_queue *queue, uint8_t *out, uint32_t bytes)
+{
+    uint32_t taken = least(bytes, queue->used);
+    if (taken == 0)
+        return 0;
+    uint32_t straight = least(taken, queue->capacity - queue->head);
+    memcpy(out, queue->data + queue->head, straight);
+    memcpy(out + straight, queue->data, taken - straight);
+    queue->head = (queue->head + taken) % queue->capacity;
+    queue->used -= taken;
+    return taken;
+}
+
+static void queue_drop(struct sim_queue *queue)
+{
+    free(queue->data);
+    queue->data = NULL;
+    queue->head = queue->used = 0;
+}
+
+/* --- links --------------------------------------------------------------------------------------------------------- */
+
+static void link_touch(struct sim_link *link)
+{
+    if (link->ring != NULL)
+        sim_ring_touch(link->ring, link->socket);
+}
+
+void sim_link_reset(struct sim_link *link)
+{
+    link->reset = true;
+    queue_drop(&link->to_server);
+    queue_drop(&link->to_peer);
+    link_touch(link);
+}
+
+void sim_link_close(struct sim_link *link, bool reset)
+{
+    link->ring = NULL;
+    link->server_fin = true;
+    if (reset || link->to_server.used > 0)
+        sim_link_reset(link);
+}
+
+/* --- peers --------------------------------------------------------------------------------------------------------- */
+
+static struct sim_link *link_of(const struct sim_network *network, int peer)
+{
+    check(peer >= 0 && (uint32_t)peer < network->link_count);
+    return network->links[peer];
+}
+
+static struct sim_link *link_make(struct sim_network *network, struct ring_address from)
+{
+    if (network->link_count == network->link_capacity) {
+        network->link_capacity = network->link_capacity == 0 ? 64 : 2 * network->link_capacity;
+        network->links = realloc(network->links, network->link_capacity * sizeof(struct sim_link *));
+        check(network->links != NULL);
+    }
+    struct sim_link *link = calloc(1, sizeof *link);
+    check(link != NULL);
+    link->from = from;
+    link->to_server.capacity = link->to_peer.capacity = network->socket_buffer_bytes;
+    network->links[network->link_count++] = link;
+    return link;
+}
+
+int sim_connect(struct sim_network *network, uint16_t port, struct ring_address from)
+{
+    struct ring *listening[SIM_RINGS_MAX];
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < network->ring_count; i++)
+        if (sim_ring_listener(network->rings[i], port) != RING_SOCKET_NONE)
+            listening[count++] = network->rings[i];
+    if (count == 0)
+        return -ECONNREFUSED;
+    struct ring *ring = listening[random_below(&network->random, count)];
+    struct sim_link *link = link_make(network, from);
+    if (!sim_ring_offer(ring, sim_ring_listener(ring, port), link)) {
+        network->link_count--;
+        free(link);
+        return -ECONNREFUSED;
+    }
+    link_touch(link);
+    return (int)(network->link_count - 1);
+}
+
+int sim_peer_send(struct sim_network *network, int peer, const void *data, uint32_t bytes)
+{
+    struct sim_link *link = link_of(network, peer);
+    if (link->reset || link->peer_fin || link->ring == NULL)
+        return -EPIPE;
+    uint32_t taken = sim_queue_put(&link->to_server, data, least(bytes, INT32_MAX));
+    link_touch(link);
+    return (int)taken;
+}
+
+int sim_peer_receive(struct sim_network *network, int peer, void *data, uint32_t bytes)
+{
+    struct sim_link *link = link_of(network, peer);
+    check(!link->peer_gone);
+    if (link->reset)
+        return -ECONNRESET;
+    uint32_t taken = sim_queue_take(&link->to_peer, data, least(bytes, INT32_MAX));
+    if (taken > 0)
+        link_touch(link);
+    else if (link->server_fin && link->to_peer.used == 0)
+        return -EPIPE;
+    return (int)taken;
+}
+
+void sim_peer_shutdown(struct sim_network *network, int peer)
+{
+    struct sim_link *link = link_of(network, peer);
+    link->peer_fin = true;
+    link_touch(link);
+}
+
+void sim_peer_reset(struct sim_network *network, int peer)
+{
+    struct sim_link *link = link_of(network, peer);
+    link->peer_fin = link->peer_gone = true;
+    sim_link_reset(link);
+}
+
+void sim_peer_close(struct sim_network *network, int peer)
+{
+    struct sim_link *link = link_of(network, peer);
+    link->peer_fin = link->peer_gone = true;
+    if (link->to_peer.used > 0)
+        sim_link_reset(link);
+    else
+        link_touch(link);
+}

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+/* Private to ring_sim*.c: the simulated network, its links, and the rings' view of them. */
+#ifndef RINGCAST_CORE_RING_SIM_PARTS_H
+#define RINGCAST_CORE_RING_SIM_PARTS_H
+
+#include "core/list.h"
+#include "core/ring_sim.h"
+
+/* Bytes on their way in one direction: a circular buffer, made when the first byte comes. */
+struct sim_queue {
+    uint8_t *data;
+    uint32_t capacity;
+    uint32_t head;
+    uint32_t used;
+};
+
+/* One connection. Its peer's half lives in the tests, its server's half in a ring. */
+struct sim_link {
+    struct sim_queue to_server;
+    struct sim_queue to_peer;
+    struct ring_address from;
+    struct ring *ring; /* NULL: the server has closed its half, or refused it */
+    uint32_t socket;   /* there: the listener's number while it waits in the backlog, then its own */
+    bool peer_fin;     /* no more will come from the peer */
+    bool peer_gone;    /* and nobody there reads any more */
+    bool server_fin;
+    bool reset;
+    struct list_node waiting; /* in the listener's backlog */
+};
+
+#define SIM_RINGS_MAX 64
+
+struct sim_network {
+    struct random random;  /* what happens */
+    struct random entropy; /* what clock_entropy gives: apart, so that reading it does not change what happens */
+    struct sim_faults faults;
+    uint32_t socket_buffer_bytes;
+    uint64_t now_ns;
+    uint16_t port_next; /* for port 0 */
+    struct ring *rings[SIM_RINGS_MAX];
+    uint32_t ring_count;
+    struct sim_link **links; /* by peer number */
+    uint32_t link_count;
+    uint32_t link_capacity;
+};
+
+/* One operation, from its begin call until its last completion is taken:
+ *
+ *            begin            submit              last completion            taken by ring_next
+ *   (none) --------> QUEUED ---------> INFLIGHT ------------------> DONE ------------------------> (none)
+ */
+enum operation_state { OPERATION_QUEUED, OPERATION_INFLIGHT, OPERATION_DONE };
+
+struct sim_operation {
+    enum ring_op op;
+    enum operation_state state;
+    struct ring_tag tag;
+    uint32_t socket;
+    uint64_t due_last;     /* of its completions so far: later ones are not due before */
+    struct list_node node; /* in ring->queued */
+
+    /* Of a send. */
+    const struct iovec *vector; /* the owner's, until the submission */
+    struct iovec *pieces;       /* what it said at the begin call */
+    uint32_t piece_count;
+    uint8_t *copy; /* of all bytes at the begin call */
+    uint32_t bytes;
+    uint32_t taken;
+
+    int how;              /* of a shutdown */
+    bool reset;           /* of a close */
+    enum ring_op cancels; /* of a cancel; RING_OPS: receive and send */
+};
+
+struct sim_completion {
+    struct ring_completion completion;
+    struct sim_operation *operation;
+    uint64_t due; /* step of the ring from which on it can be taken */
+    struct list_node node;
+};
+
+enum socket_state { SOCKET_FREE, SOCKET_LISTENER, SOCKET_CONNECTION, SOCKET_CLOSING };
+
+struct sim_socket {
+    enum socket_state state;
+    uint32_t next_free;
+    uint32_t pending; /* operations that are not taken */
+    struct sim_operation *receive;
+    struct sim_operation *send;
+    struct sim_operation *accept;
+    struct list_node active; /* in ring->active: something may go on */
+
+    struct sim_link *link; /* of a connection */
+    bool read_shut;
+
+    struct ring_address bound; /* of a listener */
+    struct list backlog;
+    uint32_t backlog_count;
+    uint32_t backlog_max;
+};
+
+struct ring {
+    struct sim_network *network;
+    uint64_t step;
+    bool woken;
+    uint32_t entries;
+
+    struct sim_socket *sockets;
+    uint32_t sockets_made;
+    uint32_t sockets_max;
+    uint32_t sockets_open;
+    uint32_t socket_free;
+
+    struct list queued; /* operations */
+    uint32_t queued_count;
+    struct list active;      /* sockets */
+    struct list completions; /* in the order in which they came about */
+    uint32_t operations;
+
+    uint8_t *buffers;
+    uint32_t buffer_bytes;
+    uint32_t buffer_count;
+    bool *buffer_out;
+    uint32_t *buffers_free; /* circular: the one given back first is used first */
+    uint32_t buffers_head;
+    uint32_t buffers_free_count;
+
+    struct ring_counters counters;
+};
+
+/* ring_sim_network.c */
+
+/* The network that new rings join; there must be one. */
+struct sim_network *sim_network_current(void);
+void sim_network_join(struct sim_network *network, struct ring *ring);
+void sim_network_leave(struct sim_network *network, struct ring *ring);
+/* Draws one of the sim_faults. */
+bool sim_fault(struct sim_network *network, uint32_t chance);
+
+/* Bytes moved, at most what fits or what is there. */
+uint32_t sim_queue_put(struct sim_queue *queue, const uint8_t *data, uint32_t bytes);
+uint32_t sim_queue_take(struct sim_queue *queue, uint8_t *out, uint32_t bytes);
+
+/* Ends both directions at once; what was on its way is lost. */
+void sim_link_reset(struct sim_link *link);
+/* The server's half ends. */
+void sim_link_close(struct sim_link *link, bool reset);
+
+/* ring_sim_steps.c */
+
+/* Does what was submitted, or starts it. */
+void sim_carry_out(struct ring *ring, struct sim_operation *operation);
+/* Lets the socket's operations go on as far as they can now. */
+void sim_socket_go_on(struct ring *ring, uint32_t number);
+/* What a send still names must be what it named at the begin call. */
+void sim_send_check(const struct sim_operation *send);
+
+/* ring_sim.c */
+
+/* A fresh number; RING_SOCKET_NONE when the table is full. */
+uint32_t sim_socket_take(struct ring *ring, enum socket_state state);
+
+/* Something has happened to the socket from outside. */
+void sim_ring_touch(struct ring *ring, uint32_t socket);
+/* The ring's listener on that port, RING_SOCKET_NONE when it has none. */
+uint32_t sim_ring_listener(const struct ring *ring, uint16_t port);
+/* Lets the link wait at that listener; false when the backlog is full. */
+bool sim_ring_offer(struct ring *ring, uint32_t listener, struct sim_link *link);
+bool sim_ring_ready(const struct ring *ring);
+uint32_t sim_ring_sockets(const struct ring *ring);
+uint32_t sim_ring_operations(const struct ring *ring);
+
+#endif

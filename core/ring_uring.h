@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/* Private to ring_uring*.c: the ring over io_uring, shared by its three files (operations, sockets, probe). */
+#ifndef RINGCAST_CORE_RING_URING_H
+#define RINGCAST_CORE_RING_URING_H
+
+#include "core/ring.h"
+
+#include <liburing.h>
+
+/* Newer than the headers of liburing 2.3 (Linux 6.7, include/uapi/linux/io_uring.h); used only where ring_probe saw them work. */
+#define RING_SOCKET_SETSOCKOPT 3 /* SOCKET_URING_OP_SETSOCKOPT */
+
+/* One place in the table of sockets.
+ *
+ *            take                  begin_close                 completion of the close
+ *   FREE ------------> OPEN ------------------> CLOSING ----------------------------> FREE
+ *
+ * A number is given out again only when the kernel has closed its file: a file put into a place of the kernel's table
+ * before that would be the one that the queued close then closes. */
+struct ring_slot {
+    union {
+        struct ring_address peer; /* OPEN */
+        struct ring_tag closing;  /* CLOSING: who is told */
+        uint32_t next_free;       /* FREE */
+    };
+    int32_t descriptor; /* OPEN: the plain descriptor, or RING_SLOT_DIRECT; else one of the two below */
+};
+
+#define RING_SLOT_DIRECT (-1)
+#define RING_SLOT_CLOSING (-2)
+#define RING_SLOT_FREE (-3)
+
+struct ring {
+    struct io_uring uring;
+    bool direct;     /* sockets live in the kernel's table of registered files */
+    bool enabled;    /* the owner has begun */
+    bool wake_armed; /* the poll on wake_fd is in the kernel or queued */
+    int wake_fd;
+
+    struct msghdr *headers; /* one per place of the submission queue, so one lives as long as its entry is queued */
+
+    struct ring_slot *slots; /* sockets_max; those from slots_made on have never been used */
+    uint32_t slots_made;
+    uint32_t sockets_max;
+    uint32_t slot_free; /* RING_SOCKET_NONE: none */
+
+    struct io_uring_buf_ring *buffer_ring; /* start of the mapping: the ring, then the buffers */
+    size_t mapping_bytes;
+    uint8_t *buffers;
+    bool *buffer_out; /* per buffer: with the caller */
+    uint32_t buffer_count;
+    uint32_t buffer_bytes;
+    uint32_t buffers_free;
+
+    struct ring_counters counters;
+};
+
+/* Counters have one writer; readers on other threads must see whole values. */
+static inline void ring_count(uint64_t *counter, uint64_t n)
+{
+    __atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
+}
+
+/* ring_uring_probe.c */
+
+/* Sets a ring up with the best flags there are, plus `flags`. 0 or -errno. */
+int ring_setup(struct io_uring *uring, uint32_t entries, uint32_t flags, bool *defer_taskrun);
+/* The line for the operator that belongs to a failed set-up. */
+void ring_explain(int error, char *why, size_t why_bytes);
+/* Fills in "set linger on this socket", so that a close resets. The entry's flags and user_data are the caller's. */
+void ring_prep_linger(struct io_uring_sqe *sqe, int socket);
+
+/* ring_uring_socket.c */
+
+/* Gives an open descriptor a number and takes the descriptor over. A number, or -errno (-ENFILE: the table is full): then
+ * the descriptor is still the caller's. */
+int32_t ring_slot_take(struct ring *ring, int descriptor, const struct ring_address *peer);
+/* The same for one that was just accepted, with the peer's address; on failure it is closed. */
+int32_t ring_slot_take_accepted(struct ring *ring, int descriptor);
+void ring_slot_release(struct ring *ring, uint32_t socket);
+
+/* The slot of an open socket; anything else is our bug. */
+struct ring_slot *ring_slot_open(const struct ring *ring, uint32_t socket);
+
+#endif
