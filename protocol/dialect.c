@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+/* Owns what all dialects share: appending to the list of actions, the common options, and admission by HTTP status.
+ * It never carries an action out and knows no particular dialect.
+ * The dialects append with it, the session reads what they appended, the configuration reads the option table. */
+#include "protocol/dialect.h"
+
+static void append(struct actions *out, const struct action *action)
+{
+    if (out->count == ACTIONS_MAX || out->text.overflow)
+        out->overflow = true;
+    else
+        out->items[out->count++] = *action;
+}
+
+void action_respond(struct actions *out, int status, const char *content_type, struct slice content, const char *extra)
+{
+    append(out, &(struct action){.kind = ACTION_RESPOND, .respond = {status, content_type, content, extra}});
+}
+
+void action_accept(struct actions *out)
+{
+    append(out, &(struct action){.kind = ACTION_ACCEPT});
+}
+
+void action_send(struct actions *out, enum ws_opcode opcode, struct slice payload)
+{
+    append(out, &(struct action){.kind = ACTION_SEND, .send = {opcode, payload}});
+}
+
+void action_subscribe(struct actions *out, struct slice channel, struct slice variant, uint32_t history_max)
+{
+    append(out, &(struct action){.kind = ACTION_SUBSCRIBE, .subscribe = {channel, variant, history_max}});
+}
+
+void action_unsubscribe(struct actions *out, struct slice channel)
+{
+    append(out, &(struct action){.kind = ACTION_UNSUBSCRIBE, .unsubscribe = {channel}});
+}
+
+void action_publish(struct actions *out, const struct event *event)
+{
+    append(out, &(struct action){.kind = ACTION_PUBLISH, .publish = *event});
+}
+
+void action_acquire(struct actions *out, enum quota_kind quota, struct slice name, uint32_t limit, uint64_t window_ms)
+{
+    append(out, &(struct action){.kind = ACTION_ACQUIRE, .acquire = {quota, name, limit, window_ms}});
+}
+
+void action_close(struct actions *out, uint16_t code, const char *reason)
+{
+    append(out, &(struct action){.kind = ACTION_CLOSE, .close = {code, reason}});
+}
+
+static bool keys_required(const struct dialect_settings *settings)
+{
+    /* a file of keys that holds none lets nobody in, not everybody */
+    return settings->key_list.count > 0 || (settings->keys_file != NULL && settings->keys_file[0] != '\0');
+}
+
+bool dialect_admit(struct dialect_call *call, const struct http1_request *request, const char *query_name)
+{
+    const struct dialect_settings *settings = call->settings;
+    struct actions *out = call->out;
+    if (settings->connections_per_address > 0)
+        action_acquire(out, QUOTA_ADDRESS, slice_text(""), (uint32_t)settings->connections_per_address, 0);
+    if (!keys_required(settings))
+        return true;
+    size_t mark = out->text.used;
+    bool found = token_from_request(request, query_name, &out->text);
+    struct slice key = buf_since(&out->text, mark);
+    if (!found || key_list_find(&settings->key_list, key) < 0) {
+        /* RFC 9110 section 15.5.2: a 401 names a scheme */
+        action_respond(out, 401, "application/json", slice_text("{\"error\":\"Authentication failed\"}"),
+                       "WWW-Authenticate: Bearer\r\n");
+        return false;
+    }
+    if (settings->connections_per_key > 0)
+        action_acquire(out, QUOTA_KEY, key, (uint32_t)settings->connections_per_key, 0);
+    return true;
+}
+
+void dialect_refuse(struct dialect_call *call, enum quota_kind quota)
+{
+    bool attempts = quota == QUOTA_ADDRESS_ATTEMPTS || quota == QUOTA_KEY_ATTEMPTS;
+    action_respond(call->out, 429, "application/json",
+                   slice_text(attempts ? "{\"error\":\"Too many attempts\"}" : "{\"error\":\"Too many connections\"}"), "");
+}
+
+#define AT(field) offsetof(struct dialect_settings, field)
+
+const struct option dialect_common_options[] = {
+    {.name = "listen", .kind = OPTION_TEXTS, .offset = AT(listen), .fallback = "",
+     .doc = "Addresses and ports that serve this dialect; none: it is off."},
+    {.name = "prefix", .kind = OPTION_TEXT, .offset = AT(prefix), .fallback = "",
+     .doc = "A path before all its paths, such as /live."},
+    {.name = "keys", .kind = OPTION_SECRETS, .offset = AT(keys), .fallback = "", .reloadable = true,
+     .doc = "API keys that are let in."},
+    {.name = "keys_file", .kind = OPTION_TEXT, .offset = AT(keys_file), .fallback = "", .reloadable = true,
+     .doc = "A file of further keys, one a line."},
+    {.name = "close_on_revoke", .kind = OPTION_BOOL, .offset = AT(close_on_revoke), .fallback = "true", .reloadable = true,
+     .doc = "Close the connections of a key that is gone after a reload."},
+    {.name = "origin_check", .kind = OPTION_BOOL, .offset = AT(origin_check), .fallback = "false", .reloadable = true,
+     .doc = "Refuse browsers that come from other origins."},
+    {.name = "origins", .kind = OPTION_TEXTS, .offset = AT(origins), .fallback = "", .reloadable = true,
+     .doc = "Origins allowed by origin_check; none: this host and localhost."},
+    {.name = "message_bytes_max", .kind = OPTION_SIZE, .offset = AT(message_bytes_max), .fallback = "64KiB", .min = 1,
+     .max = WS_MESSAGE_BYTES_MAX, .reloadable = true, .doc = "Largest message taken from a client."},
+    {.name = "messages_max", .kind = OPTION_COUNT, .offset = AT(messages_max), .fallback = "100", .max = UINT32_MAX,
+     .reloadable = true, .doc = "Messages taken from a connection in a window; 0: no limit."},
+    {.name = "messages_window", .kind = OPTION_DURATION, .offset = AT(messages_window_ms), .fallback = "1s", .min = 1,
+     .reloadable = true, .doc = "The window of messages_max."},
+    {.name = "connections_per_address", .kind = OPTION_COUNT, .offset = AT(connections_per_address), .fallback = "0",
+     .max = UINT32_MAX, .reloadable = true, .doc = "Connections at a time of one address; 0: no limit."},
+    {.name = "connections_per_key", .kind = OPTION_COUNT, .offset = AT(connections_per_key), .fallback = "0",
+     .max = UINT32_MAX, .reloadable = true, .doc = "Connections at a time of one key; 0: no limit."},
+    {.name = "outbox_bytes_max", .kind = OPTION_SIZE, .offset = AT(outbox_bytes_max), .fallback = "4MiB", .min = 1024,
+     .reloadable = true, .doc = "What may wait for a slow reader behind the message being sent."},
+    {.name = "ping_interval", .kind = OPTION_DURATION, .offset = AT(ping_interval_ms), .fallback = "30s",
+     .reloadable = true, .doc = "Time between protocol pings; 0: none."},
+    {.name = "idle_timeout", .kind = OPTION_DURATION, .offset = AT(idle_timeout_ms), .fallback = "90s",
+     .reloadable = true, .doc = "A connection without any frame for so long is closed; 0: never."},
+    {.name = "duration_max", .kind = OPTION_DURATION, .offset = AT(duration_max_ms), .fallback = "0",
+     .reloadable = true, .doc = "Longest life of a connection; 0: no limit."},
+    {.name = NULL},
+};

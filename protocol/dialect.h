@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT */
+/* A dialect: one published WebSocket API. Pure functions of their arguments: a request or message comes in, a list of
+ * actions goes out, and the session carries them out in order. An action that has to ask another shard makes the later ones
+ * wait, and the connection's next message waits for all of them, so replies are never reordered (G-16). */
+#ifndef RINGCAST_PROTOCOL_DIALECT_H
+#define RINGCAST_PROTOCOL_DIALECT_H
+
+#include "core/option.h"
+#include "protocol/event.h"
+#include "protocol/http1.h"
+#include "protocol/service.h"
+#include "protocol/token.h"
+
+/* What every dialect can be configured with; the first member of each dialect's own settings struct. */
+struct dialect_settings {
+    struct option_texts listen;  /* "127.0.0.1:9500", "[::1]:9500", "*:9500"; empty: the dialect is off */
+    char *prefix;                /* before all its paths (G-2) */
+    struct option_texts keys;
+    char *keys_file;             /* one key a line, read again on reload */
+    bool close_on_revoke;        /* a key that is gone after a reload closes its connections (A-13) */
+    bool origin_check;
+    struct option_texts origins;
+    uint64_t message_bytes_max;
+    uint64_t messages_max;       /* per connection and window; 0: off */
+    uint64_t messages_window_ms;
+    uint64_t connections_per_address; /* 0: off */
+    uint64_t connections_per_key;
+    uint64_t outbox_bytes_max;   /* what may wait for a reader behind the message being sent (Q-19) */
+    uint64_t ping_interval_ms;   /* protocol pings; 0: off */
+    uint64_t idle_timeout_ms;    /* no frame of any kind for so long: close 1001; 0: off */
+    uint64_t duration_max_ms;    /* 0: off */
+    struct key_list key_list;    /* not an option: keys and the lines of keys_file */
+};
+extern const struct option dialect_common_options[];
+
+enum quota_kind {
+    QUOTA_ADDRESS,          /* connections of one address */
+    QUOTA_KEY,              /* connections of one key */
+    QUOTA_ADDRESS_ATTEMPTS, /* connection attempts of one address in a window */
+    QUOTA_KEY_ATTEMPTS,
+};
+
+enum action_kind {
+    ACTION_RESPOND,     /* an HTTP response instead of the upgrade */
+    ACTION_ACCEPT,      /* the 101; before any SEND or SUBSCRIBE; nothing is on the wire until the whole list is done */
+    ACTION_SEND,        /* one message to this connection */
+    ACTION_SUBSCRIBE,   /* this connection becomes (or stays) a listener of the channel, with this variant instead of any before */
+    ACTION_UNSUBSCRIBE, /* no event of the channel after this */
+    ACTION_PUBLISH,     /* an event from a client; the session does not wait for it */
+    ACTION_ACQUIRE,     /* a place in a quota; refused: the later actions are dropped and dialect.refused is called */
+    ACTION_CLOSE,       /* behind everything sent before */
+};
+
+struct action {
+    enum action_kind kind;
+    union {
+        struct {
+            int status;
+            const char *content_type;
+            struct slice content;
+            const char *extra; /* header lines with CRLF, a literal; "" for none */
+        } respond;
+        struct {
+            enum ws_opcode opcode;
+            struct slice payload;
+        } send;
+        struct {
+            struct slice channel;
+            struct slice variant;
+            uint32_t history_max; /* newest retained messages to send first (O-5) */
+        } subscribe;
+        struct {
+            struct slice channel;
+        } unsubscribe;
+        struct event publish;
+        struct {
+            enum quota_kind quota;
+            struct slice name;  /* of KEY kinds; ADDRESS kinds use the connection's peer */
+            uint32_t limit;     /* places, or attempts per window; 0: counted, never refused */
+            uint64_t window_ms; /* of ATTEMPTS kinds */
+        } acquire;
+        struct {
+            uint16_t code;
+            const char *reason; /* a literal */
+        } close;
+    };
+};
+
+#define ACTIONS_MAX (SUBSCRIPTIONS_PER_CONNECTION_MAX + 8)
+
+/* What a call has produced. Slices point into `text`, into the call's input, or at literals. */
+struct actions {
+    uint32_t count;
+    bool overflow; /* too many actions or too much text: our bug or an absurd request; the session closes with 1011 */
+    struct action items[ACTIONS_MAX];
+    struct buf text;
+};
+
+/* Appending. The payload of action_send may be built in out->text by the caller (buf_since). */
+void action_respond(struct actions *out, int status, const char *content_type, struct slice content, const char *extra);
+void action_accept(struct actions *out);
+void action_send(struct actions *out, enum ws_opcode opcode, struct slice payload);
+void action_subscribe(struct actions *out, struct slice channel, struct slice variant, uint32_t history_max);
+void action_unsubscribe(struct actions *out, struct slice channel);
+void action_publish(struct actions *out, const struct event *event);
+void action_acquire(struct actions *out, enum quota_kind quota, struct slice name, uint32_t limit, uint64_t window_ms);
+void action_close(struct actions *out, uint16_t code, const char *reason);
+
+/* What a dialect may know in a call. */
+struct dialect_call {
+    const void *settings;  /* the dialect's own struct */
+    void *session;         /* session_bytes of this connection, zeroed before open */
+    uint64_t now_ms;       /* monotonic */
+    uint64_t wall_ms;
+    uint64_t connection;   /* unique in the life of the process */
+    struct actions *out;
+};
+
+/* Admission of dialects that refuse by HTTP status before the upgrade: a place of the address, then the key when keys are
+ * configured (query value `query_name` or a header), then a place of the key. False: the 401 stands in call->out. */
+bool dialect_admit(struct dialect_call *call, const struct http1_request *request, const char *query_name);
+/* Their answer to `refused`: 429. */
+void dialect_refuse(struct dialect_call *call, enum quota_kind quota);
+
+enum dialect_path {
+    DIALECT_PATH_NONE,   /* not ours: another dialect of the listener, or 404 */
+    DIALECT_PATH_SOCKET, /* an upgrade is expected (else 426) */
+};
+
+/* What an ingested object turns into. */
+enum ingest_kind {
+    INGEST_PUBLISH, /* `event`, to its channel */
+    INGEST_REQUEST, /* `request_kind` and `body`, to the dialect's service */
+    INGEST_NEWEST,  /* of read: the newest retained message of `event.channel` */
+};
+
+struct ingest_call {
+    const void *settings;
+    uint64_t wall_ms;
+    bool binary;        /* published as application/octet-stream, or as data_base64 */
+    bool json;          /* body is the text of one JSON value that has been checked already (publisher WebSocket) */
+    struct buf *text;   /* for what is built; cleared before the call */
+    /* results */
+    enum ingest_kind kind;
+    struct event event;
+    uint32_t request_kind;
+    struct slice body;
+    const char *field;   /* of an error: which field, "" when none */
+    const char *message; /* of an error: what is wrong and what would be right */
+};
+
+struct dialect_default {
+    const char *name; /* of a common option */
+    const char *value;
+};
+
+struct dialect {
+    const char *name;
+    size_t settings_bytes;
+    const struct option *options;           /* its own, besides dialect_common_options */
+    const struct dialect_default *defaults; /* common options with another default; ends with name NULL */
+    size_t session_bytes;
+    uint64_t heartbeat_ms; /* heartbeat is called so often per connection; 0: never */
+    const char *home_key;  /* all its channels and its service live at the home of this name; NULL: each channel at its own */
+    const struct service *service; /* or NULL */
+
+    /* What the tables cannot say about settings that have been read. 0, or -EINVAL with "OPTION: what is wrong; what would be
+     * right" in `why`. NULL: nothing more to check. */
+    int (*check_settings)(const void *settings, struct buf *why);
+
+    const char *const *paths; /* one example of each kind of its paths, NULL-terminated: two owners of one are found (G-2) */
+    enum dialect_path (*route)(const void *settings, struct slice path);
+    /* A checked upgrade request on one of its paths (prefix removed, not decoded). Answers with ACCEPT or RESPOND, after
+     * ACQUIREs as needed. */
+    void (*open)(struct dialect_call *call, const struct http1_request *request, struct slice path);
+    /* An ACQUIRE was refused; before or after ACCEPT as the dialect ordered them. */
+    void (*refused)(struct dialect_call *call, enum quota_kind quota);
+    void (*message)(struct dialect_call *call, enum ws_opcode opcode, struct slice message);
+    /* A message beyond messages_max, not processed; `count` is its number in the window. NULL: close 1008. */
+    void (*over_limit)(struct dialect_call *call, enum ws_opcode opcode, struct slice message, uint64_t count);
+    void (*heartbeat)(struct dialect_call *call);
+    /* The connection ends: frees what the session owns. NULL: nothing to free. */
+    void (*end)(void *session);
+
+    void (*traits)(const void *settings, struct slice channel, struct channel_traits *traits);
+    /* Whether a listener with this variant gets the event. NULL: always. */
+    bool (*matches)(struct slice variant, const struct event *event);
+
+    /* One published object (`body` is one line or the whole content). 0, or an HTTP status with field and message: 400 not
+     * JSON, 404 unknown topic, 409, 422. NULL: the dialect takes no ingest. */
+    int (*ingest)(struct ingest_call *call, struct slice topic, struct slice body);
+    /* GET of a topic's stored state (I-15): INGEST_REQUEST or INGEST_NEWEST; or 404. */
+    int (*read)(struct ingest_call *call, struct slice topic);
+};
+
+/* All dialects, NULL-terminated: the only place that names them. */
+extern const struct dialect *const dialects[];
+
+#endif

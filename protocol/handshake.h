@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/* The opening handshake (RFC 6455 section 4.2): checks an upgrade request and writes the 101. */
+#ifndef RINGCAST_PROTOCOL_HANDSHAKE_H
+#define RINGCAST_PROTOCOL_HANDSHAKE_H
+
+#include "protocol/http1.h"
+
+#define HANDSHAKE_ACCEPT_BYTES 28
+
+struct handshake {
+    char accept[HANDSHAKE_ACCEPT_BYTES + 1]; /* Sec-WebSocket-Accept */
+};
+
+/* 0, or the HTTP status to refuse with and a short literal in *why: 405 (not GET), 426 (no Upgrade: websocket, or a version
+ * missing or other than 13; the response needs Upgrade: websocket and Sec-WebSocket-Version: 13), 400 (HTTP/1.0, key not 16
+ * bytes of base64, key or version twice, Connection without upgrade, a body). The first that applies, in the order 405, 426 for
+ * no upgrade, 400, 426 for the version, 400 for the key. */
+int handshake_check(const struct http1_request *request, struct handshake *handshake, const char **why);
+/* The 101 response. */
+void handshake_write(struct buf *out, const struct handshake *handshake);
+/* Whether an Origin value equals one of the allowed: exact scheme, host and port (defaults 80/443 filled in). "*" in the list
+ * allows all. An empty list allows localhost, 127.0.0.1 and [::1] on any port, and an origin whose host (and port) equals
+ * Host. No Origin field at all (data == NULL: not a browser) is allowed; a value that is no origin, "null" included, is only
+ * allowed by "*". (A-14) */
+bool handshake_origin_allowed(struct slice origin, struct slice host, const char *const *allowed, uint32_t count);
+
+#endif

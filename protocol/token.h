@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* API keys: where a request carries one, and whether it is known. Comparison takes the same time for every key. */
+#ifndef RINGCAST_PROTOCOL_TOKEN_H
+#define RINGCAST_PROTOCOL_TOKEN_H
+
+#include "protocol/http1.h"
+
+#define KEY_BYTES_MAX 256
+
+struct key_list {
+    struct slice *keys; /* owned by the settings */
+    uint32_t count;
+};
+
+/* Index of the key in the list, or -1. Looks at every entry, whatever matches. */
+int key_list_find(const struct key_list *list, struct slice key);
+/* The credential of a request, in the order: header X-Api-Key, Authorization: Bearer, query value `query_name` (decoded; NULL:
+ * not taken from the query); the first that is there counts, even if it is empty. Appends to `out`; false, with nothing
+ * appended, when there is none or it is empty, longer than KEY_BYTES_MAX or badly escaped. */
+bool token_from_request(const struct http1_request *request, const char *query_name, struct buf *out);
+
+#endif
