@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: MIT */
+/* Owns the audiences of one shard and the delivery loop. It never sends: it pushes into outboxes and marks connections dirty;
+ * a reader that is too slow is only marked, and closed after the loop. Called by session (join, leave) and by mail. */
+#include "shards/audience.h"
+
+#include "core/check.h"
+#include "shards/shard.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* An audience larger than this is flushed behind the small ones and behind replies. */
+#define BULK_MEMBERS 4096
+
+int audiences_init(struct audiences *audiences, uint16_t shards)
+{
+    *audiences = (struct audiences){0};
+    audiences->by_class = calloc(shards, sizeof *audiences->by_class);
+    audiences->by_class_count = calloc(shards, sizeof *audiences->by_class_count);
+    if (audiences->by_class == NULL || audiences->by_class_count == NULL)
+        return -ENOMEM;
+    return slab_init(&audiences->slab, sizeof(struct audience), CONNECTIONS_PER_SHARD_MAX);
+}
+
+void audiences_destroy(struct audiences *audiences, uint16_t shards)
+{
+    uint32_t cursor = 0;
+    for (struct audience *a; (a = slab_next(&audiences->slab, &cursor, NULL)) != NULL;)
+        free(a->members);
+    slab_destroy(&audiences->slab);
+    for (uint16_t home = 0; audiences->by_class != NULL && home < shards; home++)
+        free(audiences->by_class[home]);
+    free(audiences->by_class);
+    free(audiences->by_class_count);
+}
+
+static struct audience *audience_of_class(struct audiences *audiences, uint16_t home, uint32_t class_index)
+{
+    if (class_index >= audiences->by_class_count[home] || audiences->by_class[home][class_index] == 0)
+        return NULL;
+    return slab_at(&audiences->slab, audiences->by_class[home][class_index] - 1);
+}
+
+/* Makes by_class[home][class_index] exist. */
+static bool reserve_class(struct audiences *audiences, uint16_t home, uint32_t class_index)
+{
+    uint32_t count = audiences->by_class_count[home];
+    if (class_index < count)
+        return true;
+    uint32_t wanted = count == 0 ? 64 : count;
+    while (wanted <= class_index)
+        wanted *= 2;
+    uint32_t *table = realloc(audiences->by_class[home], wanted * sizeof *table);
+    if (table == NULL)
+        return false;
+    memset(table + count, 0, (wanted - count) * sizeof *table);
+    audiences->by_class[home] = table;
+    audiences->by_class_count[home] = wanted;
+    return true;
+}
+
+static struct audience *audience_make(struct shard *shard, const struct parcel *parcel)
+{
+    struct audiences *audiences = &shard->audiences;
+    if (!reserve_class(audiences, parcel->home, parcel->class_index))
+        return NULL;
+    struct handle handle;
+    struct audience *audience = slab_alloc(&audiences->slab, &handle);
+    if (audience == NULL)
+        return NULL;
+    *audience = (struct audience){
+        .index = handle.index,
+        .class_index = parcel->class_index,
+        .home = parcel->home,
+        .dialect = parcel->dialect,
+        .policy = parcel->policy,
+        .outbox_bytes_max = shard_dialect_settings(shard, parcel->dialect)->outbox_bytes_max,
+        .channel = parcel->channel_id,
+    };
+    audiences->by_class[parcel->home][parcel->class_index] = handle.index + 1;
+    return audience;
+}
+
+static void audience_free(struct audiences *audiences, struct audience *audience)
+{
+    audiences->by_class[audience->home][audience->class_index] = 0;
+    free(audience->members);
+    slab_free(&audiences->slab, audience->index);
+}
+
+struct membership *audience_membership(struct conn *conn, uint32_t i)
+{
+    return i == 0 ? &conn->session.first : &conn->session.more[i - 1];
+}
+
+/* A free membership number of the connection, or UINT32_MAX when memory is out. */
+static uint32_t membership_reserve(struct session *session)
+{
+    if (session->memberships == 0)
+        return 0;
+    if (session->memberships - 1U < session->more_capacity)
+        return session->memberships;
+    uint16_t capacity = session->more_capacity == 0 ? 3 : (uint16_t)(session->more_capacity * 2 + 1);
+    struct membership *more = realloc(session->more, capacity * sizeof *more);
+    if (more == NULL)
+        return UINT32_MAX;
+    session->more = more;
+    session->more_capacity = capacity;
+    return session->memberships;
+}
+
+static bool member_add(struct shard *shard, struct audience *audience, struct conn *conn)
+{
+    uint32_t number = membership_reserve(&conn->session);
+    if (number == UINT32_MAX)
+        return false;
+    if (audience->count == audience->capacity) {
+        uint32_t capacity = audience->capacity == 0 ? 4 : audience->capacity * 2;
+        struct member *members = realloc(audience->members, capacity * sizeof *members);
+        if (members == NULL)
+            return false;
+        audience->members = members;
+        audience->capacity = capacity;
+    }
+    conn->session.memberships++;
+    *audience_membership(conn, number) =
+        (struct membership){.audience = audience->index + 1, .position = audience->count};
+    audience->members[audience->count++] = (struct member){.conn = conn->index, .membership = number};
+    stats_add(&shard->stats, STAT_SUBSCRIPTIONS, 1);
+    return true;
+}
+
+/* Takes the connection's membership `number` out of its audience and out of the connection; the last of each takes the free
+ * place. The home is told. */
+static void member_remove(struct shard *shard, struct conn *conn, uint32_t number)
+{
+    struct membership *membership = audience_membership(conn, number);
+    struct audience *audience = slab_at(&shard->audiences.slab, membership->audience - 1);
+    uint32_t position = membership->position;
+    struct member last = audience->members[--audience->count];
+    if (position != audience->count) {
+        audience->members[position] = last;
+        struct conn *moved = slab_at(&shard->conns, last.conn);
+        audience_membership(moved, last.membership)->position = position;
+    }
+    uint32_t last_number = --conn->session.memberships;
+    if (number != last_number) {
+        *membership = *audience_membership(conn, last_number);
+        struct audience *other = slab_at(&shard->audiences.slab, membership->audience - 1);
+        other->members[membership->position].membership = number;
+    }
+    stats_sub(&shard->stats, STAT_SUBSCRIPTIONS, 1);
+    struct mail mail = {.kind = MAIL_UNSUBSCRIBE, .unsubscribe = {.class_index = audience->class_index}};
+    mail_post(shard, audience->home, mail);
+    if (audience->count == 0)
+        audience_free(&shard->audiences, audience);
+}
+
+/* The number of the connection's membership in a channel, or UINT32_MAX. */
+static uint32_t membership_in(struct shard *shard, struct conn *conn, struct hash128 channel)
+{
+    for (uint32_t i = 0; i < conn->session.memberships; i++) {
+        const struct audience *audience = slab_at(&shard->audiences.slab, audience_membership(conn, i)->audience - 1);
+        if (audience->channel.low == channel.low && audience->channel.high == channel.high)
+            return i;
+    }
+    return UINT32_MAX;
+}
+
+bool audience_leave(struct shard *shard, struct conn *conn, struct hash128 channel)
+{
+    uint32_t number = membership_in(shard, conn, channel);
+    if (number == UINT32_MAX)
+        return false;
+    member_remove(shard, conn, number);
+    return true;
+}
+
+void audience_leave_all(struct shard *shard, struct conn *conn)
+{
+    while (conn->session.memberships > 0)
+        member_remove(shard, conn, conn->session.memberships - 1U);
+    free(conn->session.more);
+    conn->session.more = NULL;
+    conn->session.more_capacity = 0;
+}
+
+/* Pushes a range to one member and accounts for it; the caller marks it dirty. `source` 0: lossless; else the range is one
+ * message, the newest, which replaces an older one of the same source that waits. */
+static void push(struct shard *shard, struct audience *audience, struct conn *conn, struct frame frame, uint32_t messages,
+                 uint32_t source)
+{
+    stats_add(&shard->stats, STAT_EXPECTED, messages);
+    if (conn->slow) {
+        stats_add(&shard->stats, STAT_DROPPED_SLOW, messages);
+        return;
+    }
+    uint64_t waiting = outbox_waiting(&conn->outbox);
+    bool full = source == 0 && waiting > 0 && waiting + frame.bytes > audience->outbox_bytes_max;
+    enum outbox_result result =
+        full ? OUTBOX_FULL : outbox_push(&conn->outbox, &shard->outbox_pool, frame, messages, source);
+    switch (result) {
+    case OUTBOX_PUSHED:
+        stats_add(&shard->stats, STAT_IN_FLIGHT, messages);
+        break;
+    case OUTBOX_REPLACED:
+        stats_add(&shard->stats, STAT_DROPPED_CONFLATED, messages);
+        break;
+    case OUTBOX_FULL:
+        stats_add(&shard->stats, STAT_DROPPED_SLOW, messages);
+        conn->slow = true;
+        if (list_linked(&conn->wait))
+            list_remove(&conn->wait);
+        list_push_back(&shard->doomed, &conn->wait);
+        break;
+    }
+}
+
+static void close_doomed(struct shard *shard)
+{
+    struct list_node *node;
+    while ((node = list_pop_front(&shard->doomed)) != NULL) {
+        stats_add(&shard->stats, STAT_SLOW_CONSUMERS, 1);
+        conn_close_slow(shard, list_entry(node, struct conn, wait), CLOSE_SLOW);
+    }
+}
+
+void audience_on_deliver(struct shard *shard, const struct mail *mail)
+{
+    struct frame frame = mail->deliver.frame;
+    uint32_t messages = mail->deliver.messages, source = 0;
+    mail_take_over(shard, frame.segment);
+    struct audience *audience = audience_of_class(&shard->audiences, mail->from, mail->deliver.class_index);
+    if (audience != NULL) {
+        bool bulk = audience->count > BULK_MEMBERS;
+        if (audience->policy == POLICY_LATEST) {
+            uint64_t conflated = (uint64_t)(messages - 1) * audience->count;
+            stats_add(&shard->stats, STAT_EXPECTED, conflated);
+            stats_add(&shard->stats, STAT_DROPPED_CONFLATED, conflated);
+            frame.offset += frame.bytes - mail->deliver.last_bytes;
+            frame.bytes = mail->deliver.last_bytes;
+            messages = 1;
+            source = audience->index + 1;
+        }
+        for (uint32_t i = 0; i < audience->count; i++) {
+            struct conn *conn = slab_at(&shard->conns, audience->members[i].conn);
+            push(shard, audience, conn, frame, messages, source);
+            conn_mark_dirty(shard, conn, bulk);
+        }
+        close_doomed(shard);
+    }
+    frame_release(&shard->idle, frame.segment, shard->number, 1);
+}
+
+bool audience_join(struct shard *shard, struct conn *conn, struct parcel *parcel)
+{
+    struct audience *audience = audience_of_class(&shard->audiences, parcel->home, parcel->class_index);
+    if (audience == NULL)
+        audience = audience_make(shard, parcel);
+    /* An earlier membership in the channel ends here, between two mails of the home: nothing is lost or repeated. */
+    uint32_t before = membership_in(shard, conn, parcel->channel_id);
+    if (audience == NULL || !member_add(shard, audience, conn)) {
+        struct mail mail = {.kind = MAIL_UNSUBSCRIBE, .unsubscribe = {.class_index = parcel->class_index}};
+        mail_post(shard, parcel->home, mail);
+        if (audience != NULL && audience->count == 0)
+            audience_free(&shard->audiences, audience);
+        return false;
+    }
+    if (before != UINT32_MAX)
+        member_remove(shard, conn, before);
+    for (uint32_t i = 0; i < parcel->frame_count; i++)
+        push(shard, audience, conn, parcel->frames[i], parcel->frame_messages[i], 0);
+    if (parcel->frame_count > 0)
+        conn_mark_dirty(shard, conn, false);
+    close_doomed(shard);
+    return true;
+}

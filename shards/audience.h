@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/* The local half of a channel: the sessions of this shard that listen to one class (channel and variant) of a home. Delivery
+ * is a walk over a dense array of members: no dialect code, no allocation, no atomic, no system call. */
+#ifndef RINGCAST_SHARDS_AUDIENCE_H
+#define RINGCAST_SHARDS_AUDIENCE_H
+
+#include "core/siphash.h"
+#include "core/slab.h"
+#include "protocol/event.h"
+
+struct shard;
+struct conn;
+struct mail;
+struct parcel;
+
+struct member {
+    uint32_t conn;       /* slab index */
+    uint32_t membership; /* which of its memberships: 0 is session.first */
+};
+
+struct audience {
+    struct member *members;
+    uint32_t count, capacity;
+    uint32_t index;          /* slab index of this audience */
+    uint32_t class_index;    /* at the home */
+    uint16_t home;
+    uint8_t dialect;
+    enum channel_policy policy;
+    uint64_t outbox_bytes_max;
+    struct hash128 channel;  /* its identity */
+};
+
+struct audiences {
+    struct slab slab;
+    uint32_t **by_class;      /* [home][class_index]: slab index + 1; 0: none */
+    uint32_t *by_class_count; /* [home] */
+};
+
+int audiences_init(struct audiences *audiences, uint16_t shards);
+void audiences_destroy(struct audiences *audiences, uint16_t shards);
+
+/* A subscription has been confirmed by the home (an answered PARCEL_SUBSCRIBE): makes the connection a member, in place of an
+ * earlier membership in the same channel, and pushes the retained frames that came along. False: memory is out. */
+bool audience_join(struct shard *shard, struct conn *conn, struct parcel *parcel);
+/* Ends the membership in that channel; false when there is none. */
+bool audience_leave(struct shard *shard, struct conn *conn, struct hash128 channel);
+/* Ends all memberships of a connection. */
+void audience_leave_all(struct shard *shard, struct conn *conn);
+/* MAIL_DELIVER: pushes the range to every member. */
+void audience_on_deliver(struct shard *shard, const struct mail *mail);
+/* The connection's membership number i. */
+struct membership *audience_membership(struct conn *conn, uint32_t i);
+
+#endif

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: MIT */
+/* Owns the channels whose home is this shard: their classes, listeners per shard, and what they retain. It never sees a
+ * connection and never delivers. Called by home (parcels), mail (unsubscribe) and the once-a-second sweep. */
+#include "shards/channel.h"
+
+#include "core/check.h"
+#include "shards/shard.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define CLASSES_MAX (1U << 22)
+#define LOG_QUIET_MS 1000
+#define CUT_INTERVAL_MS 10
+
+int channels_init(struct channels *channels, struct siphash_key key)
+{
+    map_init(&channels->map, key);
+    map_init(&channels->by_variant, key);
+    list_init(&channels->active);
+    list_init(&channels->pending);
+    return slab_init(&channels->classes, sizeof(struct class), CLASSES_MAX);
+}
+
+static void channel_free(struct shard *shard, struct channel *channel)
+{
+    history_clear(&channel->history, &shard->idle, shard->number);
+    frame_log_release(&shard->frames, &shard->idle, &channel->log);
+    free(channel);
+}
+
+void channels_destroy(struct shard *shard)
+{
+    struct channels *channels = &shard->channels;
+    uint32_t live = 0;
+    for (struct class *c; (c = slab_next(&channels->classes, &live, NULL)) != NULL;) {
+        free(c->counts);
+        free((void *)(uintptr_t)c->key.data);
+    }
+    slab_destroy(&channels->classes);
+    map_free(&channels->by_variant);
+    size_t cursor = 0;
+    for (struct channel *channel; (channel = map_next(&channels->map, &cursor)) != NULL;)
+        channel_free(shard, channel);
+    map_free(&channels->map);
+}
+
+struct hash128 channel_id(const struct shard *shard, uint8_t dialect, struct slice name)
+{
+    return shard_name(shard, 'c', dialect, name);
+}
+
+uint16_t channel_home(const struct shard *shard, uint8_t dialect, struct slice name)
+{
+    const char *home_key = dialects[dialect]->home_key;
+    struct hash128 id = home_key != NULL ? shard_name(shard, 'h', dialect, slice_text(home_key))
+                                         : channel_id(shard, dialect, name);
+    return shard_home(shard, id);
+}
+
+struct channel *channel_find(struct shard *shard, uint8_t dialect, struct slice name)
+{
+    struct hash128 id = channel_id(shard, dialect, name);
+    return map_get(&shard->channels.map, slice_of(&id, sizeof id));
+}
+
+static struct channel *channel_make(struct shard *shard, uint8_t dialect, struct slice name)
+{
+    struct channel *channel = calloc(1, sizeof *channel + name.bytes);
+    if (channel == NULL)
+        return NULL;
+    channel->id = channel_id(shard, dialect, name);
+    channel->dialect = dialect;
+    memcpy(channel + 1, name.data, name.bytes);
+    channel->name = slice_of(channel + 1, name.bytes);
+    if (dialects[dialect]->traits != NULL)
+        dialects[dialect]->traits(shard->config->dialects[dialect], name, &channel->traits);
+    list_init(&channel->classes);
+    if (map_put(&shard->channels.map, slice_of(&channel->id, sizeof channel->id), channel) != 0) {
+        free(channel);
+        return NULL;
+    }
+    stats_add(&shard->stats, STAT_CHANNELS, 1);
+    return channel;
+}
+
+/* Ends a channel that nobody listens to and that retains nothing. */
+static void channel_end_if_empty(struct shard *shard, struct channel *channel)
+{
+    if (!list_empty(&channel->classes) || channel->history.count > 0)
+        return;
+    if (list_linked(&channel->active))
+        list_remove(&channel->active);
+    map_remove(&shard->channels.map, slice_of(&channel->id, sizeof channel->id));
+    channel_free(shard, channel);
+    stats_sub(&shard->stats, STAT_CHANNELS, 1);
+}
+
+/* The key of a class, built in the shard's scratch memory. */
+static struct slice class_key(struct shard *shard, const struct channel *channel, struct slice variant)
+{
+    struct buf key = buf_of(shard->scratch, sizeof shard->scratch);
+    buf_put(&key, slice_of(&channel->id, sizeof channel->id));
+    buf_put(&key, variant);
+    check(!key.overflow);
+    return buf_slice(&key);
+}
+
+static void class_free(struct shard *shard, struct class *class)
+{
+    free(class->counts);
+    free((void *)(uintptr_t)class->key.data);
+    slab_free(&shard->channels.classes, class->index);
+}
+
+static struct class *class_make(struct shard *shard, struct channel *channel, struct slice key)
+{
+    struct handle handle;
+    struct class *class = slab_alloc(&shard->channels.classes, &handle);
+    if (class == NULL)
+        return NULL;
+    uint8_t *copy = malloc(key.bytes);
+    *class = (struct class){
+        .channel = channel, .index = handle.index, .counts = calloc(shard->count, sizeof *class->counts)};
+    class->key = slice_of(copy, copy == NULL ? 0 : key.bytes);
+    if (copy == NULL || class->counts == NULL) {
+        class_free(shard, class);
+        return NULL;
+    }
+    memcpy(copy, key.data, key.bytes);
+    class->variant = slice_skip(class->key, sizeof channel->id);
+    if (map_put(&shard->channels.by_variant, class->key, class) != 0) {
+        class_free(shard, class);
+        return NULL;
+    }
+    if (!service_host_interest(shard, channel->dialect, channel->name, class->variant, true)) {
+        map_remove(&shard->channels.by_variant, class->key);
+        class_free(shard, class);
+        return NULL;
+    }
+    list_push_back(&channel->classes, &class->node);
+    stats_add(&shard->stats, STAT_CLASSES, 1);
+    return class;
+}
+
+static void class_end(struct shard *shard, struct class *class)
+{
+    struct channel *channel = class->channel;
+    if (class->pending.frame.bytes > 0) {
+        frame_release(&shard->idle, class->pending.frame.segment, shard->number, 1);
+        list_remove(&class->pending_node);
+    }
+    list_remove(&class->node);
+    map_remove(&shard->channels.by_variant, class->key);
+    service_host_interest(shard, channel->dialect, channel->name, class->variant, false);
+    class_free(shard, class);
+    stats_sub(&shard->stats, STAT_CLASSES, 1);
+    channel_end_if_empty(shard, channel);
+}
+
+/* Fills in the retained frames that a new listener asked for. */
+static bool answer_history(struct shard *shard, struct channel *channel, struct parcel *parcel)
+{
+    history_expire(&channel->history, &channel->traits, &shard->idle, shard->number, shard->now_ms);
+    uint32_t wanted = parcel->history_max < channel->history.count ? parcel->history_max : channel->history.count;
+    if (wanted == 0)
+        return true;
+    parcel->frames = malloc(wanted * (sizeof *parcel->frames + sizeof *parcel->frame_messages));
+    if (parcel->frames == NULL)
+        return false;
+    parcel->frame_messages = (uint32_t *)(parcel->frames + wanted);
+    parcel->frame_count = history_ranges(&channel->history, wanted, parcel->frames, parcel->frame_messages);
+    for (uint32_t i = 0; i < parcel->frame_count; i++)
+        mail_hand_over(shard, parcel->origin, parcel->frames[i].segment);
+    return true;
+}
+
+void channel_subscribe(struct shard *shard, struct parcel *parcel)
+{
+    parcel->status = 503;
+    struct channel *channel = channel_find(shard, parcel->dialect, parcel->event.channel);
+    if (channel == NULL)
+        channel = channel_make(shard, parcel->dialect, parcel->event.channel);
+    if (channel == NULL)
+        return;
+    fanout_flush_channel(shard, channel);
+    struct slice key = class_key(shard, channel, parcel->variant);
+    struct class *class = map_get(&shard->channels.by_variant, key);
+    if (class == NULL)
+        class = class_make(shard, channel, key);
+    if (class == NULL || !answer_history(shard, channel, parcel)) {
+        if (class != NULL && class->listeners == 0)
+            class_end(shard, class);
+        else
+            channel_end_if_empty(shard, channel);
+        return;
+    }
+    class->counts[parcel->origin]++;
+    class->listeners++;
+    parcel->class_index = class->index;
+    parcel->channel_id = channel->id;
+    parcel->policy = channel->traits.policy;
+    parcel->status = 200;
+}
+
+void channel_on_unsubscribe(struct shard *shard, const struct mail *mail)
+{
+    struct class *class = slab_at(&shard->channels.classes, mail->unsubscribe.class_index);
+    check_op(class->counts[mail->from], >, 0);
+    class->counts[mail->from]--;
+    if (--class->listeners == 0)
+        class_end(shard, class);
+}
+
+void channel_publish(struct shard *shard, struct parcel *parcel)
+{
+    struct channel *channel = channel_find(shard, parcel->dialect, parcel->event.channel);
+    if (channel == NULL) {
+        struct channel_traits traits = {0};
+        if (dialects[parcel->dialect]->traits != NULL)
+            dialects[parcel->dialect]->traits(shard->config->dialects[parcel->dialect], parcel->event.channel, &traits);
+        if (traits.retain_count == 0) {
+            stats_add(&shard->stats, STAT_PUBLISHED, 1);
+            parcel->status = 202;
+            return;
+        }
+        channel = channel_make(shard, parcel->dialect, parcel->event.channel);
+        if (channel == NULL) {
+            parcel->status = 429;
+            return;
+        }
+    }
+    parcel->status = fanout_publish(shard, channel, &parcel->event, &parcel->receivers);
+    channel_end_if_empty(shard, channel);
+}
+
+void channel_newest(struct shard *shard, struct parcel *parcel)
+{
+    parcel->status = 404;
+    struct channel *channel = channel_find(shard, parcel->dialect, parcel->event.channel);
+    if (channel == NULL)
+        return;
+    history_expire(&channel->history, &channel->traits, &shard->idle, shard->number, shard->now_ms);
+    struct frame frame;
+    uint32_t messages;
+    if (history_ranges(&channel->history, 1, &frame, &messages) == 0)
+        return;
+    size_t header = frame.bytes >= 2 && (frame_data(frame)[1] & 0x7F) == 126   ? 4
+                    : frame.bytes >= 2 && (frame_data(frame)[1] & 0x7F) == 127 ? 10
+                                                                               : 2;
+    parcel->reply_bytes = frame.bytes - header;
+    parcel->reply = malloc(parcel->reply_bytes + 1);
+    if (parcel->reply == NULL) {
+        parcel->status = 503;
+        return;
+    }
+    memcpy(parcel->reply, frame_data(frame) + header, parcel->reply_bytes);
+    parcel->status = 200;
+}
+
+void channels_sweep(struct shard *shard)
+{
+    struct list_node *node = list_first(&shard->channels.active);
+    while (node != NULL) {
+        struct channel *channel = list_entry(node, struct channel, active);
+        node = list_next(&shard->channels.active, node);
+        history_expire(&channel->history, &channel->traits, &shard->idle, shard->number, shard->now_ms);
+        if (shard->now_ms - channel->published_ms < LOG_QUIET_MS)
+            continue;
+        frame_log_release(&shard->frames, &shard->idle, &channel->log);
+        if (channel->history.count > 0 && channel->traits.retain_age_ms > 0)
+            continue;
+        list_remove(&channel->active);
+        channel_end_if_empty(shard, channel);
+    }
+}
+
+void channels_cut_oldest(struct shard *shard)
+{
+    struct channels *channels = &shard->channels;
+    if (shard->now_ms - channels->cut_ms < CUT_INTERVAL_MS)
+        return;
+    channels->cut_ms = shard->now_ms;
+    struct list_node *node = list_first(&shard->frames.segments);
+    while (node != NULL && list_entry(node, struct segment, node)->serial <= channels->cut_serial)
+        node = list_next(&shard->frames.segments, node);
+    if (node == NULL) {
+        channels->cut_serial = 0; /* all were cut once: begin again at the oldest */
+        return;
+    }
+    struct segment *segment = list_entry(node, struct segment, node);
+    channels->cut_serial = segment->serial;
+    for (uint16_t to = 0; to < shard->count; to++) {
+        struct mail mail = {.kind = MAIL_CUT, .cut = {.segment = segment, .serial = segment->serial}};
+        mail_post(shard, to, mail);
+    }
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+/* The home half of a channel: who listens (per class and shard), the log of its frames, and what is retained. A class is the
+ * set of listeners with the same variant; filters are evaluated once per class (fanout.c), never per listener. */
+#ifndef RINGCAST_SHARDS_CHANNEL_H
+#define RINGCAST_SHARDS_CHANNEL_H
+
+#include "core/map.h"
+#include "shards/history.h"
+#include "shards/parcel.h"
+
+struct shard;
+struct mail;
+
+struct channel {
+    struct hash128 id;      /* key in the map */
+    uint8_t dialect;
+    struct slice name;      /* behind the struct */
+    struct channel_traits traits;
+    struct frame_log log;
+    struct history history;
+    struct list classes;
+    struct list_node active; /* in channels.active while the log holds a tail or frames are retained */
+    uint64_t published_ms;
+    uint64_t sequence;      /* messages published */
+};
+
+/* What was appended in this tick and has not been mailed. */
+struct pending_range {
+    struct frame frame; /* bytes 0: nothing */
+    uint32_t messages;
+    uint32_t last_bytes;
+};
+
+struct class {
+    struct list_node node;    /* in channel.classes */
+    struct list_node pending_node; /* in channels.pending while `pending` holds something */
+    struct channel *channel;
+    struct slice key;         /* of channels.by_variant: the channel's id and the variant; owned */
+    struct slice variant;     /* inside key */
+    uint32_t index;           /* slab index, the class's number in mail */
+    uint32_t listeners;       /* over all shards */
+    uint32_t *counts;         /* [shard]: listeners there; owned */
+    struct pending_range pending;
+};
+
+struct channels {
+    struct map map;        /* struct channel by id */
+    struct map by_variant; /* struct class by id and variant */
+    struct slab classes;
+    struct list active;  /* channels that published lately or retain frames by age */
+    struct list pending; /* classes in the order in which they got something in this tick */
+    uint64_t cut_serial; /* the newest segment whose readers have been cut */
+    uint64_t cut_ms;     /* and when */
+};
+
+int channels_init(struct channels *channels, struct siphash_key key);
+void channels_destroy(struct shard *shard);
+
+/* The identity of a channel and its home. */
+struct hash128 channel_id(const struct shard *shard, uint8_t dialect, struct slice name);
+uint16_t channel_home(const struct shard *shard, uint8_t dialect, struct slice name);
+
+/* The channel of that name, or NULL. */
+struct channel *channel_find(struct shard *shard, uint8_t dialect, struct slice name);
+/* PARCEL_SUBSCRIBE: counts the listener and fills in the answer (class, policy, retained frames); what was published before is
+ * mailed first, so everything after the answer is the listener's. */
+void channel_subscribe(struct shard *shard, struct parcel *parcel);
+void channel_on_unsubscribe(struct shard *shard, const struct mail *mail);
+/* PARCEL_PUBLISH: status 202 and the receivers, or 429 when frame memory is exhausted. */
+void channel_publish(struct shard *shard, struct parcel *parcel);
+/* PARCEL_NEWEST: 200 with the payload of the newest retained message, or 404. */
+void channel_newest(struct shard *shard, struct parcel *parcel);
+/* Once a second: quiet logs let their tail go, old retained frames expire, empty channels end. */
+void channels_sweep(struct shard *shard);
+/* Frame memory is full: ends the readers that hold the oldest segment. */
+void channels_cut_oldest(struct shard *shard);
+
+/* ---- fanout.c ---- */
+
+/* Sequences and retains one event of a channel at its home: one frame, built once, marked for every class that it matches.
+ * Sets *receivers; 202 or 429. */
+int fanout_publish(struct shard *shard, struct channel *channel, const struct event *event, uint32_t *receivers);
+/* Mails what the classes of one channel have pending. */
+void fanout_flush_channel(struct shard *shard, struct channel *channel);
+/* Mails everything pending, then releases the answers that waited for it. Whether anything was mailed. */
+bool fanout_flush(struct shard *shard);
+
+#endif

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT */
+/* Owns the rules that concern more than one value: addresses that parse and do not collide, their number, prefixes,
+ * and what a dialect itself objects to. It never changes a value and opens no socket: whether a port is free only the
+ * listening shows. Called by config_load; the parser of addresses by the server too. */
+#include "shards/config_parts.h"
+
+#include "core/check.h"
+#include "core/ring.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+
+/* --- addresses ---------------------------------------------------------------------------------------------------- */
+
+static int parse_port(const char *text, uint16_t *port)
+{
+    uint32_t value = 0;
+    size_t digits = strspn(text, "0123456789");
+    if (digits == 0 || digits > 5 || text[digits] != '\0')
+        return -EINVAL;
+    for (size_t i = 0; i < digits; i++)
+        value = value * 10 + (uint32_t)(text[i] - '0');
+    if (value > UINT16_MAX)
+        return -EINVAL;
+    *port = (uint16_t)value;
+    return 0;
+}
+
+static void map_v4(struct in_addr v4, struct ring_address *out)
+{
+    static const uint8_t prefix[12] = {[10] = 0xff, [11] = 0xff}; /* ::ffff:0:0/96, RFC 4291 section 2.5.5.2 */
+    memcpy(out->bytes, prefix, sizeof prefix);
+    memcpy(out->bytes + sizeof prefix, &v4, sizeof v4);
+}
+
+/* The part before the port. */
+static int parse_host(const char *host, struct ring_address addresses[2])
+{
+    struct in_addr v4;
+    struct in6_addr v6;
+    size_t bytes = strlen(host);
+    if (strcmp(host, "*") == 0) /* the unspecified IPv6 address, which takes IPv4 too */
+        return 1;
+    if (strcmp(host, "localhost") == 0) {
+        map_v4((struct in_addr){.s_addr = htonl(INADDR_LOOPBACK)}, &addresses[0]);
+        addresses[1].bytes[15] = 1; /* ::1 */
+        return 2;
+    }
+    if (inet_pton(AF_INET, host, &v4) == 1) {
+        map_v4(v4, &addresses[0]);
+        return 1;
+    }
+    char inner[INET6_ADDRSTRLEN];
+    if (bytes < 4 || bytes - 2 >= sizeof inner || host[0] != '[' || host[bytes - 1] != ']')
+        return -EINVAL;
+    memcpy(inner, host + 1, bytes - 2);
+    inner[bytes - 2] = '\0';
+    if (inet_pton(AF_INET6, inner, &v6) != 1)
+        return -EINVAL;
+    memcpy(addresses[0].bytes, &v6, sizeof v6);
+    return 1;
+}
+
+int config_parse_listen(const char *text, struct ring_address addresses[2])
+{
+    char host[INET6_ADDRSTRLEN + 2];
+    uint16_t port;
+    const char *colon = strrchr(text, ':');
+    if (colon == NULL || (size_t)(colon - text) >= sizeof host || parse_port(colon + 1, &port) != 0)
+        return -EINVAL;
+    memcpy(host, text, (size_t)(colon - text));
+    host[colon - text] = '\0';
+    memset(addresses, 0, 2 * sizeof addresses[0]);
+    addresses[0].port = addresses[1].port = port;
+    return parse_host(host, addresses);
+}
+
+/* --- listeners ---------------------------------------------------------------------------------------------------- */
+
+struct listener {
+    const struct config_section *section;
+    struct ring_address address;
+};
+
+struct listeners {
+    struct listener items[2 * LISTENERS_MAX];
+    uint32_t count;
+    uint32_t distinct;
+};
+
+static bool is_any(const struct ring_address *address)
+{
+    static const uint8_t v4[16] = {[10] = 0xff, [11] = 0xff}, v6[16] = {0};
+    return memcmp(address->bytes, v4, sizeof v4) == 0 || memcmp(address->bytes, v6, sizeof v6) == 0;
+}
+
+static bool is_same(const struct ring_address *a, const struct ring_address *b)
+{
+    return a->port == b->port && memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
+}
+
+/* Whether a connection to one could be meant for the other. Port 0 is chosen by the kernel and never collides. */
+static bool is_collision(const struct ring_address *a, const struct ring_address *b)
+{
+    return a->port == b->port && a->port != 0 && (is_same(a, b) || is_any(a) || is_any(b));
+}
+
+/* Dialects share a listener by path; ingest and admin share theirs with nobody. */
+static bool may_share(const struct config_section *a, const struct config_section *b)
+{
+    bool a_private = strcmp(a->name, "ingest") == 0 || strcmp(a->name, "admin") == 0;
+    bool b_private = strcmp(b->name, "ingest") == 0 || strcmp(b->name, "admin") == 0;
+    return a == b || (!a_private && !b_private);
+}
+
+/* Adds an address and returns the section that it collides with, or NULL. */
+static const struct config_section *listeners_add(struct listeners *all, const struct config_section *section,
+                                                  const struct ring_address *address)
+{
+    bool known = false;
+    const struct config_section *rival = NULL;
+    for (uint32_t i = 0; i < all->count; i++) {
+        const struct listener *other = &all->items[i];
+        known = known || is_same(&other->address, address);
+        if (rival == NULL && !may_share(other->section, section) && is_collision(&other->address, address))
+            rival = other->section;
+    }
+    all->distinct += known ? 0 : 1;
+    if (all->count < sizeof all->items / sizeof all->items[0])
+        all->items[all->count++] = (struct listener){.section = section, .address = *address};
+    return rival;
+}
+
+static void check_listen(const struct config *config, const struct config_section *section, struct listeners *all,
+                         struct config_findings *findings)
+{
+    int row = config_row_find(section, slice_text("listen"), NULL);
+    if (row < 0)
+        return;
+    const struct option *option = config_row(section, (uint32_t)row);
+    const struct option_texts *texts = (const void *)((const uint8_t *)section->object + option->offset);
+    const struct config_origin *origin = &config->origins[section->first + (uint32_t)row];
+    for (uint32_t i = 0; i < texts->count; i++) {
+        struct ring_address addresses[2];
+        int count = config_parse_listen(texts->items[i], addresses);
+        if (count < 0)
+            config_finding(
+                findings, section, (uint32_t)row, origin,
+                "\"%s\" is no address; write localhost:PORT, 127.0.0.1:PORT, [::1]:PORT or *:PORT, PORT being 0 "
+                "to 65535",
+                texts->items[i]);
+        const struct config_section *rival = NULL;
+        for (int a = 0; a < count; a++) {
+            const struct config_section *found = listeners_add(all, section, &addresses[a]);
+            rival = rival == NULL ? found : rival;
+        }
+        if (rival != NULL)
+            config_finding(findings, section, (uint32_t)row, origin, "\"%s\" is taken by %s.listen; use another port",
+                           texts->items[i], rival->name);
+    }
+}
+
+static void check_listeners(const struct config *config, const struct config_sections *sections,
+                            struct config_findings *findings)
+{
+    struct listeners all = {0};
+    for (uint32_t i = 0; i < sections->count; i++)
+        check_listen(config, &sections->items[i], &all, findings);
+    if (all.distinct > LISTENERS_MAX)
+        config_finding_at(findings, "listen", "%u different addresses in all sections; %d is the most", all.distinct,
+                          LISTENERS_MAX);
+}
+
+/* --- prefixes ----------------------------------------------------------------------------------------------------- */
+
+/* "" or an absolute path of RFC 3986 unreserved characters without a slash at its end. */
+static bool is_prefix(const char *prefix)
+{
+    size_t bytes = strlen(prefix);
+    if (bytes == 0)
+        return true;
+    return prefix[0] == '/' && prefix[bytes - 1] != '/' && strstr(prefix, "//") == NULL &&
+           strspn(prefix, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~/") == bytes;
+}
+
+static void check_prefix(const struct config *config, const struct config_section *section,
+                         struct config_findings *findings)
+{
+    const struct dialect_settings *settings = section->object;
+    int row = config_row_find(section, slice_text("prefix"), NULL);
+    check(row >= 0);
+    if (!is_prefix(settings->prefix))
+        config_finding(findings, section, (uint32_t)row, &config->origins[section->first + (uint32_t)row],
+                       "\"%s\" is no prefix; write /NAME without a slash at the end, or \"\" for none",
+                       settings->prefix);
+}
+
+/* What only the dialect knows: "OPTION: what is wrong", put where the option was set. */
+static void check_dialect(const struct config *config, const struct dialect *dialect,
+                          const struct config_section *section, struct config_findings *findings)
+{
+    char text[512];
+    struct buf why = buf_of(text, sizeof text - 1);
+    if (dialect->check_settings == NULL || dialect->check_settings(section->object, &why) == 0)
+        return;
+    text[why.used] = '\0';
+    char *colon = strstr(text, ": ");
+    check(colon != NULL);
+    int row = config_row_find(section, slice_of(text, (size_t)(colon - text)), NULL);
+    check(row >= 0);
+    config_finding(findings, section, (uint32_t)row, &config->origins[section->first + (uint32_t)row], "%s", colon + 2);
+}
+
+void config_check(const struct config *config, struct config_findings *findings)
+{
+    struct config_sections sections;
+    config_sections(config, &sections);
+    check_listeners(config, &sections, findings);
+    for (uint32_t i = 0; i < config->dialect_count; i++) {
+        const struct config_section *section = &sections.items[CONFIG_SECTIONS_FIXED + i];
+        check_prefix(config, section, findings);
+        check_dialect(config, dialects[i], section, findings);
+    }
+}

@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: MIT */
+/* Owns the life of a connection: its slot, its deadlines and its one way to end. It never parses and never writes bytes but a
+ * close frame. Called by listener (open), by everybody (close, terminate) and by the completion switch in shard.c. */
+#include "core/check.h"
+#include "core/log.h"
+#include "shards/ingest.h"
+#include "shards/session.h"
+#include "shards/shard.h"
+
+#include <sys/socket.h>
+
+#define LINGER_MS 2000
+#define SLOW_CLOSE_MS 10000
+#define PUBLISHER_PING_MS 30000
+#define PUBLISHER_IDLE_MS 90000
+
+static const struct {
+    uint16_t code;
+    const char *text;
+    const char *fault;
+    enum stat_id stat;
+} reasons[CLOSE_REASONS] = {
+#define CLOSE(id, code, text, fault) [CLOSE_##id] = {(code), (text), #fault, STAT_CLOSED_##id},
+#include "core/close.def"
+#undef CLOSE
+};
+
+uint16_t close_code(enum close_reason reason)
+{
+    return reasons[reason].code;
+}
+
+const char *close_text(enum close_reason reason)
+{
+    return reasons[reason].text;
+}
+
+uint64_t conn_id(const struct shard *shard, const struct conn *conn)
+{
+    return (uint64_t)conn->generation << 32 | (uint64_t)conn->index << 6 | shard->number;
+}
+
+struct conn *conn_get(struct shard *shard, struct handle handle)
+{
+    return slab_get(&shard->conns, handle);
+}
+
+void conn_put_address(struct buf *out, const struct ring_address *address)
+{
+    static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
+    if (memcmp(address->bytes, mapped, sizeof mapped) == 0) {
+        for (int i = 12; i < 16; i++) {
+            buf_put_u64(out, address->bytes[i]);
+            buf_put_byte(out, i < 15 ? '.' : ':');
+        }
+    } else {
+        buf_put_byte(out, '[');
+        for (int i = 0; i < 16; i += 2) {
+            uint16_t group = load_be16(address->bytes + i);
+            buf_put_hex(out, group, group > 0xFFF ? 4 : group > 0xFF ? 3 : group > 0xF ? 2 : 1);
+            buf_put_text(out, i < 14 ? ":" : "]:");
+        }
+    }
+    buf_put_u64(out, address->port);
+}
+
+/* One line for the end of a connection: at info when somebody is at fault, else at debug. */
+static void log_end_of(struct shard *shard, const struct conn *conn)
+{
+    bool quiet = strcmp(reasons[conn->why].fault, "none") == 0;
+    enum log_level level = quiet ? LOG_DEBUG : LOG_INFO;
+    if (!log_enabled(level) || !shard_may_log(shard))
+        return;
+    uint8_t memory[64];
+    struct buf address = buf_of(memory, sizeof memory);
+    conn_put_address(&address, &conn->peer);
+    struct log_line line;
+    log_begin(&line, level, "connection ended");
+    log_u64(&line, "conn", conn_id(shard, conn));
+    log_slice(&line, "remote", buf_slice(&address));
+    if (conn->role == CONN_ROLE_SESSION)
+        log_text(&line, "dialect", dialects[conn->dialect]->name);
+    log_text(&line, "reason", reasons[conn->why].text);
+    log_text(&line, "fault", reasons[conn->why].fault);
+    log_u64(&line, "age_ms", shard->now_ms - conn->accepted_ms);
+    log_u64(&line, "unsent_bytes", conn->outbox.bytes);
+    log_end(&line);
+}
+
+static void count_open(struct shard *shard, int change)
+{
+    uint32_t open = atomic_load_explicit(&shard->open, memory_order_relaxed);
+    atomic_store_explicit(&shard->open, open + (uint32_t)change, memory_order_relaxed);
+    stats_add(&shard->stats, STAT_CONNECTIONS, (uint64_t)(int64_t)change);
+}
+
+void conn_open(struct shard *shard, uint32_t socket, uint16_t listener)
+{
+    struct handle handle;
+    struct conn *conn = slab_alloc(&shard->conns, &handle);
+    if (conn == NULL) {
+        struct ring_tag nobody = {.index = 0, .generation = 0};
+        stats_add(&shard->stats, STAT_REFUSED_FULL, 1);
+        ring_begin_close(shard->ring, socket, nobody, true);
+        return;
+    }
+    conn->index = handle.index;
+    conn->generation = handle.generation;
+    conn->socket = socket;
+    conn->listener = listener;
+    conn->state = CONN_HTTP;
+    conn->dirty_next = SLAB_NONE;
+    conn->peer = ring_peer(shard->ring, socket);
+    conn->accepted_ms = conn->received_ms = shard->now_ms;
+    conn->deadline_ms = shard->now_ms + shard->config->server.handshake_timeout_ms;
+    shard->open_http++;
+    count_open(shard, 1);
+    stats_add(&shard->stats, STAT_ACCEPTED, 1);
+    conn_set_timer(shard, conn);
+    conn_arm_receive(shard, conn);
+}
+
+void conn_upgrade(struct shard *shard, struct conn *conn, enum conn_role role)
+{
+    check_op(conn->state, ==, CONN_HTTP);
+    conn->state = CONN_OPEN;
+    conn->role = (uint8_t)role;
+    conn->deadline_ms = 0;
+    shard->open_http--;
+    ws_parser_init(&conn->parser);
+    uint64_t ping = PUBLISHER_PING_MS;
+    if (role == CONN_ROLE_SESSION) {
+        ping = shard_dialect_settings(shard, conn->dialect)->ping_interval_ms;
+        uint64_t heartbeat = dialects[conn->dialect]->heartbeat_ms;
+        conn->heartbeat_ms = heartbeat == 0 ? 0 : shard->now_ms + heartbeat;
+        stats_add(&shard->stats, STAT_SESSIONS, 1);
+    }
+    conn->ping_ms = ping == 0 ? 0 : shard->now_ms + ping;
+    stats_add(&shard->stats, STAT_HANDSHAKES, 1);
+    conn_set_timer(shard, conn);
+}
+
+/* ---- deadlines ---- */
+
+static uint64_t idle_timeout(const struct shard *shard, const struct conn *conn)
+{
+    return conn->role == CONN_ROLE_SESSION ? shard_dialect_settings(shard, conn->dialect)->idle_timeout_ms
+                                           : PUBLISHER_IDLE_MS;
+}
+
+static uint64_t duration_max(const struct shard *shard, const struct conn *conn)
+{
+    return conn->role == CONN_ROLE_SESSION ? shard_dialect_settings(shard, conn->dialect)->duration_max_ms : 0;
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* base + period, or never when the period is 0 */
+static uint64_t after(uint64_t base, uint64_t period)
+{
+    return period == 0 ? UINT64_MAX : base + period;
+}
+
+void conn_set_timer(struct shard *shard, struct conn *conn)
+{
+    uint64_t next = conn->deadline_ms == 0 ? UINT64_MAX : conn->deadline_ms;
+    if (conn->state == CONN_OPEN) {
+        next = earlier(next, conn->ping_ms == 0 ? UINT64_MAX : conn->ping_ms);
+        next = earlier(next, conn->heartbeat_ms == 0 ? UINT64_MAX : conn->heartbeat_ms);
+        next = earlier(next, after(conn->received_ms, idle_timeout(shard, conn)));
+        next = earlier(next, after(conn->accepted_ms, duration_max(shard, conn)));
+    }
+    if (next == UINT64_MAX)
+        wheel_cancel(&shard->wheel, &conn->timer);
+    else
+        wheel_set(&shard->wheel, &conn->timer, next);
+}
+
+static void open_timer(struct shard *shard, struct conn *conn)
+{
+    static const uint8_t ping[2] = {0x80 | WS_PING, 0};
+    uint64_t now = shard->now_ms;
+    if (now >= after(conn->received_ms, idle_timeout(shard, conn))) {
+        conn_close(shard, conn, CLOSE_IDLE, 0, NULL);
+    } else if (now >= after(conn->accepted_ms, duration_max(shard, conn))) {
+        conn_close(shard, conn, CLOSE_DURATION, 0, NULL);
+    } else if (conn->deadline_ms != 0 && now >= conn->deadline_ms) {
+        conn_close(shard, conn, CLOSE_MESSAGE_TIMEOUT, 0, NULL);
+    } else {
+        if (conn->ping_ms != 0 && now >= conn->ping_ms) {
+            uint64_t interval = conn->role == CONN_ROLE_SESSION
+                                    ? shard_dialect_settings(shard, conn->dialect)->ping_interval_ms
+                                    : PUBLISHER_PING_MS;
+            conn->ping_ms = interval == 0 ? 0 : now + interval;
+            conn_send_bytes(shard, conn, slice_of(ping, sizeof ping));
+        }
+        if (conn->state == CONN_OPEN && conn->heartbeat_ms != 0 && now >= conn->heartbeat_ms) {
+            conn->heartbeat_ms += dialects[conn->dialect]->heartbeat_ms;
+            session_heartbeat(shard, conn);
+        }
+    }
+}
+
+void conn_on_timer(struct shard *shard, struct wheel_timer *timer)
+{
+    struct conn *conn = list_entry(timer, struct conn, timer);
+    bool due = conn->deadline_ms != 0 && shard->now_ms >= conn->deadline_ms;
+    switch (conn->state) {
+    case CONN_HTTP:
+        if (due && conn->parked) /* it waits for us, not we for it */
+            conn->deadline_ms = shard->now_ms + shard->config->server.handshake_timeout_ms;
+        else if (due)
+            conn_terminate(shard, conn, CLOSE_HANDSHAKE_TIMEOUT);
+        break;
+    case CONN_OPEN:
+        open_timer(shard, conn);
+        break;
+    case CONN_CLOSING:
+        if (due)
+            conn_terminate(shard, conn, CLOSE_CLOSE_TIMEOUT);
+        break;
+    case CONN_LINGER:
+        if (due)
+            conn_terminate(shard, conn, conn->why);
+        break;
+    case CONN_DYING:
+        break;
+    }
+    if (conn->state != CONN_DYING)
+        conn_set_timer(shard, conn);
+}
+
+/* ---- ending ---- */
+
+static void leave_http(struct shard *shard, const struct conn *conn)
+{
+    if (conn->state == CONN_HTTP)
+        shard->open_http--;
+}
+
+/* Whatever the connection was part of lets it go: audiences, quotas, waiting lists. */
+static void leave(struct shard *shard, struct conn *conn)
+{
+    if (list_linked(&conn->wait))
+        list_remove(&conn->wait);
+    session_leave(shard, conn);
+    conn->corked = false;
+}
+
+void conn_close(struct shard *shard, struct conn *conn, enum close_reason why, uint16_t code, const char *reason_text)
+{
+    if (conn->state == CONN_HTTP) {
+        conn_finish(shard, conn, why);
+        return;
+    }
+    if (conn->state != CONN_OPEN)
+        return;
+    leave(shard, conn);
+    conn->why = (uint8_t)why;
+    conn->state = CONN_CLOSING;
+    conn->deadline_ms = shard->now_ms + shard->config->server.close_timeout_ms;
+    uint8_t frame[127];
+    size_t bytes = ws_close_write(frame, code != 0 ? code : close_code(why), reason_text != NULL ? reason_text : close_text(why));
+    if (!conn_send_bytes(shard, conn, slice_of(frame, bytes)))
+        return;
+    conn_set_timer(shard, conn);
+    if (conn->parked)
+        conn_unpark(shard, conn); /* the peer's close frame may be waiting there */
+}
+
+void conn_close_slow(struct shard *shard, struct conn *conn, enum close_reason why)
+{
+    conn_drop_waiting(shard, conn, true);
+    if (conn->state != CONN_OPEN) {
+        conn_terminate(shard, conn, why);
+        return;
+    }
+    conn_close(shard, conn, why, 0, NULL);
+    if (conn->state == CONN_CLOSING) {
+        conn->deadline_ms = shard->now_ms + SLOW_CLOSE_MS;
+        conn_set_timer(shard, conn);
+    }
+}
+
+void conn_finish(struct shard *shard, struct conn *conn, enum close_reason why)
+{
+    if (conn->state == CONN_DYING || conn->state == CONN_LINGER)
+        return;
+    leave_http(shard, conn);
+    leave(shard, conn);
+    if (conn->why == CLOSE_NONE)
+        conn->why = (uint8_t)why;
+    conn->state = CONN_LINGER;
+    conn->parked = false;
+    conn->deadline_ms = shard->now_ms + shard->config->server.handshake_timeout_ms;
+    conn_free_input(shard, conn);
+    conn_mark_dirty(shard, conn, false);
+    conn_set_timer(shard, conn);
+    conn_arm_receive(shard, conn);
+    conn_advance(shard, conn);
+}
+
+void conn_terminate(struct shard *shard, struct conn *conn, enum close_reason why)
+{
+    if (conn->state == CONN_DYING)
+        return;
+    leave_http(shard, conn);
+    leave(shard, conn);
+    if (conn->why == CLOSE_NONE)
+        conn->why = (uint8_t)why;
+    log_end_of(shard, conn);
+    conn_drop_waiting(shard, conn, conn->why == CLOSE_SLOW);
+    conn->state = CONN_DYING;
+    conn->parked = false;
+    wheel_cancel(&shard->wheel, &conn->timer);
+    conn_advance(shard, conn);
+}
+
+static struct ring_tag tag_of(const struct conn *conn)
+{
+    return (struct ring_tag){.index = conn->index, .generation = conn->generation};
+}
+
+/* The submission queue is full: tries the step again in the next tick. */
+static void retry_later(struct shard *shard, struct conn *conn)
+{
+    if (!list_linked(&conn->wait))
+        list_push_back(&shard->starved, &conn->wait);
+}
+
+static void advance_linger(struct shard *shard, struct conn *conn)
+{
+    if (!conn->shut && conn->outbox.count == 0) {
+        if (ring_begin_shutdown(shard->ring, conn->socket, tag_of(conn), SHUT_WR) != 0) {
+            retry_later(shard, conn);
+            return;
+        }
+        conn->shut = conn->shutting = true;
+        conn->deadline_ms = shard->now_ms + LINGER_MS;
+        conn_set_timer(shard, conn);
+    }
+    if (conn->shut && !conn->shutting && conn->eof)
+        conn_terminate(shard, conn, conn->why);
+}
+
+static void advance_dying(struct shard *shard, struct conn *conn)
+{
+    bool busy = conn->receiving || conn->sending;
+    if (busy && !conn->cancelled) {
+        if (ring_begin_cancel(shard->ring, conn->socket, tag_of(conn)) != 0) {
+            retry_later(shard, conn);
+            return;
+        }
+        conn->cancelled = true;
+        conn->cancels++;
+    }
+    if (busy || conn->shutting || conn->cancels > 0 || conn->closed)
+        return;
+    if (ring_begin_close(shard->ring, conn->socket, tag_of(conn), !conn->eof) != 0)
+        retry_later(shard, conn);
+    else
+        conn->closed = true;
+}
+
+void conn_advance(struct shard *shard, struct conn *conn)
+{
+    if (conn->state == CONN_CLOSING && conn->peer_closed && conn->outbox.count == 0)
+        conn_finish(shard, conn, conn->why);
+    else if (conn->state == CONN_LINGER)
+        advance_linger(shard, conn);
+    else if (conn->state == CONN_DYING)
+        advance_dying(shard, conn);
+}
+
+static void slot_free(struct shard *shard, struct conn *conn)
+{
+    check(!list_linked(&conn->wait));
+    conn_free_input(shard, conn);
+    ingest_end(shard, conn);
+    session_end(shard, conn);
+    stats_add(&shard->stats, reasons[conn->why].stat, 1);
+    count_open(shard, -1);
+    slab_free(&shard->conns, conn->index);
+    listener_resume(shard);
+}
+
+void conn_on_close_completed(struct shard *shard, uint32_t index)
+{
+    struct conn *conn = slab_at(&shard->conns, index);
+    conn_drop_waiting(shard, conn, false);
+    if (list_linked(&conn->wait))
+        list_remove(&conn->wait);
+    if (conn->dirty)
+        conn->gone = true; /* the flush queue still names the slot */
+    else
+        slot_free(shard, conn);
+}
+
+void conn_let_go(struct shard *shard, struct conn *conn)
+{
+    slot_free(shard, conn);
+}
+
+void conn_on_cut(struct shard *shard, const struct mail *mail)
+{
+    uint32_t cursor = 0;
+    for (struct conn *conn; (conn = slab_next(&shard->conns, &cursor, NULL)) != NULL;) {
+        if (conn->state == CONN_DYING || !outbox_holds(&conn->outbox, mail->cut.segment, mail->cut.serial))
+            continue;
+        stats_add(&shard->stats, STAT_SLOW_CUT, 1);
+        conn_drop_waiting(shard, conn, true);
+        conn_terminate(shard, conn, CLOSE_SLOW);
+    }
+}
+
+void conn_check(const struct conn *conn)
+{
+    outbox_check(&conn->outbox);
+    check(conn->sending == (conn->outbox.inflight_bytes > 0));
+    check(!conn->stopping || conn->receiving || conn->cancels > 0);
+    switch (conn->state) {
+    case CONN_HTTP:
+        check(!conn->shut && conn->why == CLOSE_NONE);
+        break;
+    case CONN_OPEN:
+        check(conn->role != CONN_ROLE_NONE && conn->why == CLOSE_NONE && !conn->shut);
+        break;
+    case CONN_CLOSING:
+        check(conn->why != CLOSE_NONE && conn->session.memberships == 0 && conn->deadline_ms != 0);
+        break;
+    case CONN_LINGER:
+        check(conn->why != CLOSE_NONE && conn->session.memberships == 0 && conn->input == NULL);
+        break;
+    case CONN_DYING:
+        check(conn->why != CLOSE_NONE && conn->session.memberships == 0);
+        break;
+    }
+}

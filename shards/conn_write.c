@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/* Owns the outgoing half of a connection: its own bytes, the flush queues, and the one send in flight. It never decides what
+ * is said and never frees a slot in the middle of a send. Called by session, ingest, admin (bytes), audience (dirty marks)
+ * and shard_tick (flush, completions). */
+#include "core/check.h"
+#include "shards/shard.h"
+
+#define KEEP_ALIVE_MS 75000
+/* What may wait for a connection that is no session, behind what is being sent. */
+#define RESPONSE_BYTES_MAX (4U << 20)
+/* Bounds of one flush phase: beyond them the tick goes on and the rest waits for the next. */
+#define FLUSH_SENDS_MAX 4096
+#define FLUSH_BYTES_MAX (64U << 20)
+
+void conn_mark_dirty(struct shard *shard, struct conn *conn, bool bulk)
+{
+    if (conn->dirty)
+        return;
+    struct flush_queue *queue = bulk ? &shard->bulk : &shard->express;
+    conn->dirty = true;
+    conn->dirty_next = SLAB_NONE;
+    if (queue->tail == SLAB_NONE)
+        queue->head = conn->index;
+    else
+        ((struct conn *)slab_at(&shard->conns, queue->tail))->dirty_next = conn->index;
+    queue->tail = conn->index;
+    queue->count++;
+}
+
+static uint64_t waiting_max(const struct shard *shard, const struct conn *conn)
+{
+    return conn->role == CONN_ROLE_SESSION ? shard_dialect_settings(shard, conn->dialect)->outbox_bytes_max
+                                           : RESPONSE_BYTES_MAX;
+}
+
+/* Copies up to two pieces into one frame of the shard's reply log and pushes it. */
+static bool send_pieces(struct shard *shard, struct conn *conn, struct slice first, struct slice second)
+{
+    if (conn->state == CONN_DYING)
+        return false;
+    uint32_t bytes = (uint32_t)(first.bytes + second.bytes);
+    uint64_t waiting = outbox_waiting(&conn->outbox);
+    if (conn->state == CONN_OPEN && waiting > 0 && waiting + bytes > waiting_max(shard, conn)) {
+        stats_add(&shard->stats, STAT_SLOW_CONSUMERS, 1);
+        conn_close_slow(shard, conn, CLOSE_SLOW);
+        return false;
+    }
+    uint8_t *at = frame_append_reserve(&shard->frames, &shard->idle, &shard->replies, bytes);
+    if (at == NULL) {
+        conn_terminate(shard, conn, CLOSE_MEMORY);
+        return false;
+    }
+    memcpy(at, first.data, first.bytes);
+    if (second.bytes > 0)
+        memcpy(at + first.bytes, second.data, second.bytes);
+    struct frame frame = frame_append_commit(&shard->replies, bytes);
+    if (outbox_push(&conn->outbox, &shard->outbox_pool, frame, 0, 0) == OUTBOX_FULL) {
+        conn_terminate(shard, conn, CLOSE_MEMORY);
+        return false;
+    }
+    conn_mark_dirty(shard, conn, false);
+    return true;
+}
+
+bool conn_send_bytes(struct shard *shard, struct conn *conn, struct slice bytes)
+{
+    return send_pieces(shard, conn, bytes, slice_of(NULL, 0));
+}
+
+bool conn_send_message(struct shard *shard, struct conn *conn, enum ws_opcode opcode, struct slice payload)
+{
+    uint8_t header[WS_HEADER_BYTES_MAX];
+    size_t header_bytes = ws_header_write(header, opcode, payload.bytes);
+    return send_pieces(shard, conn, slice_of(header, header_bytes), payload);
+}
+
+void conn_respond(struct shard *shard, struct conn *conn, int status, const char *content_type, const char *extra,
+                  struct slice content)
+{
+    uint8_t memory[1024];
+    struct buf head = buf_of(memory, sizeof memory);
+    http1_response(&head, status, content_type, slice_text(extra), content, conn->keep_alive, true);
+    check(!head.overflow);
+    if (status >= 400)
+        stats_add(&shard->stats, STAT_REFUSED_HTTP, 1);
+    if (!send_pieces(shard, conn, buf_slice(&head), conn->head ? slice_of(NULL, 0) : content))
+        return;
+    if (!conn->keep_alive) {
+        conn_finish(shard, conn, status >= 400 ? CLOSE_HTTP_REFUSED : CLOSE_HTTP_DONE);
+        return;
+    }
+    conn->deadline_ms = shard->now_ms + KEEP_ALIVE_MS;
+    conn_set_timer(shard, conn);
+}
+
+void conn_drop_waiting(struct shard *shard, struct conn *conn, bool slow)
+{
+    uint32_t messages = outbox_drop_waiting(&conn->outbox, &shard->outbox_pool);
+    stats_add(&shard->stats, slow ? STAT_DROPPED_SLOW : STAT_DROPPED_CLOSED, messages);
+    stats_sub(&shard->stats, STAT_IN_FLIGHT, messages);
+}
+
+void conn_flush(struct shard *shard, struct conn *conn)
+{
+    struct outbox *outbox = &conn->outbox;
+    if (conn->sending || conn->corked || conn->state == CONN_DYING || outbox->count == 0)
+        return;
+    uint32_t max = outbox->count < SEND_SLICES_MAX ? outbox->count : SEND_SLICES_MAX;
+    if (max > FLUSH_VECTORS - shard->vectors_used) {
+        ring_submit(shard->ring);
+        shard->vectors_used = 0;
+    }
+    struct iovec *vector = &shard->vectors[shard->vectors_used];
+    struct ring_tag tag = {.index = conn->index, .generation = conn->generation};
+    uint32_t count = outbox_begin_send(outbox, vector, max);
+    int error;
+    if (count == 1) {
+        error = ring_begin_send(shard->ring, conn->socket, tag, vector->iov_base, (uint32_t)vector->iov_len);
+    } else {
+        error = ring_begin_send_vector(shard->ring, conn->socket, tag, vector, count);
+        shard->vectors_used += count;
+    }
+    if (error == 0) {
+        conn->sending = true;
+        return;
+    }
+    outbox_cut(outbox, &shard->outbox_pool, 0); /* the submission queue is full: again in the next tick */
+    conn_mark_dirty(shard, conn, true);
+}
+
+void conn_on_sent(struct shard *shard, struct conn *conn, int32_t result)
+{
+    uint64_t taken = result > 0 ? (uint64_t)result : 0;
+    bool whole = taken == conn->outbox.inflight_bytes;
+    conn->sending = false;
+    uint32_t messages = whole ? outbox_sent(&conn->outbox, &shard->outbox_pool)
+                              : outbox_cut(&conn->outbox, &shard->outbox_pool, taken);
+    stats_add(&shard->stats, STAT_DELIVERED, messages);
+    stats_sub(&shard->stats, STAT_IN_FLIGHT, messages);
+    stats_add(&shard->stats, STAT_BYTES_OUT, taken);
+    stats_add(&shard->stats, STAT_SENDS, 1);
+    if (!whole)
+        conn_terminate(shard, conn, CLOSE_SEND_FAILED);
+    else if (conn->outbox.count > 0 && conn->state != CONN_DYING)
+        conn_mark_dirty(shard, conn, false);
+    conn_advance(shard, conn);
+}
+
+/* Flushes up to `sends` connections and `bytes` bytes of one queue; returns how many sends are left of the bound. */
+static uint32_t flush_queue(struct shard *shard, struct flush_queue *queue, uint32_t sends, uint64_t *bytes)
+{
+    uint32_t count = queue->count; /* what is marked again meanwhile waits for the next tick */
+    while (count-- > 0 && sends > 0 && *bytes < FLUSH_BYTES_MAX) {
+        struct conn *conn = slab_at(&shard->conns, queue->head);
+        queue->head = conn->dirty_next;
+        if (queue->head == SLAB_NONE)
+            queue->tail = SLAB_NONE;
+        queue->count--;
+        conn->dirty = false;
+        if (conn->gone) {
+            conn_let_go(shard, conn);
+            continue;
+        }
+        conn_flush(shard, conn);
+        *bytes += conn->outbox.inflight_bytes;
+        sends--;
+    }
+    return sends;
+}
+
+bool conn_flush_queues(struct shard *shard)
+{
+    uint64_t bytes = 0;
+    uint32_t sends = flush_queue(shard, &shard->express, FLUSH_SENDS_MAX, &bytes);
+    flush_queue(shard, &shard->bulk, sends, &bytes);
+    return shard->express.head != SLAB_NONE || shard->bulk.head != SLAB_NONE;
+}

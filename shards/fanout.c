@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+/* Owns the way from one published event to the mails that carry it: builds the frame once, evaluates filters once per class,
+ * gathers what a class gets within a tick into one range, and mails it to the shards that listen. It never sees a connection.
+ * Called by channel and service_host (publish) and shard_tick (flush). */
+#include "core/check.h"
+#include "shards/home.h"
+#include "shards/shard.h"
+
+static void flush_class(struct shard *shard, struct class *class)
+{
+    struct pending_range *pending = &class->pending;
+    struct mail mail = {.kind = MAIL_DELIVER};
+    mail.deliver.frame = pending->frame;
+    mail.deliver.class_index = class->index;
+    mail.deliver.messages = pending->messages;
+    mail.deliver.last_bytes = pending->last_bytes;
+    for (uint16_t to = 0; to < shard->count; to++) {
+        if (class->counts[to] == 0)
+            continue;
+        mail_hand_over(shard, to, pending->frame.segment);
+        mail_post(shard, to, mail);
+    }
+    frame_release(&shard->idle, pending->frame.segment, shard->number, 1);
+    pending->frame.bytes = 0;
+    list_remove(&class->pending_node);
+}
+
+/* Adds a frame to what the class gets in this tick; what does not continue it is mailed first. */
+static void pend(struct shard *shard, struct class *class, struct frame frame)
+{
+    struct pending_range *pending = &class->pending;
+    if (pending->frame.bytes > 0 && frame_adjacent(pending->frame, frame)) {
+        pending->frame.bytes += frame.bytes;
+        pending->messages++;
+        pending->last_bytes = frame.bytes;
+        return;
+    }
+    if (pending->frame.bytes > 0)
+        flush_class(shard, class);
+    *pending = (struct pending_range){.frame = frame, .messages = 1, .last_bytes = frame.bytes};
+    frame_ref(frame.segment, shard->number, 1);
+    list_push_back(&shard->channels.pending, &class->pending_node);
+}
+
+/* The finished wire bytes of the event, at the end of the channel's log; bytes 0 when frame memory is exhausted. */
+static struct frame build(struct shard *shard, struct channel *channel, const struct event *event)
+{
+    uint32_t bytes = (uint32_t)(ws_header_bytes(event->payload.bytes) + event->payload.bytes);
+    uint8_t *at = frame_append_reserve(&shard->frames, &shard->idle, &channel->log, bytes);
+    if (at == NULL)
+        return (struct frame){0};
+    size_t header = ws_header_write(at, event->opcode, event->payload.bytes);
+    if (event->payload.bytes > 0)
+        memcpy(at + header, event->payload.data, event->payload.bytes);
+    return frame_append_commit(&channel->log, bytes);
+}
+
+static bool matches(const struct channel *channel, const struct class *class, const struct event *event)
+{
+    const struct dialect *dialect = dialects[channel->dialect];
+    return dialect->matches == NULL || dialect->matches(class->variant, event);
+}
+
+int fanout_publish(struct shard *shard, struct channel *channel, const struct event *event, uint32_t *receivers)
+{
+    struct frame frame = {0};
+    *receivers = 0;
+    if (channel->traits.retain_count > 0) {
+        frame = build(shard, channel, event);
+        if (frame.bytes == 0 || !history_add(&channel->history, &channel->traits, &shard->idle, shard->number, frame,
+                                             shard->now_ms))
+            goto refused;
+    }
+    for (struct list_node *node = list_first(&channel->classes); node != NULL;
+         node = list_next(&channel->classes, node)) {
+        struct class *class = list_entry(node, struct class, node);
+        if (!matches(channel, class, event))
+            continue;
+        if (frame.bytes == 0 && (frame = build(shard, channel, event)).bytes == 0)
+            goto refused;
+        pend(shard, class, frame);
+        *receivers += class->listeners;
+    }
+    channel->sequence++;
+    channel->published_ms = shard->now_ms;
+    if (frame.bytes > 0 && !list_linked(&channel->active))
+        list_push_back(&shard->channels.active, &channel->active);
+    stats_add(&shard->stats, STAT_PUBLISHED, 1);
+    return 202;
+refused:
+    stats_add(&shard->stats, STAT_FRAMES_REFUSED, 1);
+    channels_cut_oldest(shard);
+    return 429;
+}
+
+void fanout_flush_channel(struct shard *shard, struct channel *channel)
+{
+    for (struct list_node *node = list_first(&channel->classes); node != NULL;
+         node = list_next(&channel->classes, node)) {
+        struct class *class = list_entry(node, struct class, node);
+        if (class->pending.frame.bytes > 0)
+            flush_class(shard, class);
+    }
+}
+
+bool fanout_flush(struct shard *shard)
+{
+    bool any = !list_empty(&shard->channels.pending);
+    struct list_node *node;
+    while ((node = list_first(&shard->channels.pending)) != NULL)
+        flush_class(shard, list_entry(node, struct class, pending_node));
+    home_release_answers(shard);
+    return any;
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/* The publisher API over HTTP (requirements, section 8): who may publish what, objects from bodies, and the answers. The
+ * publisher WebSocket (publisher.h) uses the same check and the same way to a home. */
+#ifndef RINGCAST_SHARDS_INGEST_H
+#define RINGCAST_SHARDS_INGEST_H
+
+#include "protocol/dialect.h"
+#include "shards/conn.h"
+#include "shards/parcel.h"
+
+/* An object on its way from a publisher to its home. */
+struct ingest_object {
+    uint8_t dialect;
+    struct slice topic;
+    struct slice body;
+    bool binary; /* application/octet-stream or data_base64 */
+    bool json;   /* body is one JSON value that has been checked */
+};
+
+/* Why it was refused. */
+struct ingest_refusal {
+    const char *field;   /* "" when no field is to blame */
+    const char *message;
+};
+
+/* A request head on the ingest listener. */
+void ingest_on_request(struct shard *shard, struct conn *conn, const struct http1_request *request);
+/* Whether the connection's input is the body of an ingest request. */
+bool ingest_reads_body(const struct conn *conn);
+/* A piece of the body; *input is moved behind what belongs to it. */
+void ingest_on_body(struct shard *shard, struct conn *conn, struct slice *input);
+/* An answered parcel of a connection's own (any kind but SUBSCRIBE). */
+void ingest_on_answer(struct shard *shard, struct parcel *parcel);
+/* There is room again: goes on with a body whose objects have not all been asked. */
+void ingest_resume(struct shard *shard, struct conn *conn);
+/* The publisher of the connection, or NULL. */
+struct publisher *ingest_publisher(const struct conn *conn);
+/* The connection's slot is about to be freed: frees the exchange. */
+void ingest_end(struct shard *shard, struct conn *conn);
+
+/* The index of the configured dialect of that name that takes ingest, or -1. */
+int ingest_dialect(const struct shard *shard, struct slice name);
+/* The index of the ingest key of a request (X-Ingest-Key, then Authorization: Bearer; never the query: I-2), or -1. */
+int ingest_key(const struct shard *shard, const struct http1_request *request);
+/* Whether that key may publish to dialect/topic. */
+bool ingest_permitted(const struct shard *shard, uint32_t key, const struct dialect *dialect, struct slice topic);
+/* Checks one object with its dialect and asks its home, with `ticket` for the answer. 0, or an HTTP status and *refusal. The
+ * caller has seen to it that there is room (shard_has_room). */
+int ingest_submit(struct shard *shard, const struct conn *conn, const struct ingest_object *object, uint64_t ticket,
+                  struct ingest_refusal *refusal);
+
+#endif

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/* Owns the listening sockets of one shard and the pause when descriptors run out. It never reads from a connection. Called by
+ * shard_tick (completions, timers) and by conn when a slot is free again. */
+#include "shards/listener.h"
+
+#include "core/check.h"
+#include "core/log.h"
+#include "shards/shard.h"
+
+#include <errno.h>
+
+#define RETRY_MS 100
+#define LOG_INTERVAL_MS 1000
+
+static struct ring_tag tag_of(const struct shard *shard, const struct listener *listener)
+{
+    return (struct ring_tag){.index = (uint32_t)(listener - shard->listeners), .generation = 1};
+}
+
+static void pause_accepting(struct shard *shard, struct listener *listener, int error)
+{
+    listener->paused = true;
+    wheel_set(&shard->wheel, &listener->retry, shard->now_ms + RETRY_MS);
+    stats_add(&shard->stats, STAT_ACCEPT_PAUSED, 1);
+    if (listener->logged_ms != 0 && shard->now_ms - listener->logged_ms < LOG_INTERVAL_MS)
+        return;
+    listener->logged_ms = shard->now_ms;
+    struct log_line line;
+    log_begin(&line, LOG_WARN, "accepting paused");
+    log_errno(&line, "error", error);
+    log_u64(&line, "port", listener->address.port);
+    log_u64(&line, "connections", stats_get(&shard->stats, STAT_CONNECTIONS));
+    log_text(&line, "hint", "raise the limit of open files (ulimit -n) or lower connections_max");
+    log_end(&line);
+}
+
+void listener_arm(struct shard *shard, struct listener *listener)
+{
+    if (listener->armed || listener->socket == RING_SOCKET_NONE || shard->stage_seen != STAGE_RUN)
+        return;
+    if (ring_arm_accept(shard->ring, listener->socket, tag_of(shard, listener)) == 0)
+        listener->armed = true;
+    else
+        pause_accepting(shard, listener, -EAGAIN);
+}
+
+void listener_on_accept(struct shard *shard, const struct ring_completion *completion)
+{
+    struct listener *listener = &shard->listeners[completion->tag.index];
+    if (!completion->more)
+        listener->armed = false;
+    if (completion->result >= 0) {
+        if (shard->stage_seen == STAGE_RUN) {
+            conn_open(shard, (uint32_t)completion->result, (uint16_t)completion->tag.index);
+        } else {
+            struct ring_tag nobody = {0};
+            ring_begin_close(shard->ring, (uint32_t)completion->result, nobody, true);
+        }
+    } else if (completion->result == -EMFILE || completion->result == -ENFILE || completion->result == -ENOBUFS ||
+               completion->result == -ENOMEM) {
+        stats_add(&shard->stats, STAT_REFUSED_DESCRIPTORS, 1);
+        if (!listener->armed && !listener->paused)
+            pause_accepting(shard, listener, completion->result);
+    }
+    if (!listener->armed && !listener->paused)
+        listener_arm(shard, listener);
+}
+
+void listener_resume(struct shard *shard)
+{
+    for (uint32_t i = 0; i < shard->listener_count; i++) {
+        struct listener *listener = &shard->listeners[i];
+        if (!listener->paused)
+            continue;
+        listener->paused = false;
+        wheel_cancel(&shard->wheel, &listener->retry);
+        listener_arm(shard, listener);
+    }
+}
+
+void listener_stop(struct shard *shard)
+{
+    for (uint32_t i = 0; i < shard->listener_count; i++) {
+        struct listener *listener = &shard->listeners[i];
+        wheel_cancel(&shard->wheel, &listener->retry);
+        listener->paused = false;
+        if (listener->socket == RING_SOCKET_NONE)
+            continue;
+        if (listener->armed)
+            ring_begin_cancel_op(shard->ring, listener->socket, tag_of(shard, listener), RING_ACCEPT);
+        /* The socket itself is closed with the ring; a shut-down listener refuses further connections at once. */
+        ring_begin_shutdown(shard->ring, listener->socket, (struct ring_tag){0}, 2 /* SHUT_RDWR */);
+    }
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/* Where connections come from: one listening socket per address and shard (SO_REUSEPORT), accepted by a multishot accept.
+ *
+ * Out of descriptors or slots, accepting stops and begins again when a connection has closed, or after 100 ms: never at
+ * once, because a multishot accept that fails spins. */
+#ifndef RINGCAST_SHARDS_LISTENER_H
+#define RINGCAST_SHARDS_LISTENER_H
+
+#include "core/ring.h"
+#include "core/wheel.h"
+
+struct shard;
+
+enum listener_kind {
+    LISTENER_DIALECTS,
+    LISTENER_INGEST,
+    LISTENER_ADMIN,
+};
+
+struct listener {
+    enum listener_kind kind;
+    uint32_t dialects; /* bit i: dialects[i] is mounted here */
+    struct ring_address address;
+    uint32_t socket;
+    bool armed;
+    bool paused;              /* waits for descriptors */
+    struct wheel_timer retry; /* while paused */
+    uint64_t logged_ms;       /* last line about a pause */
+};
+
+void listener_arm(struct shard *shard, struct listener *listener);
+/* RING_ACCEPT completed. */
+void listener_on_accept(struct shard *shard, const struct ring_completion *completion);
+/* A connection has closed, or the retry timer expired: paused listeners try again. */
+void listener_resume(struct shard *shard);
+/* Stops accepting for good and closes the sockets. */
+void listener_stop(struct shard *shard);
+
+#endif

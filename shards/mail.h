@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/* Mail between shards: one SPSC ring per ordered pair, its own included, so that what a shard says to itself keeps its place
+ * among what it says to others. Order is kept per pair. When a ring is full, mail waits in a backlog at the sender.
+ *
+ * What bounds the backlog: every mail is caused by input, and a shard stops taking input (it parks connections) while it
+ * has a backlog or more than ingest.outstanding_max parcels under way; answers and releases are bounded by the questions. */
+#ifndef RINGCAST_SHARDS_MAIL_H
+#define RINGCAST_SHARDS_MAIL_H
+
+#include "core/spsc.h"
+#include "shards/parcel.h"
+
+struct shard;
+
+enum mail_kind {
+#define MAIL(id, handler, meaning) MAIL_##id,
+#include "shards/mail.def"
+#undef MAIL
+    MAIL_KINDS,
+};
+
+struct mail {
+    uint8_t kind;    /* enum mail_kind */
+    uint8_t quota;   /* ACQUIRE, ACQUIRED, RELEASE: enum quota_kind */
+    bool granted;    /* ACQUIRED */
+    uint16_t from;
+    union {
+        struct {
+            struct frame frame;
+            uint32_t class_index;
+            uint32_t messages;
+            uint32_t last_bytes; /* of the newest message in the range */
+        } deliver;
+        struct {
+            struct segment *segment;
+            uint32_t lendings;
+        } back;
+        struct parcel *parcel; /* ASK, ANSWER */
+        struct {
+            uint32_t class_index;
+        } unsubscribe;
+        struct {
+            struct hash128 name;
+            struct handle conn;
+            uint64_t window_ms;
+            uint32_t limit;
+        } acquire;
+        struct {
+            struct segment *segment; /* only compared: it may be gone by then */
+            uint64_t serial;
+        } cut;
+    };
+};
+_Static_assert(sizeof(struct mail) <= sizeof(struct spsc_item), "a mail is one item");
+
+/* The rings into one shard, and what it has not been able to post. */
+struct mail_backlog {
+    struct mail *items; /* a ring buffer */
+    uint32_t head, count, capacity;
+};
+
+struct mailbox {
+    struct spsc *in;              /* [from] */
+    struct mail_backlog *backlog; /* [to] */
+    uint32_t backlogged;          /* over all destinations */
+    _Atomic bool asleep;          /* the owner is about to wait, or waits, in its ring */
+    bool *ring_doorbell;          /* [to]: something was posted since the last doorbell */
+};
+
+int mailbox_init(struct mailbox *box, uint16_t shards);
+void mailbox_destroy(struct mailbox *box, uint16_t shards);
+
+/* Posts, or keeps in the backlog; never fails (a backlog that cannot grow ends the process: it is bounded, see above). */
+void mail_post(struct shard *shard, uint16_t to, struct mail mail);
+/* Takes up to `budget` mails from all rings in turn and calls their handlers. Returns how many. */
+uint32_t mail_drain(struct shard *shard, uint32_t budget);
+/* Moves the backlog into the rings as far as there is room. */
+void mail_push_backlog(struct shard *shard);
+/* Wakes the shards that were posted to and sleep. Once a tick. */
+void mail_ring_doorbells(struct shard *shard);
+/* Before waiting: declares the shard asleep; false (and awake again) when mail has come meanwhile. */
+bool mail_try_sleep(struct shard *shard);
+void mail_awake(struct shard *shard);
+
+/* A frame goes into a mail or parcel to another shard, or to itself: counts it there. */
+void mail_hand_over(struct shard *shard, uint16_t to, struct segment *segment);
+/* A frame has come out of a mail or parcel: the shard now holds one reference. */
+void mail_take_over(struct shard *shard, struct segment *segment);
+/* Reclaims idle segments of its own, mails others home. Once a tick. */
+void mail_return_idle(struct shard *shard);
+
+#endif

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/* Owns the states of the services whose home is this shard. It never knows what a service does: it carries requests in and
+ * publishes the events that come out. Called by home (requests), channel (interest) and a reload. */
+#include "shards/service_host.h"
+
+#include "core/check.h"
+#include "shards/shard.h"
+
+#include <stdlib.h>
+
+/* An event or reply holds at most one ingested object and its wrapping. Untouched pages of it cost nothing. */
+#define SERVICE_SCRATCH_BYTES (INGEST_BODY_BYTES_MAX + (64U << 10))
+
+static void *service_state(struct shard *shard, uint8_t dialect)
+{
+    struct service_host *host = &shard->services;
+    const struct service *service = dialects[dialect]->service;
+    if (host->states[dialect] != NULL)
+        return host->states[dialect];
+    if (host->scratch == NULL && (host->scratch = malloc(SERVICE_SCRATCH_BYTES)) == NULL)
+        return NULL;
+    void *state = calloc(1, service->state_bytes);
+    if (state == NULL)
+        return NULL;
+    if (service->open(state, shard->config->dialects[dialect]) != 0) {
+        free(state);
+        return NULL;
+    }
+    host->states[dialect] = state;
+    return state;
+}
+
+/* Publishes all that the service yields; false when frame memory was exhausted on the way. */
+static bool publish_events(struct shard *shard, uint8_t dialect, void *state)
+{
+    const struct service *service = dialects[dialect]->service;
+    struct buf scratch = buf_of(shard->services.scratch, SERVICE_SCRATCH_BYTES);
+    struct event event;
+    bool complete = true;
+    while (buf_reset(&scratch), event = (struct event){0}, service->next(state, &scratch, &event)) {
+        check(!scratch.overflow);
+        struct channel *channel = channel_find(shard, dialect, event.channel);
+        uint32_t receivers;
+        if (channel == NULL)
+            stats_add(&shard->stats, STAT_PUBLISHED, 1);
+        else if (fanout_publish(shard, channel, &event, &receivers) != 202)
+            complete = false;
+    }
+    return complete;
+}
+
+void service_host_request(struct shard *shard, struct parcel *parcel)
+{
+    parcel->status = 503;
+    void *state = service_state(shard, parcel->dialect);
+    if (state == NULL)
+        return;
+    const struct service *service = dialects[parcel->dialect]->service;
+    struct service_request request = {
+        .kind = parcel->request_kind, .body = parcel->body, .now_ms = shard->now_ms, .wall_ms = shard->wall_ms};
+    struct buf reply = buf_of(shard->services.scratch, SERVICE_SCRATCH_BYTES);
+    parcel->status = service->request(state, &request, &reply);
+    check(!reply.overflow);
+    if (reply.used > 0) {
+        parcel->reply = malloc(reply.used);
+        if (parcel->reply != NULL) {
+            memcpy(parcel->reply, reply.data, reply.used);
+            parcel->reply_bytes = reply.used;
+        }
+    }
+    if (!publish_events(shard, parcel->dialect, state))
+        parcel->status = 429;
+}
+
+bool service_host_interest(struct shard *shard, uint8_t dialect, struct slice channel, struct slice variant, bool added)
+{
+    const struct service *service = dialects[dialect]->service;
+    if (service == NULL || service->interest == NULL)
+        return true;
+    void *state = service_state(shard, dialect);
+    if (state == NULL)
+        return false;
+    service->interest(state, channel, variant, added);
+    return true;
+}
+
+void service_host_settings(struct shard *shard)
+{
+    for (uint32_t i = 0; i < shard->config->dialect_count; i++)
+        if (shard->services.states[i] != NULL)
+            dialects[i]->service->settings(shard->services.states[i], shard->config->dialects[i]);
+}
+
+void service_host_destroy(struct shard *shard)
+{
+    for (uint32_t i = 0; i < DIALECTS_MAX; i++) {
+        if (shard->services.states[i] == NULL)
+            continue;
+        dialects[i]->service->close(shard->services.states[i]);
+        free(shard->services.states[i]);
+    }
+    free(shard->services.scratch);
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/* Runs the services that have their home at this shard: makes them on first use, calls them, publishes what they yield. */
+#ifndef RINGCAST_SHARDS_SERVICE_HOST_H
+#define RINGCAST_SHARDS_SERVICE_HOST_H
+
+#include "core/limits.h"
+#include "shards/channel.h"
+
+struct shard;
+
+struct service_host {
+    void *states[DIALECTS_MAX]; /* of dialects[i]->service, NULL until used */
+    uint8_t *scratch; /* for one reply or event at a time; NULL until a service is used */
+};
+
+/* PARCEL_REQUEST: status and reply; the events that follow have been published. */
+void service_host_request(struct shard *shard, struct parcel *parcel);
+/* A class of a dialect with a service got its first listener or lost its last. False: the service could not be made. */
+bool service_host_interest(struct shard *shard, uint8_t dialect, struct slice channel, struct slice variant, bool added);
+/* After a reload. */
+void service_host_settings(struct shard *shard);
+void service_host_destroy(struct shard *shard);
+
+#endif

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT */
+/* A shard: everything one thread owns. Shards share nothing but frames (immutable), mail rings and statistics. shard_tick is
+ * the table of contents of the server. */
+#ifndef RINGCAST_SHARDS_SHARD_H
+#define RINGCAST_SHARDS_SHARD_H
+
+#include "core/ring.h"
+#include "core/stats.h"
+#include "shards/audience.h"
+#include "shards/channel.h"
+#include "shards/config.h"
+#include "shards/conn.h"
+#include "shards/listener.h"
+#include "shards/mail.h"
+#include "shards/quota.h"
+#include "shards/service_host.h"
+
+#define FLUSH_VECTORS 8192
+#define SCRATCH_BYTES (256U << 10)
+#define INGEST_TEXT_BYTES (INGEST_BODY_BYTES_MAX + (64U << 10)) /* untouched pages cost nothing */
+
+_Static_assert(FLUSH_VECTORS >= SEND_SLICES_MAX, "one send fits");
+
+/* How far a stop has come; moved on by the server, the same for all shards. */
+enum stage {
+    STAGE_RUN,
+    STAGE_QUIESCE,  /* no new connections, nothing more is published; what was acknowledged is on its way */
+    STAGE_FAREWELL, /* every connection is closed behind what waits for it */
+    STAGE_STOP,     /* every connection is ended */
+};
+
+/* Connections to be flushed, in order, linked through conn.dirty_next. */
+struct flush_queue {
+    uint32_t head, tail; /* SLAB_NONE: empty */
+    uint32_t count;
+};
+
+struct shard {
+    uint16_t number;
+    uint16_t count; /* of all shards */
+    struct server *server;
+    struct shard *const *all;
+    struct siphash_key key; /* the same in all shards: homes */
+    struct ring *ring;
+    const struct config *config;
+    struct stats stats;
+
+    /* time of this tick */
+    uint64_t now_ms;
+    uint64_t wall_ms;
+
+    /* connections */
+    struct slab conns;
+    struct wheel wheel;
+    struct listener *listeners;
+    uint32_t listener_count;
+    struct flush_queue express, bulk;
+    struct list starved; /* to arm their receive again: no buffers, or the submission queue was full */
+    struct list parked;  /* to unpark when there is room for publishing */
+    struct list doomed;  /* slow readers found in a delivery loop */
+    struct outbox_pool outbox_pool;
+    size_t input_bytes;
+    uint32_t open_http;  /* connections in state HTTP */
+
+    /* frames */
+    struct frame_memory frames;
+    struct frame_idle idle;
+    struct frame_log replies; /* wire bytes that only one connection gets */
+
+    /* channels, quotas, services */
+    struct audiences audiences;
+    struct channels channels;
+    struct quotas quotas;
+    struct service_host services;
+
+    /* other shards */
+    struct mailbox mail;
+    struct parcel_pool parcels;
+    uint32_t outstanding;  /* parcels that were asked and not answered */
+    struct list answers;   /* parcels whose answer waits until what they published is in all mailboxes */
+
+    /* a stop */
+    _Atomic uint32_t stage;
+    uint32_t stage_seen;
+    _Atomic bool quiet;    /* in QUIESCE: nothing is outstanding here */
+    uint32_t farewell_at;  /* slot cursor of the paced farewell */
+    _Atomic uint32_t open; /* connections, for the server to watch */
+
+    /* a reload */
+    _Atomic(const struct config *) config_next;
+    _Atomic(const struct config *) config_seen;
+
+    _Atomic uint64_t beat_ms; /* time of the last tick, for liveness */
+    uint64_t worked_ns;       /* last turn that had something to do, for the spin before sleeping */
+    struct bucket log_bucket;
+    struct wheel_timer second; /* once-a-second work */
+
+    /* ingest */
+    struct list acking;       /* publishers with acknowledgements due in this tick */
+    uint8_t *ingest_memory;   /* INGEST_TEXT_BYTES, for what a dialect builds from one object */
+    struct buf ingest_text;
+
+    /* scratch memory of one call */
+    struct actions actions;
+    struct iovec vectors[FLUSH_VECTORS];
+    uint32_t vectors_used;
+    uint8_t text[SCRATCH_BYTES];
+    uint8_t scratch[SCRATCH_BYTES];
+};
+
+/* What a shard is made from. */
+struct shard_options {
+    uint16_t number, count;
+    struct server *server;         /* may be NULL (simulation) */
+    struct shard *const *all;
+    struct siphash_key key;
+    struct ring *ring;             /* owned by the shard from now on */
+    const struct config *config;   /* owned by the server */
+    const struct listener *listeners; /* templates, copied; each socket already listening or RING_SOCKET_NONE */
+    uint32_t listener_count;
+};
+
+/* A shard on the heap, or NULL when memory is out. */
+struct shard *shard_create(const struct shard_options *options);
+/* After its last tick; all connections have ended. */
+void shard_destroy(struct shard *shard);
+
+/* One turn: completions, mail, timers, flush, then submit and wait. Waits at most until something is to be done, not at all
+ * when `may_wait` is false. Each phase is bounded. False: the shard has stopped and is not to be ticked again. */
+bool shard_tick(struct shard *shard, bool may_wait);
+
+/* The home of a name; the same on every shard. */
+uint16_t shard_home(const struct shard *shard, struct hash128 name);
+/* The name of something exact over all shards: its kind, a dialect, and bytes. */
+struct hash128 shard_name(const struct shard *shard, char kind, uint8_t dialect, struct slice bytes);
+
+/* The common settings of a dialect. */
+static inline const struct dialect_settings *shard_dialect_settings(const struct shard *shard, uint8_t dialect)
+{
+    return shard->config->dialects[dialect];
+}
+
+/* Asks the parcel's home; the answer comes back to whoever made it. */
+void shard_ask(struct shard *shard, struct parcel *parcel, uint16_t home);
+/* Whether this shard may take in another publish now. */
+bool shard_has_room(const struct shard *shard);
+/* Whether one more log line about a single connection is within the rate limit. */
+bool shard_may_log(struct shard *shard);
+
+#endif
