@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT */
+/* Owns the options of ringcast-bench: their names, defaults, help, and which of them go together. It never opens a socket
+ * or a file. Called by main once. */
+#include "bench/bench_options.h"
+
+#include <errno.h>
+
+#define ROW(name_, kind_, field_, fallback_, min_, max_, doc_)                                                         \
+    {                                                                                                                  \
+        .name = name_, .kind = kind_, .offset = offsetof(struct options, field_), .fallback = fallback_, .min = min_,  \
+        .max = max_, .doc = doc_                                                                                       \
+    }
+
+static const struct option rows[] = {
+    ROW("conns", OPTION_COUNT, conns, "100", 1, 10000000,
+        "connections; of fanout and channels: subscribers per channel"),
+    ROW("publishers", OPTION_COUNT, publishers, "1", 1, 1024, "publishers of the channel (fanout)"),
+    ROW("channels", OPTION_COUNT, channels, "10", 1, 1000000, "channels, each with a publisher of its own (channels)"),
+    ROW("publish-ws", OPTION_TEXT, publish_ws, "", 0, 0,
+        "ws:// URL that relays what is sent to it; default: the subscribers' URL"),
+    ROW("publish-ingest", OPTION_TEXT, publish_ingest, "", 0, 0,
+        "ws:// URL of ringcast's publisher WebSocket; topic: last part of the subscribers' path"),
+    ROW("publish-http", OPTION_TEXT, publish_http, "", 0, 0, "http:// URL that takes each message as a POST"),
+    ROW("key", OPTION_TEXT, key, "", 0, 0, "publishers send Authorization: Bearer KEY"),
+    ROW("size", OPTION_COUNT, size, "128", PAYLOAD_BYTES_MIN, UINT64_C(16) << 20, "payload bytes of a message"),
+    ROW("binary", OPTION_BOOL, binary, "false", 0, 0, "binary messages instead of text"),
+    ROW("rate", OPTION_COUNT, rate, "0", 0, 100000000,
+        "messages per second of all publishers together, sent by schedule (connect: handshakes per second)"),
+    ROW("window", OPTION_COUNT, window, "0", 0, 1000000,
+        "messages per burst; the next burst when every receiver has all of the last; default 1 without --rate"),
+    ROW("messages", OPTION_COUNT, messages, "0", 0, 4000000000, "ends the measured part by count, not by --duration"),
+    ROW("duration", OPTION_DURATION, duration_ms, "10s", 0, 86400000, "measured part; of connect: how long to stay"),
+    ROW("warmup", OPTION_DURATION, warmup_ms, "1s", 0, 86400000, "the same load before the measured part"),
+    ROW("timeout", OPTION_DURATION, timeout_ms, "5s", 1, 3600000, "gives up after so long without any progress"),
+    ROW("threads", OPTION_COUNT, threads, "1", 1, 64, "client threads"),
+    ROW("opening", OPTION_COUNT, opening, "64", 1, 4096, "handshakes in flight"),
+    ROW("spin-us", OPTION_COUNT, spin_us, "50", 0, 1000000,
+        "microseconds that a thread looks for more before it sleeps"),
+    ROW("bind-address", OPTION_TEXTS, bind_addresses, "", 0, 0,
+        "source addresses, comma-separated, taken in turn: one address has about 28,000 ports"),
+    ROW("server-pid", OPTION_COUNT, server_pid, "0", 0, INT32_MAX,
+        "server whose CPU time (connect: memory) is measured"),
+    ROW("json", OPTION_TEXT, json, "", 0, 0, "file for the result as JSON; - is the standard output"),
+    ROW("quiet", OPTION_BOOL, quiet, "false", 0, 0, "neither progress nor table"),
+    {.name = NULL},
+};
+
+static const char *const scenario_names[] = {"fanout", "channels", "echo", "connect", NULL};
+
+const char *scenario_name(enum scenario scenario)
+{
+    return scenario_names[scenario];
+}
+
+void options_usage(FILE *out)
+{
+    fputs("Usage: ringcast-bench SCENARIO URL [--OPTION VALUE]...\n"
+          "\n"
+          "Loads a WebSocket server and checks that every message arrives, once and in order.\n"
+          "\n"
+          "  fanout    --conns subscribers of one URL and --publishers publishers\n"
+          "  channels  --channels channels of --conns subscribers; {channel} in URLs becomes the channel's name\n"
+          "  echo      --conns connections, each gets back what it sends\n"
+          "  connect   --conns handshakes, then the connections stay idle for --duration\n"
+          "\n",
+          out);
+    for (const struct option *row = rows; row->name; row++)
+        fprintf(out, "  --%-15s %s%s%s%s\n", row->name, row->doc, row->fallback[0] ? " (" : "", row->fallback,
+                row->fallback[0] ? ")" : "");
+    fputs(
+        "\nDurations carry a unit: 500ms, 10s, 5m. Exit code: 0, 1 (failed, or messages were lost, repeated or out of\n"
+        "order), 2 (wrong usage).\n",
+        out);
+}
+
+/* One "--name value" or "--name=value"; a bool may stand alone. Moves *at behind it. */
+static bool take_option(struct options *options, int count, char **arguments, int *at, struct buf *why)
+{
+    const char *text = arguments[*at] + 2;
+    const char *equals = strchr(text, '=');
+    struct slice name = slice_of(text, equals ? (size_t)(equals - text) : strlen(text));
+    const char *nearest = NULL;
+    const struct option *row = option_find(rows, name, &nearest);
+    if (!row) {
+        buf_put_text(why, "unknown option --");
+        buf_put(why, name);
+        buf_put_text(why, nearest ? "; did you mean --" : "");
+        buf_put_text(why, nearest ? nearest : "");
+        return false;
+    }
+    const char *value = equals ? equals + 1 : NULL;
+    if (!value && row->kind == OPTION_BOOL)
+        value = "true";
+    if (!value) {
+        if (*at + 1 >= count) {
+            buf_put_text(why, "--");
+            buf_put(why, name);
+            buf_put_text(why, " needs a value");
+            return false;
+        }
+        value = arguments[++*at];
+    }
+    ++*at;
+    uint8_t memory[256];
+    struct buf reason = buf_of(memory, sizeof(memory));
+    if (option_set(options, row, slice_text(value), &reason) == 0)
+        return true;
+    buf_put_text(why, "--");
+    buf_put(why, name);
+    buf_put_text(why, ": ");
+    buf_put(why, buf_slice(&reason));
+    return false;
+}
+
+static bool choose_publisher(struct options *options, struct buf *why)
+{
+    struct {
+        const char *url;
+        enum publish_by by;
+    } ways[] = {{options->publish_ws, PUBLISH_BY_WS},
+                {options->publish_ingest, PUBLISH_BY_INGEST},
+                {options->publish_http, PUBLISH_BY_HTTP}};
+    options->publish_by = PUBLISH_BY_WS;
+    options->publish_url = options->url;
+    int given = 0;
+    for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+        if (ways[i].url[0] == '\0')
+            continue;
+        options->publish_by = ways[i].by;
+        options->publish_url = ways[i].url;
+        given++;
+    }
+    if (given > 1)
+        buf_put_text(why, "--publish-ws, --publish-ingest and --publish-http exclude each other");
+    return given <= 1;
+}
+
+/* What a table row cannot say: which values go together. */
+static bool combine(struct options *options, struct buf *why)
+{
+    const char *wrong = NULL;
+    if (options->rate > 0 && options->window > 0)
+        wrong = "--rate and --window exclude each other: by schedule, or a burst at a time";
+    else if (options->scenario == SCENARIO_CONNECT && options->window > 0)
+        wrong = "connect sends no messages: --window means nothing there";
+    else if (options->scenario == SCENARIO_CHANNELS && !strstr(options->url, "{channel}"))
+        wrong = "channels needs {channel} in the URL, as in ws://127.0.0.1:9500/plain/{channel}";
+    else if (options->duration_ms == 0 && options->messages == 0 && options->scenario != SCENARIO_CONNECT)
+        wrong = "--duration 0 needs --messages: nothing would be measured";
+    if (wrong) {
+        buf_put_text(why, wrong);
+        return false;
+    }
+    if (options->rate == 0 && options->window == 0)
+        options->window = 1;
+    return choose_publisher(options, why);
+}
+
+enum options_result options_parse(struct options *options, int count, char **arguments, struct buf *why)
+{
+    memset(options, 0, sizeof(*options));
+    if (option_defaults(options, rows) != 0) {
+        buf_put_text(why, "out of memory");
+        return OPTIONS_WRONG;
+    }
+    const char *words[2] = {NULL, NULL};
+    size_t word_count = 0;
+    for (int at = 1; at < count;) {
+        const char *argument = arguments[at];
+        if (strcmp(argument, "--help") == 0 || strcmp(argument, "-h") == 0)
+            return OPTIONS_HELP;
+        if (strncmp(argument, "--", 2) == 0) {
+            if (!take_option(options, count, arguments, &at, why))
+                return OPTIONS_WRONG;
+            continue;
+        }
+        if (word_count == 2) {
+            buf_put_text(why, "one scenario and one URL are enough; too many: ");
+            buf_put_text(why, argument);
+            return OPTIONS_WRONG;
+        }
+        words[word_count++] = argument;
+        at++;
+    }
+    if (word_count < 2) {
+        buf_put_text(why, word_count == 0 ? "no scenario and no URL given" : "a scenario and a URL are needed");
+        return OPTIONS_WRONG;
+    }
+    uint32_t scenario = 0;
+    while (scenario_names[scenario] && strcmp(scenario_names[scenario], words[0]) != 0)
+        scenario++;
+    if (!scenario_names[scenario]) {
+        buf_put_text(why, "unknown scenario ");
+        buf_put_text(why, words[0]);
+        buf_put_text(why, "; there are fanout, channels, echo and connect");
+        return OPTIONS_WRONG;
+    }
+    options->scenario = (enum scenario)scenario;
+    options->url = words[1];
+    return combine(options, why) ? OPTIONS_RUN : OPTIONS_WRONG;
+}
+
+void options_release(struct options *options)
+{
+    option_release(options, rows);
+}

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT */
+/* Owns the layout of each scenario: which worker has which connections, and who publishes to whom. It never opens anything.
+ * Called by main before the workers start and after they have ended. */
+#include "bench/bench_worker.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+const char *bench_channel_name(const struct bench *bench, uint32_t channel, char memory[CHANNEL_NAME_BYTES])
+{
+    if (bench->options->scenario != SCENARIO_CHANNELS)
+        channel = 0;
+    snprintf(memory, CHANNEL_NAME_BYTES, "bench-%u", channel);
+    return memory;
+}
+
+/* How many of `count` things dealt out in turn go to that worker. */
+static uint32_t share(const struct bench *bench, uint32_t worker, uint64_t count)
+{
+    uint64_t workers = bench->worker_count;
+    return (uint32_t)(count / workers + (worker < count % workers ? 1 : 0));
+}
+
+static uint32_t connections_of(const struct bench *bench, uint32_t worker)
+{
+    const struct options *options = bench->options;
+    switch (options->scenario) {
+    case SCENARIO_FANOUT:
+        return share(bench, worker, options->conns) + share(bench, worker, options->publishers);
+    case SCENARIO_CHANNELS:
+        return share(bench, worker, options->channels) * (uint32_t)(options->conns + 1);
+    case SCENARIO_ECHO:
+    case SCENARIO_CONNECT:
+        return share(bench, worker, options->conns);
+    }
+    return 0;
+}
+
+static uint32_t streams_of(const struct options *options)
+{
+    switch (options->scenario) {
+    case SCENARIO_FANOUT:
+        return (uint32_t)options->publishers;
+    case SCENARIO_CHANNELS:
+        return (uint32_t)options->channels;
+    case SCENARIO_ECHO:
+        return (uint32_t)options->conns;
+    case SCENARIO_CONNECT:
+        return 0;
+    }
+    return 0;
+}
+
+static void *zeroed(size_t count, size_t bytes)
+{
+    return calloc(count > 0 ? count : 1, bytes);
+}
+
+static int make_worker(struct bench *bench, uint32_t index)
+{
+    struct worker *worker = &bench->workers[index];
+    uint32_t connections = connections_of(bench, index);
+    worker->bench = bench;
+    worker->index = index;
+    worker->connections = zeroed(connections, sizeof(struct connection));
+    worker->tracks = zeroed((size_t)connections * bench->publishers_per_channel, sizeof(struct track));
+    worker->streams = zeroed(bench->stream_count, sizeof(struct stream *));
+    worker->ready = zeroed(bench->stream_count, sizeof(struct stream *));
+    worker->tallies = zeroed(bench->stream_count, sizeof(struct tally));
+    bool made = worker->connections && worker->tracks && worker->streams && worker->ready && worker->tallies;
+    return made ? 0 : -ENOMEM;
+}
+
+static struct connection *add(struct bench *bench, uint32_t worker_index, enum connection_role role, uint32_t channel)
+{
+    struct worker *worker = &bench->workers[worker_index];
+    uint32_t slot = worker->connection_count++;
+    struct connection *connection = &worker->connections[slot];
+    connection->slot = slot;
+    connection->role = role;
+    connection->channel = channel;
+    if (role == ROLE_SUBSCRIBER || role == ROLE_ECHO) {
+        connection->tracks = &worker->tracks[(size_t)slot * bench->publishers_per_channel];
+        for (uint32_t i = 0; i < bench->publishers_per_channel; i++)
+            worker->tallies[channel * bench->publishers_per_channel + i].receivers++;
+    }
+    bench->connection_count++;
+    return connection;
+}
+
+/* Streams are added in the order of their indices: channel by channel, and of each channel publisher by publisher. */
+static void add_stream(struct bench *bench, uint32_t worker_index, uint32_t index, struct connection *publisher)
+{
+    struct worker *worker = &bench->workers[worker_index];
+    struct stream *stream = &bench->streams[index];
+    stream->index = index;
+    stream->channel = publisher->channel;
+    stream->source = (uint16_t)(index % bench->publishers_per_channel);
+    stream->publisher = publisher;
+    stream->owner = worker;
+    worker->streams[worker->stream_count++] = stream;
+}
+
+static enum connection_role publisher_role(const struct options *options)
+{
+    switch (options->publish_by) {
+    case PUBLISH_BY_INGEST:
+        return ROLE_PUBLISHER_INGEST;
+    case PUBLISH_BY_HTTP:
+        return ROLE_PUBLISHER_HTTP;
+    case PUBLISH_BY_WS:
+        break;
+    }
+    return ROLE_PUBLISHER_WS;
+}
+
+static void plan_fanout(struct bench *bench)
+{
+    const struct options *options = bench->options;
+    for (uint32_t i = 0; i < options->conns; i++)
+        add(bench, i % bench->worker_count, ROLE_SUBSCRIBER, 0);
+    for (uint32_t i = 0; i < options->publishers; i++) {
+        uint32_t worker = i % bench->worker_count;
+        add_stream(bench, worker, i, add(bench, worker, publisher_role(options), 0));
+    }
+}
+
+/* A channel and its publisher stay on one worker: bursts are completed without a word to another thread. */
+static void plan_channels(struct bench *bench)
+{
+    const struct options *options = bench->options;
+    for (uint32_t channel = 0; channel < options->channels; channel++) {
+        uint32_t worker = channel % bench->worker_count;
+        for (uint32_t i = 0; i < options->conns; i++)
+            add(bench, worker, ROLE_SUBSCRIBER, channel);
+        add_stream(bench, worker, channel, add(bench, worker, publisher_role(options), channel));
+    }
+}
+
+static void plan_single(struct bench *bench, enum connection_role role)
+{
+    for (uint32_t i = 0; i < bench->options->conns; i++) {
+        uint32_t worker = i % bench->worker_count;
+        struct connection *connection = add(bench, worker, role, i);
+        if (role == ROLE_ECHO)
+            add_stream(bench, worker, i, connection);
+    }
+}
+
+static void count_receivers(struct bench *bench)
+{
+    for (uint32_t i = 0; i < bench->stream_count; i++) {
+        struct stream *stream = &bench->streams[i];
+        for (uint32_t w = 0; w < bench->worker_count; w++) {
+            stream->receivers += bench->workers[w].tallies[i].receivers;
+            stream->shares += bench->workers[w].tallies[i].receivers > 0;
+        }
+        bench->hellos_expected += stream->receivers;
+        bench->receivers_per_stream = stream->receivers;
+    }
+}
+
+int bench_plan(struct bench *bench)
+{
+    const struct options *options = bench->options;
+    bench->worker_count = (uint32_t)options->threads;
+    bench->publishers_per_channel = options->scenario == SCENARIO_FANOUT ? (uint32_t)options->publishers : 1;
+    bench->stream_count = streams_of(options);
+    bench->streams = zeroed(bench->stream_count, sizeof(struct stream));
+    bench->workers = zeroed(bench->worker_count, sizeof(struct worker));
+    if (!bench->streams || !bench->workers)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < bench->worker_count; i++)
+        if (make_worker(bench, i) != 0)
+            return -ENOMEM;
+    switch (options->scenario) {
+    case SCENARIO_FANOUT:
+        plan_fanout(bench);
+        break;
+    case SCENARIO_CHANNELS:
+        plan_channels(bench);
+        break;
+    case SCENARIO_ECHO:
+        plan_single(bench, ROLE_ECHO);
+        break;
+    case SCENARIO_CONNECT:
+        plan_single(bench, ROLE_IDLE);
+        break;
+    }
+    count_receivers(bench);
+    return 0;
+}
+
+void bench_plan_free(struct bench *bench)
+{
+    for (uint32_t i = 0; bench->workers && i < bench->worker_count; i++)
+        worker_free(&bench->workers[i]);
+    free(bench->workers);
+    free(bench->streams);
+}

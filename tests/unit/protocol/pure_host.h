@@ -1,0 +1,622 @@
+/* SPDX-License-Identifier: MIT */
+/* A dialect without a server: one struct that carries its actions out in memory, in order, with channels, filter classes,
+ * quotas, retained messages, the dialect's service and a clock that only moves when told. It is the model of what a session
+ * and a service host do, in the plainest form; time outs, pings and slow readers are theirs alone. */
+#ifndef RINGCAST_TESTS_PURE_HOST_H
+#define RINGCAST_TESTS_PURE_HOST_H
+
+#include "core/bucket.h"
+#include "protocol/dialect.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define PURE_CONNS_MAX 256
+#define PURE_TEXT_BYTES (1U << 20)
+#define PURE_WALL_MS UINT64_C(1706013296000) /* 2024-01-23T12:34:56Z */
+
+struct pure_message {
+    enum ws_opcode opcode;
+    uint8_t *data;
+    size_t bytes;
+};
+
+struct pure_member {
+    char channel[CHANNEL_NAME_BYTES_MAX + 1];
+    uint8_t *variant;
+    size_t variant_bytes;
+};
+
+struct pure_conn {
+    bool open; /* a 101 was sent and no close */
+    uint16_t close_code;
+    const char *close_reason;
+    int refused_status; /* of a RESPOND */
+    char refused_content[256];
+    char refused_extra[64];
+    void *session;
+    uint64_t number;
+    uint64_t heartbeat_ms; /* when the next one is due */
+    struct bucket window;
+    struct pure_member members[SUBSCRIPTIONS_PER_CONNECTION_MAX];
+    uint32_t member_count;
+    struct pure_message *inbox;
+    size_t inbox_count, inbox_read;
+    uint32_t held[64]; /* indices of quotas */
+    uint32_t held_count;
+};
+
+struct pure_quota {
+    enum quota_kind kind;
+    char name[KEY_BYTES_MAX + 1];
+    uint32_t count;
+    struct bucket window;
+};
+
+struct pure_class {
+    char channel[CHANNEL_NAME_BYTES_MAX + 1];
+    uint8_t *variant;
+    size_t variant_bytes;
+    uint32_t count;
+};
+
+struct pure_retained {
+    char channel[CHANNEL_NAME_BYTES_MAX + 1];
+    struct pure_message message;
+    uint64_t at_ms;
+};
+
+struct pure_host {
+    const struct dialect *dialect;
+    void *settings;
+    void *service;
+    uint64_t now_ms;
+    uint64_t numbers;
+    struct pure_conn conns[PURE_CONNS_MAX];
+    struct pure_quota quotas[64];
+    uint32_t quota_count;
+    struct pure_class classes[PURE_CONNS_MAX];
+    uint32_t class_count;
+    struct pure_retained *retained;
+    size_t retained_count;
+    uint32_t subscribes; /* SUBSCRIBE actions carried out */
+    char reply[65536];   /* of the last read, or the message of the last refused ingest */
+    char field[64];
+};
+
+/* Zeroed, and one zero more, so that texts end. */
+static inline void *pure_memory(size_t bytes)
+{
+    void *memory = calloc(1, bytes + 1);
+    if (memory == NULL)
+        abort();
+    return memory;
+}
+
+static inline void *pure_copy(const void *data, size_t bytes)
+{
+    void *copy = pure_memory(bytes);
+    if (bytes > 0)
+        memcpy(copy, data, bytes);
+    return copy;
+}
+
+static inline void pure_name(char *out, size_t size, struct slice name)
+{
+    if (name.bytes >= size)
+        abort();
+    if (name.bytes > 0)
+        memcpy(out, name.data, name.bytes);
+    out[name.bytes] = '\0';
+}
+
+/* --- settings ----------------------------------------------------------------------------------------------------- */
+
+static inline const struct dialect *pure_dialect(const char *name)
+{
+    for (size_t i = 0; dialects[i] != NULL; i++)
+        if (strcmp(dialects[i]->name, name) == 0)
+            return dialects[i];
+    fprintf(stderr, "no dialect %s\n", name);
+    abort();
+}
+
+/* Sets one option of the dialect, as the configuration would. 0 or -EINVAL. */
+static inline int pure_set(struct pure_host *host, const char *name, const char *value)
+{
+    char memory[512];
+    struct buf why = buf_of(memory, sizeof(memory));
+    const struct option *row = option_find(dialect_common_options, slice_text(name), NULL);
+    if (row == NULL)
+        row = option_find(host->dialect->options, slice_text(name), NULL);
+    if (row == NULL) {
+        fprintf(stderr, "no option %s\n", name);
+        abort();
+    }
+    return option_set(host->settings, row, slice_text(value), &why);
+}
+
+static inline void pure_init(struct pure_host *host, const char *dialect)
+{
+    memset(host, 0, sizeof(*host));
+    host->dialect = pure_dialect(dialect);
+    host->settings = pure_memory(host->dialect->settings_bytes);
+    if (option_defaults(host->settings, dialect_common_options) != 0 ||
+        option_defaults(host->settings, host->dialect->options) != 0)
+        abort();
+    for (const struct dialect_default *row = host->dialect->defaults; row->name != NULL; row++)
+        if (pure_set(host, row->name, row->value) != 0)
+            abort();
+    host->now_ms = 1000000;
+}
+
+/* After the options: the key list, and the service. */
+static inline void pure_start(struct pure_host *host)
+{
+    struct dialect_settings *common = host->settings;
+    common->key_list.count = common->keys.count;
+    common->key_list.keys = pure_memory(common->keys.count * sizeof(struct slice));
+    for (uint32_t i = 0; i < common->keys.count; i++)
+        common->key_list.keys[i] = slice_text(common->keys.items[i]);
+    if (host->dialect->service != NULL) {
+        host->service = pure_memory(host->dialect->service->state_bytes);
+        if (host->dialect->service->open(host->service, host->settings) != 0)
+            abort();
+    }
+}
+
+/* --- channels ----------------------------------------------------------------------------------------------------- */
+
+static inline void pure_interest(struct pure_host *host, const struct pure_member *member, bool added)
+{
+    struct pure_class *class = NULL;
+    for (uint32_t i = 0; i < host->class_count && class == NULL; i++)
+        if (strcmp(host->classes[i].channel, member->channel) == 0 &&
+            slice_equal(slice_of(host->classes[i].variant, host->classes[i].variant_bytes),
+                        slice_of(member->variant, member->variant_bytes)))
+            class = &host->classes[i];
+    if (class == NULL) {
+        if (host->class_count == PURE_CONNS_MAX)
+            abort();
+        class = &host->classes[host->class_count++];
+        memcpy(class->channel, member->channel, sizeof(class->channel));
+        class->variant = pure_copy(member->variant, member->variant_bytes);
+        class->variant_bytes = member->variant_bytes;
+    }
+    class->count += added ? 1 : UINT32_MAX;
+    bool edge = added ? class->count == 1 : class->count == 0;
+    if (edge && host->dialect->service != NULL)
+        host->dialect->service->interest(host->service, slice_text(class->channel),
+                                         slice_of(class->variant, class->variant_bytes), added);
+}
+
+static inline void pure_leave(struct pure_host *host, struct pure_conn *conn, uint32_t index)
+{
+    pure_interest(host, &conn->members[index], false);
+    free(conn->members[index].variant);
+    conn->members[index] = conn->members[--conn->member_count];
+}
+
+static inline void pure_deliver(struct pure_conn *conn, enum ws_opcode opcode, struct slice payload)
+{
+    conn->inbox = realloc(conn->inbox, (conn->inbox_count + 1) * sizeof(*conn->inbox));
+    if (conn->inbox == NULL)
+        abort();
+    conn->inbox[conn->inbox_count++] = (struct pure_message){
+        .opcode = opcode, .data = pure_copy(payload.data, payload.bytes), .bytes = payload.bytes};
+}
+
+static inline struct pure_member *pure_membership(struct pure_conn *conn, struct slice channel)
+{
+    for (uint32_t i = 0; i < conn->member_count; i++)
+        if (slice_is(channel, conn->members[i].channel))
+            return &conn->members[i];
+    return NULL;
+}
+
+static inline bool pure_matches(const struct pure_host *host, const struct pure_member *member,
+                                const struct event *event)
+{
+    return host->dialect->matches == NULL ||
+           host->dialect->matches(slice_of(member->variant, member->variant_bytes), event);
+}
+
+static inline void pure_retain(struct pure_host *host, const struct event *event)
+{
+    struct channel_traits traits;
+    host->dialect->traits(host->settings, event->channel, &traits);
+    if (traits.retain_count == 0)
+        return;
+    host->retained = realloc(host->retained, (host->retained_count + 1) * sizeof(*host->retained));
+    if (host->retained == NULL)
+        abort();
+    struct pure_retained *added = &host->retained[host->retained_count++];
+    *added = (struct pure_retained){.at_ms = host->now_ms};
+    pure_name(added->channel, sizeof(added->channel), event->channel);
+    added->message = (struct pure_message){event->opcode, pure_copy(event->payload.data, event->payload.bytes),
+                                           event->payload.bytes};
+}
+
+/* Sends the newest `count` retained messages of the channel, oldest first. */
+static inline void pure_send_history(struct pure_host *host, struct pure_conn *conn, struct slice channel, uint32_t count)
+{
+    struct channel_traits traits;
+    host->dialect->traits(host->settings, channel, &traits);
+    uint32_t take = count < traits.retain_count ? count : traits.retain_count, found = 0;
+    size_t at = host->retained_count;
+    while (at > 0 && found < take)
+        if (slice_is(channel, host->retained[--at].channel))
+            found++;
+    for (; found > 0 && at < host->retained_count; at++) {
+        const struct pure_retained *old = &host->retained[at];
+        bool fresh = traits.retain_age_ms == 0 || host->now_ms - old->at_ms < traits.retain_age_ms;
+        if (slice_is(channel, old->channel) && fresh)
+            pure_deliver(conn, old->message.opcode, slice_of(old->message.data, old->message.bytes));
+    }
+}
+
+static inline void pure_publish(struct pure_host *host, const struct event *event)
+{
+    if (host->dialect->traits != NULL)
+        pure_retain(host, event);
+    for (size_t i = 0; i < PURE_CONNS_MAX; i++) {
+        struct pure_conn *conn = &host->conns[i];
+        const struct pure_member *member = conn->open ? pure_membership(conn, event->channel) : NULL;
+        if (member != NULL && pure_matches(host, member, event))
+            pure_deliver(conn, event->opcode, event->payload);
+    }
+}
+
+static inline void pure_join(struct pure_host *host, struct pure_conn *conn, struct slice channel, struct slice variant,
+                             uint32_t history_max)
+{
+    struct pure_member *member = pure_membership(conn, channel);
+    bool fresh = member == NULL;
+    if (!fresh)
+        pure_leave(host, conn, (uint32_t)(member - conn->members));
+    if (conn->member_count == SUBSCRIPTIONS_PER_CONNECTION_MAX)
+        abort();
+    member = &conn->members[conn->member_count++];
+    pure_name(member->channel, sizeof(member->channel), channel);
+    member->variant = pure_copy(variant.data, variant.bytes);
+    member->variant_bytes = variant.bytes;
+    host->subscribes++;
+    pure_interest(host, member, true);
+    if (fresh && history_max > 0)
+        pure_send_history(host, conn, channel, history_max);
+}
+
+/* --- connections -------------------------------------------------------------------------------------------------- */
+
+static inline void pure_end(struct pure_host *host, struct pure_conn *conn)
+{
+    conn->open = false;
+    while (conn->member_count > 0)
+        pure_leave(host, conn, conn->member_count - 1);
+    while (conn->held_count > 0)
+        host->quotas[conn->held[--conn->held_count]].count--;
+    if (host->dialect->end != NULL && conn->session != NULL)
+        host->dialect->end(conn->session);
+    free(conn->session);
+    conn->session = NULL;
+}
+
+static inline bool pure_acquire(struct pure_host *host, struct pure_conn *conn, const struct action *action)
+{
+    enum quota_kind kind = action->acquire.quota;
+    struct pure_quota *quota = NULL;
+    for (uint32_t i = 0; i < host->quota_count; i++)
+        if (host->quotas[i].kind == kind && slice_is(action->acquire.name, host->quotas[i].name))
+            quota = &host->quotas[i];
+    if (quota == NULL) {
+        quota = &host->quotas[host->quota_count++];
+        quota->kind = kind;
+        pure_name(quota->name, sizeof(quota->name), action->acquire.name);
+    }
+    uint32_t limit = action->acquire.limit;
+    if (kind == QUOTA_ADDRESS_ATTEMPTS || kind == QUOTA_KEY_ATTEMPTS)
+        return bucket_count(&quota->window, host->now_ms, action->acquire.window_ms) <= limit || limit == 0;
+    if (limit > 0 && quota->count >= limit)
+        return false;
+    quota->count++;
+    conn->held[conn->held_count++] = (uint32_t)(quota - host->quotas);
+    return true;
+}
+
+static inline struct actions *pure_actions(void)
+{
+    struct actions *out = pure_memory(sizeof(*out));
+    out->text = buf_of(pure_memory(PURE_TEXT_BYTES), PURE_TEXT_BYTES);
+    return out;
+}
+
+static inline void pure_actions_free(struct actions *out)
+{
+    free(out->text.data);
+    free(out);
+}
+
+static inline struct dialect_call pure_call(struct pure_host *host, struct pure_conn *conn, struct actions *out)
+{
+    return (struct dialect_call){.settings = host->settings,
+                                 .session = conn->session,
+                                 .now_ms = host->now_ms,
+                                 .wall_ms = PURE_WALL_MS + host->now_ms - 1000000,
+                                 .connection = conn->number,
+                                 .out = out};
+}
+
+static inline void pure_refused(struct pure_host *host, struct pure_conn *conn, enum quota_kind quota);
+
+/* In order; what follows a refused ACQUIRE is dropped. Frees the list. */
+static inline void pure_apply(struct pure_host *host, struct pure_conn *conn, struct actions *out)
+{
+    if (out->overflow || out->text.overflow)
+        abort();
+    for (uint32_t i = 0; i < out->count; i++) {
+        const struct action *action = &out->items[i];
+        switch (action->kind) {
+        case ACTION_RESPOND:
+            conn->refused_status = action->respond.status;
+            pure_name(conn->refused_content, sizeof(conn->refused_content), action->respond.content);
+            pure_name(conn->refused_extra, sizeof(conn->refused_extra), slice_text(action->respond.extra));
+            break;
+        case ACTION_ACCEPT:
+            conn->open = true;
+            conn->heartbeat_ms = host->now_ms + host->dialect->heartbeat_ms;
+            break;
+        case ACTION_SEND:
+            if (!conn->open)
+                abort(); /* before ACCEPT or behind CLOSE */
+            pure_deliver(conn, action->send.opcode, action->send.payload);
+            break;
+        case ACTION_SUBSCRIBE:
+            pure_join(host, conn, action->subscribe.channel, action->subscribe.variant, action->subscribe.history_max);
+            break;
+        case ACTION_UNSUBSCRIBE: {
+            struct pure_member *member = pure_membership(conn, action->unsubscribe.channel);
+            if (member != NULL)
+                pure_leave(host, conn, (uint32_t)(member - conn->members));
+            break;
+        }
+        case ACTION_PUBLISH:
+            pure_publish(host, &action->publish);
+            break;
+        case ACTION_ACQUIRE:
+            if (!pure_acquire(host, conn, action)) {
+                enum quota_kind quota = action->acquire.quota;
+                pure_actions_free(out);
+                pure_refused(host, conn, quota);
+                return;
+            }
+            break;
+        case ACTION_CLOSE:
+            conn->close_code = action->close.code;
+            conn->close_reason = action->close.reason;
+            pure_end(host, conn);
+            break;
+        }
+    }
+    pure_actions_free(out);
+}
+
+static inline void pure_refused(struct pure_host *host, struct pure_conn *conn, enum quota_kind quota)
+{
+    struct actions *out = pure_actions();
+    struct dialect_call call = pure_call(host, conn, out);
+    host->dialect->refused(&call, quota);
+    pure_apply(host, conn, out);
+}
+
+/* An upgrade request with further header lines (with CRLF). 101, or the status that it was refused with. */
+static inline int pure_connect(struct pure_host *host, uint32_t index, const char *target, const char *headers)
+{
+    struct pure_conn *conn = &host->conns[index];
+    char head[20000];
+    int bytes = snprintf(head, sizeof(head),
+                         "GET %s HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                         "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%s\r\n",
+                         target, headers);
+    struct http1_request request;
+    size_t scanned = 0, head_bytes = 0;
+    const char *why = "";
+    int result = http1_parse_head(slice_of(head, (size_t)bytes), &scanned, &request, &head_bytes, &why);
+    if (result != HTTP1_OK)
+        return result;
+    if (host->dialect->route(host->settings, request.path) == DIALECT_PATH_NONE)
+        return 404;
+    if (conn->open)
+        abort();
+    for (size_t i = 0; i < conn->inbox_count; i++)
+        free(conn->inbox[i].data);
+    free(conn->inbox);
+    *conn = (struct pure_conn){.number = ++host->numbers, .session = pure_memory(host->dialect->session_bytes)};
+    struct actions *out = pure_actions();
+    struct dialect_call call = pure_call(host, conn, out);
+    host->dialect->open(&call, &request, request.path);
+    pure_apply(host, conn, out);
+    if (conn->refused_status != 0) {
+        pure_end(host, conn);
+        return conn->refused_status;
+    }
+    return conn->open || conn->close_code != 0 ? 101 : 0;
+}
+
+/* The client closes. */
+static inline void pure_disconnect(struct pure_host *host, uint32_t index)
+{
+    if (host->conns[index].open)
+        pure_end(host, &host->conns[index]);
+}
+
+/* A message of the client, within the limits or not. */
+static inline void pure_send(struct pure_host *host, uint32_t index, enum ws_opcode opcode, struct slice message)
+{
+    const struct dialect_settings *common = host->settings;
+    struct pure_conn *conn = &host->conns[index];
+    if (!conn->open)
+        return;
+    struct actions *out = pure_actions();
+    struct dialect_call call = pure_call(host, conn, out);
+    uint8_t *copy = pure_copy(message.data, message.bytes);
+    struct slice own = slice_of(copy, message.bytes);
+    uint64_t count = bucket_count(&conn->window, host->now_ms, common->messages_window_ms);
+    if (message.bytes > common->message_bytes_max)
+        action_close(out, WS_CLOSE_TOO_BIG, "message too big");
+    else if (common->messages_max == 0 || count <= common->messages_max)
+        host->dialect->message(&call, opcode, own);
+    else if (host->dialect->over_limit != NULL)
+        host->dialect->over_limit(&call, opcode, own, count);
+    else
+        action_close(out, WS_CLOSE_POLICY, "too many messages");
+    pure_apply(host, conn, out);
+    free(copy);
+}
+
+static inline void pure_send_text(struct pure_host *host, uint32_t index, const char *text)
+{
+    pure_send(host, index, WS_TEXT, slice_text(text));
+}
+
+/* The next message that the connection has received; NULL: none. NUL-terminated behind its bytes. */
+static inline const struct pure_message *pure_take(struct pure_host *host, uint32_t index)
+{
+    struct pure_conn *conn = &host->conns[index];
+    return conn->inbox_read == conn->inbox_count ? NULL : &conn->inbox[conn->inbox_read++];
+}
+
+static inline const char *pure_take_text(struct pure_host *host, uint32_t index)
+{
+    const struct pure_message *message = pure_take(host, index);
+    return message == NULL ? "(nothing)" : message->opcode == WS_TEXT ? (const char *)message->data : "(binary)";
+}
+
+/* Moves the clock on and lets heartbeats happen when they are due. */
+static inline void pure_advance(struct pure_host *host, uint64_t ms)
+{
+    uint64_t until = host->now_ms + ms;
+    while (host->dialect->heartbeat != NULL) {
+        struct pure_conn *next = NULL;
+        for (size_t i = 0; i < PURE_CONNS_MAX; i++) {
+            struct pure_conn *conn = &host->conns[i];
+            if (conn->open && conn->heartbeat_ms <= until && (next == NULL || conn->heartbeat_ms < next->heartbeat_ms))
+                next = conn;
+        }
+        if (next == NULL)
+            break;
+        host->now_ms = next->heartbeat_ms;
+        next->heartbeat_ms += host->dialect->heartbeat_ms;
+        struct actions *out = pure_actions();
+        struct dialect_call call = pure_call(host, next, out);
+        host->dialect->heartbeat(&call);
+        pure_apply(host, next, out);
+    }
+    host->now_ms = until;
+}
+
+/* --- ingest ------------------------------------------------------------------------------------------------------- */
+
+/* Passes a request to the service and publishes what follows. */
+static inline int pure_request(struct pure_host *host, const struct ingest_call *call)
+{
+    static uint8_t scratch_memory[4096];
+    struct buf reply = buf_of(host->reply, sizeof(host->reply) - 1), scratch = buf_of(scratch_memory, sizeof(scratch_memory));
+    struct service_request request = {
+        .kind = call->request_kind, .body = call->body, .now_ms = host->now_ms, .wall_ms = call->wall_ms};
+    int status = host->dialect->service->request(host->service, &request, &reply);
+    struct event event;
+    host->reply[reply.used] = '\0';
+    while (host->dialect->service->next(host->service, &scratch, &event))
+        pure_publish(host, &event);
+    return status;
+}
+
+static inline int pure_do(struct pure_host *host, const struct ingest_call *call)
+{
+    switch (call->kind) {
+    case INGEST_PUBLISH:
+        pure_publish(host, &call->event);
+        return 202;
+    case INGEST_REQUEST:
+        return pure_request(host, call);
+    case INGEST_NEWEST:
+        for (size_t i = host->retained_count; i-- > 0;) {
+            if (!slice_is(call->event.channel, host->retained[i].channel))
+                continue;
+            pure_name(host->reply, sizeof(host->reply),
+                      slice_of(host->retained[i].message.data, host->retained[i].message.bytes));
+            return 200;
+        }
+        return 404;
+    }
+    return 500;
+}
+
+static inline void pure_failed(struct pure_host *host, const struct ingest_call *call)
+{
+    pure_name(host->field, sizeof(host->field), slice_text(call->field));
+    pure_name(host->reply, sizeof(host->reply), slice_text(call->message));
+}
+
+/* 202 or the status of the refusal. */
+static inline int pure_ingest_bytes(struct pure_host *host, const char *topic, struct slice body, bool binary, bool json)
+{
+    struct buf text = buf_of(pure_memory(PURE_TEXT_BYTES), PURE_TEXT_BYTES);
+    struct ingest_call call = {.settings = host->settings,
+                               .wall_ms = PURE_WALL_MS + host->now_ms - 1000000,
+                               .binary = binary,
+                               .json = json,
+                               .text = &text};
+    int status = host->dialect->ingest(&call, slice_text(topic), body);
+    if (status == 0)
+        status = pure_do(host, &call);
+    else
+        pure_failed(host, &call);
+    free(text.data);
+    return status;
+}
+
+static inline int pure_ingest(struct pure_host *host, const char *topic, const char *body)
+{
+    return pure_ingest_bytes(host, topic, slice_text(body), false, false);
+}
+
+/* 200 with host->reply, or the status of the refusal. */
+static inline int pure_read(struct pure_host *host, const char *topic)
+{
+    uint8_t memory[256];
+    struct buf text = buf_of(memory, sizeof(memory));
+    struct ingest_call call = {.settings = host->settings, .wall_ms = PURE_WALL_MS, .text = &text};
+    int status = host->dialect->read(&call, slice_text(topic));
+    if (status == 0)
+        return pure_do(host, &call);
+    pure_failed(host, &call);
+    return status;
+}
+
+/* --- the end ------------------------------------------------------------------------------------------------------ */
+
+static inline void pure_close(struct pure_host *host)
+{
+    struct dialect_settings *common = host->settings;
+    for (uint32_t i = 0; i < PURE_CONNS_MAX; i++) {
+        pure_disconnect(host, i);
+        for (size_t k = 0; k < host->conns[i].inbox_count; k++)
+            free(host->conns[i].inbox[k].data);
+        free(host->conns[i].inbox);
+    }
+    for (uint32_t i = 0; i < host->class_count; i++)
+        free(host->classes[i].variant);
+    for (size_t i = 0; i < host->retained_count; i++)
+        free(host->retained[i].message.data);
+    free(host->retained);
+    if (host->service != NULL)
+        host->dialect->service->close(host->service);
+    free(host->service);
+    free(common->key_list.keys);
+    option_release(host->settings, dialect_common_options);
+    option_release(host->settings, host->dialect->options);
+    free(host->settings);
+}
+
+#endif

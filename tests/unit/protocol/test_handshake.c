@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT */
+/* Proves the opening handshake: the RFC's own example, every refusal with its status (K-2), and which origins may connect
+ * (A-14). Run by unit_protocol. */
+#include "protocol/handshake.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static int check_request(const char *head, struct handshake *handshake)
+{
+    static struct http1_request request;
+    size_t scanned = 0, head_bytes;
+    const char *why = "";
+    int result = http1_parse_head(slice_text(head), &scanned, &request, &head_bytes, &why);
+    cr_assert_eq(result, HTTP1_OK, "%d (%s): %s", result, why, head);
+    why = NULL;
+    result = handshake_check(&request, handshake, &why);
+    cr_assert_eq(why == NULL, result == 0, "%s", head);
+    return result;
+}
+
+#define HOST "Host: server.example.com\r\n"
+#define UPGRADE "Upgrade: websocket\r\n"
+#define CONNECTION "Connection: Upgrade\r\n"
+#define KEY "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+#define VERSION "Sec-WebSocket-Version: 13\r\n"
+
+/* RFC 6455 section 1.3 */
+Test(handshake, answers_the_example_of_the_rfc)
+{
+    struct handshake handshake;
+    char memory[256];
+    struct buf out = buf_of(memory, sizeof memory);
+    cr_assert_eq(check_request("GET /chat HTTP/1.1\r\n" HOST UPGRADE CONNECTION KEY "Origin: http://example.com\r\n"
+                               "Sec-WebSocket-Protocol: chat, superchat\r\n" VERSION "\r\n",
+                               &handshake),
+                 0);
+    cr_assert_str_eq(handshake.accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    handshake_write(&out, &handshake);
+    cr_assert(slice_is(buf_slice(&out),
+                       "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                       "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"));
+}
+
+Test(handshake, takes_what_the_grammar_allows)
+{
+    static const char *const heads[] = {
+        "GET / HTTP/1.1\r\n" HOST "upgrade: WebSocket\r\nCONNECTION: keep-alive, Upgrade\r\n" KEY VERSION "\r\n",
+        "GET / HTTP/1.1\r\n" HOST "Upgrade: h2c, websocket\r\n" CONNECTION KEY VERSION "\r\n",
+        "GET / HTTP/1.1\r\n" HOST UPGRADE "Connection: keep-alive\r\n" CONNECTION KEY VERSION "\r\n",
+        "GET / HTTP/1.1\r\n" HOST UPGRADE CONNECTION KEY VERSION "Content-Length: 0\r\n\r\n",
+        "GET / HTTP/1.1\r\n" HOST UPGRADE CONNECTION VERSION "Sec-WebSocket-Key: +/AZaz09AAAAAAAAAAAAAA==\r\n\r\n",
+    };
+    struct handshake handshake;
+    for (size_t i = 0; i < COUNT(heads); i++)
+        cr_assert_eq(check_request(heads[i], &handshake), 0, "%s", heads[i]);
+}
+
+Test(handshake, refuses_with_the_right_status)
+{
+    static const struct {
+        const char *head;
+        int status;
+    } rows[] = {
+        {"POST / HTTP/1.1\r\n" HOST UPGRADE CONNECTION KEY VERSION "\r\n", 405},
+        {"HEAD / HTTP/1.1\r\n" HOST "\r\n", 405},
+        {"get / HTTP/1.1\r\n" HOST UPGRADE CONNECTION KEY VERSION "\r\n", 405},
+        {"GET / HTTP/1.1\r\n" HOST "\r\n", 426},
+        {"GET / HTTP/1.0\r\n" HOST "\r\n", 426},
+        {"GET / HTTP/1.1\r\n" HOST CONNECTION KEY VERSION "\r\n", 426},
+        {"GET / HTTP/1.1\r\n" HOST "Upgrade: h2c\r\n" CONNECTION KEY VERSION "\r\n", 426},
+        {"GET / HTTP/1.1\r\n" HOST "Upgrade: websockets\r\n" CONNECTION KEY VERSION "\r\n", 426},
+        {"GET / HTTP/1.0\r\n" HOST UPGRADE CONNECTION KEY VERSION "\r\n", 400},
+        {"GET / HTTP/1.1\r\n" HOST UPGRADE KEY VERSION "\r\n", 400},
+        {"GET / HTTP/1.1\r\n" HOST UPGRADE "Connection: keep-alive\r\n" KEY VERSION "\r\n", 400},
+        {"GET / HTTP/1.1\r\n" HOST UPGRADE CONNECTION KEY VERSION "Content-Length: 1\r\n\r\n", 400},
+        {"GET / HTTP/1.1\r\n" HOST UPGRADE CONNECTION KEY VERSION "Transfer-Encoding: chunked\r\n\r\n", 400},
+        {"GET / HTTP/1.1\r\n" HOST UPGRADE CONNECTION KEY "\r\n", 426},
+        {"GET / HTTP/1.1\r\n" HOST UPGRADE CONNECTION KEY "Sec-WebSocket-Version: 8\r\n\r\n", 426},
+        {"GET / HTTP/1.1\r\n" HOST UPGRADE CONNECTION KEY "Sec-WebSocket-Version: 013\r\n\r\n", 426},
+        {"GET / HTTP/1.1\r\n" HOST UPGRADE CONNECTION KEY "Sec-WebSocket-Version: 13, 8\r\n\r\n", 426},
+        {"GET / HTTP/1.1\r\n" HOST UPGRADE CONNECTION KEY VERSION VERSION "\r\n", 400},
+        {"GET / HTTP/1.1\r\n" HOST UPGRADE CONNECTION VERSION "\r\n", 400},
+        {"GET / HTTP/1.1\r\n" HOST UPGRADE CONNECTION KEY KEY VERSION "\r\n", 400},
+    };
+    struct handshake handshake;
+    for (size_t i = 0; i < COUNT(rows); i++)
+        cr_assert_eq(check_request(rows[i].head, &handshake), rows[i].status, "%s", rows[i].head);
+}
+
+Test(handshake, wants_a_key_of_sixteen_bytes)
+{
+    static const char *const keys[] = {
+        "",
+        "dGhlIHNhbXBsZSBub25jZQ=",     /* 23 characters */
+        "dGhlIHNhbXBsZSBub25jZQ",      /* no padding */
+        "dGhlIHNhbXBsZSBub25jZQ===",   /* 25 characters */
+        "dGhlIHNhbXBsZSBub25jZQA=",    /* 17 bytes */
+        "dGhlIHNhbXBsZSBub25jZQAA",    /* 18 bytes */
+        "dGhlIHNhbXBsZSBub25jZ===",    /* padding too early */
+        "dGhlIHNhbXBsZSBub25j Q==",    /* a space inside */
+        "dGhlIHNhbXBsZSBub25j-Q==",    /* the alphabet of URLs */
+        "dGhlIHNhbXBsZSBub25j\xC3Q==", /* not ASCII */
+    };
+    struct handshake handshake;
+    for (size_t i = 0; i < COUNT(keys); i++) {
+        char head[300];
+        snprintf(head, sizeof head,
+                 "GET / HTTP/1.1\r\n" HOST UPGRADE CONNECTION VERSION "Sec-WebSocket-Key: %s\r\n\r\n", keys[i]);
+        cr_assert_eq(check_request(head, &handshake), 400, "%s", keys[i]);
+    }
+}
+
+/* ---- origins (A-14) ---- */
+
+static bool allowed(const char *origin, const char *host, const char *const *list, size_t count)
+{
+    return handshake_origin_allowed(slice_text(origin), slice_text(host), list, (uint32_t)count);
+}
+
+Test(handshake, compares_scheme_host_and_port_of_an_origin)
+{
+    static const char *const list[] = {"https://app.example.com", "http://plain.example:8080", "not an origin"};
+    static const struct {
+        const char *origin;
+        bool allowed;
+    } rows[] = {
+        {"https://app.example.com", true},
+        {"https://app.example.com:443", true},
+        {"HTTPS://App.Example.COM", true},
+        {"http://plain.example:8080", true},
+        {"http://app.example.com", false},
+        {"http://app.example.com:443", false},
+        {"https://app.example.com:8443", false},
+        {"https://app.example.com.evil.example", false},
+        {"https://evil-app.example.com", false},
+        {"https://example.com", false},
+        {"http://plain.example", false},
+        {"https://app.example.com/", false},
+        {"https://app.example.com@evil.example", false},
+        {"https://user@app.example.com", false},
+        {"app.example.com", false},
+        {"://app.example.com", false},
+        {"https:app.example.com", false},
+        {"null", false},
+        {"not an origin", false},
+        {"", false},
+        {"http://localhost", false}, /* a list replaces the default */
+    };
+    for (size_t i = 0; i < COUNT(rows); i++)
+        cr_assert_eq(allowed(rows[i].origin, "app.example.com", list, COUNT(list)), rows[i].allowed, "%s",
+                     rows[i].origin);
+}
+
+Test(handshake, allows_every_origin_by_a_star)
+{
+    static const char *const list[] = {"https://app.example.com", "*"};
+    cr_assert(allowed("https://other.example", "a", list, 2));
+    cr_assert(allowed("null", "a", list, 2));
+}
+
+Test(handshake, allows_clients_that_are_no_browsers)
+{
+    static const char *const list[] = {"https://app.example.com"};
+    cr_assert(handshake_origin_allowed((struct slice){0}, slice_text("a"), list, 1));
+    cr_assert(handshake_origin_allowed((struct slice){0}, slice_text("a"), NULL, 0));
+}
+
+Test(handshake, allows_loopback_and_its_own_host_without_a_list)
+{
+    static const struct {
+        const char *origin, *host;
+        bool allowed;
+    } rows[] = {
+        {"http://localhost", "a", true},
+        {"https://LOCALHOST:5173", "a", true},
+        {"http://127.0.0.1:3000", "a", true},
+        {"http://[::1]:3000", "a", true},
+        {"http://localhost.evil.example", "a", false},
+        {"http://127.0.0.2", "a", false},
+        {"http://[::2]", "a", false},
+        {"http://own.example", "own.example", true},
+        {"http://own.example", "own.example:80", true},
+        {"https://own.example", "OWN.example", true},
+        {"https://own.example:443", "own.example", true},
+        {"https://own.example", "own.example:80", false},
+        {"http://own.example:8011", "own.example:8011", true},
+        {"http://own.example:8011", "own.example:8012", false},
+        {"http://own.example:8011", "own.example", false},
+        {"http://other.example", "own.example", false},
+        {"null", "null", false},
+        {"http://own.example", "", false},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++)
+        cr_assert_eq(allowed(rows[i].origin, rows[i].host, NULL, 0), rows[i].allowed, "%s at %s", rows[i].origin,
+                     rows[i].host);
+}
