@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* What the parts of ringcast-bench share: the whole bench, its phases, its streams and what each thread counts.
  *
- * A stream is what one publisher sends to one channel; an echo connection is a stream whose only receiver is itself. The
- * main thread moves all workers through the phases and only watches; workers own their connections and streams. */
+ * A stream is what one publisher sends to one channel; an echo connection is a stream whose only receiver is itself.
+ * The main thread moves all workers through the phases and only watches; workers own their connections and streams. */
 #ifndef RINGCAST_BENCH_H
 #define RINGCAST_BENCH_H
 

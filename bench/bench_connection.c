@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the life of one client connection: socket, handshake, frames in, bytes out. It never counts or times messages and
- * never decides what to publish. Called by the worker that the connection belongs to. */
+/* Owns the life of one client connection: socket, handshake, frames in, bytes out. It never counts or times messages
+ * and never decides what to publish. Called by the worker that the connection belongs to. */
 #include "bench/bench_connection.h"
 
 #include "bench/bench_opening.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the client's walk over the frames of a server (RFC 6455 section 5). It never unmasks, checks no UTF-8 and keeps no
- * payload. Called by connections for what they receive.
+/* Owns the client's walk over the frames of a server (RFC 6455 section 5). It never unmasks, checks no UTF-8 and
+ * keeps no payload. Called by connections for what they receive.
  *
  *   byte 0   FIN RSV1 RSV2 RSV3 opcode(4)
  *   byte 1   MASK length(7)     126: 2 more bytes, 127: 8 more bytes

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the program ringcast-bench from its arguments to its exit code. It never measures or connects itself. Called by the
- * shell. */
+/* Owns the program ringcast-bench from its arguments to its exit code. It never measures or connects itself. Called
+ * by the shell. */
 #include "bench/bench_process.h"
 #include "bench/bench_stage.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 static int usage_error(const struct buf *why)
 {
@@ -58,8 +59,12 @@ static bool run_connect(struct bench *bench, struct result *result)
         bench_fail(bench, "no process %llu (--server-pid)", (unsigned long long)pid);
         return false;
     }
+    uint64_t client[2] = {0, 0};
+    process_cpu_ns((uint64_t)getpid(), &client[0]);
     if (!stage_open(bench, result))
         return false;
+    process_cpu_ns((uint64_t)getpid(), &client[1]);
+    result->client_cpu_ns = client[1] - client[0];
     if (pid > 0)
         result->server_measured = process_cpu_ns(pid, &cpu[1]);
     if (!stage_hold(bench, options->duration_ms))

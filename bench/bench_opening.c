@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the text of upgrade requests and the judgement of what comes back. It never opens or closes a connection. Called by
- * connections while they open, and by HTTP publishers for each answer.
+/* Owns the text of upgrade requests and the judgement of what comes back. It never opens or closes a connection.
+ * Called by connections while they open, and by HTTP publishers for each answer.
  *
  * The expected accept value comes from the server's own code, fed with our request: one implementation of the hash. */
 #include "bench/bench_opening.h"

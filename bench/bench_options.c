@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the options of ringcast-bench: their names, defaults, help, and which of them go together. It never opens a socket
- * or a file. Called by main once. */
+/* Owns the options of ringcast-bench: their names, defaults, help, and which of them go together. It never opens a
+ * socket or a file. Called by main once. */
 #include "bench/bench_options.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the bytes that wait to be sent on one connection. It never sends them and does not know what they mean. Called by
- * connections and publishers. */
+/* Owns the bytes that wait to be sent on one connection. It never sends them and does not know what they mean.
+ * Called by connections and publishers. */
 #include "bench/bench_outgoing.h"
 
 #include "core/check.h"

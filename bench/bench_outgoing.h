@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What a connection has to send: bytes are gathered in one half while the other one is in flight, then they change places,
- * so that everything that waits goes out with one send. */
+/* What a connection has to send: bytes are gathered in one half while the other one is in flight, then they change
+ * places, so that everything that waits goes out with one send. */
 #ifndef RINGCAST_BENCH_OUTGOING_H
 #define RINGCAST_BENCH_OUTGOING_H
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the reading of /proc/PID. It never keeps a file open between calls. Called by the main thread before and after the
- * measured part.
+/* Owns the reading of /proc/PID. It never keeps a file open between calls. Called by the main thread before and
+ * after the measured part.
  *
- * schedstat's first number is what the scheduler has charged, in nanoseconds, work in the kernel on the thread's behalf
- * included: on loopback that is also the receiving half of each send. A kernel without it has the coarser `stat`, which
- * counts in clock ticks. Time of threads that have ended in between is not seen. */
+ * schedstat's first number is what the scheduler has charged, in nanoseconds, work in the kernel on the thread's
+ * behalf included: on loopback that is also the receiving half of each send. A kernel without it has the coarser
+ * `stat`, which counts in clock ticks. Time of threads that have ended in between is not seen. */
 #include "bench/bench_process.h"
 
 #include <dirent.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the bytes of published messages: payload, and what each way of publishing puts around it. It never decides when to
- * publish and never sends. Called by streams. */
+/* Owns the bytes of published messages: payload, and what each way of publishing puts around it. It never decides
+ * when to publish and never sends. Called by streams. */
 #include "bench/bench_publish.h"
 
 #include "bench/bench_opening.h"

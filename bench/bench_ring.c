@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns one io_uring with its file table, receive buffers and wake-up, for one client thread. It never looks at the bytes
- * and knows no protocol. Called by the bench's workers and by the floor's receiver. */
+/* Owns one io_uring with its file table, receive buffers and wake-up, for one client thread. It never looks at the
+ * bytes and knows no protocol. Called by the bench's workers and by the floor's receiver. */
 #include "bench/bench_ring.h"
 
 #include "core/check.h"

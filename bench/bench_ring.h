@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* A client thread's ring: sockets in a table of registered files, multishot receives into shared buffers, sends, and a
- * wait that spins for a moment before it sleeps. The bench and the floor receive through the same code, so what a sender
- * is charged for waking its receiver is the same in both. A slot number is used for one socket only. */
+/* A client thread's ring: sockets in a table of registered files, multishot receives into shared buffers, sends, and
+ * a wait that spins for a moment before it sleeps. The bench and the floor receive through the same code, so what a
+ * sender is charged for waking its receiver is the same in both. A slot number is used for one socket only. */
 #ifndef RINGCAST_BENCH_RING_H
 #define RINGCAST_BENCH_RING_H
 
@@ -37,8 +37,8 @@ struct bench_ring {
     int32_t held; /* buffer of the event that was yielded last, -1: none */
 };
 
-/* To be called by the thread that will use the ring. spin_ns: how long a wait looks for completions before it sleeps. 0 or
- * -errno; after an error there is nothing to close. */
+/* To be called by the thread that will use the ring. spin_ns: how long a wait looks for completions before it
+ * sleeps. 0 or -errno; after an error there is nothing to close. */
 int bench_ring_open(struct bench_ring *ring, uint32_t sockets_max, uint64_t spin_ns);
 /* Closes every socket with it. */
 void bench_ring_close(struct bench_ring *ring);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the layout of each scenario: which worker has which connections, and who publishes to whom. It never opens anything.
- * Called by main before the workers start and after they have ended. */
+/* Owns the layout of each scenario: which worker has which connections, and who publishes to whom. It never opens
+ * anything. Called by main before the workers start and after they have ended. */
 #include "bench/bench_worker.h"
 
 #include <errno.h>

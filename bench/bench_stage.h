@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The main thread's view: moves all workers from phase to phase and measures from outside. Each stage returns false when
- * the bench has failed; bench.failure says why. */
+/* The main thread's view: moves all workers from phase to phase and measures from outside. Each stage returns false
+ * when the bench has failed; bench.failure says why. */
 #ifndef RINGCAST_BENCH_STAGE_H
 #define RINGCAST_BENCH_STAGE_H
 

@@ -35,8 +35,8 @@ static inline void stamp_write(uint8_t out[STAMP_BYTES], const struct stamp *sta
         out[i] = (uint8_t)digits[low & 15];
 }
 
-/* Eight hexadecimal digits at once. False when a byte is neither in column 3 nor in column 6 of ASCII: enough to tell our
- * payloads from a stranger's, and cheap. */
+/* Eight hexadecimal digits at once. False when a byte is neither in column 3 nor in column 6 of ASCII: enough to
+ * tell our payloads from a stranger's, and cheap. */
 static inline bool stamp_digits(const uint8_t *text, uint32_t *value)
 {
     uint64_t x;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the rhythm of publishing. It never reads a clock of its own or looks into a message. Called by the worker's loop and
- * for each delivery.
+/* Owns the rhythm of publishing. It never reads a clock of its own or looks into a message. Called by the worker's
+ * loop and for each delivery.
  *
- * By schedule, message g of the run is due at start + g * interval and belongs to stream g modulo the number of streams; a
- * worker's own streams are thus due in the order of its list, round after round, and one cursor is enough. A message carries
- * the time at which it was due: what the bench itself is late counts as latency (no coordinated omission). */
+ * By schedule, message g of the run is due at start + g * interval and belongs to stream g modulo the number of
+ * streams; a worker's own streams are thus due in the order of its list, round after round, and one cursor is
+ * enough. A message carries the time at which it was due: what the bench itself is late counts as latency (no
+ * coordinated omission). */
 #include "bench/bench_stream.h"
 
 #include "bench/bench_publish.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the reading of URLs and the look-up of their hosts. It never opens a connection. Called when the bench starts and
- * whenever a request line is written. */
+/* Owns the reading of URLs and the look-up of their hosts. It never opens a connection. Called when the bench starts
+ * and whenever a request line is written. */
 #include "bench/bench_url.h"
 
 #include <netdb.h>

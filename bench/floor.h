@@ -35,8 +35,8 @@ int floor_sender_open(struct floor_sender **out, const struct floor_options *opt
 int floor_sender_round(struct floor_sender *sender, struct slice burst);
 void floor_sender_close(struct floor_sender *sender);
 
-/* The receiving process: opens one connection as the control, then `conns` more. Asks for a burst with a byte on the control,
- * receives it on all others, asks for the next, until the sender goes away. Returns the exit code. */
+/* The receiving process: opens one connection as the control, then `conns` more. Asks for a burst with a byte on the
+ * control, receives it on all others, asks for the next, until the sender goes away. Returns the exit code. */
 int floor_receive(const struct floor_options *options, const struct sockaddr_in *address, size_t burst_bytes);
 
 #endif

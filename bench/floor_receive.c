@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the receiving half of the floor: takes what comes on all sockets, counts bytes, looks at none of them. It never
- * sends anything but the byte that asks for the next burst. Called by the forked process.
+/* Owns the receiving half of the floor: takes what comes on all sockets, counts bytes, looks at none of them. It
+ * never sends anything but the byte that asks for the next burst. Called by the forked process.
  *
- * It receives through the ring of the bench, with the same buffers and the same spinning wait: whether a sender has to wake a
- * sleeping receiver is a large part of what it is charged, and must not differ between the floor and a server. */
+ * It receives through the ring of the bench, with the same buffers and the same spinning wait: whether a sender has
+ * to wake a sleeping receiver is a large part of what it is charged, and must not differ between the floor and a
+ * server. */
 #include "bench/bench_ring.h"
 #include "bench/floor.h"
 #include "core/clock.h"

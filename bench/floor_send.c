@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the sending half of the floor: one burst to every socket, as cheaply as the kernel lets it. It never builds a message
- * and never measures. Called by floor_main for each round. */
+/* Owns the sending half of the floor: one burst to every socket, as cheaply as the kernel lets it. It never builds a
+ * message and never measures. Called by floor_main for each round. */
 #include "bench/floor.h"
 
 #include <errno.h>

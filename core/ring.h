@@ -106,7 +106,8 @@ int ring_begin_send_vector(struct ring *ring, uint32_t socket, struct ring_tag t
                            uint32_t count);
 /* SHUT_WR or SHUT_RDWR. */
 int ring_begin_shutdown(struct ring *ring, uint32_t socket, struct ring_tag tag, int how);
-/* Cancels every receive and send of the socket; they complete with -ECANCELED or what they had. */
+/* Cancels the receive and the send of the socket, which were begun with this `tag`; they complete with -ECANCELED or what they
+ * had. */
 int ring_begin_cancel(struct ring *ring, uint32_t socket, struct ring_tag tag);
 /* Cancels the armed receive (RING_RECEIVE) or accept (RING_ACCEPT) of the socket only; `tag` is the one it was armed with. */
 int ring_begin_cancel_op(struct ring *ring, uint32_t socket, struct ring_tag tag, enum ring_op op);

@@ -185,10 +185,10 @@ static int32_t carry_out_shutdown(struct sim_socket *sock, int how)
     return 0;
 }
 
-/* Completes the operation as cancelled if it is still going on; how many it was. */
-static int32_t cancel_one(struct ring *ring, struct sim_operation *operation)
+/* Completes the operation as cancelled if it is still going on and was begun with that tag; how many it was. */
+static int32_t cancel_one(struct ring *ring, struct sim_operation *operation, struct ring_tag tag)
 {
-    if (inflight(operation) == NULL)
+    if (inflight(operation) == NULL || operation->tag.index != tag.index || operation->tag.generation != tag.generation)
         return 0;
     fail(ring, operation, -ECANCELED);
     return 1;
@@ -197,11 +197,8 @@ static int32_t cancel_one(struct ring *ring, struct sim_operation *operation)
 static int32_t carry_out_cancel(struct ring *ring, struct sim_socket *sock, const struct sim_operation *cancel)
 {
     if (cancel->cancels == RING_OPS)
-        return cancel_one(ring, sock->receive) + cancel_one(ring, sock->send);
-    struct sim_operation *armed = cancel->cancels == RING_ACCEPT ? sock->accept : sock->receive;
-    bool same = armed != NULL && armed->tag.index == cancel->tag.index &&
-                armed->tag.generation == cancel->tag.generation; /* found by its user_data */
-    return same ? cancel_one(ring, armed) : 0;
+        return cancel_one(ring, sock->receive, cancel->tag) + cancel_one(ring, sock->send, cancel->tag);
+    return cancel_one(ring, cancel->cancels == RING_ACCEPT ? sock->accept : sock->receive, cancel->tag);
 }
 
 static void carry_out_close(struct sim_socket *sock, bool reset)

@@ -24,6 +24,7 @@
 enum {
     OP_WAKE = RING_OPS, /* the poll on wake_fd */
     OP_LINGER,          /* before the close of a reset */
+    OP_CANCEL_RECEIVE,  /* the first half of a ring_begin_cancel */
 };
 
 #define TAG_INDEX_BITS 24
@@ -285,14 +286,22 @@ int ring_begin_shutdown(struct ring *ring, uint32_t socket, struct ring_tag tag,
     return queue(ring, sqe, RING_SHUTDOWN, tag);
 }
 
+/* Takes a reserved entry. An operation is named by its user_data, which the kernel finds in a hash table; by its file it
+ * would be searched for among all pending operations of the ring (16 us among 1,000, and more with each further socket). */
+static void prep_cancel(struct ring *ring, unsigned op, enum ring_op cancelled, struct ring_tag tag)
+{
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->uring);
+    io_uring_prep_cancel64(sqe, pack(cancelled, tag), 0);
+    sqe->user_data = pack(op, tag);
+}
+
 int ring_begin_cancel(struct ring *ring, uint32_t socket, struct ring_tag tag)
 {
-    int which = target(ring, socket);
-    struct io_uring_sqe *sqe = entry(ring);
-    if (sqe == NULL)
+    (void)ring_slot_open(ring, socket);
+    if (!reserve(ring, 2))
         return -EAGAIN;
-    io_uring_prep_cancel_fd(sqe, which, IORING_ASYNC_CANCEL_ALL | (ring->direct ? IORING_ASYNC_CANCEL_FD_FIXED : 0));
-    sqe->user_data = pack(RING_CANCEL, tag);
+    prep_cancel(ring, OP_CANCEL_RECEIVE, RING_RECEIVE, tag);
+    prep_cancel(ring, RING_CANCEL, RING_SEND, tag);
     ring_count(&ring->counters.submitted[RING_CANCEL], 1);
     return 0;
 }
@@ -301,11 +310,9 @@ int ring_begin_cancel_op(struct ring *ring, uint32_t socket, struct ring_tag tag
 {
     check(op == RING_RECEIVE || op == RING_ACCEPT);
     (void)ring_slot_open(ring, socket);
-    struct io_uring_sqe *sqe = entry(ring);
-    if (sqe == NULL)
+    if (!reserve(ring, 1))
         return -EAGAIN;
-    io_uring_prep_cancel64(sqe, pack(op, tag), IORING_ASYNC_CANCEL_ALL); /* ALL: the result is a count here too */
-    sqe->user_data = pack(RING_CANCEL, tag);
+    prep_cancel(ring, RING_CANCEL, op, tag);
     ring_count(&ring->counters.submitted[RING_CANCEL], 1);
     return 0;
 }
@@ -404,7 +411,13 @@ static void received(struct ring *ring, const struct io_uring_cqe *cqe, struct r
     completion->data.bytes = (uint32_t)cqe->res;
 }
 
-/* What happened to a wake poll or a linger: nothing that the caller has to know. False when the entry was another one. */
+/* How many operations a cancel has found: one that is just completing cannot be cancelled any more, but it was there. */
+static int32_t cancelled_count(int32_t result)
+{
+    return result == 0 || result == -EALREADY ? 1 : result == -ENOENT ? 0 : result;
+}
+
+/* Takes the completions that are not for the caller. False when this one is. */
 static bool internal(struct ring *ring, unsigned op, const struct io_uring_cqe *cqe)
 {
     switch (op) {
@@ -413,6 +426,9 @@ static bool internal(struct ring *ring, unsigned op, const struct io_uring_cqe *
         ring_count(&ring->counters.wakes, 1);
         return true;
     case OP_LINGER: /* failed: the socket had lost its connection already */
+        return true;
+    case OP_CANCEL_RECEIVE: /* cancels are carried out one by one as they are submitted: the second half comes next */
+        ring->receives_cancelled = cancelled_count(cqe->res);
         return true;
     default:
         return false;
@@ -441,9 +457,14 @@ static bool translate(struct ring *ring, const struct io_uring_cqe *cqe, struct 
         completion->tag = ring->slots[tag.index].closing;
         ring_slot_release(ring, tag.index);
         break;
+    case RING_CANCEL:
+        completion->result = cancelled_count(cqe->res);
+        if (completion->result >= 0 && ring->receives_cancelled > 0)
+            completion->result += ring->receives_cancelled;
+        ring->receives_cancelled = 0;
+        break;
     case RING_SEND:
     case RING_SHUTDOWN:
-    case RING_CANCEL:
         break;
     default:
         ring_count(&ring->counters.stale, 1);

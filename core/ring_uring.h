@@ -37,6 +37,8 @@ struct ring {
     bool wake_armed; /* the poll on wake_fd is in the kernel or queued */
     int wake_fd;
 
+    int32_t receives_cancelled; /* result of the first half of a ring_begin_cancel */
+
     struct msghdr *headers; /* one per place of the submission queue, so one lives as long as its entry is queued */
 
     struct ring_slot *slots; /* sockets_max; those from slots_made on have never been used */

@@ -127,7 +127,8 @@ void *slab_next(const struct slab *slab, uint32_t *cursor, uint32_t *index)
     while (*cursor < slab->count_made) {
         uint32_t at = (*cursor)++;
         if (is_live(slab, at)) {
-            *index = at;
+            if (index != NULL)
+                *index = at;
             return slab_at(slab, at);
         }
     }

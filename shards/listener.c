@@ -12,9 +12,10 @@
 #define RETRY_MS 100
 #define LOG_INTERVAL_MS 1000
 
+/* Generation 0 belongs to no connection, so what completes beside an accept (a cancel, a shutdown) is never taken for one. */
 static struct ring_tag tag_of(const struct shard *shard, const struct listener *listener)
 {
-    return (struct ring_tag){.index = (uint32_t)(listener - shard->listeners), .generation = 1};
+    return (struct ring_tag){.index = (uint32_t)(listener - shard->listeners), .generation = 0};
 }
 
 static void pause_accepting(struct shard *shard, struct listener *listener, int error)

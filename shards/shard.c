@@ -89,6 +89,7 @@ static void on_conn_completion(struct shard *shard, const struct ring_completion
         conn_advance(shard, conn);
         break;
     case RING_CANCEL:
+        check_op(conn->cancels, >, 0);
         conn->cancels--;
         conn_advance(shard, conn);
         break;
@@ -108,7 +109,7 @@ static bool take_completions(struct shard *shard)
         taken++;
         if (completion.op == RING_ACCEPT)
             listener_on_accept(shard, &completion);
-        else if (completion.op != RING_CANCEL || completion.tag.generation != 0)
+        else
             on_conn_completion(shard, &completion);
         if (completion.op == RING_RECEIVE && completion.result > 0)
             ring_give_back(shard->ring, completion.buffer);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Proves the load client's walk over server frames: the same events for every split of the stream, nothing read behind its
- * end, and each breach of RFC 6455 refused. Run by unit_bench. */
+/* Proves the load client's walk over server frames: the same events for every split of the stream, nothing read
+ * behind its end, and each breach of RFC 6455 refused. Run by unit_bench. */
 #include "bench/bench_frames.h"
 #include "tests/unit/guard.h"
 

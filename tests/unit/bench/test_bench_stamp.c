@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Proves what the load client's verdict rests on: stamps survive the trip, and lost, repeated and late messages are told
- * apart. Run by unit_bench. */
+/* Proves what the load client's verdict rests on: stamps survive the trip, and lost, repeated and late messages are
+ * told apart. Run by unit_bench. */
 #include "bench/bench_stamp.h"
 #include "bench/bench_track.h"
 #include "core/random.h"

@@ -100,7 +100,7 @@ static inline void expect_sound(const struct shard *shard)
     }
     for (int class = 0; class < FRAME_CACHE_CLASSES; class ++) {
         uint32_t count = 0;
-        for (struct segment *s = memory->cache[class]; s != NULL; s = s->shares[0].next_idle, count++)
+        for (struct segment *s = memory->cache[class]; s != NULL; s = s->shares[memory->shard].next_idle, count++)
             bytes += footprint(s);
         cr_assert_eq(count, memory->cache_count[class]);
     }

@@ -690,8 +690,10 @@ Test(ring_uring, a_full_submission_queue_is_flushed)
         struct server server = start(direct, 8, 4);
         int client = dial(server.port);
         uint32_t socket = accept_one(&server);
-        for (int i = 0; i < 200; i++) /* the queue has 64 entries */
-            cr_assert_eq(ring_begin_cancel(server.ring, socket, (struct ring_tag){.index = (uint32_t)i}), 0);
+        for (uint32_t i = 0; i < 200; i++) { /* the queue has 64 entries */
+            const struct ring_tag unknown = {.index = i, .generation = 9};
+            cr_assert_eq(ring_begin_cancel_op(server.ring, socket, unknown, RING_RECEIVE), 0);
+        }
         for (uint32_t i = 0; i < 200; i++) {
             struct ring_completion cancelled = await(server.ring, RING_CANCEL);
             cr_assert_eq(cancelled.tag.index, i);
@@ -762,6 +764,36 @@ Test(ring_uring, a_wait_ends_when_its_time_has_passed)
         cr_assert_eq(ring_wait(ring, 0), 0);
     cr_assert_lt(now_ms() - begin, 1000);
     ring_destroy(ring);
+}
+
+/* More completions than the queue of 256 holds, and a wake that finds it full. */
+Test(ring_uring, an_overflowing_completion_queue_loses_nothing_and_wakes_go_on)
+{
+    struct server server = start(true, 8, 4);
+    int client = dial(server.port);
+    uint32_t socket = accept_one(&server);
+    cr_assert_eq(ring_wait(server.ring, 0), 0); /* arms the wake if it is not yet */
+    for (uint32_t i = 0; i < 600; i++) {
+        const struct ring_tag unknown = {.index = i, .generation = 9};
+        cr_assert_eq(ring_begin_cancel_op(server.ring, socket, unknown, RING_RECEIVE), 0);
+    }
+    ring_wake(server.ring);
+    cr_assert_eq(ring_wait(server.ring, 0), 0);
+    cr_assert_eq(ring_wait(server.ring, 0), 0);
+    for (uint32_t i = 0; i < 600; i++)
+        cr_assert_eq(await(server.ring, RING_CANCEL).tag.index, i);
+    struct ring_counters counters;
+    ring_counters_read(server.ring, &counters);
+    cr_assert_gt(counters.overflow, 0);
+
+    expect_silence(server.ring);
+    uint64_t begin = now_ms();
+    ring_wake(server.ring);
+    cr_assert_eq(ring_wait(server.ring, PATIENCE_MS * MS), 0);
+    cr_assert_lt(now_ms() - begin, PATIENCE_MS / 2);
+    close_one(server.ring, socket, false);
+    close(client);
+    stop(&server);
 }
 
 struct handed_over {

@@ -2,6 +2,7 @@
 /* Tests of shards/config*.c: what loads, where a value comes from, and the exact words in which a mistake is reported
  * (K-33). Each test writes its file into a folder of its own, so that findings can be compared with the path in them. */
 #include "core/log.h"
+#include "core/ring_sim.h"
 #include "shards/config.h"
 
 #include <criterion/criterion.h>
@@ -507,6 +508,8 @@ Test(config, prints_what_loads_again_to_the_same)
 
 Test(config, generates_a_file_that_loads_with_other_keys_each_time)
 {
+    static const struct sim_faults faults;
+    struct sim_network *network = sim_network_create(1, &faults, 65536); /* entropy comes from the simulated machine */
     char first[8192] = "", second[8192] = "";
     struct buf out = buf_of(first, sizeof first - 1);
     cr_assert_eq(config_generate(&out), 0);
@@ -522,6 +525,7 @@ Test(config, generates_a_file_that_loads_with_other_keys_each_time)
     cr_assert_eq(plain->key_list.count, 1);
     cr_expect_eq(plain->key_list.keys[0].bytes, 64, "256 bits");
     config_free(config);
+    sim_network_destroy(network);
 }
 
 /* --- reload ------------------------------------------------------------------------------------------------------- */
