@@ -106,16 +106,18 @@ int ring_begin_send_vector(struct ring *ring, uint32_t socket, struct ring_tag t
                            uint32_t count);
 /* SHUT_WR or SHUT_RDWR. */
 int ring_begin_shutdown(struct ring *ring, uint32_t socket, struct ring_tag tag, int how);
-/* Cancels the receive and the send of the socket, which were begun with this `tag`; they complete with -ECANCELED or what they
- * had. */
+/* Cancels the receive and the send of the socket, which were begun with this `tag`; they complete with -ECANCELED or what
+ * they had. */
 int ring_begin_cancel(struct ring *ring, uint32_t socket, struct ring_tag tag);
-/* Cancels the armed receive (RING_RECEIVE) or accept (RING_ACCEPT) of the socket only; `tag` is the one it was armed with. */
+/* Cancels the armed receive (RING_RECEIVE) or accept (RING_ACCEPT) of the socket only; `tag` is the one it was armed
+ * with. */
 int ring_begin_cancel_op(struct ring *ring, uint32_t socket, struct ring_tag tag, enum ring_op op);
 /* Only when no other operation of the socket is pending. `reset`: linger 0, so that the peer sees RST and nothing stays in
  * the kernel. */
 int ring_begin_close(struct ring *ring, uint32_t socket, struct ring_tag tag, bool reset);
 
-/* Hands what is queued to the kernel without waiting. Number submitted, or -errno: the rest stays queued for the next try. */
+/* Hands what is queued to the kernel without waiting. Number submitted, or -errno: the rest stays queued for the next
+ * try. */
 int ring_submit(struct ring *ring);
 /* Submits, then waits until at least one completion is there, ring_wake was called, or timeout_ns have passed (0: do not
  * wait, only collect). 0 or -errno (-EINTR and -ETIME are not errors and give 0). */

@@ -30,6 +30,7 @@ enum {
 #define TAG_INDEX_BITS 24
 #define BUFFER_GROUP 0
 #define BUFFERS_MAX 32768 /* of a provided buffer ring (io_uring_register(2)) */
+#define BUFFERS_FIRST 64 /* offered at the start */
 
 static uint64_t pack(unsigned op, struct ring_tag tag)
 {
@@ -51,6 +52,17 @@ static void buffer_offer(struct ring *ring, uint32_t buffer)
     io_uring_buf_ring_add(ring->buffer_ring, ring->buffers + (size_t)buffer * ring->buffer_bytes, ring->buffer_bytes,
                           (unsigned short)buffer, io_uring_buf_ring_mask(ring->buffer_count), 0);
     io_uring_buf_ring_advance(ring->buffer_ring, 1);
+}
+
+/* Offers the kernel more of the buffers. It takes them in turn, so each offered one is touched sooner or later: a quiet shard
+ * has few, and each -ENOBUFS doubles them up to all that there are. */
+static void buffers_grow(struct ring *ring)
+{
+    uint32_t wanted = ring->buffers_offered == 0 ? BUFFERS_FIRST : ring->buffers_offered * 2;
+    if (wanted > ring->buffer_count)
+        wanted = ring->buffer_count;
+    for (; ring->buffers_offered < wanted; ring->buffers_offered++, ring->buffers_free++)
+        buffer_offer(ring, ring->buffers_offered);
 }
 
 /* Maps the buffer ring and its buffers in one piece; a buffer costs no memory before its first use. */
@@ -77,9 +89,7 @@ static int buffers_init(struct ring *ring, const struct ring_options *options)
     if (result < 0)
         return result;
     io_uring_buf_ring_init(ring->buffer_ring);
-    for (uint32_t i = 0; i < ring->buffer_count; i++)
-        buffer_offer(ring, i);
-    ring->buffers_free = ring->buffer_count;
+    buffers_grow(ring);
     return 0;
 }
 
@@ -393,8 +403,10 @@ int ring_wait(struct ring *ring, uint64_t timeout_ns)
 /* Fills in the data of a receive; a buffer that carries nothing goes back at once. */
 static void received(struct ring *ring, const struct io_uring_cqe *cqe, struct ring_completion *completion)
 {
-    if (cqe->res == -ENOBUFS)
+    if (cqe->res == -ENOBUFS) {
         ring_count(&ring->counters.buffers_out, 1);
+        buffers_grow(ring);
+    }
     if ((cqe->flags & IORING_CQE_F_BUFFER) == 0)
         return;
     uint32_t buffer = cqe->flags >> IORING_CQE_BUFFER_SHIFT;

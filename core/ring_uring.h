@@ -52,6 +52,7 @@ struct ring {
     bool *buffer_out; /* per buffer: with the caller */
     uint32_t buffer_count;
     uint32_t buffer_bytes;
+    uint32_t buffers_offered; /* to the kernel, at one time or another */
     uint32_t buffers_free;
 
     struct ring_counters counters;

@@ -8,11 +8,11 @@
 
 #define MS_PER_SECOND 1000
 #define SECONDS_PER_DAY 86400
-#define SECONDS_BELOW UINT64_C(100000000000)  /* larger numbers are milliseconds */
-#define UNIX_MS_MAX INT64_C(253402300799999)  /* the end of the year 9999 */
+#define SECONDS_BELOW UINT64_C(100000000000)   /* larger numbers are milliseconds */
+#define UNIX_MS_MAX INT64_C(253402300799999)   /* the end of the year 9999 */
 #define UNIX_MS_MIN (-INT64_C(62167219200000)) /* the beginning of the year 0000 */
-#define DAYS_PER_ERA 146097                   /* of 400 years */
-#define DAYS_TO_1970 719468                   /* from 0000-03-01 */
+#define DAYS_PER_ERA 146097                    /* of 400 years */
+#define DAYS_TO_1970 719468                    /* from 0000-03-01 */
 
 /* Days since 1970. The year is taken to begin in March, so that the leap day is its last and the lengths of the months
  * before a month are (153 * month + 2) / 5: the known method of counting in eras of 400 years. */
@@ -89,7 +89,8 @@ bool timestamp_parse_iso(struct slice text, int64_t *unix_ms)
         return false;
     int64_t year = number_at(text, 0, 4), month = number_at(text, 5, 2), day = number_at(text, 8, 2);
     int64_t hour = number_at(text, 11, 2), minute = number_at(text, 14, 2), second = number_at(text, 17, 2);
-    if (month < 1 || month > 12 || day < 1 || day > days_of_month(year, month) || hour > 23 || minute > 59 || second > 59)
+    if (month < 1 || month > 12 || day < 1 || day > days_of_month(year, month) || hour > 23 || minute > 59 ||
+        second > 59)
         return false;
     int64_t seconds = days_from_civil(year, month, day) * SECONDS_PER_DAY + hour * 3600 + minute * 60 + second;
     *unix_ms = seconds * MS_PER_SECOND + ms;

@@ -107,7 +107,10 @@ void conn_flush(struct shard *shard, struct conn *conn)
         return;
     uint32_t max = outbox->count < SEND_SLICES_MAX ? outbox->count : SEND_SLICES_MAX;
     if (max > FLUSH_VECTORS - shard->vectors_used) {
-        ring_submit(shard->ring);
+        if (ring_submit(shard->ring) < 0) {
+            conn_mark_dirty(shard, conn, true);
+            return;
+        }
         shard->vectors_used = 0;
     }
     struct iovec *vector = &shard->vectors[shard->vectors_used];

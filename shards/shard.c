@@ -315,8 +315,10 @@ static void submit_and_wait(struct shard *shard, bool worked, bool may_wait)
     int error = ring_wait(shard->ring, asleep ? timeout : 0);
     if (asleep)
         mail_awake(shard);
-    check(error == 0);
-    shard->vectors_used = 0;
+    if (error == 0)
+        shard->vectors_used = 0;
+    else
+        stats_add(&shard->stats, STAT_RING_ERRORS, 1); /* out of memory for a moment: what is queued is tried again */
 }
 
 bool shard_tick(struct shard *shard, bool may_wait)

@@ -185,9 +185,8 @@ static void plain_traits(const void *settings, struct slice channel, struct chan
 {
     const struct plain_settings *plain = settings;
     size_t longest = 0;
-    *traits = (struct channel_traits){.policy = POLICY_LOSSLESS,
-                                      .retain_count = (uint32_t)plain->retain,
-                                      .retain_age_ms = plain->retain_age_ms};
+    *traits = (struct channel_traits){
+        .policy = POLICY_LOSSLESS, .retain_count = (uint32_t)plain->retain, .retain_age_ms = plain->retain_age_ms};
     for (uint32_t i = 0; i < plain->policy.count; i++) {
         struct slice prefix;
         enum channel_policy policy;
@@ -228,13 +227,29 @@ static int plain_read(struct ingest_call *call, struct slice topic)
 #define AT(field) offsetof(struct plain_settings, field)
 
 static const struct option plain_options[] = {
-    {.name = "client_publish", .kind = OPTION_BOOL, .offset = AT(client_publish), .fallback = "false",
+    {.name = "client_publish",
+     .kind = OPTION_BOOL,
+     .offset = AT(client_publish),
+     .fallback = "false",
      .doc = "What a connection sends is published to the first channel of its path."},
-    {.name = "retain", .kind = OPTION_COUNT, .offset = AT(retain), .fallback = "0", .max = 1000000, .reloadable = true,
+    {.name = "retain",
+     .kind = OPTION_COUNT,
+     .offset = AT(retain),
+     .fallback = "0",
+     .max = 1000000,
+     .reloadable = true,
      .doc = "Newest messages of each channel kept for ?last=N."},
-    {.name = "retain_age", .kind = OPTION_DURATION, .offset = AT(retain_age_ms), .fallback = "0", .reloadable = true,
+    {.name = "retain_age",
+     .kind = OPTION_DURATION,
+     .offset = AT(retain_age_ms),
+     .fallback = "0",
+     .reloadable = true,
      .doc = "How long they are kept; 0: no limit by age."},
-    {.name = "policy", .kind = OPTION_TEXTS, .offset = AT(policy), .fallback = "lossless", .reloadable = true,
+    {.name = "policy",
+     .kind = OPTION_TEXTS,
+     .offset = AT(policy),
+     .fallback = "lossless",
+     .reloadable = true,
      .doc = "What slow readers get: lossless or latest, for all or as PREFIX=latest; the longest prefix counts."},
     {.name = NULL},
 };

@@ -13,11 +13,11 @@
 
 #include <stdlib.h>
 
-#define REQUEST_DEPTH_MAX 32        /* */
-#define REQUEST_ID_BYTES_MAX 128    /* */
-#define SUBSCRIPTIONS_MAX 100       /* */
-#define INVALID_IN_A_ROW_MAX 10     /* */
-#define ATTEMPTS_WINDOW_MS 60000    /* */
+#define REQUEST_DEPTH_MAX 32     /* */
+#define REQUEST_ID_BYTES_MAX 128 /* */
+#define SUBSCRIPTIONS_MAX 100    /* */
+#define INVALID_IN_A_ROW_MAX 10  /* */
+#define ATTEMPTS_WINDOW_MS 60000 /* */
 #define SUBSCRIPTION_ID_BYTES_MAX 32
 
 /* as error.code and as close code */
@@ -189,7 +189,8 @@ static uint16_t find_subscription(const struct dialect_call *call, const struct 
 }
 
 /* NULL when memory is out. */
-static struct subscription *add_subscription(struct rustorium_session *session, enum channel channel, struct slice filter)
+static struct subscription *add_subscription(struct rustorium_session *session, enum channel channel,
+                                             struct slice filter)
 {
     if (session->count == session->capacity) {
         uint16_t capacity = session->capacity == 0 ? 2 : (uint16_t)(session->capacity * 2);
@@ -334,8 +335,7 @@ static bool read_request(enum ws_opcode opcode, struct slice message, struct req
     uint8_t memory[REQUEST_ID_BYTES_MAX];
     struct buf id = buf_of(memory, sizeof(memory));
     request->id = slice_text("null");
-    if (opcode != WS_TEXT ||
-        json_find_members(message, REQUEST_DEPTH_MAX, true, members, MEMBERS) != JSON_MEMBERS_OK)
+    if (opcode != WS_TEXT || json_find_members(message, REQUEST_DEPTH_MAX, true, members, MEMBERS) != JSON_MEMBERS_OK)
         return false;
     if (members[ID].token != JSON_STRING)
         return false;
@@ -496,17 +496,40 @@ static const char *const auth_reject_choices[] = {"upgrade", "http401", NULL};
 static const char *const tx_source_choices[] = {"derive", "ingest", NULL};
 
 static const struct option rustorium_options[] = {
-    {.name = "auth_reject", .kind = OPTION_CHOICE, .offset = AT(auth_reject), .fallback = "upgrade",
-     .choices = auth_reject_choices, .reloadable = true,
+    {.name = "auth_reject",
+     .kind = OPTION_CHOICE,
+     .offset = AT(auth_reject),
+     .fallback = "upgrade",
+     .choices = auth_reject_choices,
+     .reloadable = true,
      .doc = "How a wrong token is refused: close code 4000 behind the upgrade, or HTTP status 401."},
-    {.name = "attempts_per_minute", .kind = OPTION_COUNT, .offset = AT(attempts_per_minute), .fallback = "60",
-     .max = UINT32_MAX, .reloadable = true, .doc = "Connection attempts of an address, and of a key; 0: no limit."},
-    {.name = "tx_source", .kind = OPTION_CHOICE, .offset = AT(tx_source), .fallback = "derive",
-     .choices = tx_source_choices, .doc = "Transactions are derived from the blocks, or ingested ready-made."},
-    {.name = "chain_memory", .kind = OPTION_SIZE, .offset = AT(chain_memory_bytes), .fallback = "64MiB",
-     .min = 64U << 10, .reloadable = true, .doc = "Memory for blocks and values; the oldest are forgotten beyond it."},
-    {.name = "state_retained", .kind = OPTION_COUNT, .offset = AT(state_retained), .fallback = "1000",
-     .max = UINT32_MAX, .reloadable = true, .doc = "Keys whose newest value is kept for reading."},
+    {.name = "attempts_per_minute",
+     .kind = OPTION_COUNT,
+     .offset = AT(attempts_per_minute),
+     .fallback = "60",
+     .max = UINT32_MAX,
+     .reloadable = true,
+     .doc = "Connection attempts of an address, and of a key; 0: no limit."},
+    {.name = "tx_source",
+     .kind = OPTION_CHOICE,
+     .offset = AT(tx_source),
+     .fallback = "derive",
+     .choices = tx_source_choices,
+     .doc = "Transactions are derived from the blocks, or ingested ready-made."},
+    {.name = "chain_memory",
+     .kind = OPTION_SIZE,
+     .offset = AT(chain_memory_bytes),
+     .fallback = "64MiB",
+     .min = 64U << 10,
+     .reloadable = true,
+     .doc = "Memory for blocks and values; the oldest are forgotten beyond it."},
+    {.name = "state_retained",
+     .kind = OPTION_COUNT,
+     .offset = AT(state_retained),
+     .fallback = "1000",
+     .max = UINT32_MAX,
+     .reloadable = true,
+     .doc = "Keys whose newest value is kept for reading."},
     {.name = NULL},
 };
 

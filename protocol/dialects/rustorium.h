@@ -17,8 +17,8 @@ enum rustorium_tx_source {
 
 struct rustorium_settings {
     struct dialect_settings common;
-    uint32_t auth_reject; /* enum rustorium_auth_reject */
-    uint32_t tx_source;   /* enum rustorium_tx_source */
+    uint32_t auth_reject;         /* enum rustorium_auth_reject */
+    uint32_t tx_source;           /* enum rustorium_tx_source */
     uint64_t attempts_per_minute; /* of an address, and of a key; 0: off */
     uint64_t chain_memory_bytes;
     uint64_t state_retained; /* keys whose newest value is kept for reading */

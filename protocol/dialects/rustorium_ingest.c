@@ -99,7 +99,8 @@ static int put_timestamp(struct ingest_call *call, const struct json_member *mem
         good = json_u64(member->raw, &number) && timestamp_from_number(number, &unix_ms);
     }
     if (!good)
-        return fail(call, 422, member->name, "must be a time in UTC: 2024-01-23T12:34:56Z, or unix seconds or milliseconds");
+        return fail(call, 422, member->name,
+                    "must be a time in UTC: 2024-01-23T12:34:56Z, or unix seconds or milliseconds");
     put_name(call, member->name);
     buf_put_byte(call->text, '"');
     timestamp_put_iso(call->text, unix_ms);

@@ -42,13 +42,13 @@ struct chain {
     uint32_t value_count;
     struct map value_keys; /* key -> struct chain_record */
     size_t value_bytes;
-    uint64_t forgotten; /* blocks, for want of memory */
-    struct chain_record *newest_tx; /* its texts are short: not counted */
-    uint64_t tx_count;              /* ready-made ones taken */
+    uint64_t forgotten;                       /* blocks, for want of memory */
+    struct chain_record *newest_tx;           /* its texts are short: not counted */
+    uint64_t tx_count;                        /* ready-made ones taken */
     uint64_t last_block, last_tx, last_state; /* the last numbers given */
     enum pending pending;
     struct cursor cursor;
-    struct event record_event; /* of PENDING_RECORD */
+    struct event record_event;                     /* of PENDING_RECORD */
     uint32_t block_listeners[CHAIN_LEVEL_MAX + 1]; /* filter classes that want a level */
     uint32_t tx_listeners[CHAIN_LEVEL_MAX + 1];
 };
@@ -202,12 +202,12 @@ static int take_tx(struct chain *chain, struct slice body, struct buf *reply)
     free(chain->newest_tx);
     chain->newest_tx = tx;
     chain->tx_count++;
-    begin_record(chain, &(struct event){.channel = slice_text(CHAIN_CHANNEL_TRANSACTIONS),
-                                        .payload = chain_message_seal(&tx->message, "tx_confirmed", "tx",
-                                                                      ++chain->last_tx),
-                                        .opcode = WS_TEXT,
-                                        .level = (uint32_t)level,
-                                        .key = tx->key});
+    begin_record(chain,
+                 &(struct event){.channel = slice_text(CHAIN_CHANNEL_TRANSACTIONS),
+                                 .payload = chain_message_seal(&tx->message, "tx_confirmed", "tx", ++chain->last_tx),
+                                 .opcode = WS_TEXT,
+                                 .level = (uint32_t)level,
+                                 .key = tx->key});
     return 202;
 }
 

@@ -56,8 +56,8 @@ void chain_filter_union(struct slice *filters, size_t count, struct buf *out)
     struct slice last = {0};
     sort(filters, count);
     for (size_t i = 0; i < count; i++) {
-        bool covered = last.bytes > 0 && last.data[2] == CHAIN_FILTER_ANY &&
-                       load_be16(last.data) == load_be16(filters[i].data);
+        bool covered =
+            last.bytes > 0 && last.data[2] == CHAIN_FILTER_ANY && load_be16(last.data) == load_be16(filters[i].data);
         if (covered || slice_equal(last, filters[i]))
             continue;
         buf_put(out, filters[i]);

@@ -38,6 +38,7 @@ void chain_filter_union(struct slice *filters, size_t count, struct buf *out);
 /* Whether the event fits one filter of the variant. */
 bool chain_filter_matches(struct slice variant, const struct event *event);
 
-_Static_assert(SUBSCRIPTIONS_PER_CONNECTION_MAX * CHAIN_FILTER_BYTES_MAX <= VARIANT_BYTES_MAX, "any union fits a variant");
+_Static_assert(SUBSCRIPTIONS_PER_CONNECTION_MAX *CHAIN_FILTER_BYTES_MAX <= VARIANT_BYTES_MAX,
+               "any union fits a variant");
 
 #endif

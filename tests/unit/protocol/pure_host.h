@@ -202,8 +202,8 @@ static inline void pure_deliver(struct pure_conn *conn, enum ws_opcode opcode, s
     conn->inbox = realloc(conn->inbox, (conn->inbox_count + 1) * sizeof(*conn->inbox));
     if (conn->inbox == NULL)
         abort();
-    conn->inbox[conn->inbox_count++] = (struct pure_message){
-        .opcode = opcode, .data = pure_copy(payload.data, payload.bytes), .bytes = payload.bytes};
+    conn->inbox[conn->inbox_count++] =
+        (struct pure_message){.opcode = opcode, .data = pure_copy(payload.data, payload.bytes), .bytes = payload.bytes};
 }
 
 static inline struct pure_member *pure_membership(struct pure_conn *conn, struct slice channel)
@@ -238,7 +238,8 @@ static inline void pure_retain(struct pure_host *host, const struct event *event
 }
 
 /* Sends the newest `count` retained messages of the channel, oldest first. */
-static inline void pure_send_history(struct pure_host *host, struct pure_conn *conn, struct slice channel, uint32_t count)
+static inline void pure_send_history(struct pure_host *host, struct pure_conn *conn, struct slice channel,
+                                     uint32_t count)
 {
     struct channel_traits traits;
     host->dialect->traits(host->settings, channel, &traits);
@@ -520,7 +521,8 @@ static inline void pure_advance(struct pure_host *host, uint64_t ms)
 static inline int pure_request(struct pure_host *host, const struct ingest_call *call)
 {
     static uint8_t scratch_memory[4096];
-    struct buf reply = buf_of(host->reply, sizeof(host->reply) - 1), scratch = buf_of(scratch_memory, sizeof(scratch_memory));
+    struct buf reply = buf_of(host->reply, sizeof(host->reply) - 1),
+               scratch = buf_of(scratch_memory, sizeof(scratch_memory));
     struct service_request request = {
         .kind = call->request_kind, .body = call->body, .now_ms = host->now_ms, .wall_ms = call->wall_ms};
     int status = host->dialect->service->request(host->service, &request, &reply);
@@ -559,7 +561,8 @@ static inline void pure_failed(struct pure_host *host, const struct ingest_call 
 }
 
 /* 202 or the status of the refusal. */
-static inline int pure_ingest_bytes(struct pure_host *host, const char *topic, struct slice body, bool binary, bool json)
+static inline int pure_ingest_bytes(struct pure_host *host, const char *topic, struct slice body, bool binary,
+                                    bool json)
 {
     struct buf text = buf_of(pure_memory(PURE_TEXT_BYTES), PURE_TEXT_BYTES);
     struct ingest_call call = {.settings = host->settings,

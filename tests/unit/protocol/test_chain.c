@@ -26,7 +26,9 @@ Test(chain_filter, has_golden_bytes)
     uint8_t memory[64];
     struct buf out = buf_of(memory, sizeof(memory));
     cr_assert(slice_equal(encode(&out, 1000, CHAIN_FILTER_ANY, ""), slice_of("\x03\xe8*\0", 4)));
-    cr_assert(slice_equal(encode(&out, 1, CHAIN_FILTER_KEY, "0xt"), slice_of("\0\1=\3" "0xt", 7)));
+    cr_assert(slice_equal(encode(&out, 1, CHAIN_FILTER_KEY, "0xt"), slice_of("\0\1=\3"
+                                                                             "0xt",
+                                                                             7)));
     cr_assert(slice_equal(encode(&out, 0, CHAIN_FILTER_PREFIX, "a"), slice_of("\0\0^\1a", 5)));
 }
 
@@ -168,7 +170,8 @@ static void note(const struct event *event)
 {
     char payload[8192], value[200];
     size_t used = strlen(events);
-    bool tx = slice_is(event->channel, CHAIN_CHANNEL_TRANSACTIONS), block = slice_is(event->channel, CHAIN_CHANNEL_BLOCKS);
+    bool tx = slice_is(event->channel, CHAIN_CHANNEL_TRANSACTIONS),
+         block = slice_is(event->channel, CHAIN_CHANNEL_BLOCKS);
     cr_assert_lt(event->payload.bytes, sizeof(payload));
     memcpy(payload, event->payload.data, event->payload.bytes);
     payload[event->payload.bytes] = '\0';
@@ -196,7 +199,8 @@ static int block(const char *hash, const char *parent, const char *txs)
 {
     char body[2048];
     snprintf(body, sizeof(body),
-             "{\"number\":7,\"hash\":\"%s\",\"parent_hash\":\"%s\",\"timestamp\":\"2024-01-23T12:34:56Z\",\"transactions\":[%s]}",
+             "{\"number\":7,\"hash\":\"%s\",\"parent_hash\":\"%s\",\"timestamp\":\"2024-01-23T12:34:56Z\","
+             "\"transactions\":[%s]}",
              hash, parent, txs);
     return request(CHAIN_BLOCK, body);
 }
@@ -254,17 +258,22 @@ Test(chain, builds_messages_around_the_objects)
     listen_to("blocks", 1, true);
     listen_to("transactions", 1, true);
     block("z", "?", "");
-    struct service_request asked = {.kind = CHAIN_BLOCK,
-                                    .body = slice_text("{\"number\":900,\"hash\":\"0x0900\",\"parent_hash\":\"z\",\"timestamp\":"
-                                                       "\"2024-01-23T12:34:56Z\",\"transactions\":[\"\\u0041\"]}")};
+    struct service_request asked = {
+        .kind = CHAIN_BLOCK,
+        .body = slice_text("{\"number\":900,\"hash\":\"0x0900\",\"parent_hash\":\"z\",\"timestamp\":"
+                           "\"2024-01-23T12:34:56Z\",\"transactions\":[\"\\u0041\"]}")};
     cr_assert_eq(chain_service.request(chain, &asked, &answer), 202);
     cr_assert(chain_service.next(chain, &scratch, &event));
-    cr_assert(slice_is(event.payload, "{\"type\":\"new_block\",\"id\":\"block2\",\"data\":{\"number\":900,\"hash\":\"0x0900\",\"parent_hash\":"
-                                      "\"z\",\"timestamp\":\"2024-01-23T12:34:56Z\",\"transactions\":[\"\\u0041\"]},\"error\":null}"));
+    cr_assert(slice_is(
+        event.payload,
+        "{\"type\":\"new_block\",\"id\":\"block2\",\"data\":{\"number\":900,\"hash\":\"0x0900\",\"parent_hash\":"
+        "\"z\",\"timestamp\":\"2024-01-23T12:34:56Z\",\"transactions\":[\"\\u0041\"]},\"error\":null}"));
     cr_assert(event.level == 1 && event.key.bytes == 0);
     cr_assert(chain_service.next(chain, &scratch, &event));
-    cr_assert(slice_is(event.payload, "{\"type\":\"tx_confirmed\",\"id\":\"tx1\",\"data\":{\"tx_hash\":\"\\u0041\",\"block_number\":900,"
-                                      "\"timestamp\":\"2024-01-23T12:34:56Z\",\"confirmations\":1},\"error\":null}"));
+    cr_assert(
+        slice_is(event.payload,
+                 "{\"type\":\"tx_confirmed\",\"id\":\"tx1\",\"data\":{\"tx_hash\":\"\\u0041\",\"block_number\":900,"
+                 "\"timestamp\":\"2024-01-23T12:34:56Z\",\"confirmations\":1},\"error\":null}"));
     cr_assert(slice_is(event.key, "A"), "compared with its escapes resolved");
     cr_assert_not(chain_service.next(chain, &scratch, &event));
     close_chain();
@@ -420,7 +429,8 @@ Test(chain, refuses_what_does_not_fit_at_all)
     assert_events("");
     cr_assert_eq(request(CHAIN_READ_BLOCKS, ""), 404);
     cr_assert_str_eq(reply, "No state");
-    sprintf(body, "{\"key\":\"k\",\"value\":\"%0100000d\",\"block_number\":1,\"timestamp\":\"2024-01-23T12:34:56Z\"}", 0);
+    sprintf(body, "{\"key\":\"k\",\"value\":\"%0100000d\",\"block_number\":1,\"timestamp\":\"2024-01-23T12:34:56Z\"}",
+            0);
     cr_assert_eq(request(CHAIN_STATE, body), 422);
     cr_assert_eq(request(CHAIN_READ_STATE, ""), 404);
     cr_assert_eq(block("small", "?", "\"1\""), 202);
@@ -433,14 +443,16 @@ Test(chain, keeps_the_newest_value_of_each_key)
 {
     open_chain();
     settings.state_retained = 2;
-    cr_assert_eq(request(CHAIN_STATE, "{\"key\":\"a\",\"value\":\"AA==\",\"block_number\":1,\"timestamp\":\"T\"}"), 202);
+    cr_assert_eq(request(CHAIN_STATE, "{\"key\":\"a\",\"value\":\"AA==\",\"block_number\":1,\"timestamp\":\"T\"}"),
+                 202);
     assert_events("s:a@0 ");
     request(CHAIN_STATE, "{\"key\":\"b\",\"value\":\"\",\"block_number\":1,\"timestamp\":\"T\"}");
     request(CHAIN_STATE, "{\"key\":\"\\u0061\",\"value\":\"AAAA\",\"block_number\":2,\"timestamp\":\"T\"}");
     cr_assert(slice_is(last_event->key, "a"));
     cr_assert_eq(request(CHAIN_READ_STATE, ""), 200);
-    cr_assert_str_eq(reply, "{\"keys\":2,\"state\":[{\"key\":\"\\u0061\",\"value\":\"AAAA\",\"block_number\":2,\"timestamp\":\"T\"},"
-                            "{\"key\":\"b\",\"value\":\"\",\"block_number\":1,\"timestamp\":\"T\"}]}");
+    cr_assert_str_eq(
+        reply, "{\"keys\":2,\"state\":[{\"key\":\"\\u0061\",\"value\":\"AAAA\",\"block_number\":2,\"timestamp\":\"T\"},"
+               "{\"key\":\"b\",\"value\":\"\",\"block_number\":1,\"timestamp\":\"T\"}]}");
     request(CHAIN_STATE, "{\"key\":\"c\",\"value\":\"\",\"block_number\":3,\"timestamp\":\"T\"}");
     request(CHAIN_READ_STATE, "");
     cr_assert_null(strstr(reply, "\"b\""), "the one that changed longest ago is forgotten");
@@ -458,7 +470,8 @@ Test(chain, forgets_values_before_blocks)
     settings.chain_memory_bytes = 64 << 10;
     block("a", "?", "");
     for (int i = 0; i < 100; i++) {
-        snprintf(body, sizeof(body), "{\"key\":\"k%d\",\"value\":\"%04000d\",\"block_number\":1,\"timestamp\":\"T\"}", i, 0);
+        snprintf(body, sizeof(body), "{\"key\":\"k%d\",\"value\":\"%04000d\",\"block_number\":1,\"timestamp\":\"T\"}",
+                 i, 0);
         cr_assert_eq(request(CHAIN_STATE, body), 202);
     }
     unsigned keys;
@@ -481,8 +494,9 @@ Test(chain, answers_reads_within_the_reply)
     struct buf answer = buf_of(small, sizeof(small));
     struct service_request asked = {.kind = CHAIN_READ_STATE};
     cr_assert_eq(chain_service.request(chain, &asked, &answer), 200);
-    cr_assert(slice_is(buf_slice(&answer),
-                       "{\"keys\":2,\"state\":[{\"key\":\"b\",\"value\":\"\",\"block_number\":1,\"timestamp\":\"T\"}]}"));
+    cr_assert(
+        slice_is(buf_slice(&answer),
+                 "{\"keys\":2,\"state\":[{\"key\":\"b\",\"value\":\"\",\"block_number\":1,\"timestamp\":\"T\"}]}"));
     answer = buf_of(small, 30);
     asked.kind = CHAIN_READ_BLOCKS;
     cr_assert_eq(chain_service.request(chain, &asked, &answer), 503);
@@ -500,11 +514,14 @@ Test(chain, passes_ready_made_transactions_on)
     block("a", "?", "\"1\"");
     assert_events("a@1 ");
     cr_assert_eq(request(CHAIN_READ_TX, ""), 404);
-    cr_assert_eq(request(CHAIN_TX, "{\"tx_hash\":\"1\",\"block_number\":7,\"timestamp\":\"T\",\"confirmations\":5}"), 202);
+    cr_assert_eq(request(CHAIN_TX, "{\"tx_hash\":\"1\",\"block_number\":7,\"timestamp\":\"T\",\"confirmations\":5}"),
+                 202);
     assert_events("t:1@5 ");
     cr_assert(slice_is(last_event->key, "1"));
     cr_assert_eq(request(CHAIN_READ_TX, ""), 200);
-    cr_assert_str_eq(reply, "{\"count\":1,\"newest\":{\"tx_hash\":\"1\",\"block_number\":7,\"timestamp\":\"T\",\"confirmations\":5}}");
+    cr_assert_str_eq(
+        reply,
+        "{\"count\":1,\"newest\":{\"tx_hash\":\"1\",\"block_number\":7,\"timestamp\":\"T\",\"confirmations\":5}}");
     close_chain();
     settings.tx_source = RUSTORIUM_TX_DERIVE;
 }
@@ -534,7 +551,9 @@ Test(chain, new_settings_count_from_the_next_request)
 static const char *large_block(int count)
 {
     static char body[3 << 20];
-    char *at = body + sprintf(body, "{\"number\":7,\"hash\":\"B\",\"parent_hash\":\"a\",\"timestamp\":\"T\",\"transactions\":[\"2\"");
+    char *at =
+        body +
+        sprintf(body, "{\"number\":7,\"hash\":\"B\",\"parent_hash\":\"a\",\"timestamp\":\"T\",\"transactions\":[\"2\"");
     for (int i = 0; i < count; i++)
         at += sprintf(at, ",\"x%d\"", i);
     strcpy(at, "]}");

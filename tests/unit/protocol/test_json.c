@@ -26,44 +26,251 @@ static bool valid(const char *text)
 
 static const char *const accepted[] = {
     /* structure */
-    "[]", "{}", " [ ] ", "\t{\r\n}\n", "[[]]", "[{},[]]", "[1]", "[1 , 2]", "[1,2,3]", "{\"a\":1}", "{\"a\":{\"b\":[]}}",
-    "{ \"a\" : 1 , \"b\" : 2 }", "{\"\":0}", "{\"a\":1,\"a\":2}", "{\"a\":null,\"b\":true,\"c\":false}", "[null]",
+    "[]",
+    "{}",
+    " [ ] ",
+    "\t{\r\n}\n",
+    "[[]]",
+    "[{},[]]",
+    "[1]",
+    "[1 , 2]",
+    "[1,2,3]",
+    "{\"a\":1}",
+    "{\"a\":{\"b\":[]}}",
+    "{ \"a\" : 1 , \"b\" : 2 }",
+    "{\"\":0}",
+    "{\"a\":1,\"a\":2}",
+    "{\"a\":null,\"b\":true,\"c\":false}",
+    "[null]",
     /* any value may stand alone */
-    "null", "true", "false", "0", "-1", "\"\"", "\"a\"", " 7 ",
+    "null",
+    "true",
+    "false",
+    "0",
+    "-1",
+    "\"\"",
+    "\"a\"",
+    " 7 ",
     /* numbers */
-    "[0]", "[-0]", "[10]", "[1.5]", "[-1.25]", "[0.0]", "[0e1]", "[0e+1]", "[0E-1]", "[1e5]", "[1E5]", "[1.5e+05]", "[123e45]",
-    "[1e999]", "[-1e-999]", "[123456789012345678901234567890]", "[0.00000000000000000000000000000001]",
+    "[0]",
+    "[-0]",
+    "[10]",
+    "[1.5]",
+    "[-1.25]",
+    "[0.0]",
+    "[0e1]",
+    "[0e+1]",
+    "[0E-1]",
+    "[1e5]",
+    "[1E5]",
+    "[1.5e+05]",
+    "[123e45]",
+    "[1e999]",
+    "[-1e-999]",
+    "[123456789012345678901234567890]",
+    "[0.00000000000000000000000000000001]",
     /* strings */
-    "[\"\"]", "[\" \"]", "[\"a/b\"]", "[\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"]", "[\"\\u0000\"]", "[\"\\u0061\\u30aF\\uFFFF\"]",
-    "[\"\\uD83D\\uDE00\"]", "[\"\\ud83d\\udFFF\"]", "[\"x\\u0022y\"]", "[\"\x7f\"]", "[\"\xc3\xa9\"]", "[\"\xe2\x82\xac\"]",
-    "[\"\xf0\x9f\x98\x80\"]", "[\"\xef\xbf\xbf\"]", "[\"\xf4\x8f\xbf\xbf\"]", "[\"\xed\x9f\xbf\"]", "[\"\xe2\x80\xa8\"]",
-    "[\"\\\\u0000\"]", "[\"// no comment\"]", "{\"\\u0061\":1}", "{\"\xc3\xa9\":1}",
+    "[\"\"]",
+    "[\" \"]",
+    "[\"a/b\"]",
+    "[\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"]",
+    "[\"\\u0000\"]",
+    "[\"\\u0061\\u30aF\\uFFFF\"]",
+    "[\"\\uD83D\\uDE00\"]",
+    "[\"\\ud83d\\udFFF\"]",
+    "[\"x\\u0022y\"]",
+    "[\"\x7f\"]",
+    "[\"\xc3\xa9\"]",
+    "[\"\xe2\x82\xac\"]",
+    "[\"\xf0\x9f\x98\x80\"]",
+    "[\"\xef\xbf\xbf\"]",
+    "[\"\xf4\x8f\xbf\xbf\"]",
+    "[\"\xed\x9f\xbf\"]",
+    "[\"\xe2\x80\xa8\"]",
+    "[\"\\\\u0000\"]",
+    "[\"// no comment\"]",
+    "{\"\\u0061\":1}",
+    "{\"\xc3\xa9\":1}",
 };
 
 static const char *const refused[] = {
     /* structure */
-    "", " ", "[", "]", "{", "}", "[}", "{]", "[1", "[1,", "[1,]", "[,1]", "[,]", "[1,,2]", "[1 2]", "[1:2]", "[]]", "[][]", "[] 1",
-    "1 2", "{\"a\"}", "{\"a\":}", "{\"a\":1", "{\"a\":1,", "{\"a\":1,}", "{,\"a\":1}", "{\"a\":1,,\"b\":2}", "{\"a\" 1}", "{\"a\"::1}",
-    "{\"a\":1 \"b\":2}", "{\"a\":1:2}", "{1:1}", "{a:1}", "{'a':1}", "{null:1}", "{[]:1}", "{\"a\":1]", "[\"a\":1]", "{\"a\",1}", "{\"a\":",
-    "[{}", "[[]", "{\"a\":[}", "[1}", ",", ":", "[\"a\",\n4\n,1,", "{\"a\":1}}", "{\"a\":1}{", "{}#", "[]/**/", "// x\n[]", "[1]\v", "\f[]",
-    "[\xc2\xa0]", "\xef\xbb\xbf[]", "\xef\xbb\xbf", "[1]\xe2\x80\xa8",
+    "",
+    " ",
+    "[",
+    "]",
+    "{",
+    "}",
+    "[}",
+    "{]",
+    "[1",
+    "[1,",
+    "[1,]",
+    "[,1]",
+    "[,]",
+    "[1,,2]",
+    "[1 2]",
+    "[1:2]",
+    "[]]",
+    "[][]",
+    "[] 1",
+    "1 2",
+    "{\"a\"}",
+    "{\"a\":}",
+    "{\"a\":1",
+    "{\"a\":1,",
+    "{\"a\":1,}",
+    "{,\"a\":1}",
+    "{\"a\":1,,\"b\":2}",
+    "{\"a\" 1}",
+    "{\"a\"::1}",
+    "{\"a\":1 \"b\":2}",
+    "{\"a\":1:2}",
+    "{1:1}",
+    "{a:1}",
+    "{'a':1}",
+    "{null:1}",
+    "{[]:1}",
+    "{\"a\":1]",
+    "[\"a\":1]",
+    "{\"a\",1}",
+    "{\"a\":",
+    "[{}",
+    "[[]",
+    "{\"a\":[}",
+    "[1}",
+    ",",
+    ":",
+    "[\"a\",\n4\n,1,",
+    "{\"a\":1}}",
+    "{\"a\":1}{",
+    "{}#",
+    "[]/**/",
+    "// x\n[]",
+    "[1]\v",
+    "\f[]",
+    "[\xc2\xa0]",
+    "\xef\xbb\xbf[]",
+    "\xef\xbb\xbf",
+    "[1]\xe2\x80\xa8",
     /* literals */
-    "nul", "nulL", "Null", "NULL", "tru", "truee", "True", "fals", "falsee", "undefined", "NaN", "[nan]", "Infinity", "[-Infinity]",
-    "[inf]", "[nul]", "[truth]", "n", "[t", "[f",
+    "nul",
+    "nulL",
+    "Null",
+    "NULL",
+    "tru",
+    "truee",
+    "True",
+    "fals",
+    "falsee",
+    "undefined",
+    "NaN",
+    "[nan]",
+    "Infinity",
+    "[-Infinity]",
+    "[inf]",
+    "[nul]",
+    "[truth]",
+    "n",
+    "[t",
+    "[f",
     /* numbers */
-    "[01]", "[00]", "[-01]", "[-]", "[+1]", "[--1]", "[-a]", "[.5]", "[-.5]", "[1.]", "[-1.]", "[1.e5]", "[1..2]", "[1.2.3]", "[1e]",
-    "[1e+]", "[1E-]", "[1e+-2]", "[1e1.5]", "[1ee2]", "[e5]", "[0x10]", "[1_000]", "[1,000", "[1a]", "[1 000]", "[0.e1]", "[- 1]",
-    "[1+2]", "[\xef\xbc\x91]", "-", "1.", "0e",
+    "[01]",
+    "[00]",
+    "[-01]",
+    "[-]",
+    "[+1]",
+    "[--1]",
+    "[-a]",
+    "[.5]",
+    "[-.5]",
+    "[1.]",
+    "[-1.]",
+    "[1.e5]",
+    "[1..2]",
+    "[1.2.3]",
+    "[1e]",
+    "[1e+]",
+    "[1E-]",
+    "[1e+-2]",
+    "[1e1.5]",
+    "[1ee2]",
+    "[e5]",
+    "[0x10]",
+    "[1_000]",
+    "[1,000",
+    "[1a]",
+    "[1 000]",
+    "[0.e1]",
+    "[- 1]",
+    "[1+2]",
+    "[\xef\xbc\x91]",
+    "-",
+    "1.",
+    "0e",
     /* strings */
-    "\"", "[\"", "[\"a", "[\"a]", "[a\"]", "['a']", "[a]", "[\"\\\"]", "[\"\\a\"]", "[\"\\x00\"]", "[\"\\0\"]", "[\"\\'\"]", "[\"\\\n\"]", "[\"\\U0061\"]",
-    "[\"\\u\"]", "[\"\\u0\"]", "[\"\\u00\"]", "[\"\\u000\"]", "[\"\\u00G0\"]", "[\"\\u00/0\"]", "[\"\\u 061\"]", "[\"\\u-061\"]", "[\"\\", "[\"\\u", "[\"\\u00", "[\"\n\"]", "[\"\t\"]",
-    "[\"\x1f\"]", "[\"\x01\"]", "[\"a\" \"b\"]", "[\"a\"b]", "[\\u0061]", "[\"\\\xc3\xa9\"]",
+    "\"",
+    "[\"",
+    "[\"a",
+    "[\"a]",
+    "[a\"]",
+    "['a']",
+    "[a]",
+    "[\"\\\"]",
+    "[\"\\a\"]",
+    "[\"\\x00\"]",
+    "[\"\\0\"]",
+    "[\"\\'\"]",
+    "[\"\\\n\"]",
+    "[\"\\U0061\"]",
+    "[\"\\u\"]",
+    "[\"\\u0\"]",
+    "[\"\\u00\"]",
+    "[\"\\u000\"]",
+    "[\"\\u00G0\"]",
+    "[\"\\u00/0\"]",
+    "[\"\\u 061\"]",
+    "[\"\\u-061\"]",
+    "[\"\\",
+    "[\"\\u",
+    "[\"\\u00",
+    "[\"\n\"]",
+    "[\"\t\"]",
+    "[\"\x1f\"]",
+    "[\"\x01\"]",
+    "[\"a\" \"b\"]",
+    "[\"a\"b]",
+    "[\\u0061]",
+    "[\"\\\xc3\xa9\"]",
     /* halves of surrogate pairs */
-    "[\"\\uD800\"]", "[\"\\uDFFF\"]", "[\"\\uDC00\"]", "[\"\\uD800x\"]", "[\"\\uD800\\n\"]", "[\"\\uD800\\uD800\"]", "[\"\\uD800\\u0061\"]",
-    "[\"\\uDE00\\uD83D\"]", "[\"\\uD83D\\uDE0\"]", "[\"\\uD83D\\u\"]", "[\"\\uD83D\\\"]", "[\"\\uD83D\\uDE00\\uDE00\"]", "{\"\\uD800\":1}",
+    "[\"\\uD800\"]",
+    "[\"\\uDFFF\"]",
+    "[\"\\uDC00\"]",
+    "[\"\\uD800x\"]",
+    "[\"\\uD800\\n\"]",
+    "[\"\\uD800\\uD800\"]",
+    "[\"\\uD800\\u0061\"]",
+    "[\"\\uDE00\\uD83D\"]",
+    "[\"\\uD83D\\uDE0\"]",
+    "[\"\\uD83D\\u\"]",
+    "[\"\\uD83D\\\"]",
+    "[\"\\uD83D\\uDE00\\uDE00\"]",
+    "{\"\\uD800\":1}",
     /* not UTF-8 */
-    "[\"\x80\"]", "[\"\xff\"]", "[\"\xc3\"]", "[\"\xc0\xaf\"]", "[\"\xe0\x80\xaf\"]", "[\"\xf0\x80\x80\xaf\"]", "[\"\xed\xa0\x80\"]", "[\"\xf4\x90\x80\x80\"]",
-    "[\"\xf8\x88\x80\x80\x80\"]", "[\"\xe2\x82\"]", "[\"\xe2\x82\\u0061\"]", "{\"\xff\":1}", "[\xff]", "\xff\xfe[\x01]",
+    "[\"\x80\"]",
+    "[\"\xff\"]",
+    "[\"\xc3\"]",
+    "[\"\xc0\xaf\"]",
+    "[\"\xe0\x80\xaf\"]",
+    "[\"\xf0\x80\x80\xaf\"]",
+    "[\"\xed\xa0\x80\"]",
+    "[\"\xf4\x90\x80\x80\"]",
+    "[\"\xf8\x88\x80\x80\x80\"]",
+    "[\"\xe2\x82\"]",
+    "[\"\xe2\x82\\u0061\"]",
+    "{\"\xff\":1}",
+    "[\xff]",
+    "\xff\xfe[\x01]",
 };
 
 Test(json, accepts_texts_of_the_grammar)
@@ -146,9 +353,9 @@ Test(json, yields_tokens_in_order)
         const char *raw;
         size_t offset;
     } expected[] = {
-        {JSON_OBJECT_BEGIN, "", 1}, {JSON_KEY, "a", 2},          {JSON_ARRAY_BEGIN, "", 8}, {JSON_NUMBER, "1", 9},
-        {JSON_STRING, "x\\n", 12},  {JSON_ARRAY_END, "", 17},    {JSON_KEY, "b", 20},       {JSON_OBJECT_BEGIN, "", 24},
-        {JSON_OBJECT_END, "", 25},  {JSON_KEY, "c", 28},         {JSON_NULL, "null", 32},   {JSON_OBJECT_END, "", 36},
+        {JSON_OBJECT_BEGIN, "", 1}, {JSON_KEY, "a", 2},       {JSON_ARRAY_BEGIN, "", 8}, {JSON_NUMBER, "1", 9},
+        {JSON_STRING, "x\\n", 12},  {JSON_ARRAY_END, "", 17}, {JSON_KEY, "b", 20},       {JSON_OBJECT_BEGIN, "", 24},
+        {JSON_OBJECT_END, "", 25},  {JSON_KEY, "c", 28},      {JSON_NULL, "null", 32},   {JSON_OBJECT_END, "", 36},
         {JSON_END, "", 38},         {JSON_END, "", 38},
     };
     struct json_reader reader;
@@ -230,8 +437,9 @@ static enum json_members find(const char *text, bool refuse_duplicates, struct j
 Test(json, finds_members)
 {
     struct json_member members[] = {{.name = "type"}, {.name = "data"}, {.name = "gone"}, {.name = "n"}};
-    cr_assert_eq(find("{\"x\":[{\"type\":0}],\"n\":-1,\"data\":{\"gone\":1},\"t\\u0079pe\":\"a\\tb\"}", true, members, 4),
-                 JSON_MEMBERS_OK);
+    cr_assert_eq(
+        find("{\"x\":[{\"type\":0}],\"n\":-1,\"data\":{\"gone\":1},\"t\\u0079pe\":\"a\\tb\"}", true, members, 4),
+        JSON_MEMBERS_OK);
     cr_assert_eq(members[0].token, JSON_STRING);
     cr_assert(slice_is(members[0].raw, "a\\tb"));
     cr_assert(slice_is(members[0].text, "\"a\\tb\""));
@@ -261,7 +469,8 @@ Test(json, tells_what_is_no_object_from_what_is_no_json)
 {
     struct json_member member = {.name = "a"};
     static const char *const others[] = {"[]", "1", "\"a\"", "null", " [{}] "};
-    static const char *const broken[] = {"", "{", "{\"a\":1", "{\"a\":1}x", "[1", "{\"a\":1,}", "{\"a\":[}", "\"\xff\"", "{\"a\":1,\"a\":2"};
+    static const char *const broken[] = {"",           "{",         "{\"a\":1", "{\"a\":1}x",      "[1",
+                                         "{\"a\":1,}", "{\"a\":[}", "\"\xff\"", "{\"a\":1,\"a\":2"};
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
         cr_expect_eq(find(others[i], true, &member, 1), JSON_MEMBERS_NOT_OBJECT, "%s", others[i]);
     for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++)
@@ -295,8 +504,11 @@ Test(json, finds_one_pair_among_very_many_keys)
         for (uint32_t i = 0; i < count; i++)
             at += sprintf(at, "%s\"k%u\":0", i == 0 ? "" : ",", order[i]);
         *at++ = '}';
-        enum json_members expected = count > 4096 ? JSON_MEMBERS_INVALID : pair ? JSON_MEMBERS_DUPLICATE : JSON_MEMBERS_OK;
-        cr_assert_eq(json_find_members(slice_of(text, (size_t)(at - text)), 4, true, NULL, 0), expected, "round %d", round);
+        enum json_members expected = count > 4096 ? JSON_MEMBERS_INVALID
+                                     : pair       ? JSON_MEMBERS_DUPLICATE
+                                                  : JSON_MEMBERS_OK;
+        cr_assert_eq(json_find_members(slice_of(text, (size_t)(at - text)), 4, true, NULL, 0), expected, "round %d",
+                     round);
         cr_assert_eq(json_find_members(slice_of(text, (size_t)(at - text)), 4, false, NULL, 0), JSON_MEMBERS_OK);
     }
 }
@@ -425,8 +637,21 @@ Test(json, reads_whole_numbers_in_range)
     cr_assert(json_i64(slice_text("9223372036854775807"), &i) && i == INT64_MAX);
     cr_assert(json_i64(slice_text("-1"), &i) && i == -1);
     cr_assert(json_i64(slice_text("0"), &i) && i == 0);
-    static const char *const neither[] = {"", "-", "-0", "1.0", "1e3", "1E0", "01", "00", "+1", " 1", "1 ", "a", "0x1",
-                                          "18446744073709551616", "99999999999999999999999"};
+    static const char *const neither[] = {"",
+                                          "-",
+                                          "-0",
+                                          "1.0",
+                                          "1e3",
+                                          "1E0",
+                                          "01",
+                                          "00",
+                                          "+1",
+                                          " 1",
+                                          "1 ",
+                                          "a",
+                                          "0x1",
+                                          "18446744073709551616",
+                                          "99999999999999999999999"};
     for (size_t k = 0; k < sizeof(neither) / sizeof(neither[0]); k++) {
         cr_expect_not(json_u64(slice_text(neither[k]), &u), "%s", neither[k]);
         cr_expect_not(json_i64(slice_text(neither[k]), &i), "%s", neither[k]);
@@ -478,10 +703,10 @@ static void put_random(struct random *random, uint32_t depth, struct buf *out, s
 
 static void read_shape(struct slice text, struct buf *shape)
 {
-    static const char letters[] = {[JSON_ERROR] = '!',       [JSON_END] = '.',    [JSON_OBJECT_BEGIN] = '{',
-                                   [JSON_OBJECT_END] = '}',  [JSON_ARRAY_BEGIN] = '[', [JSON_ARRAY_END] = ']',
-                                   [JSON_KEY] = 'k',         [JSON_STRING] = '"', [JSON_NUMBER] = '0',
-                                   [JSON_TRUE] = 't',        [JSON_FALSE] = 'f',  [JSON_NULL] = 'n'};
+    static const char letters[] = {
+        [JSON_ERROR] = '!',       [JSON_END] = '.',       [JSON_OBJECT_BEGIN] = '{', [JSON_OBJECT_END] = '}',
+        [JSON_ARRAY_BEGIN] = '[', [JSON_ARRAY_END] = ']', [JSON_KEY] = 'k',          [JSON_STRING] = '"',
+        [JSON_NUMBER] = '0',      [JSON_TRUE] = 't',      [JSON_FALSE] = 'f',        [JSON_NULL] = 'n'};
     struct json_reader reader;
     struct json_value value;
     json_init(&reader, text, 8);
@@ -499,7 +724,8 @@ Test(json, random_values_have_the_shape_they_were_written_with)
     struct random random;
     random_init(&random, 14);
     for (int round = 0; round < 2000; round++) {
-        struct buf out = buf_of(text, sizeof(text)), expected = buf_of(made, sizeof(made)), found = buf_of(read, sizeof(read));
+        struct buf out = buf_of(text, sizeof(text)), expected = buf_of(made, sizeof(made)),
+                   found = buf_of(read, sizeof(read));
         put_random(&random, 6, &out, &expected);
         buf_put_byte(&expected, '.');
         cr_assert(!out.overflow && !expected.overflow);
@@ -517,7 +743,8 @@ Test(json, survives_random_damage)
     struct random random;
     random_init(&random, 15);
     for (int round = 0; round < 3000; round++) {
-        struct buf out = buf_of(text, sizeof(text)), shape = buf_of(made, sizeof(made)), found = buf_of(read, sizeof(read));
+        struct buf out = buf_of(text, sizeof(text)), shape = buf_of(made, sizeof(made)),
+                   found = buf_of(read, sizeof(read));
         put_random(&random, 5, &out, &shape);
         if (out.used == 0)
             continue;

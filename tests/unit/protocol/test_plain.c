@@ -37,8 +37,9 @@ Test(plain, takes_channel_names_of_the_documented_bytes)
     cr_assert_eq(status_of(target), 101);
     target[135] = 'n';
     cr_assert_eq(status_of(target), 404, "129 bytes");
-    static const char *const bad[] = {"/plain/", "/plain", "/plai", "/plain/a/b", "/plain/a+b", "/plain/a%20b", "/plain/%00", "/plain/%zz",
-                                      "/plain/a%", "/plain/,", "/plain/a,", "/plain/,a", "/plain/a,,b", "/plain/%C3%A9", "/plain/a~", "/Plain/a"};
+    static const char *const bad[] = {
+        "/plain/",   "/plain",   "/plai",     "/plain/a/b", "/plain/a+b",  "/plain/a%20b",  "/plain/%00", "/plain/%zz",
+        "/plain/a%", "/plain/,", "/plain/a,", "/plain/,a",  "/plain/a,,b", "/plain/%C3%A9", "/plain/a~",  "/Plain/a"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         cr_expect_eq(status_of(bad[i]), 404, "%s", bad[i]);
     pure_close(&host);
@@ -166,9 +167,18 @@ Test(plain, last_asks_for_retained_messages)
         uint32_t history_max;
         int status;
     } cases[] = {
-        {"", 0, 0}, {"last=0", 0, 0}, {"last=3", 3, 0}, {"x=1&last=7&last=9", 7, 0}, {"last=4294967295", UINT32_MAX, 0},
-        {"last=99999999999", UINT32_MAX, 0}, {"last=", 0, 400}, {"last=-1", 0, 400}, {"last=a", 0, 400}, {"last=1.5", 0, 400},
-        {"last=%zz", 0, 400}, {"last=99999999999999999999", 0, 400},
+        {"", 0, 0},
+        {"last=0", 0, 0},
+        {"last=3", 3, 0},
+        {"x=1&last=7&last=9", 7, 0},
+        {"last=4294967295", UINT32_MAX, 0},
+        {"last=99999999999", UINT32_MAX, 0},
+        {"last=", 0, 400},
+        {"last=-1", 0, 400},
+        {"last=a", 0, 400},
+        {"last=1.5", 0, 400},
+        {"last=%zz", 0, 400},
+        {"last=99999999999999999999", 0, 400},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         static struct pure_conn conn;
@@ -224,7 +234,8 @@ Test(plain, longest_prefix_decides_the_policy)
 
 Test(plain, refuses_policies_that_are_none)
 {
-    static const char *const bad[] = {"newest", "a=newest", "=latest", "a=", "a b=latest", "a=b=latest", "latest=a", "Latest"};
+    static const char *const bad[] = {
+        "newest", "a=newest", "=latest", "a=", "a b=latest", "a=b=latest", "latest=a", "Latest"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         char memory[256];
         struct buf why = buf_of(memory, sizeof(memory));

@@ -317,7 +317,8 @@ static bool play_message(struct player *player, uint32_t conn, bool sent, bool b
     size_t count = binary ? from_hex(text, bytes) : 0;
     if (sent) {
         expand(player, text, sent_text, sizeof(sent_text));
-        pure_send(player->host, conn, binary ? WS_BINARY : WS_TEXT, binary ? slice_of(bytes, count) : slice_text(sent_text));
+        pure_send(player->host, conn, binary ? WS_BINARY : WS_TEXT,
+                  binary ? slice_of(bytes, count) : slice_text(sent_text));
         return true;
     }
     const struct pure_message *message = pure_take(player->host, conn);
@@ -463,22 +464,22 @@ Test(transcripts, player_notices_what_is_wrong)
     static struct player player;
     static const char *const bad[] = {
         BEGIN "> a\n< b\n",
-        BEGIN "> a\n",                       /* an answer that nobody reads */
-        BEGIN "< a\n",                       /* no answer */
+        BEGIN "> a\n", /* an answer that nobody reads */
+        BEGIN "< a\n", /* no answer */
         BEGIN "> a\n@ quiet\n",
-        BEGIN "> a\n<x 61\n",                /* text is not binary */
+        BEGIN "> a\n<x 61\n", /* text is not binary */
         BEGIN ">x 61\n< a\n",
         BEGIN "> a\n< ab\n",
         BEGIN "> ab\n< a\n",
         BEGIN "> a1\n< a<unix-s>\n",
         BEGIN "> \n< <any>\n",
-        BEGIN "> x\n< <N>\n> y\n< <N>\n",    /* remembered */
+        BEGIN "> x\n< <N>\n> y\n< <N>\n", /* remembered */
         BEGIN "> 1\n< <N>\n> 3\n< <N+1>\n",
-        BEGIN "> a b\n< <N> <N>\n",          /* twice in one line */
+        BEGIN "> a b\n< <N> <N>\n", /* twice in one line */
         BEGIN "@ expect-close 1000 \n",
         BEGIN "> a\n@ close\n",
         BEGIN "@ dance\n",
-        BEGIN "@ set messages_max 1\n",      /* too late */
+        BEGIN "@ set messages_max 1\n", /* too late */
         BEGIN "hello\n",
         BEGIN "@ for i 1 2\n> <i>\n< 1\n@ end\n",
         BEGIN "@ for i 1 2\n> <i>\n< <i>\n", /* no end */
