@@ -47,6 +47,21 @@ void action_acquire(struct actions *out, enum quota_kind quota, struct slice nam
     append(out, &(struct action){.kind = ACTION_ACQUIRE, .acquire = {quota, name, limit, window_ms}});
 }
 
+void action_request(struct actions *out, uint32_t kind, struct slice body, uint32_t tag)
+{
+    append(out, &(struct action){.kind = ACTION_REQUEST, .request = {kind, body, tag}});
+}
+
+void action_census(struct actions *out, uint32_t tag)
+{
+    append(out, &(struct action){.kind = ACTION_CENSUS, .census = {tag}});
+}
+
+void action_timer(struct actions *out, uint64_t after_ms)
+{
+    append(out, &(struct action){.kind = ACTION_TIMER, .timer = {after_ms}});
+}
+
 void action_close(struct actions *out, uint16_t code, const char *reason)
 {
     append(out, &(struct action){.kind = ACTION_CLOSE, .close = {code, reason}});
@@ -194,3 +209,21 @@ const struct option dialect_common_options[] = {
      .doc = "Longest life of a connection; 0: no limit."},
     {.name = NULL},
 };
+
+static bool is_listen_row(const struct option *row)
+{
+    static const char suffix[] = "_listen";
+    size_t bytes = strlen(row->name), tail = sizeof suffix - 1;
+    return row->kind == OPTION_TEXTS && bytes > tail && strcmp(row->name + bytes - tail, suffix) == 0;
+}
+
+const struct option_texts *dialect_listen(const struct dialect *dialect, const void *settings, unsigned mount)
+{
+    const struct dialect_settings *common = settings;
+    if (mount == 0)
+        return &common->listen;
+    for (const struct option *row = dialect->options; row != NULL && row->name != NULL; row++)
+        if (is_listen_row(row) && --mount == 0)
+            return (const struct option_texts *)((const char *)settings + row->offset);
+    return NULL;
+}

@@ -48,6 +48,9 @@ enum action_kind {
     ACTION_UNSUBSCRIBE, /* no event of the channel after this */
     ACTION_PUBLISH,     /* an event from a client; the session does not wait for it */
     ACTION_ACQUIRE,     /* a place in a quota; refused: the later actions are dropped and dialect.refused is called */
+    ACTION_REQUEST,     /* a request to the dialect's service; dialect.replied gets the answer and goes on: the last of its row */
+    ACTION_CENSUS,      /* a walk over the dialect's sessions of all shards; dialect.replied likewise: the last of its row */
+    ACTION_TIMER,       /* sets, moves or (0) clears this connection's timer: dialect.timer is called when it expires */
     ACTION_CLOSE,       /* behind everything sent before */
 };
 
@@ -80,6 +83,17 @@ struct action {
             uint64_t window_ms; /* of ATTEMPTS kinds */
         } acquire;
         struct {
+            uint32_t kind; /* of service_request */
+            struct slice body;
+            uint32_t tag;  /* given back to dialect.replied */
+        } request;
+        struct {
+            uint32_t tag;
+        } census;
+        struct {
+            uint64_t after_ms; /* from now; 0: clear */
+        } timer;
+        struct {
             uint16_t code;
             const char *reason; /* a literal */
         } close;
@@ -104,6 +118,9 @@ void action_subscribe(struct actions *out, struct slice channel, struct slice va
 void action_unsubscribe(struct actions *out, struct slice channel);
 void action_publish(struct actions *out, const struct event *event);
 void action_acquire(struct actions *out, enum quota_kind quota, struct slice name, uint32_t limit, uint64_t window_ms);
+void action_request(struct actions *out, uint32_t kind, struct slice body, uint32_t tag);
+void action_census(struct actions *out, uint32_t tag);
+void action_timer(struct actions *out, uint64_t after_ms);
 void action_close(struct actions *out, uint16_t code, const char *reason);
 
 /* What a dialect may know in a call. */
@@ -113,8 +130,22 @@ struct dialect_call {
     uint64_t now_ms;       /* monotonic */
     uint64_t wall_ms;
     uint64_t connection;   /* unique in the life of the process */
+    uint64_t received_wall_ms; /* when the last bytes came from this connection */
+    uint64_t sessions;     /* open sessions of this dialect over all shards; of dialects with `describe`, else 0 */
+    const uint64_t *recent_counts; /* what `describe` counted, over all shards, at most two seconds old; else NULL */
+    uint32_t mounts;       /* where its listener mounts the dialect: bit 0 `listen`, bit i its i-th option *_listen */
     struct actions *out;
 };
+
+/* The answer to an ACTION_REQUEST or ACTION_CENSUS. */
+struct dialect_reply {
+    uint32_t tag;
+    int status;         /* of the service: an HTTP status; of a census: 200, or 503 when memory was out */
+    struct slice body;  /* of a census: what `describe` wrote for each session, comma-separated, in no particular order */
+    const uint64_t *counts; /* of a census: what `describe` added up, CENSUS_COUNTS of them; else NULL */
+};
+
+#define CENSUS_COUNTS 32
 
 /* Admission of dialects that refuse by HTTP status before the upgrade: a place of the address, then the key when keys are
  * configured (query value `query_name` or a header), then a place of the key. False: the 401 stands in call->out. */
@@ -125,6 +156,7 @@ void dialect_refuse(struct dialect_call *call, enum quota_kind quota);
 enum dialect_path {
     DIALECT_PATH_NONE,   /* not ours: another dialect of the listener, or 404 */
     DIALECT_PATH_SOCKET, /* an upgrade is expected (else 426) */
+    DIALECT_PATH_REST,   /* plain HTTP: dialect.rest */
 };
 
 /* What an ingested object turns into. */
@@ -139,6 +171,8 @@ struct ingest_call {
     uint64_t wall_ms;
     bool binary;        /* published as application/octet-stream, or as data_base64 */
     bool json;          /* body is the text of one JSON value that has been checked already (publisher WebSocket) */
+    struct slice source; /* header X-Source; data NULL: none */
+    bool merge;         /* query merge=1 */
     struct buf *text;   /* for what is built; cleared before the call */
     /* results */
     enum ingest_kind kind;
@@ -169,6 +203,8 @@ struct dialect {
     int (*check_settings)(const void *settings, struct buf *why);
 
     const char *const *paths; /* one example of each kind of its paths, NULL-terminated: two owners of one are found (G-2) */
+    /* Whose path it is. A path of a part that is not mounted on the listener is the dialect's too: `open` and `rest` see
+     * call->mounts and answer 404. */
     enum dialect_path (*route)(const void *settings, struct slice path);
     /* A checked upgrade request on one of its paths (prefix removed, not decoded). Answers with ACCEPT or RESPOND, after
      * ACQUIREs as needed. */
@@ -179,6 +215,16 @@ struct dialect {
     /* A message beyond messages_max, not processed; `count` is its number in the window. NULL: close 1008. */
     void (*over_limit)(struct dialect_call *call, enum ws_opcode opcode, struct slice message, uint64_t count);
     void (*heartbeat)(struct dialect_call *call);
+    /* A request on one of its REST paths, whatever the method; answers with RESPOND, after REQUEST or CENSUS as needed (the
+     * request is gone by the time of `replied`: what is needed of it goes into the session). NULL: it has none. */
+    void (*rest)(struct dialect_call *call, const struct http1_request *request, struct slice path);
+    /* The answer to REQUEST or CENSUS. NULL: it asks nothing. */
+    void (*replied)(struct dialect_call *call, const struct dialect_reply *reply);
+    /* The connection's timer (ACTION_TIMER) has expired. Called between messages, never while actions wait. */
+    void (*timer)(struct dialect_call *call);
+    /* Of a census: appends one JSON value for the session to `out` (NULL: only counts) and adds to counts[CENSUS_COUNTS]. Changes
+     * nothing; the call has no `out`. */
+    void (*describe)(const struct dialect_call *call, struct buf *out, uint64_t *counts);
     /* The connection ends: frees what the session owns. NULL: nothing to free. */
     void (*end)(void *session);
 
@@ -192,6 +238,9 @@ struct dialect {
     /* GET of a topic's stored state (I-15): INGEST_REQUEST or INGEST_NEWEST; or 404. */
     int (*read)(struct ingest_call *call, struct slice topic);
 };
+
+/* The addresses of mount `mount` in a dialect's settings (see dialect_call.mounts); NULL behind the last. */
+const struct option_texts *dialect_listen(const struct dialect *dialect, const void *settings, unsigned mount);
 
 /* All dialects, NULL-terminated: the only place that names them. */
 extern const struct dialect *const dialects[];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the JSON grammar (RFC 8259): a pull reader over one whole text, the search for members, escapes, and the string writer.
- * It never allocates, recurses or builds a tree, and never gives out a token whose bytes it has not checked. Dialects,
- * services and the publisher API call it, for what peers send and for what is sent to them. */
+/* Owns the JSON grammar (RFC 8259): a pull reader over one whole text, the search for members, escapes, and the string
+ * writer. It never allocates, recurses or builds a tree, and never gives out a token whose bytes it has not checked.
+ * Dialects, services and the publisher API call it, for what peers send and for what is sent to them. */
 #include "protocol/json.h"
 
 #include "core/check.h"
@@ -300,7 +300,8 @@ bool json_valid(struct slice text, uint32_t depth_max)
     }
 }
 
-/* Resolves the escape at the front of *raw, which the reader has checked, into UTF-8 (RFC 3629 section 3): 1-4 bytes. */
+/* Resolves the escape at the front of *raw, which the reader has checked, into UTF-8 (RFC 3629 section 3): 1-4
+ * bytes. */
 static size_t take_escape(struct slice *raw, uint8_t out[4])
 {
     static const char names[] = "\"\\/bfnrt", meanings[] = "\"\\/\b\f\n\r\t";

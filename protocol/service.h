@@ -31,6 +31,11 @@ struct service {
     /* The next event that follows from the last request; its slices lie in `scratch` or in the state and are good until the next
      * call. False: no more. */
     bool (*next)(void *state, struct buf *scratch, struct event *event);
+    /* When the service wants to be called without a request: monotonic milliseconds, UINT64_MAX: never. Asked after each call.
+     * NULL, with `timer`: it never does. */
+    uint64_t (*due)(const void *state);
+    /* That time has come; events follow through `next`. It may come late, never early. */
+    void (*timer)(void *state, uint64_t now_ms, uint64_t wall_ms);
     /* A filter class of one of the dialect's channels has got its first listener (added) or lost its last. */
     void (*interest)(void *state, struct slice channel, struct slice variant, bool added);
 };

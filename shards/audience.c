@@ -188,7 +188,7 @@ void audience_leave_all(struct shard *shard, struct conn *conn)
 /* Pushes a range to one member and accounts for it; the caller marks it dirty. `source` 0: lossless; else the range is one
  * message, the newest, which replaces an older one of the same source that waits. */
 static void push(struct shard *shard, struct audience *audience, struct conn *conn, struct frame frame, uint32_t messages,
-                 uint32_t source)
+                 uint32_t source, uint32_t conflate)
 {
     stats_add(&shard->stats, STAT_EXPECTED, messages);
     if (conn->slow) {
@@ -196,9 +196,9 @@ static void push(struct shard *shard, struct audience *audience, struct conn *co
         return;
     }
     uint64_t waiting = outbox_waiting(&conn->outbox);
-    bool full = source == 0 && waiting > 0 && waiting + frame.bytes > audience->outbox_bytes_max;
+    bool full = audience->policy != POLICY_LATEST && waiting > 0 && waiting + frame.bytes > audience->outbox_bytes_max;
     enum outbox_result result =
-        full ? OUTBOX_FULL : outbox_push(&conn->outbox, &shard->outbox_pool, frame, messages, source);
+        full ? OUTBOX_FULL : outbox_push(&conn->outbox, &shard->outbox_pool, frame, messages, source, conflate);
     switch (result) {
     case OUTBOX_PUSHED:
         stats_add(&shard->stats, STAT_IN_FLIGHT, messages);
@@ -225,31 +225,47 @@ static void close_doomed(struct shard *shard)
     }
 }
 
-void audience_on_deliver(struct shard *shard, const struct mail *mail)
+/* Pushes the range that a mail carries to every member. */
+static void deliver(struct shard *shard, struct audience *audience, const struct mail *mail)
 {
     struct frame frame = mail->deliver.frame;
-    uint32_t messages = mail->deliver.messages, source = 0;
-    mail_take_over(shard, frame.segment);
-    struct audience *audience = audience_of_class(&shard->audiences, mail->from, mail->deliver.class_index);
-    if (audience != NULL) {
-        bool bulk = audience->count > BULK_MEMBERS;
-        if (audience->policy == POLICY_LATEST) {
-            uint64_t conflated = (uint64_t)(messages - 1) * audience->count;
-            stats_add(&shard->stats, STAT_EXPECTED, conflated);
-            stats_add(&shard->stats, STAT_DROPPED_CONFLATED, conflated);
-            frame.offset += frame.bytes - mail->deliver.last_bytes;
-            frame.bytes = mail->deliver.last_bytes;
-            messages = 1;
-            source = audience->index + 1;
-        }
-        for (uint32_t i = 0; i < audience->count; i++) {
-            struct conn *conn = slab_at(&shard->conns, audience->members[i].conn);
-            push(shard, audience, conn, frame, messages, source);
-            conn_mark_dirty(shard, conn, bulk);
-        }
-        close_doomed(shard);
+    uint32_t messages = mail->deliver.messages, conflate = mail->deliver.conflate;
+    uint32_t source = audience->policy == POLICY_LOSSLESS ? 0 : audience->index + 1;
+    bool bulk = audience->count > BULK_MEMBERS;
+    if (audience->policy == POLICY_LATEST) {
+        uint64_t conflated = (uint64_t)(messages - 1) * audience->count;
+        stats_add(&shard->stats, STAT_EXPECTED, conflated);
+        stats_add(&shard->stats, STAT_DROPPED_CONFLATED, conflated);
+        frame.offset += frame.bytes - mail->deliver.last_bytes;
+        frame.bytes = mail->deliver.last_bytes;
+        messages = 1;
+        conflate = 1;
     }
-    frame_release(&shard->idle, frame.segment, shard->number, 1);
+    for (uint32_t i = 0; i < audience->count; i++) {
+        struct conn *conn = slab_at(&shard->conns, audience->members[i].conn);
+        push(shard, audience, conn, frame, messages, source, conflate);
+        conn_mark_dirty(shard, conn, bulk);
+    }
+    close_doomed(shard);
+}
+
+void audience_on_deliver(struct shard *shard, const struct mail *mail)
+{
+    struct segment *segment = mail->deliver.frame.segment;
+    struct audience *audience = audience_of_class(&shard->audiences, mail->from, mail->deliver.class_index);
+    if (segment != NULL) {
+        mail_take_over(shard, segment);
+        if (audience != NULL)
+            deliver(shard, audience, mail);
+        frame_release(&shard->idle, segment, shard->number, 1);
+    }
+    if (mail->deliver.close_code == 0)
+        return;
+    /* Each close takes a member out, the last one the audience with it. */
+    while ((audience = audience_of_class(&shard->audiences, mail->from, mail->deliver.class_index)) != NULL) {
+        struct conn *conn = slab_at(&shard->conns, audience->members[audience->count - 1].conn);
+        conn_close(shard, conn, CLOSE_DIALECT, mail->deliver.close_code, mail->deliver.close_reason);
+    }
 }
 
 bool audience_join(struct shard *shard, struct conn *conn, struct parcel *parcel)
@@ -269,7 +285,7 @@ bool audience_join(struct shard *shard, struct conn *conn, struct parcel *parcel
     if (before != UINT32_MAX)
         member_remove(shard, conn, before);
     for (uint32_t i = 0; i < parcel->frame_count; i++)
-        push(shard, audience, conn, parcel->frames[i], parcel->frame_messages[i], 0);
+        push(shard, audience, conn, parcel->frames[i], parcel->frame_messages[i], 0, 0);
     if (parcel->frame_count > 0)
         conn_mark_dirty(shard, conn, false);
     close_doomed(shard);

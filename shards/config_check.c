@@ -132,21 +132,26 @@ static const struct config_section *listeners_add(struct listeners *all, const s
     return rival;
 }
 
-static void check_listen(const struct config *config, const struct config_section *section, struct listeners *all,
-                         struct config_findings *findings)
+/* `listen`, and of a dialect that has parts also each *_listen (dialect.h). */
+static bool is_listen(const struct option *option)
 {
-    int row = config_row_find(section, slice_text("listen"), NULL);
-    if (row < 0)
-        return;
-    const struct option *option = config_row(section, (uint32_t)row);
+    static const char suffix[] = "_listen";
+    size_t bytes = strlen(option->name), tail = sizeof suffix - 1;
+    return strcmp(option->name, "listen") == 0 || (bytes > tail && strcmp(option->name + bytes - tail, suffix) == 0);
+}
+
+static void check_listen(const struct config *config, const struct config_section *section, uint32_t row,
+                         struct listeners *all, struct config_findings *findings)
+{
+    const struct option *option = config_row(section, row);
     const struct option_texts *texts = (const void *)((const uint8_t *)section->object + option->offset);
-    const struct config_origin *origin = &config->origins[section->first + (uint32_t)row];
+    const struct config_origin *origin = &config->origins[section->first + row];
     for (uint32_t i = 0; i < texts->count; i++) {
         struct ring_address addresses[2];
         int count = config_parse_listen(texts->items[i], addresses);
         if (count < 0)
             config_finding(
-                findings, section, (uint32_t)row, origin,
+                findings, section, row, origin,
                 "\"%s\" is no address; write localhost:PORT, 127.0.0.1:PORT, [::1]:PORT or *:PORT, PORT being 0 "
                 "to 65535",
                 texts->items[i]);
@@ -156,7 +161,7 @@ static void check_listen(const struct config *config, const struct config_sectio
             rival = rival == NULL ? found : rival;
         }
         if (rival != NULL)
-            config_finding(findings, section, (uint32_t)row, origin, "\"%s\" is taken by %s.listen; use another port",
+            config_finding(findings, section, row, origin, "\"%s\" is taken by %s.listen; use another port",
                            texts->items[i], rival->name);
     }
 }
@@ -166,7 +171,9 @@ static void check_listeners(const struct config *config, const struct config_sec
 {
     struct listeners all = {0};
     for (uint32_t i = 0; i < sections->count; i++)
-        check_listen(config, &sections->items[i], &all, findings);
+        for (uint32_t row = 0; row < sections->items[i].count; row++)
+            if (is_listen(config_row(&sections->items[i], row)))
+                check_listen(config, &sections->items[i], row, &all, findings);
     if (all.distinct > LISTENERS_MAX)
         config_finding_at(findings, "listen", "%u different addresses in all sections; %d is the most", all.distinct,
                           LISTENERS_MAX);

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 
 #define LINGER_MS 2000
+#define TIMER_RETRY_MS 20
 #define SLOW_CLOSE_MS 10000
 #define PUBLISHER_PING_MS 30000
 #define PUBLISHER_IDLE_MS 90000
@@ -133,7 +134,6 @@ void conn_upgrade(struct shard *shard, struct conn *conn, enum conn_role role)
         ping = shard_dialect_settings(shard, conn->dialect)->ping_interval_ms;
         uint64_t heartbeat = dialects[conn->dialect]->heartbeat_ms;
         conn->heartbeat_ms = heartbeat == 0 ? 0 : shard->now_ms + heartbeat;
-        stats_add(&shard->stats, STAT_SESSIONS, 1);
     }
     conn->ping_ms = ping == 0 ? 0 : shard->now_ms + ping;
     stats_add(&shard->stats, STAT_HANDSHAKES, 1);
@@ -170,6 +170,7 @@ void conn_set_timer(struct shard *shard, struct conn *conn)
     if (conn->state == CONN_OPEN) {
         next = earlier(next, conn->ping_ms == 0 ? UINT64_MAX : conn->ping_ms);
         next = earlier(next, conn->heartbeat_ms == 0 ? UINT64_MAX : conn->heartbeat_ms);
+        next = earlier(next, conn->session.timer_ms == 0 ? UINT64_MAX : conn->session.timer_ms);
         next = earlier(next, after(conn->received_ms, idle_timeout(shard, conn)));
         next = earlier(next, after(conn->accepted_ms, duration_max(shard, conn)));
     }
@@ -201,6 +202,9 @@ static void open_timer(struct shard *shard, struct conn *conn)
             conn->heartbeat_ms += dialects[conn->dialect]->heartbeat_ms;
             session_heartbeat(shard, conn);
         }
+        if (conn->state == CONN_OPEN && conn->session.timer_ms != 0 && now >= conn->session.timer_ms &&
+            !session_on_timer(shard, conn))
+            conn->session.timer_ms = now + TIMER_RETRY_MS;
     }
 }
 

@@ -83,6 +83,7 @@ struct session {
     struct membership first;
     uint16_t memberships;
     uint16_t more_capacity;
+    uint64_t timer_ms;          /* the dialect's (ACTION_TIMER); 0: none */
     struct bucket messages;
     struct bucket controls;
     struct hash128 key_name;    /* of the QUOTA_KEY place it holds */

@@ -54,7 +54,7 @@ static bool send_pieces(struct shard *shard, struct conn *conn, struct slice fir
     if (second.bytes > 0)
         memcpy(at + first.bytes, second.data, second.bytes);
     struct frame frame = frame_append_commit(&shard->replies, bytes);
-    if (outbox_push(&conn->outbox, &shard->outbox_pool, frame, 0, 0) == OUTBOX_FULL) {
+    if (outbox_push(&conn->outbox, &shard->outbox_pool, frame, 0, 0, 0) == OUTBOX_FULL) {
         conn_terminate(shard, conn, CLOSE_MEMORY);
         return false;
     }

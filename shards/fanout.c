@@ -25,10 +25,36 @@ static void flush_class(struct shard *shard, struct class *class)
     list_remove(&class->pending_node);
 }
 
+/* A message that stands alone in its mail: it may be replaced at a slow reader, or closes its listeners. */
+static void mail_alone(struct shard *shard, struct class *class, struct frame frame, const struct event *event)
+{
+    struct mail mail = {.kind = MAIL_DELIVER};
+    mail.deliver.frame = frame;
+    mail.deliver.class_index = class->index;
+    mail.deliver.messages = frame.bytes > 0;
+    mail.deliver.last_bytes = frame.bytes;
+    mail.deliver.conflate = event->conflate;
+    mail.deliver.close_code = event->close_code;
+    mail.deliver.close_reason = event->close_reason;
+    if (class->pending.frame.bytes > 0)
+        flush_class(shard, class);
+    for (uint16_t to = 0; to < shard->count; to++) {
+        if (class->counts[to] == 0)
+            continue;
+        if (frame.segment != NULL)
+            mail_hand_over(shard, to, frame.segment);
+        mail_post(shard, to, mail);
+    }
+}
+
 /* Adds a frame to what the class gets in this tick; what does not continue it is mailed first. */
-static void pend(struct shard *shard, struct class *class, struct frame frame)
+static void pend(struct shard *shard, struct class *class, struct frame frame, const struct event *event)
 {
     struct pending_range *pending = &class->pending;
+    if (class->channel->traits.policy == POLICY_CONFLATE || event->close_code != 0) {
+        mail_alone(shard, class, frame, event);
+        return;
+    }
     if (pending->frame.bytes > 0 && frame_adjacent(pending->frame, frame)) {
         pending->frame.bytes += frame.bytes;
         pending->messages++;
@@ -64,8 +90,9 @@ static bool matches(const struct channel *channel, const struct class *class, co
 int fanout_publish(struct shard *shard, struct channel *channel, const struct event *event, uint32_t *receivers)
 {
     struct frame frame = {0};
+    bool has_message = event->payload.bytes > 0 || event->close_code == 0;
     *receivers = 0;
-    if (channel->traits.retain_count > 0) {
+    if (has_message && channel->traits.retain_count > 0) {
         frame = build(shard, channel, event);
         if (frame.bytes == 0 || !history_add(&channel->history, &channel->traits, &shard->idle, shard->number, frame,
                                              shard->now_ms))
@@ -76,9 +103,9 @@ int fanout_publish(struct shard *shard, struct channel *channel, const struct ev
         struct class *class = list_entry(node, struct class, node);
         if (!matches(channel, class, event))
             continue;
-        if (frame.bytes == 0 && (frame = build(shard, channel, event)).bytes == 0)
+        if (has_message && frame.bytes == 0 && (frame = build(shard, channel, event)).bytes == 0)
             goto refused;
-        pend(shard, class, frame);
+        pend(shard, class, frame, event);
         *receivers += class->listeners;
     }
     channel->sequence++;

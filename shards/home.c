@@ -22,6 +22,13 @@ void home_on_ask(struct shard *shard, const struct mail *mail)
         channel_subscribe(shard, parcel);
         post_answer(shard, parcel);
         return;
+    case PARCEL_CENSUS: /* goes through all shards, then home */
+        session_describe_all(shard, parcel);
+        if (++parcel->home < shard->count)
+            mail_post(shard, parcel->home, (struct mail){.kind = MAIL_ASK, .parcel = parcel});
+        else
+            post_answer(shard, parcel);
+        return;
     case PARCEL_NEWEST:
         channel_newest(shard, parcel);
         post_answer(shard, parcel);
@@ -50,6 +57,8 @@ void home_on_answer(struct shard *shard, const struct mail *mail)
     shard->outstanding--;
     if (parcel->kind == PARCEL_SUBSCRIBE)
         session_on_subscribed(shard, parcel);
+    else if (parcel->for_session)
+        session_on_reply(shard, parcel);
     else if (parcel->conn.generation != 0)
         ingest_on_answer(shard, parcel);
     parcel_free(&shard->parcels, parcel);

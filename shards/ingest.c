@@ -24,6 +24,9 @@ struct ingest_exchange {
     bool reading;  /* the body is still coming */
     bool batch;    /* application/x-ndjson */
     bool binary;
+    bool merge;
+    uint8_t source_bytes; /* of X-Source */
+    uint8_t source[CHANNEL_NAME_BYTES_MAX];
     bool query;    /* GET of a topic's state */
     bool complete; /* the last object has been taken */
     bool counts_receivers;
@@ -107,11 +110,18 @@ bool ingest_permitted(const struct shard *shard, uint32_t key, const struct dial
     return false;
 }
 
+static bool is_mounted(const struct shard *shard, uint32_t dialect)
+{
+    for (uint32_t i = 0; i < shard->listener_count; i++)
+        if (shard->listeners[i].dialects & 1U << dialect)
+            return true;
+    return false;
+}
+
 int ingest_dialect(const struct shard *shard, struct slice name)
 {
     for (uint32_t i = 0; i < shard->config->dialect_count; i++)
-        if (dialects[i]->ingest != NULL && slice_is(name, dialects[i]->name) &&
-            shard_dialect_settings(shard, (uint8_t)i)->listen.count > 0)
+        if (dialects[i]->ingest != NULL && slice_is(name, dialects[i]->name) && is_mounted(shard, i))
             return (int)i;
     return -1;
 }
@@ -191,6 +201,8 @@ int ingest_submit(struct shard *shard, const struct conn *conn, const struct ing
     struct ingest_call call = call_begin(shard, object->dialect);
     call.binary = object->binary;
     call.json = object->json;
+    call.source = object->source;
+    call.merge = object->merge;
     int status = dialects[object->dialect]->ingest(&call, object->topic, object->body);
     *refusal = (struct ingest_refusal){.field = call.field, .message = call.message};
     if (status == 0 && call.text->overflow) {
@@ -314,6 +326,9 @@ static bool next_object(struct ingest_exchange *exchange, struct ingest_object *
 {
     *object = (struct ingest_object){.dialect = exchange->dialect,
                                      .topic = slice_of(exchange->topic, exchange->topic_bytes),
+                                     .source = slice_of(exchange->source_bytes > 0 ? exchange->source : NULL,
+                                                        exchange->source_bytes),
+                                     .merge = exchange->merge,
                                      .binary = exchange->binary};
     if (!exchange->batch) {
         object->body = slice_of(exchange->content, exchange->used);
@@ -481,6 +496,21 @@ static struct ingest_exchange *exchange_make(struct shard *shard, struct conn *c
     return exchange;
 }
 
+/* What a request says beside its body: where the data comes from, and whether it is merged into what is known. */
+static bool note_source(struct ingest_exchange *exchange, const struct http1_request *request)
+{
+    struct slice source = http1_header(request, "X-Source");
+    uint8_t memory[8];
+    struct buf merge = buf_of(memory, sizeof memory);
+    if (source.bytes > sizeof exchange->source)
+        return false;
+    exchange->source_bytes = (uint8_t)source.bytes;
+    if (source.bytes > 0)
+        memcpy(exchange->source, source.data, source.bytes);
+    exchange->merge = http1_query_get(request->query, "merge", &merge) == 1 && slice_is(buf_slice(&merge), "1");
+    return true;
+}
+
 static void begin_post(struct shard *shard, struct conn *conn, const struct http1_request *request, uint8_t dialect,
                        struct slice topic)
 {
@@ -495,6 +525,10 @@ static void begin_post(struct shard *shard, struct conn *conn, const struct http
         return;
     exchange->batch = http1_content_type_is(request, "application/x-ndjson");
     exchange->binary = http1_content_type_is(request, "application/octet-stream");
+    if (!note_source(exchange, request)) {
+        refuse_body(shard, conn, 400, "X-Source is longer than 128 bytes");
+        return;
+    }
     exchange->reading = true;
     http1_body_init(&exchange->body, request, bytes_max);
     conn->deadline_ms = shard->now_ms + shard->config->server.message_timeout_ms;

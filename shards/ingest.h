@@ -15,6 +15,8 @@ struct ingest_object {
     struct slice body;
     bool binary; /* application/octet-stream or data_base64 */
     bool json;   /* body is one JSON value that has been checked */
+    struct slice source; /* X-Source, or data NULL */
+    bool merge;
 };
 
 /* Why it was refused. */

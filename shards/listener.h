@@ -6,6 +6,7 @@
 #ifndef RINGCAST_SHARDS_LISTENER_H
 #define RINGCAST_SHARDS_LISTENER_H
 
+#include "core/limits.h"
 #include "core/ring.h"
 #include "core/wheel.h"
 
@@ -20,6 +21,7 @@ enum listener_kind {
 struct listener {
     enum listener_kind kind;
     uint32_t dialects; /* bit i: dialects[i] is mounted here */
+    uint32_t mounts[DIALECTS_MAX]; /* and which parts of it (dialect_call.mounts) */
     struct ring_address address;
     uint32_t socket;
     bool armed;

@@ -79,16 +79,17 @@ static bool try_merge(struct outbox *outbox, struct frame frame, uint32_t messag
     return true;
 }
 
-/* The slice of the same source that waits (not in flight), or NULL. */
+/* The newest slice of that source, if it waits (is not in flight), or NULL. */
 static struct outbox_slice *find_waiting(struct outbox *outbox, uint32_t source)
 {
+    struct outbox_slice *found = NULL;
     if (outbox->count > 0 && outbox->inflight_slices == 0 && outbox->first.source == source)
-        return &outbox->first;
+        found = &outbox->first;
     uint32_t position = 1;
     for (struct outbox_node *node = outbox->rest; node != NULL; node = node->next, position++)
         if (position >= outbox->inflight_slices && node->slice.source == source)
-            return &node->slice;
-    return NULL;
+            found = &node->slice;
+    return found;
 }
 
 static bool append(struct outbox *outbox, struct outbox_pool *pool, struct outbox_slice slice)
@@ -112,22 +113,22 @@ static bool append(struct outbox *outbox, struct outbox_pool *pool, struct outbo
 }
 
 enum outbox_result outbox_push(struct outbox *outbox, struct outbox_pool *pool, struct frame frame, uint32_t messages,
-                               uint32_t source)
+                               uint32_t source, uint32_t conflate)
 {
-    if (source != 0) {
+    if (source != 0 && conflate != 0) {
         struct outbox_slice *old = find_waiting(outbox, source);
-        if (old != NULL) {
+        if (old != NULL && old->conflate == conflate) {
             outbox->bytes += (uint64_t)frame.bytes - old->frame.bytes;
             outbox->messages += messages - old->messages;
             frame_ref(frame.segment, pool->shard, 1);
             frame_release(pool->idle, old->frame.segment, pool->shard, 1);
-            *old = (struct outbox_slice){.frame = frame, .messages = messages, .source = source};
+            *old = (struct outbox_slice){.frame = frame, .messages = messages, .source = source, .conflate = conflate};
             return OUTBOX_REPLACED;
         }
     }
     bool merged = source == 0 && outbox->count > 0 && try_merge(outbox, frame, messages);
     if (!merged) {
-        struct outbox_slice slice = {.frame = frame, .messages = messages, .source = source};
+        struct outbox_slice slice = {.frame = frame, .messages = messages, .source = source, .conflate = conflate};
         if (!append(outbox, pool, slice))
             return OUTBOX_FULL;
     }

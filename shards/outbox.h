@@ -17,7 +17,8 @@
 struct outbox_slice {
     struct frame frame;
     uint32_t messages; /* channel messages in it; 0: a reply or control frame of the connection's own */
-    uint32_t source;   /* of POLICY_LATEST: which audience it is the newest of; else 0 */
+    uint32_t source;   /* of POLICY_LATEST and POLICY_CONFLATE: which audience it came from; else 0 */
+    uint32_t conflate; /* with a source: what a newer one of that source with the same number replaces; 0: nothing does */
 };
 
 struct outbox_node {
@@ -56,9 +57,10 @@ enum outbox_result {
 void outbox_pool_init(struct outbox_pool *pool, uint32_t count_max, uint16_t shard, struct frame_idle *idle);
 void outbox_pool_destroy(struct outbox_pool *pool);
 
-/* Adds a frame at the end and references its segment. `source` 0: lossless. */
+/* Adds a frame at the end and references its segment. `source` 0: lossless. Else it takes the place of the newest slice of that
+ * source, if that still waits and both bear the same `conflate` number (not 0). */
 enum outbox_result outbox_push(struct outbox *outbox, struct outbox_pool *pool, struct frame frame, uint32_t messages,
-                               uint32_t source);
+                               uint32_t source, uint32_t conflate);
 /* Bytes that wait behind what is in flight. */
 static inline uint64_t outbox_waiting(const struct outbox *outbox)
 {

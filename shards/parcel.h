@@ -14,6 +14,7 @@ enum parcel_kind {
     PARCEL_SUBSCRIBE, /* channel, variant, history_max -> class_index, frames */
     PARCEL_PUBLISH,   /* event -> status, receivers */
     PARCEL_REQUEST,   /* a service request -> status, reply */
+    PARCEL_CENSUS,    /* visits every shard in turn -> reply, counts */
     PARCEL_NEWEST,    /* channel -> status, reply: the newest retained message */
 };
 
@@ -24,6 +25,7 @@ struct parcel {
     uint16_t home;
     uint8_t dialect;       /* index into dialects[] */
     struct handle conn;    /* who waits; generation 0: nobody */
+    bool for_session;      /* who waits is a session: the answer goes to its dialect */
     uint64_t ticket;       /* of that connection's own counting */
     /* the request: slices point into data[] */
     struct event event;    /* its channel, of all kinds but REQUEST */
@@ -42,6 +44,7 @@ struct parcel {
     struct frame *frames;  /* likewise; each is lent to (or referenced for) the origin */
     uint32_t frame_count;
     uint32_t *frame_messages; /* messages in each frame; inside the allocation of frames */
+    uint64_t *counts;      /* of a census: CENSUS_COUNTS of them, in data[] */
     /* memory */
     size_t capacity;
     size_t used;

@@ -94,7 +94,8 @@ static bool same_address(const struct ring_address *a, const struct ring_address
     return a->port == b->port && memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
 }
 
-static bool add_listener(struct server *server, enum listener_kind kind, uint32_t dialect_bit, const char *text)
+/* `dialect` and `mount` count for LISTENER_DIALECTS only. */
+static bool add_listener(struct server *server, enum listener_kind kind, uint32_t dialect, unsigned mount, const char *text)
 {
     struct ring_address addresses[2];
     int count = config_parse_listen(text, addresses);
@@ -115,7 +116,10 @@ static bool add_listener(struct server *server, enum listener_kind kind, uint32_
             log_failure("address used twice", text, "ingest, admin and dialects need addresses of their own");
             return false;
         }
-        found->dialects |= dialect_bit;
+        if (kind == LISTENER_DIALECTS) {
+            found->dialects |= 1U << dialect;
+            found->mounts[dialect] |= 1U << mount;
+        }
     }
     return true;
 }
@@ -156,16 +160,17 @@ static bool collect_listeners(struct server *server)
 {
     const struct config *config = server->config;
     for (uint32_t d = 0; d < config->dialect_count; d++) {
-        const struct dialect_settings *settings = config->dialects[d];
-        for (uint32_t i = 0; i < settings->listen.count; i++)
-            if (!add_listener(server, LISTENER_DIALECTS, 1U << d, settings->listen.items[i]))
-                return false;
+        const struct option_texts *texts;
+        for (unsigned mount = 0; (texts = dialect_listen(dialects[d], config->dialects[d], mount)) != NULL; mount++)
+            for (uint32_t i = 0; i < texts->count; i++)
+                if (!add_listener(server, LISTENER_DIALECTS, d, mount, texts->items[i]))
+                    return false;
     }
     for (uint32_t i = 0; i < config->ingest.listen.count; i++)
-        if (!add_listener(server, LISTENER_INGEST, 0, config->ingest.listen.items[i]))
+        if (!add_listener(server, LISTENER_INGEST, 0, 0, config->ingest.listen.items[i]))
             return false;
     for (uint32_t i = 0; i < config->admin.listen.count; i++)
-        if (!add_listener(server, LISTENER_ADMIN, 0, config->admin.listen.items[i]))
+        if (!add_listener(server, LISTENER_ADMIN, 0, 0, config->admin.listen.items[i]))
             return false;
     for (uint32_t i = 0; i < server->listener_count; i++)
         if (!paths_are_disjoint(server, &server->listeners[i]))

@@ -11,6 +11,19 @@
 /* An event or reply holds at most one ingested object and its wrapping. Untouched pages of it cost nothing. */
 #define SERVICE_SCRATCH_BYTES (INGEST_BODY_BYTES_MAX + (64U << 10))
 
+/* After each call of a service: when it wants to be called next. */
+static void set_timer(struct shard *shard, uint8_t dialect)
+{
+    const struct service *service = dialects[dialect]->service;
+    if (service->due == NULL)
+        return;
+    uint64_t due_ms = service->due(shard->services.states[dialect]);
+    if (due_ms == UINT64_MAX)
+        wheel_cancel(&shard->wheel, &shard->services.timers[dialect]);
+    else
+        wheel_set(&shard->wheel, &shard->services.timers[dialect], due_ms);
+}
+
 static void *service_state(struct shard *shard, uint8_t dialect)
 {
     struct service_host *host = &shard->services;
@@ -27,6 +40,7 @@ static void *service_state(struct shard *shard, uint8_t dialect)
         return NULL;
     }
     host->states[dialect] = state;
+    set_timer(shard, dialect);
     return state;
 }
 
@@ -70,6 +84,19 @@ void service_host_request(struct shard *shard, struct parcel *parcel)
     }
     if (!publish_events(shard, parcel->dialect, state))
         parcel->status = 429;
+    set_timer(shard, parcel->dialect);
+}
+
+bool service_host_on_timer(struct shard *shard, struct wheel_timer *timer)
+{
+    struct service_host *host = &shard->services;
+    if (timer < host->timers || timer >= host->timers + DIALECTS_MAX)
+        return false;
+    uint8_t dialect = (uint8_t)(timer - host->timers);
+    dialects[dialect]->service->timer(host->states[dialect], shard->now_ms, shard->wall_ms);
+    publish_events(shard, dialect, host->states[dialect]);
+    set_timer(shard, dialect);
+    return true;
 }
 
 bool service_host_interest(struct shard *shard, uint8_t dialect, struct slice channel, struct slice variant, bool added)
@@ -81,14 +108,18 @@ bool service_host_interest(struct shard *shard, uint8_t dialect, struct slice ch
     if (state == NULL)
         return false;
     service->interest(state, channel, variant, added);
+    set_timer(shard, dialect);
     return true;
 }
 
 void service_host_settings(struct shard *shard)
 {
-    for (uint32_t i = 0; i < shard->config->dialect_count; i++)
-        if (shard->services.states[i] != NULL)
+    for (uint32_t i = 0; i < shard->config->dialect_count; i++) {
+        if (shard->services.states[i] != NULL) {
             dialects[i]->service->settings(shard->services.states[i], shard->config->dialects[i]);
+            set_timer(shard, (uint8_t)i);
+        }
+    }
 }
 
 void service_host_destroy(struct shard *shard)

@@ -59,13 +59,20 @@ static void drop_pending(struct conn *conn)
     conn->session.pending = NULL;
 }
 
+static void count_session(struct shard *shard, uint8_t dialect, int change)
+{
+    uint64_t sessions = atomic_load_explicit(&shard->sessions[dialect], memory_order_relaxed);
+    atomic_store_explicit(&shard->sessions[dialect], sessions + (uint64_t)(int64_t)change, memory_order_relaxed);
+    stats_add(&shard->stats, STAT_SESSIONS, (uint64_t)(int64_t)change);
+}
+
 void session_leave(struct shard *shard, struct conn *conn)
 {
     audience_leave_all(shard, conn);
     give_back_places(shard, conn);
     drop_pending(conn);
     if (conn->role == CONN_ROLE_SESSION && conn->state == CONN_OPEN)
-        stats_sub(&shard->stats, STAT_SESSIONS, 1);
+        count_session(shard, conn->dialect, -1);
 }
 
 void session_end(struct shard *shard, struct conn *conn)
@@ -83,19 +90,43 @@ void session_end(struct shard *shard, struct conn *conn)
 
 /* ---- actions ---- */
 
-static struct dialect_call call_begin(struct shard *shard, const struct conn *conn)
+/* What a dialect may know of a connection. */
+static struct dialect_call call_about(const struct shard *shard, const struct conn *conn)
 {
-    shard->actions.count = 0;
-    shard->actions.overflow = false;
-    shard->actions.text = buf_of(shard->text, sizeof shard->text);
     return (struct dialect_call){
         .settings = shard->config->dialects[conn->dialect],
         .session = conn->session.state,
         .now_ms = shard->now_ms,
         .wall_ms = shard->wall_ms,
         .connection = conn_id(shard, conn),
-        .out = &shard->actions,
+        .received_wall_ms = shard->wall_ms - (shard->now_ms - conn->received_ms),
+        .mounts = shard->listeners[conn->listener].mounts[conn->dialect],
     };
+}
+
+/* What all shards have counted of a dialect's sessions. */
+static void sum_counts(struct shard *shard, uint8_t dialect, struct dialect_call *call)
+{
+    memset(shard->recent_counts, 0, sizeof shard->recent_counts);
+    for (uint16_t i = 0; i < shard->count; i++) {
+        struct shard *other = shard->all[i];
+        call->sessions += atomic_load_explicit(&other->sessions[dialect], memory_order_relaxed);
+        for (uint32_t n = 0; n < CENSUS_COUNTS; n++)
+            shard->recent_counts[n] += atomic_load_explicit(&other->counts[dialect][n], memory_order_relaxed);
+    }
+    call->recent_counts = shard->recent_counts;
+}
+
+static struct dialect_call call_begin(struct shard *shard, const struct conn *conn)
+{
+    struct dialect_call call = call_about(shard, conn);
+    shard->actions.count = 0;
+    shard->actions.overflow = false;
+    shard->actions.text = buf_of(shard->text, sizeof shard->text);
+    call.out = &shard->actions;
+    if (dialects[conn->dialect]->describe != NULL)
+        sum_counts(shard, conn->dialect, &call);
+    return call;
 }
 
 /* The slices that an action refers to, for copying: at most 3. */
@@ -123,7 +154,12 @@ static unsigned action_slices(struct action *action, struct slice *slices[3])
     case ACTION_ACQUIRE:
         slices[0] = &action->acquire.name;
         return 1;
+    case ACTION_REQUEST:
+        slices[0] = &action->request.body;
+        return 1;
     case ACTION_ACCEPT:
+    case ACTION_CENSUS:
+    case ACTION_TIMER:
     case ACTION_CLOSE:
         break;
     }
@@ -176,6 +212,7 @@ static enum step do_accept(struct shard *shard, struct conn *conn, const struct 
     if (!conn_send_bytes(shard, conn, buf_slice(&out)))
         return STEP_ENDED;
     conn_upgrade(shard, conn, CONN_ROLE_SESSION);
+    count_session(shard, conn->dialect, 1);
     return STEP_GO;
 }
 
@@ -223,6 +260,35 @@ static enum step do_acquire(struct shard *shard, struct conn *conn, const struct
     return STEP_WAIT_ANSWER;
 }
 
+/* A question whose answer goes to dialect.replied. */
+static enum step ask_for(struct shard *shard, struct conn *conn, enum parcel_kind kind, const struct action *action)
+{
+    bool census = kind == PARCEL_CENSUS;
+    struct slice body = census ? slice_of(NULL, 0) : action->request.body;
+    size_t counts_bytes = census ? CENSUS_COUNTS * sizeof(uint64_t) : 0;
+    struct parcel *parcel = parcel_make(&shard->parcels, kind, body.bytes + counts_bytes);
+    if (parcel == NULL) {
+        conn_close(shard, conn, CLOSE_MEMORY, 0, NULL);
+        return STEP_ENDED;
+    }
+    parcel->dialect = conn->dialect;
+    parcel->conn = conn_handle(conn);
+    parcel->for_session = true;
+    parcel->ticket = census ? action->census.tag : action->request.tag;
+    if (census) {
+        parcel->status = 200;
+        parcel->counts = (uint64_t *)(void *)parcel->data;
+        memset(parcel->counts, 0, counts_bytes);
+        parcel->used = counts_bytes;
+        shard_ask(shard, parcel, 0);
+    } else {
+        parcel->request_kind = action->request.kind;
+        parcel->body = parcel_put(parcel, body);
+        shard_ask(shard, parcel, channel_home(shard, conn->dialect, slice_of(NULL, 0)));
+    }
+    return STEP_WAIT_ANSWER;
+}
+
 static enum step do_action(struct shard *shard, struct conn *conn, const struct run *run, const struct action *action)
 {
     switch (action->kind) {
@@ -243,6 +309,14 @@ static enum step do_action(struct shard *shard, struct conn *conn, const struct 
         return do_publish(shard, conn, &action->publish);
     case ACTION_ACQUIRE:
         return do_acquire(shard, conn, action);
+    case ACTION_REQUEST:
+        return ask_for(shard, conn, PARCEL_REQUEST, action);
+    case ACTION_CENSUS:
+        return ask_for(shard, conn, PARCEL_CENSUS, action);
+    case ACTION_TIMER:
+        conn->session.timer_ms = action->timer.after_ms == 0 ? 0 : shard->now_ms + action->timer.after_ms;
+        conn_set_timer(shard, conn);
+        return STEP_GO;
     case ACTION_CLOSE:
         conn_close(shard, conn, CLOSE_DIALECT, action->close.code, action->close.reason);
         return STEP_ENDED;
@@ -353,23 +427,29 @@ void session_on_request(struct shard *shard, struct conn *conn, const struct htt
         refuse(shard, conn, 404, "Not found");
         return;
     }
-    int status = handshake_check(request, &handshake, &why);
+    const struct dialect *dialect = dialects[index];
+    bool rest = dialect->route(shard->config->dialects[index], path) == DIALECT_PATH_REST;
+    int status = rest ? 0 : handshake_check(request, &handshake, &why);
     if (status != 0) {
         refuse(shard, conn, status, why);
         return;
     }
-    const struct dialect *dialect = dialects[index];
+    session_end(shard, conn); /* of an earlier request that was answered with a response */
     conn->dialect = (uint8_t)index;
-    if (!origin_allowed(shard->config->dialects[index], request)) {
+    if (!rest && !origin_allowed(shard->config->dialects[index], request)) {
         refuse(shard, conn, 403, "Origin not allowed");
         return;
     }
-    session_end(shard, conn); /* of an earlier request that was answered with a response */
     if (dialect->session_bytes > 0 && (conn->session.state = calloc(1, dialect->session_bytes)) == NULL) {
         refuse(shard, conn, 503, "Out of memory");
         return;
     }
     struct dialect_call call = call_begin(shard, conn);
+    if (rest) {
+        dialect->rest(&call, request, path);
+        run_call(shard, conn, NULL);
+        return;
+    }
     conn->corked = true;
     dialect->open(&call, request, path);
     run_call(shard, conn, &handshake);
@@ -462,6 +542,88 @@ void session_on_acquired(struct shard *shard, const struct mail *mail)
             conn->session.key_name = mail->acquire.name;
     }
     session_resume(shard, conn);
+}
+
+void session_on_reply(struct shard *shard, const struct parcel *parcel)
+{
+    struct conn *conn = conn_get(shard, parcel->conn);
+    if (!waits(conn))
+        return;
+    struct handshake handshake = conn->session.pending->handshake;
+    const struct handshake *opening = conn->session.pending->run.handshake == NULL ? NULL : &handshake;
+    drop_pending(conn);
+    struct dialect_reply reply = {.tag = (uint32_t)parcel->ticket,
+                                  .status = parcel->status,
+                                  .body = slice_of(parcel->reply, parcel->reply_bytes),
+                                  .counts = parcel->counts};
+    struct dialect_call call = call_begin(shard, conn);
+    dialects[conn->dialect]->replied(&call, &reply);
+    run_call(shard, conn, opening);
+}
+
+bool session_on_timer(struct shard *shard, struct conn *conn)
+{
+    if (conn->session.pending != NULL)
+        return false;
+    conn->session.timer_ms = 0;
+    struct dialect_call call = call_begin(shard, conn);
+    dialects[conn->dialect]->timer(&call);
+    run_call(shard, conn, NULL);
+    return true;
+}
+
+/* Appends one piece to the reply of a parcel; false when memory is out. */
+static bool append_reply(struct parcel *parcel, struct slice piece, size_t *capacity)
+{
+    size_t comma = parcel->reply_bytes > 0 ? 1 : 0;
+    size_t wanted = parcel->reply_bytes + comma + piece.bytes;
+    if (wanted > *capacity) {
+        *capacity = wanted * 2;
+        uint8_t *grown = realloc(parcel->reply, *capacity);
+        if (grown == NULL)
+            return false;
+        parcel->reply = grown;
+    }
+    if (comma)
+        parcel->reply[parcel->reply_bytes] = ',';
+    memcpy(parcel->reply + parcel->reply_bytes + comma, piece.data, piece.bytes);
+    parcel->reply_bytes = wanted;
+    return true;
+}
+
+void session_describe_all(struct shard *shard, struct parcel *parcel)
+{
+    const struct dialect *dialect = dialects[parcel->dialect];
+    size_t capacity = parcel->reply_bytes;
+    uint32_t cursor = 0;
+    for (struct conn *conn; parcel->status == 200 && (conn = slab_next(&shard->conns, &cursor, NULL)) != NULL;) {
+        if (conn->state != CONN_OPEN || conn->role != CONN_ROLE_SESSION || conn->dialect != parcel->dialect)
+            continue;
+        struct dialect_call call = call_about(shard, conn);
+        struct buf out = buf_of(shard->scratch, sizeof shard->scratch);
+        dialect->describe(&call, &out, parcel->counts);
+        check(!out.overflow);
+        if (!append_reply(parcel, buf_slice(&out), &capacity))
+            parcel->status = 503;
+    }
+}
+
+void session_count_all(struct shard *shard)
+{
+    for (uint8_t d = 0; d < shard->config->dialect_count; d++) {
+        uint64_t counts[CENSUS_COUNTS] = {0};
+        uint32_t cursor = 0;
+        if (dialects[d]->describe == NULL)
+            continue;
+        for (struct conn *conn; (conn = slab_next(&shard->conns, &cursor, NULL)) != NULL;) {
+            if (conn->state != CONN_OPEN || conn->role != CONN_ROLE_SESSION || conn->dialect != d)
+                continue;
+            struct dialect_call call = call_about(shard, conn);
+            dialects[d]->describe(&call, NULL, counts);
+        }
+        for (uint32_t n = 0; n < CENSUS_COUNTS; n++)
+            atomic_store_explicit(&shard->counts[d][n], counts[n], memory_order_relaxed);
+    }
 }
 
 static void release_frames(struct shard *shard, const struct parcel *parcel)

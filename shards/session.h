@@ -16,6 +16,14 @@ void session_heartbeat(struct shard *shard, struct conn *conn);
 void session_on_acquired(struct shard *shard, const struct mail *mail);
 /* An answered PARCEL_SUBSCRIBE. */
 void session_on_subscribed(struct shard *shard, struct parcel *parcel);
+/* The connection's timer (ACTION_TIMER) has expired; false: it has to wait for an answer first. */
+bool session_on_timer(struct shard *shard, struct conn *conn);
+/* The answer to an ACTION_REQUEST or ACTION_CENSUS. */
+void session_on_reply(struct shard *shard, const struct parcel *parcel);
+/* PARCEL_CENSUS: appends this shard's sessions of the parcel's dialect. */
+void session_describe_all(struct shard *shard, struct parcel *parcel);
+/* Once a second: what the sessions of each dialect count up to, for dialect_call.recent_counts. */
+void session_count_all(struct shard *shard);
 /* The connection stops being a listener and gives its places back; before its slot is freed or while it closes. */
 void session_leave(struct shard *shard, struct conn *conn);
 void session_end(struct shard *shard, struct conn *conn);

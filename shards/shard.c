@@ -192,6 +192,7 @@ static void on_second(struct shard *shard)
 {
     channels_sweep(shard);
     quota_sweep(&shard->quotas, QUOTA_SWEEP, shard->now_ms);
+    session_count_all(shard);
     update_gauges(shard);
     if (shard->stage_seen >= STAGE_FAREWELL)
         shard->farewell_at = 0; /* who was waiting for an answer may be done by now */
@@ -216,7 +217,7 @@ static void run_timers(struct shard *shard)
             on_second(shard);
         else if (is_listener_timer(shard, timer))
             listener_resume(shard);
-        else
+        else if (!service_host_on_timer(shard, timer))
             conn_on_timer(shard, timer);
     }
 }

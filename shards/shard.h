@@ -73,6 +73,10 @@ struct shard {
     struct quotas quotas;
     struct service_host services;
 
+    /* sessions of each dialect, read by all shards */
+    _Atomic uint64_t sessions[DIALECTS_MAX];
+    _Atomic uint64_t counts[DIALECTS_MAX][CENSUS_COUNTS]; /* once a second, of dialects with `describe` */
+
     /* other shards */
     struct mailbox mail;
     struct parcel_pool parcels;
@@ -102,6 +106,7 @@ struct shard {
 
     /* scratch memory of one call */
     struct actions actions;
+    uint64_t recent_counts[CENSUS_COUNTS]; /* of dialect_call, summed over the shards */
     struct iovec vectors[FLUSH_VECTORS];
     uint32_t vectors_used;
     uint8_t text[SCRATCH_BYTES];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the client's side of the dialect rustorium (rustorium.md): admission, requests, subscriptions, heartbeat, limits.
- * It never holds an event: blocks and confirmations are the chain service's, shapes of ingest are rustorium_ingest.c's.
- * Sessions and channels call it through the table at the end. */
+/* Owns the client's side of the dialect rustorium (rustorium.md): admission, requests, subscriptions, heartbeat,
+ * limits. It never holds an event: blocks and confirmations are the chain service's, shapes of ingest are
+ * rustorium_ingest.c's. Sessions and channels call it through the table at the end. */
 #include "protocol/dialects/rustorium.h"
 
 #include "core/check.h"
@@ -110,7 +110,8 @@ static enum dialect_path rustorium_route(const void *settings, struct slice path
     return slice_is(path, "/ws") ? DIALECT_PATH_SOCKET : DIALECT_PATH_NONE;
 }
 
-/* G-7: refusals happen behind the upgrade, so that a browser sees the code; the error message comes first. */
+/* G-7: refusals happen behind the upgrade, so that a browser sees the code; the error message comes first (R-3,
+ * Q-5). */
 static void refuse_connection(struct dialect_call *call, uint16_t code, const char *reason)
 {
     action_accept(call->out);
@@ -466,8 +467,8 @@ static void rustorium_message(struct dialect_call *call, enum ws_opcode opcode, 
     refuse_message(call, request.id);
 }
 
-/* R-35: the first one over is answered, the rest are dropped; at twice the limit it is enough. None of them is an invalid
- * message, so all end a row of such (Q-3). */
+/* R-35: the first one over is answered, the rest are dropped; at twice the limit it is enough. None of them is an
+ * invalid message, so all end a row of such (Q-3). */
 static void rustorium_over_limit(struct dialect_call *call, enum ws_opcode opcode, struct slice message, uint64_t count)
 {
     const struct dialect_settings *settings = call->settings;

@@ -110,8 +110,8 @@ static uint32_t highest_level(const struct chain *chain)
     return level;
 }
 
-/* With a new head each block of the branch has one confirmation more. They are given out oldest block first, each before
- * its transactions (R-26). */
+/* With a new head each block of the branch has one confirmation more. They are given out oldest block first, each
+ * before its transactions (R-26). */
 static void begin_confirmations(struct chain *chain)
 {
     uint32_t highest = highest_level(chain);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* The chain service, the stateful half of the dialect rustorium: it counts confirmations, derives transactions from blocks,
- * and numbers all events (R-16, R-21 to R-26, Q-6).
+/* The chain service, the stateful half of the dialect rustorium: it counts confirmations, derives transactions from
+ * blocks, and numbers all events (R-16, R-21 to R-26, Q-6).
  *
  * What it keeps: the newest CHAIN_BLOCKS_MAX blocks of the branch, as many abandoned ones, and the newest value of
- * `state_retained` keys, all within `chain_memory`. What does not fit is forgotten, values first, then blocks, oldest first:
- * a forgotten block gets no more confirmations, and its transactions count as new when they come again. The number of
- * blocks forgotten for want of memory stands in the answer to CHAIN_READ_BLOCKS.
+ * `state_retained` keys, all within `chain_memory`. What does not fit is forgotten, values first, then blocks, oldest
+ * first: a forgotten block gets no more confirmations, and its transactions count as new when they come again. The
+ * number of blocks forgotten for want of memory stands in the answer to CHAIN_READ_BLOCKS.
  *
  * Events are made only for levels of confirmation that somebody listens to, so their numbers rise with gaps. */
 #ifndef RINGCAST_PROTOCOL_SERVICES_CHAIN_H

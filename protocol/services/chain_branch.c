@@ -184,8 +184,8 @@ static bool stays(const struct chain_block *block, const struct chain_block *for
     return !block->abandoned && fork != NULL && block->serial <= fork->serial;
 }
 
-/* The same block may have come before and be abandoned: its levels are taken over. False when it stays on the branch, and so
- * would be its own ancestor. */
+/* The same block may have come before and be abandoned: its levels are taken over. False when it stays on the branch,
+ * and so would be its own ancestor. */
 static bool recall_block(const struct chain_branch *branch, struct chain_block *block, const struct chain_block *fork)
 {
     const struct list *lists[] = {&branch->blocks, &branch->abandoned};
@@ -214,8 +214,8 @@ static struct chain_levels *recall_tx(const struct chain_tx *before)
     return levels;
 }
 
-/* Enters new hashes into the map and gathers what is known of those that are there. False when memory is out; free_block
- * undoes it. */
+/* Enters new hashes into the map and gathers what is known of those that are there. False when memory is out;
+ * free_block undoes it. */
 static bool enter_txs(struct chain_branch *branch, struct chain_block *block, const struct chain_block *fork)
 {
     for (size_t i = 0; i < block->tx_count; i++) {

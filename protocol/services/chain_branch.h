@@ -5,7 +5,7 @@
  *   branch     oldest first, each block the parent of the next, the last is the head; serials rise
  *   abandoned  blocks that a reorganisation took off the branch, in the order of leaving; never delivered again
  *   txs        a hash -> the one inclusion of it that counts: the one on the branch if there is one, else the last
- *   bytes      the sum of the costs of all blocks
+ *   bytes      the sum of the costs of all blocks: their memory, and their share of the map
  */
 #ifndef RINGCAST_PROTOCOL_SERVICES_CHAIN_BRANCH_H
 #define RINGCAST_PROTOCOL_SERVICES_CHAIN_BRANCH_H
@@ -59,10 +59,10 @@ struct chain_branch {
 void chain_branch_init(struct chain_branch *branch, struct siphash_key key);
 void chain_branch_close(struct chain_branch *branch);
 
-/* Takes a block (the normalised data object, see chain.h) as the new head. A parent other than the head replaces what came
- * behind that parent, or all of it when the parent is not on the branch. Without `derive_txs` its transactions are not
- * entered. 0; 409 when it is already part of the branch that it extends; 422 when it alone would cost more than bytes_max;
- * 503 when memory is out: nothing has changed then. */
+/* Takes a block (the normalised data object, see chain.h) as the new head. A parent other than the head replaces what
+ * came behind that parent, or all of it when the parent is not on the branch. Without `derive_txs` its transactions are
+ * not entered. 0; 409 when it is already part of the branch that it extends; 422 when it alone would cost more than
+ * bytes_max; 503 when memory is out: nothing has changed then. */
 int chain_branch_add(struct chain_branch *branch, struct slice data, bool derive_txs, size_t bytes_max);
 /* Drops the blocks beyond CHAIN_BLOCKS_MAX. */
 void chain_branch_trim(struct chain_branch *branch);

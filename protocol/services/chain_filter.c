@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Owns the encoding of filter unions.
  * It never allocates and knows neither subscriptions nor blocks.
- * The dialect rustorium builds variants with it, the home of its channels matches by it, the chain service counts levels. */
+ * The dialect rustorium builds variants with it, the home of its channels matches by it, the chain service counts
+ * levels. */
 #include "protocol/services/chain_filter.h"
 
 #include "core/check.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A data object that lies where its message will be built around it: head room, data, tail. So an object of many megabytes
- * is copied once, when it is taken, and never when it is given out. */
+/* A data object that lies where its message will be built around it: head room, data, tail. So an object of many
+ * megabytes is copied once, when it is taken, and never when it is given out. */
 #ifndef RINGCAST_PROTOCOL_SERVICES_CHAIN_MESSAGE_H
 #define RINGCAST_PROTOCOL_SERVICES_CHAIN_MESSAGE_H
 
