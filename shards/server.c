@@ -7,6 +7,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/thread.h"
+#include "shards/ports.h"
 #include "shards/shard.h"
 
 #include <errno.h>
@@ -14,13 +15,10 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <netinet/in.h>
 #include <time.h>
 #include <unistd.h>
 
 #define RING_ENTRIES 1024
-#define BACKLOG 4096
 #define POLL_MS 10       /* while stopping or reloading */
 #define GRACE_MS 2000    /* for the kernel to end what STOP has cancelled */
 #define WHY_BYTES 8192
@@ -34,9 +32,7 @@ struct server {
     struct ring *rings[SHARDS_MAX];
     struct thread threads[SHARDS_MAX];
     uint16_t count;
-    struct listener listeners[LISTENERS_MAX];
-    uint32_t listener_count;
-    uint32_t sockets_max; /* per shard */
+    struct ports ports;
     struct siphash_key key;
     uint64_t started_s;
     _Atomic bool reload_ok;
@@ -78,179 +74,15 @@ void server_print_metrics(const struct server *server, struct buf *out)
               atomic_load(&server->reload_ok));
 }
 
-/* ---- listeners ---- */
+/* ---- start ---- */
 
-static void log_failure(const char *message, const char *what, const char *why)
+static void log_failure(const char *message, const char *why)
 {
     struct log_line line;
     log_begin(&line, LOG_ERROR, message);
-    log_text(&line, "listen", what);
     log_text(&line, "error", why);
     log_end(&line);
 }
-
-static bool same_address(const struct ring_address *a, const struct ring_address *b)
-{
-    return a->port == b->port && memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
-}
-
-/* `dialect` and `mount` count for LISTENER_DIALECTS only. */
-static bool add_listener(struct server *server, enum listener_kind kind, uint32_t dialect, unsigned mount, const char *text)
-{
-    struct ring_address addresses[2];
-    int count = config_parse_listen(text, addresses);
-    check(count > 0); /* config_load has checked it */
-    for (int a = 0; a < count; a++) {
-        struct listener *found = NULL;
-        for (uint32_t i = 0; i < server->listener_count; i++)
-            if (same_address(&server->listeners[i].address, &addresses[a]))
-                found = &server->listeners[i];
-        if (found == NULL && server->listener_count == LISTENERS_MAX) {
-            log_failure("too many listeners", text, "at most 32 addresses; merge or remove some");
-            return false;
-        }
-        if (found == NULL) {
-            found = &server->listeners[server->listener_count++];
-            *found = (struct listener){.kind = kind, .address = addresses[a], .socket = RING_SOCKET_NONE};
-        } else if (found->kind != kind) {
-            log_failure("address used twice", text, "ingest, admin and dialects need addresses of their own");
-            return false;
-        }
-        if (kind == LISTENER_DIALECTS) {
-            found->dialects |= 1U << dialect;
-            found->mounts[dialect] |= 1U << mount;
-        }
-    }
-    return true;
-}
-
-/* Two owners of one path on one listener are never decided silently (G-2). */
-static bool paths_are_disjoint(const struct server *server, const struct listener *listener)
-{
-    for (uint32_t a = 0; a < server->config->dialect_count; a++) {
-        for (uint32_t b = 0; b < server->config->dialect_count; b++) {
-            if (a == b || !(listener->dialects & 1U << a) || !(listener->dialects & 1U << b))
-                continue;
-            const struct dialect_settings *of_a = server->config->dialects[a], *of_b = server->config->dialects[b];
-            for (const char *const *path = dialects[a]->paths; *path != NULL; path++) {
-                uint8_t memory[512];
-                struct buf whole = buf_of(memory, sizeof memory);
-                buf_put_text(&whole, of_a->prefix);
-                buf_put_text(&whole, *path);
-                struct slice prefix = slice_text(of_b->prefix);
-                if (!slice_starts(buf_slice(&whole), prefix) ||
-                    dialects[b]->route(of_b, slice_skip(buf_slice(&whole), prefix.bytes)) == DIALECT_PATH_NONE)
-                    continue;
-                struct log_line line;
-                log_begin(&line, LOG_ERROR, "two dialects own one path");
-                log_text(&line, "first", dialects[a]->name);
-                log_text(&line, "second", dialects[b]->name);
-                log_slice(&line, "path", buf_slice(&whole));
-                log_u64(&line, "port", listener->address.port);
-                log_text(&line, "hint", "give one of them a prefix, or another port");
-                log_end(&line);
-                return false;
-            }
-        }
-    }
-    return true;
-}
-
-static bool collect_listeners(struct server *server)
-{
-    const struct config *config = server->config;
-    for (uint32_t d = 0; d < config->dialect_count; d++) {
-        const struct option_texts *texts;
-        for (unsigned mount = 0; (texts = dialect_listen(dialects[d], config->dialects[d], mount)) != NULL; mount++)
-            for (uint32_t i = 0; i < texts->count; i++)
-                if (!add_listener(server, LISTENER_DIALECTS, d, mount, texts->items[i]))
-                    return false;
-    }
-    for (uint32_t i = 0; i < config->ingest.listen.count; i++)
-        if (!add_listener(server, LISTENER_INGEST, 0, 0, config->ingest.listen.items[i]))
-            return false;
-    for (uint32_t i = 0; i < config->admin.listen.count; i++)
-        if (!add_listener(server, LISTENER_ADMIN, 0, 0, config->admin.listen.items[i]))
-            return false;
-    for (uint32_t i = 0; i < server->listener_count; i++)
-        if (!paths_are_disjoint(server, &server->listeners[i]))
-            return false;
-    return true;
-}
-
-static void address_text(const struct ring_address *address, char *out, size_t bytes)
-{
-    struct buf text = buf_of(out, bytes - 1);
-    conn_put_address(&text, address);
-    out[text.used] = '\0';
-}
-
-/* Every shard listens with SO_REUSEPORT, which a second instance could join unseen: a plain bind finds out first. */
-static int probe_port(const struct ring_address *address)
-{
-    static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
-    bool v4 = memcmp(address->bytes, mapped, sizeof mapped) == 0;
-    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(address->port)};
-    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(address->port)};
-    memcpy(&in6.sin6_addr, address->bytes, sizeof address->bytes);
-    memcpy(&in.sin_addr, address->bytes + 12, 4);
-    int one = 1;
-    int fd = socket(v4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return -errno;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    int result = v4 ? bind(fd, (struct sockaddr *)&in, sizeof in) : bind(fd, (struct sockaddr *)&in6, sizeof in6);
-    result = result != 0 ? -errno : listen(fd, 1) != 0 ? -errno : 0;
-    close(fd);
-    return result;
-}
-
-static bool listen_everywhere(struct server *server, struct listener *of_shard, uint16_t number)
-{
-    const struct server_settings *settings = &server->config->server;
-    for (uint32_t i = 0; i < server->listener_count; i++) {
-        struct listener *listener = &server->listeners[i];
-        char text[64];
-        address_text(&listener->address, text, sizeof text);
-        struct ring_listen_options options = {
-            .address = listener->address,
-            .backlog = BACKLOG,
-            .send_buffer_bytes = (uint32_t)settings->send_buffer_bytes,
-            .receive_buffer_bytes = (uint32_t)settings->receive_buffer_bytes,
-            .notsent_lowat_bytes = (uint32_t)settings->notsent_lowat_bytes,
-        };
-        int error = number == 0 ? probe_port(&listener->address) : 0;
-        int socket = error != 0 ? error : ring_listen(server->rings[number], &options, NULL);
-        if (socket < 0) {
-            struct log_line line;
-            log_begin(&line, LOG_ERROR, "cannot listen");
-            log_text(&line, "listen", text);
-            log_errno(&line, "error", socket);
-            if (socket == -EADDRINUSE)
-                log_text(&line, "hint", "another process uses this port; stop it or configure another");
-            log_end(&line);
-            return false;
-        }
-        of_shard[i] = *listener;
-        of_shard[i].socket = (uint32_t)socket;
-        if (number > 0)
-            continue;
-        struct log_line line;
-        log_begin(&line, LOG_INFO, "listening");
-        log_text(&line, "listen", text);
-        log_text(&line, "for",
-                 listener->kind == LISTENER_INGEST  ? "ingest"
-                 : listener->kind == LISTENER_ADMIN ? "admin"
-                                                    : "dialects");
-        for (uint32_t d = 0; d < server->config->dialect_count; d++)
-            if (listener->dialects & 1U << d)
-                log_text(&line, "dialect", dialects[d]->name);
-        log_end(&line);
-    }
-    return true;
-}
-
-/* ---- start ---- */
 
 static void raise_descriptor_limit(void)
 {
@@ -267,13 +99,13 @@ static uint32_t sockets_per_shard(const struct server *server)
 {
     struct rlimit limit = {.rlim_cur = 1024};
     getrlimit(RLIMIT_NOFILE, &limit);
-    uint64_t wanted = server->config->server.connections_max / server->count + server->listener_count + 1;
+    uint64_t wanted = server->config->server.connections_max / server->count + server->ports.count + 1;
     uint64_t sockets = wanted < limit.rlim_cur ? wanted : limit.rlim_cur;
     if (sockets < wanted) {
         struct log_line line;
         log_begin(&line, LOG_INFO, "connections limited by open files");
         log_u64(&line, "connections_max", server->config->server.connections_max);
-        log_u64(&line, "per_shard", sockets - server->listener_count);
+        log_u64(&line, "per_shard", sockets - server->ports.count);
         log_text(&line, "hint", "raise ulimit -n for more");
         log_end(&line);
     }
@@ -285,7 +117,7 @@ static bool make_rings(struct server *server)
     char why[256] = "";
     int error = ring_probe(&server->features, why, sizeof why);
     if (error != 0) {
-        log_failure("io_uring cannot be used", "ring", why);
+        log_failure("io_uring cannot be used", why);
         return false;
     }
     struct ring_options options = {
@@ -297,7 +129,7 @@ static bool make_rings(struct server *server)
     };
     for (uint16_t i = 0; i < server->count; i++) {
         if (ring_create(&server->rings[i], &options, why, sizeof why) != 0) {
-            log_failure("cannot make a ring", "ring", why);
+            log_failure("cannot make a ring", why);
             return false;
         }
     }
@@ -308,7 +140,7 @@ static bool make_shards(struct server *server)
 {
     for (uint16_t i = 0; i < server->count; i++) {
         struct listener listeners[LISTENERS_MAX];
-        if (!listen_everywhere(server, listeners, i))
+        if (!ports_listen(&server->ports, server->rings[i], i == 0, listeners))
             return false;
         struct shard_options options = {
             .number = i,
@@ -319,7 +151,7 @@ static bool make_shards(struct server *server)
             .ring = server->rings[i],
             .config = server->config,
             .listeners = listeners,
-            .listener_count = server->listener_count,
+            .listener_count = server->ports.count,
         };
         server->shards[i] = shard_create(&options);
         if (server->shards[i] == NULL) {
@@ -534,12 +366,8 @@ static bool start(struct server *server)
     uint64_t shards = server->config->server.shards;
     server->count = (uint16_t)(shards != 0 ? shards : thread_cores() < SHARDS_MAX ? thread_cores() : SHARDS_MAX);
     raise_descriptor_limit();
-    if (clock_entropy(&server->key, sizeof server->key) != 0 || !collect_listeners(server))
+    if (clock_entropy(&server->key, sizeof server->key) != 0 || !ports_collect(&server->ports, server->config))
         return false;
-    if (server->listener_count == 0) {
-        log_failure("nothing to serve", "none", "configure at least one listener");
-        return false;
-    }
     return make_rings(server) && make_shards(server) && start_threads(server);
 }
 
