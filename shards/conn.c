@@ -199,7 +199,8 @@ static void open_timer(struct shard *shard, struct conn *conn)
             conn_send_bytes(shard, conn, slice_of(ping, sizeof ping));
         }
         if (conn->state == CONN_OPEN && conn->heartbeat_ms != 0 && now >= conn->heartbeat_ms) {
-            conn->heartbeat_ms += dialects[conn->dialect]->heartbeat_ms;
+            uint64_t period = dialects[conn->dialect]->heartbeat_ms;
+            conn->heartbeat_ms += (now - conn->heartbeat_ms) / period * period + period; /* in step, those missed left out */
             session_heartbeat(shard, conn);
         }
         if (conn->state == CONN_OPEN && conn->session.timer_ms != 0 && now >= conn->session.timer_ms &&
@@ -273,6 +274,7 @@ void conn_close(struct shard *shard, struct conn *conn, enum close_reason why, u
     conn_set_timer(shard, conn);
     if (conn->parked)
         conn_unpark(shard, conn); /* the peer's close frame may be waiting there */
+    conn_arm_receive(shard, conn); /* it may have waited for buffers */
 }
 
 void conn_close_slow(struct shard *shard, struct conn *conn, enum close_reason why)

@@ -180,6 +180,8 @@ void conn_check(const struct conn *conn);
 void conn_on_receive(struct shard *shard, struct conn *conn, const struct ring_completion *completion);
 /* The rest of the input waits until conn_unpark. */
 void conn_park(struct shard *shard, struct conn *conn);
+/* A parked connection is resumed when there is room for publishing. */
+void conn_wait_for_room(struct shard *shard, struct conn *conn);
 /* Goes on with what has been waiting. */
 void conn_unpark(struct shard *shard, struct conn *conn);
 /* Arms the receive unless it is armed, stopped or out of buffers. */

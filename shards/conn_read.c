@@ -295,7 +295,10 @@ static void ws_step(struct shard *shard, struct conn *conn, struct span *input)
 {
     struct ws_limits limits = limits_of(shard, conn);
     struct ws_event event;
-    switch (ws_next(&conn->parser, &limits, input, &event)) {
+    enum ws_event_kind kind = ws_next(&conn->parser, &limits, input, &event);
+    if (conn->state == CONN_OPEN && !ws_in_message(&conn->parser))
+        conn->deadline_ms = 0; /* one is complete: the next has a time of its own, even if it follows without a pause */
+    switch (kind) {
     case WS_NEED_MORE:
         input->bytes = 0;
         break;
@@ -355,9 +358,21 @@ static void stop_receiving(struct shard *shard, struct conn *conn)
     conn->cancels++;
 }
 
+/* Moves what waits to the front of the stash when its end is reached, so that a stream that never pauses does not grow it. */
+static void compact_stash(struct conn_input *input, size_t bytes)
+{
+    if (input->stash_at == 0 || input->stash_used + bytes <= input->stash_capacity)
+        return;
+    input->stash_used -= input->stash_at;
+    memmove(input->stash, input->stash + input->stash_at, input->stash_used);
+    input->stash_at = 0;
+}
+
 static void stash(struct shard *shard, struct conn *conn, struct span rest)
 {
     struct conn_input *input = input_of(shard, conn);
+    if (input != NULL)
+        compact_stash(input, rest.bytes);
     if (input == NULL || !append(shard, &input->stash, &input->stash_used, &input->stash_capacity, STASH_BYTES_MAX,
                                  slice_of(rest.data, rest.bytes))) {
         conn_terminate(shard, conn, CLOSE_OVERLOAD);
@@ -374,6 +389,15 @@ void conn_park(struct shard *shard, struct conn *conn)
     conn->parked = true;
 }
 
+void conn_wait_for_room(struct shard *shard, struct conn *conn)
+{
+    if (conn->state == CONN_DYING)
+        return;
+    if (list_linked(&conn->wait)) /* starved: its receive is armed when it is unparked */
+        list_remove(&conn->wait);
+    list_push_back(&shard->parked, &conn->wait);
+}
+
 void conn_unpark(struct shard *shard, struct conn *conn)
 {
     conn->parked = false;
@@ -388,7 +412,10 @@ void conn_unpark(struct shard *shard, struct conn *conn)
         input->stash = NULL;
         input->stash_at = input->stash_used = input->stash_capacity = 0;
         process(shard, conn, &rest);
-        input = rest.bytes > 0 && conn->parked ? input_of(shard, conn) : NULL;
+        bool waits = rest.bytes > 0 && conn->parked;
+        input = waits ? input_of(shard, conn) : NULL;
+        if (waits && input == NULL)
+            conn_terminate(shard, conn, CLOSE_MEMORY); /* input must not be lost from the middle of a stream */
         if (input != NULL) {
             check(input->stash == NULL);
             input->stash = data;
@@ -403,8 +430,12 @@ void conn_unpark(struct shard *shard, struct conn *conn)
     trim_input(shard, conn);
     if (!conn->parked)
         conn_arm_receive(shard, conn);
-    if (conn->eof && conn->state == CONN_HTTP && !conn->parked)
+    if (!conn->eof || conn->parked)
+        return; /* else its end came while it was parked */
+    if (conn->state == CONN_HTTP)
         conn_finish(shard, conn, CLOSE_HTTP_DONE);
+    else if (conn->state == CONN_OPEN)
+        conn_terminate(shard, conn, CLOSE_PEER_GONE);
 }
 
 void conn_arm_receive(struct shard *shard, struct conn *conn)

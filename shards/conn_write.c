@@ -40,7 +40,8 @@ static bool send_pieces(struct shard *shard, struct conn *conn, struct slice fir
         return false;
     uint32_t bytes = (uint32_t)(first.bytes + second.bytes);
     uint64_t waiting = outbox_waiting(&conn->outbox);
-    if (conn->state == CONN_OPEN && waiting > 0 && waiting + bytes > waiting_max(shard, conn)) {
+    bool bounded = conn->state == CONN_OPEN || conn->state == CONN_HTTP; /* the rest are our own last words */
+    if (bounded && waiting > 0 && waiting + bytes > waiting_max(shard, conn)) {
         stats_add(&shard->stats, STAT_SLOW_CONSUMERS, 1);
         conn_close_slow(shard, conn, CLOSE_SLOW);
         return false;

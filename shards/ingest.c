@@ -349,12 +349,6 @@ static bool next_object(struct ingest_exchange *exchange, struct ingest_object *
     return false;
 }
 
-static void wait_for_room(struct shard *shard, struct conn *conn)
-{
-    if (!list_linked(&conn->wait))
-        list_push_back(&shard->parked, &conn->wait);
-}
-
 void ingest_resume(struct shard *shard, struct conn *conn)
 {
     struct ingest_exchange *exchange = conn->exchange;
@@ -367,7 +361,7 @@ void ingest_resume(struct shard *shard, struct conn *conn)
         if (!room || exchange->waiting >= BATCH_WINDOW) {
             conn_park(shard, conn);
             if (!room)
-                wait_for_room(shard, conn);
+                conn_wait_for_room(shard, conn);
             return;
         }
         if (!next_object(exchange, &object)) {
@@ -381,6 +375,8 @@ void ingest_resume(struct shard *shard, struct conn *conn)
         } else if (!exchange->batch && status != 409 && status != 422) {
             ingest_end(shard, conn);
             respond_error(shard, conn, status, refusal.message);
+            if (conn->parked)
+                conn_unpark(shard, conn);
             return;
         } else {
             note_refused(exchange, index, status == 400 ? 422 : status, slice_text(refusal.field),
@@ -533,8 +529,8 @@ static void begin_post(struct shard *shard, struct conn *conn, const struct http
     http1_body_init(&exchange->body, request, bytes_max);
     conn->deadline_ms = shard->now_ms + shard->config->server.message_timeout_ms;
     conn_set_timer(shard, conn);
-    if (request->expect_continue)
-        conn_send_bytes(shard, conn, slice_of(go_on, sizeof go_on - 1));
+    if (request->expect_continue && !conn_send_bytes(shard, conn, slice_of(go_on, sizeof go_on - 1)))
+        return;
     if (!request->chunked && request->content_length == 0) {
         exchange->reading = false;
         ingest_resume(shard, conn);

@@ -134,8 +134,8 @@ void publisher_resume(struct shard *shard, struct conn *conn)
         return; /* an acknowledgement goes on with it */
     if (shard_has_room(shard))
         conn_unpark(shard, conn);
-    else if (!list_linked(&conn->wait))
-        list_push_back(&shard->parked, &conn->wait);
+    else
+        conn_wait_for_room(shard, conn);
 }
 
 void publisher_on_answer(struct shard *shard, struct conn *conn, const struct parcel *parcel)

@@ -342,11 +342,13 @@ static void run_actions(struct shard *shard, struct conn *conn, struct run run)
             return;
         }
         conn_park(shard, conn);
-        if (step == STEP_WAIT_ROOM && !list_linked(&conn->wait))
-            list_push_back(&shard->parked, &conn->wait);
+        if (step == STEP_WAIT_ROOM)
+            conn_wait_for_room(shard, conn);
         return;
     }
     drop_pending(conn);
+    if (conn->state == CONN_HTTP)
+        give_back_places(shard, conn); /* answered by a response: the next request asks for its own */
     if (conn->corked) {
         conn->corked = false;
         conn_mark_dirty(shard, conn, false);

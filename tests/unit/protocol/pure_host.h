@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* A dialect without a server: one struct that carries its actions out in memory, in order, with channels, filter classes,
- * quotas, retained messages, the dialect's service and a clock that only moves when told. It is the model of what a session
- * and a service host do, in the plainest form; time outs, pings and slow readers are theirs alone. */
+/* A dialect without a server: one struct that carries its actions out in memory, in order, with channels, filter
+ * classes, quotas, retained messages, timers, the dialect's service and a clock that only moves when told. It is the
+ * model of what a session and a service host do, in the plainest form; time outs, pings and slow readers are theirs
+ * alone. */
 #ifndef RINGCAST_TESTS_PURE_HOST_H
 #define RINGCAST_TESTS_PURE_HOST_H
 
@@ -13,7 +14,8 @@
 
 #define PURE_CONNS_MAX 256
 #define PURE_TEXT_BYTES (1U << 20)
-#define PURE_WALL_MS UINT64_C(1706013296000) /* 2024-01-23T12:34:56Z */
+#define PURE_START_MS 1000000                /* the monotonic clock at the beginning, */
+#define PURE_WALL_MS UINT64_C(1706013296000) /* and the other: 2024-01-23T12:34:56Z */
 
 struct pure_message {
     enum ws_opcode opcode;
@@ -37,6 +39,7 @@ struct pure_conn {
     void *session;
     uint64_t number;
     uint64_t heartbeat_ms; /* when the next one is due */
+    uint64_t timer_ms;     /* when the dialect's timer expires; 0: not set */
     struct bucket window;
     struct pure_member members[SUBSCRIPTIONS_PER_CONNECTION_MAX];
     uint32_t member_count;
@@ -147,7 +150,7 @@ static inline void pure_init(struct pure_host *host, const char *dialect)
     for (const struct dialect_default *row = host->dialect->defaults; row->name != NULL; row++)
         if (pure_set(host, row->name, row->value) != 0)
             abort();
-    host->now_ms = 1000000;
+    host->now_ms = PURE_START_MS;
 }
 
 /* After the options: the key list, and the service. */
@@ -256,6 +259,8 @@ static inline void pure_send_history(struct pure_host *host, struct pure_conn *c
     }
 }
 
+static inline void pure_close_conn(struct pure_host *host, struct pure_conn *conn, uint16_t code, const char *reason);
+
 static inline void pure_publish(struct pure_host *host, const struct event *event)
 {
     if (host->dialect->traits != NULL)
@@ -263,8 +268,12 @@ static inline void pure_publish(struct pure_host *host, const struct event *even
     for (size_t i = 0; i < PURE_CONNS_MAX; i++) {
         struct pure_conn *conn = &host->conns[i];
         const struct pure_member *member = conn->open ? pure_membership(conn, event->channel) : NULL;
-        if (member != NULL && pure_matches(host, member, event))
+        if (member == NULL || !pure_matches(host, member, event))
+            continue;
+        if (event->payload.bytes > 0 || event->close_code == 0)
             pure_deliver(conn, event->opcode, event->payload);
+        if (event->close_code != 0)
+            pure_close_conn(host, conn, event->close_code, event->close_reason);
     }
 }
 
@@ -302,6 +311,13 @@ static inline void pure_end(struct pure_host *host, struct pure_conn *conn)
     conn->session = NULL;
 }
 
+static inline void pure_close_conn(struct pure_host *host, struct pure_conn *conn, uint16_t code, const char *reason)
+{
+    conn->close_code = code;
+    conn->close_reason = reason;
+    pure_end(host, conn);
+}
+
 static inline bool pure_acquire(struct pure_host *host, struct pure_conn *conn, const struct action *action)
 {
     enum quota_kind kind = action->acquire.quota;
@@ -337,17 +353,25 @@ static inline void pure_actions_free(struct actions *out)
     free(out);
 }
 
+static inline uint64_t pure_wall_ms(const struct pure_host *host)
+{
+    return PURE_WALL_MS + host->now_ms - PURE_START_MS;
+}
+
 static inline struct dialect_call pure_call(struct pure_host *host, struct pure_conn *conn, struct actions *out)
 {
     return (struct dialect_call){.settings = host->settings,
                                  .session = conn->session,
                                  .now_ms = host->now_ms,
-                                 .wall_ms = PURE_WALL_MS + host->now_ms - 1000000,
+                                 .wall_ms = pure_wall_ms(host),
                                  .connection = conn->number,
+                                 .received_wall_ms = pure_wall_ms(host),
+                                 .mounts = 1,
                                  .out = out};
 }
 
 static inline void pure_refused(struct pure_host *host, struct pure_conn *conn, enum quota_kind quota);
+static inline void pure_replied(struct pure_host *host, struct pure_conn *conn, const struct action *action);
 
 /* In order; what follows a refused ACQUIRE is dropped. Frees the list. */
 static inline void pure_apply(struct pure_host *host, struct pure_conn *conn, struct actions *out)
@@ -391,10 +415,19 @@ static inline void pure_apply(struct pure_host *host, struct pure_conn *conn, st
                 return;
             }
             break;
+        case ACTION_REQUEST:
+        case ACTION_CENSUS:
+            pure_replied(host, conn, action);
+            if (conn->session == NULL) { /* which has ended it */
+                pure_actions_free(out);
+                return;
+            }
+            break;
+        case ACTION_TIMER:
+            conn->timer_ms = action->timer.after_ms == 0 ? 0 : host->now_ms + action->timer.after_ms;
+            break;
         case ACTION_CLOSE:
-            conn->close_code = action->close.code;
-            conn->close_reason = action->close.reason;
-            pure_end(host, conn);
+            pure_close_conn(host, conn, action->close.code, action->close.reason);
             break;
         }
     }
@@ -407,6 +440,63 @@ static inline void pure_refused(struct pure_host *host, struct pure_conn *conn, 
     struct dialect_call call = pure_call(host, conn, out);
     host->dialect->refused(&call, quota);
     pure_apply(host, conn, out);
+}
+
+/* Events that the service has to give. */
+static inline void pure_drain(struct pure_host *host)
+{
+    static uint8_t scratch_memory[65536];
+    struct buf scratch = buf_of(scratch_memory, sizeof(scratch_memory));
+    struct event event;
+    while (host->dialect->service->next(host->service, &scratch, &event))
+        pure_publish(host, &event);
+}
+
+/* Passes a request to the service and publishes what follows. Its HTTP status. */
+static inline int pure_ask(struct pure_host *host, uint32_t kind, struct slice body, struct buf *reply)
+{
+    struct service_request request = {
+        .kind = kind, .body = body, .now_ms = host->now_ms, .wall_ms = pure_wall_ms(host)};
+    int status = host->dialect->service->request(host->service, &request, reply);
+    pure_drain(host);
+    return status;
+}
+
+/* What `describe` says of all sessions. */
+static inline void pure_census(struct pure_host *host, struct buf *out, uint64_t *counts)
+{
+    for (size_t i = 0; i < PURE_CONNS_MAX; i++) {
+        if (!host->conns[i].open)
+            continue;
+        struct dialect_call call = pure_call(host, &host->conns[i], NULL);
+        if (out->used > 0)
+            buf_put_byte(out, ',');
+        host->dialect->describe(&call, out, counts);
+    }
+}
+
+/* Gets the answer to a REQUEST or CENSUS and lets the dialect go on from it. */
+static inline void pure_replied(struct pure_host *host, struct pure_conn *conn, const struct action *action)
+{
+    struct actions *out = pure_actions();
+    struct buf body = buf_of(pure_memory(PURE_TEXT_BYTES), PURE_TEXT_BYTES);
+    uint64_t counts[CENSUS_COUNTS] = {0};
+    struct dialect_reply reply = {.status = 200};
+    if (action->kind == ACTION_CENSUS) {
+        pure_census(host, &body, counts);
+        reply.tag = action->census.tag;
+        reply.counts = counts;
+    } else {
+        reply.status = pure_ask(host, action->request.kind, action->request.body, &body);
+        reply.tag = action->request.tag;
+    }
+    if (conn->session != NULL) { /* an event may have closed it */
+        struct dialect_call call = pure_call(host, conn, out);
+        reply.body = buf_slice(&body);
+        host->dialect->replied(&call, &reply);
+    }
+    pure_apply(host, conn, out);
+    free(body.data);
 }
 
 /* An upgrade request with further header lines (with CRLF). 101, or the status that it was refused with. */
@@ -492,46 +582,57 @@ static inline const char *pure_take_text(struct pure_host *host, uint32_t index)
     return message == NULL ? "(nothing)" : message->opcode == WS_TEXT ? (const char *)message->data : "(binary)";
 }
 
-/* Moves the clock on and lets heartbeats happen when they are due. */
+/* Lets a heartbeat or the timer of a connection happen. */
+static inline void pure_wake(struct pure_host *host, struct pure_conn *conn, bool heartbeat)
+{
+    struct actions *out = pure_actions();
+    struct dialect_call call = pure_call(host, conn, out);
+    if (heartbeat) {
+        conn->heartbeat_ms += host->dialect->heartbeat_ms;
+        host->dialect->heartbeat(&call);
+    } else {
+        conn->timer_ms = 0;
+        host->dialect->timer(&call);
+    }
+    pure_apply(host, conn, out);
+}
+
+/* Moves the clock on; heartbeats and timers, also the service's, happen in their order when they are due. */
 static inline void pure_advance(struct pure_host *host, uint64_t ms)
 {
+    const struct service *service = host->dialect->service;
     uint64_t until = host->now_ms + ms;
-    while (host->dialect->heartbeat != NULL) {
+    for (;;) {
+        uint64_t next_ms = service != NULL && service->due != NULL ? service->due(host->service) : UINT64_MAX;
         struct pure_conn *next = NULL;
+        bool heartbeat = false;
         for (size_t i = 0; i < PURE_CONNS_MAX; i++) {
             struct pure_conn *conn = &host->conns[i];
-            if (conn->open && conn->heartbeat_ms <= until && (next == NULL || conn->heartbeat_ms < next->heartbeat_ms))
+            if (conn->open && host->dialect->heartbeat != NULL && conn->heartbeat_ms < next_ms) {
                 next = conn;
+                next_ms = conn->heartbeat_ms;
+                heartbeat = true;
+            }
+            if (conn->open && conn->timer_ms != 0 && conn->timer_ms < next_ms) {
+                next = conn;
+                next_ms = conn->timer_ms;
+                heartbeat = false;
+            }
         }
-        if (next == NULL)
+        if (next_ms > until)
             break;
-        host->now_ms = next->heartbeat_ms;
-        next->heartbeat_ms += host->dialect->heartbeat_ms;
-        struct actions *out = pure_actions();
-        struct dialect_call call = pure_call(host, next, out);
-        host->dialect->heartbeat(&call);
-        pure_apply(host, next, out);
+        host->now_ms = next_ms > host->now_ms ? next_ms : host->now_ms;
+        if (next != NULL) {
+            pure_wake(host, next, heartbeat);
+        } else {
+            service->timer(host->service, host->now_ms, pure_wall_ms(host));
+            pure_drain(host);
+        }
     }
     host->now_ms = until;
 }
 
 /* --- ingest ------------------------------------------------------------------------------------------------------- */
-
-/* Passes a request to the service and publishes what follows. */
-static inline int pure_request(struct pure_host *host, const struct ingest_call *call)
-{
-    static uint8_t scratch_memory[4096];
-    struct buf reply = buf_of(host->reply, sizeof(host->reply) - 1),
-               scratch = buf_of(scratch_memory, sizeof(scratch_memory));
-    struct service_request request = {
-        .kind = call->request_kind, .body = call->body, .now_ms = host->now_ms, .wall_ms = call->wall_ms};
-    int status = host->dialect->service->request(host->service, &request, &reply);
-    struct event event;
-    host->reply[reply.used] = '\0';
-    while (host->dialect->service->next(host->service, &scratch, &event))
-        pure_publish(host, &event);
-    return status;
-}
 
 static inline int pure_do(struct pure_host *host, const struct ingest_call *call)
 {
@@ -539,8 +640,12 @@ static inline int pure_do(struct pure_host *host, const struct ingest_call *call
     case INGEST_PUBLISH:
         pure_publish(host, &call->event);
         return 202;
-    case INGEST_REQUEST:
-        return pure_request(host, call);
+    case INGEST_REQUEST: {
+        struct buf reply = buf_of(host->reply, sizeof(host->reply) - 1);
+        int status = pure_ask(host, call->request_kind, call->body, &reply);
+        host->reply[reply.used] = '\0';
+        return status;
+    }
     case INGEST_NEWEST:
         for (size_t i = host->retained_count; i-- > 0;) {
             if (!slice_is(call->event.channel, host->retained[i].channel))
@@ -565,11 +670,8 @@ static inline int pure_ingest_bytes(struct pure_host *host, const char *topic, s
                                     bool json)
 {
     struct buf text = buf_of(pure_memory(PURE_TEXT_BYTES), PURE_TEXT_BYTES);
-    struct ingest_call call = {.settings = host->settings,
-                               .wall_ms = PURE_WALL_MS + host->now_ms - 1000000,
-                               .binary = binary,
-                               .json = json,
-                               .text = &text};
+    struct ingest_call call = {
+        .settings = host->settings, .wall_ms = pure_wall_ms(host), .binary = binary, .json = json, .text = &text};
     int status = host->dialect->ingest(&call, slice_text(topic), body);
     if (status == 0)
         status = pure_do(host, &call);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Proves the chain service: filters and their union (R-18), confirmations and reorganisations (R-16, R-21 to R-26, Q-6) also
- * against a small model, its bounds, and what it answers when memory is out. Run by unit_protocol. */
+/* Proves the chain service: filters and their union (R-18), confirmations and reorganisations (R-16, R-21 to R-26, Q-6)
+ * also against a small model, its bounds, and what it answers when memory is out. Run by unit_protocol. */
 #include "core/random.h"
 #include "protocol/dialects/rustorium.h"
 #include "protocol/services/chain.h"
@@ -68,7 +68,8 @@ Test(chain_filter, matches_level_and_key)
     cr_assert_not(matches(slice_text(""), 1, ""));
 }
 
-/* The same set of filters gives the same bytes in whatever order and how often, and matches what any one of them matches. */
+/* The same set of filters gives the same bytes in whatever order and how often, and matches what any one of them
+ * matches. */
 Test(chain_filter, union_is_canonical)
 {
     struct random random;
@@ -442,7 +443,7 @@ Test(chain, refuses_what_does_not_fit_at_all)
 Test(chain, keeps_the_newest_value_of_each_key)
 {
     open_chain();
-    settings.state_retained = 2;
+    settings.state_retained = 3;
     cr_assert_eq(request(CHAIN_STATE, "{\"key\":\"a\",\"value\":\"AA==\",\"block_number\":1,\"timestamp\":\"T\"}"),
                  202);
     assert_events("s:a@0 ");
@@ -453,6 +454,7 @@ Test(chain, keeps_the_newest_value_of_each_key)
     cr_assert_str_eq(
         reply, "{\"keys\":2,\"state\":[{\"key\":\"\\u0061\",\"value\":\"AAAA\",\"block_number\":2,\"timestamp\":\"T\"},"
                "{\"key\":\"b\",\"value\":\"\",\"block_number\":1,\"timestamp\":\"T\"}]}");
+    settings.state_retained = 2;
     request(CHAIN_STATE, "{\"key\":\"c\",\"value\":\"\",\"block_number\":3,\"timestamp\":\"T\"}");
     request(CHAIN_READ_STATE, "");
     cr_assert_null(strstr(reply, "\"b\""), "the one that changed longest ago is forgotten");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Proves the JSON grammar (RFC 8259; K-27, R-37): what is a text and what is not, in front of memory that may not be touched;
- * tokens, members, escapes, numbers; random values there and back through a writer of its own. Run by unit_protocol. */
+/* Proves the JSON grammar (RFC 8259; K-27, R-37): what is a text and what is not, in front of memory that may not be
+ * touched; tokens, members, escapes, numbers; random values there and back through a writer of its own. Run by
+ * unit_protocol. */
 #include "core/random.h"
 #include "protocol/json.h"
 #include "protocol/utf8.h"

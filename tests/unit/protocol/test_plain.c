@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Proves the dialect plain (O-1 to O-7, Q-18) in its corners; tests/transcripts/plain*.txt are its conversations. Run by
- * unit_protocol. */
+/* Proves the dialect plain (O-1 to O-7, Q-18) in its corners; tests/transcripts/plain*.txt are its conversations. Run
+ * by unit_protocol. */
 #include "protocol/dialects/plain.h"
 #include "tests/unit/protocol/pure_host.h"
 
@@ -219,6 +219,10 @@ Test(plain, longest_prefix_decides_the_policy)
     cr_assert_eq(policy_of("a.b"), POLICY_LATEST);
     cr_assert_eq(policy_of("a.bc"), POLICY_LATEST);
     cr_assert_eq(policy_of("x"), POLICY_LATEST);
+    pure_close(&host);
+    start("policy", "a.b=latest,a=lossless,latest");
+    cr_assert_eq(policy_of("a.b"), POLICY_LATEST, "in whatever order they stand");
+    cr_assert_eq(policy_of("a.c"), POLICY_LOSSLESS);
     pure_close(&host);
     start("policy", "x:=latest");
     cr_assert_eq(policy_of("x"), POLICY_LOSSLESS);

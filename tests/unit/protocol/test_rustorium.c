@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Proves the dialect rustorium (section 2 of the requirements) in its corners: admission, requests, filters, limits, shapes of
- * ingest; tests/transcripts/rustorium-*.txt are its conversations. Run by unit_protocol. */
+/* Proves the dialect rustorium (section 2 of the requirements) in its corners: admission, requests, filters, limits,
+ * shapes of ingest; tests/transcripts/rustorium-*.txt are its conversations. Run by unit_protocol. */
 #include "core/random.h"
 #include "protocol/dialects/rustorium.h"
 #include "protocol/json.h"
@@ -442,10 +442,11 @@ Test(rustorium, membership_is_the_union_and_comes_before_the_answer)
     struct actions *out = pure_actions();
     start_connected();
     struct dialect_call call = pure_call(&host, &host.conns[0], out);
+#define SUBSCRIBE(filter)                                                                                              \
+    "{\"type\":\"subscribe\",\"id\":\"s\",\"data\":{\"channel\":\"transactions\",\"filter\":" filter "}}"
     static const char *const requests[] = {
-        "{\"type\":\"subscribe\",\"id\":\"s\",\"data\":{\"channel\":\"transactions\",\"filter\":{\"confirmations\":3}}"
-        "}",
-        "{\"type\":\"subscribe\",\"id\":\"s\",\"data\":{\"channel\":\"transactions\",\"filter\":{\"tx_hash\":\"t\"}}}",
+        SUBSCRIBE("{\"confirmations\":3}"),
+        SUBSCRIBE("{\"tx_hash\":\"t\"}"),
         "{\"type\":\"unsubscribe\",\"id\":\"s\",\"data\":{\"subscription_id\":\"00000001-1\"}}",
         "{\"type\":\"unsubscribe\",\"id\":\"s\",\"data\":{\"subscription_id\":\"00000001-2\"}}",
     };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Proves times (G-11, Q-1): known instants both ways, each day of a long range against a calendar that only counts, and what
- * is no time. Run by unit_protocol. */
+/* Proves times (G-11, Q-1): known instants both ways, each day of a long range against a calendar that only counts, and
+ * what is no time. Run by unit_protocol. */
 #include "core/random.h"
 #include "protocol/timestamp.h"
 #include "tests/unit/guard.h"
