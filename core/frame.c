@@ -135,7 +135,8 @@ uint8_t *frame_append_reserve(struct frame_memory *memory, struct frame_idle *id
         return NULL;
     if (log->segment_bytes < SEGMENT_BYTES_MAX)
         log->segment_bytes *= 2;
-    frame_log_release(memory, idle, log);
+    if (tail != NULL)
+        frame_release(idle, tail, memory->shard, 1);
     frame_ref(segment, memory->shard, 1);
     log->tail = segment;
     return segment->data;
@@ -154,7 +155,7 @@ void frame_log_release(struct frame_memory *memory, struct frame_idle *idle, str
 {
     if (log->tail != NULL)
         frame_release(idle, log->tail, memory->shard, 1);
-    log->tail = NULL;
+    *log = (struct frame_log){0};
 }
 
 void frame_release(struct frame_idle *idle, struct segment *segment, uint16_t shard, uint32_t count)

@@ -75,7 +75,7 @@ uint8_t *frame_append_reserve(struct frame_memory *memory, struct frame_idle *id
 /* Seals the first `bytes` of what was reserved. The frame is not referenced for the caller: the log's own reference keeps
  * it alive until the next call on this log. */
 struct frame frame_append_commit(struct frame_log *log, uint32_t bytes);
-/* Lets the tail go (a channel ends, or has been quiet). */
+/* Lets the tail go (a channel ends, or has been quiet); the next segment is a small one again. */
 void frame_log_release(struct frame_memory *memory, struct frame_idle *idle, struct frame_log *log);
 
 /* References of the calling shard. */

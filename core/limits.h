@@ -33,6 +33,7 @@
 #define SEGMENT_BYTES_MIN 4096U
 #define SEGMENT_BYTES_MAX (256U << 10) /* a segment made for one larger frame is as large as that frame */
 #define SEND_SLICES_MAX 1024           /* UIO_MAXIOV */
+#define OUTBOX_SLICES_MAX 16384        /* of one reader, so that it does not take the pool of all */
 
 /* Rings */
 #define MAIL_RING_ITEMS 4096

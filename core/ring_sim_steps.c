@@ -174,10 +174,21 @@ void sim_socket_go_on(struct ring *ring, uint32_t number)
 
 /* --- carrying out what was queued ------------------------------------------------------------------------------------ */
 
+static void refuse_backlog(struct sim_socket *sock)
+{
+    for (struct list_node *node; (node = list_pop_front(&sock->backlog)) != NULL;)
+        sim_link_close(list_entry(node, struct sim_link, waiting), true);
+    sock->backlog_count = 0;
+}
+
+/* A listener that is shut down takes nobody any more, and who waits in its backlog is reset. */
 static int32_t carry_out_shutdown(struct sim_socket *sock, int how)
 {
-    if (sock->state == SOCKET_LISTENER)
+    if (sock->state == SOCKET_LISTENER) {
+        refuse_backlog(sock);
+        sock->backlog_max = 0;
         return 0;
+    }
     if (sock->link->reset)
         return -ENOTCONN;
     sock->link->server_fin = sock->link->server_fin || how != SHUT_RD;
@@ -208,8 +219,7 @@ static void carry_out_close(struct sim_socket *sock, bool reset)
         sock->link = NULL;
         return;
     }
-    for (struct list_node *node; (node = list_pop_front(&sock->backlog)) != NULL;)
-        sim_link_close(list_entry(node, struct sim_link, waiting), true);
+    refuse_backlog(sock);
 }
 
 void sim_carry_out(struct ring *ring, struct sim_operation *operation)

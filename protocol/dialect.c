@@ -90,8 +90,8 @@ bool dialect_admit(struct dialect_call *call, const struct http1_request *reques
                        "WWW-Authenticate: Bearer\r\n");
         return false;
     }
-    if (settings->connections_per_key > 0)
-        action_acquire(out, QUOTA_KEY, key, (uint32_t)settings->connections_per_key, 0);
+    /* without a limit too: the place says whose connection it is when a key is revoked */
+    action_acquire(out, QUOTA_KEY, key, (uint32_t)settings->connections_per_key, 0);
     return true;
 }
 
@@ -100,7 +100,7 @@ void dialect_refuse(struct dialect_call *call, enum quota_kind quota)
     bool attempts = quota == QUOTA_ADDRESS_ATTEMPTS || quota == QUOTA_KEY_ATTEMPTS;
     action_respond(call->out, 429, "application/json",
                    slice_text(attempts ? "{\"error\":\"Too many attempts\"}" : "{\"error\":\"Too many connections\"}"),
-                   "");
+                   "Retry-After: 5\r\n");
 }
 
 #define AT(field) offsetof(struct dialect_settings, field)
@@ -121,7 +121,7 @@ const struct option dialect_common_options[] = {
      .offset = AT(keys),
      .fallback = "",
      .reloadable = true,
-     .doc = "API keys that are let in."},
+     .doc = "API keys that are let in; where a dialect has permissions, those of a key stand behind it."},
     {.name = "keys_file",
      .kind = OPTION_TEXT,
      .offset = AT(keys_file),
@@ -146,6 +146,10 @@ const struct option dialect_common_options[] = {
      .fallback = "",
      .reloadable = true,
      .doc = "Origins allowed by origin_check; none: this host and localhost."},
+    {.name = "compression", .kind = OPTION_BOOL, .offset = AT(compression), .fallback = "true", .reloadable = true,
+     .doc = "Negotiate permessage-deflate with clients that offer it."},
+    {.name = "compression_threshold", .kind = OPTION_SIZE, .offset = AT(compression_threshold), .fallback = "512B",
+     .reloadable = true, .doc = "Shorter messages are sent uncompressed."},
     {.name = "message_bytes_max",
      .kind = OPTION_SIZE,
      .offset = AT(message_bytes_max),
@@ -182,6 +186,18 @@ const struct option dialect_common_options[] = {
      .max = UINT32_MAX,
      .reloadable = true,
      .doc = "Connections at a time of one key; 0: no limit."},
+    {.name = "trusted_proxies",
+     .kind = OPTION_TEXTS,
+     .offset = AT(trusted_proxies),
+     .fallback = "",
+     .reloadable = true,
+     .doc = "Addresses and networks, such as 10.0.0.0/8, whose X-Forwarded-For says who connects."},
+    {.name = "group_ipv6",
+     .kind = OPTION_BOOL,
+     .offset = AT(group_ipv6),
+     .fallback = "false",
+     .reloadable = true,
+     .doc = "Count the IPv6 addresses of one /64 as one address."},
     {.name = "outbox_bytes_max",
      .kind = OPTION_SIZE,
      .offset = AT(outbox_bytes_max),

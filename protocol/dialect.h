@@ -15,16 +15,20 @@
 struct dialect_settings {
     struct option_texts listen;  /* "127.0.0.1:9500", "[::1]:9500", "*:9500"; empty: the dialect is off */
     char *prefix;                /* before all its paths (G-2) */
-    struct option_texts keys;
-    char *keys_file;             /* one key a line, read again on reload */
+    struct option_texts keys;    /* each "KEY [WORD...]": the words say what it may do (permission_fault) */
+    char *keys_file;             /* the same, one a line, read again on reload */
     bool close_on_revoke;        /* a key that is gone after a reload closes its connections (A-13) */
     bool origin_check;
     struct option_texts origins;
+    bool compression;            /* permessage-deflate is negotiated with clients that offer it */
+    uint64_t compression_threshold; /* bytes; shorter messages are sent as they are */
     uint64_t message_bytes_max;
     uint64_t messages_max;       /* per connection and window; 0: off */
     uint64_t messages_window_ms;
     uint64_t connections_per_address; /* 0: off */
     uint64_t connections_per_key;
+    struct option_texts trusted_proxies; /* addresses and networks whose X-Forwarded-For is believed (A-52) */
+    bool group_ipv6;             /* addresses of one /64 count as one */
     uint64_t outbox_bytes_max;   /* what may wait for a reader behind the message being sent (Q-19) */
     uint64_t ping_interval_ms;   /* protocol pings; 0: off */
     uint64_t idle_timeout_ms;    /* no frame of any kind for so long: close 1001; 0: off */
@@ -134,6 +138,7 @@ struct dialect_call {
     uint64_t sessions;     /* open sessions of this dialect over all shards; of dialects with `describe`, else 0 */
     const uint64_t *recent_counts; /* what `describe` counted, over all shards, at most two seconds old; else NULL */
     uint32_t mounts;       /* where its listener mounts the dialect: bit 0 `listen`, bit i its i-th option *_listen */
+    bool origin_allowed;   /* of open: whether the request's origin may connect; see dialect.checks_origin */
     struct actions *out;
 };
 
@@ -197,10 +202,14 @@ struct dialect {
     uint64_t heartbeat_ms; /* heartbeat is called so often per connection; 0: never */
     const char *home_key;  /* all its channels and its service live at the home of this name; NULL: each channel at its own */
     const struct service *service; /* or NULL */
+    bool checks_origin;    /* `open` looks at call->origin_allowed when it is its turn; else such requests never come to it */
 
     /* What the tables cannot say about settings that have been read. 0, or -EINVAL with "OPTION: what is wrong; what would be
      * right" in `why`. NULL: nothing more to check. */
     int (*check_settings)(const void *settings, struct buf *why);
+    /* What is wrong with a word behind a key, as a literal that says what would be right; NULL: nothing. The function NULL: keys
+     * stand alone. */
+    const char *(*permission_fault)(struct slice word);
 
     const char *const *paths; /* one example of each kind of its paths, NULL-terminated: two owners of one are found (G-2) */
     /* Whose path it is. A path of a part that is not mounted on the listener is the dialect's too: `open` and `rest` see

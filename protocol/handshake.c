@@ -10,6 +10,7 @@
 #include <wolfssl/wolfcrypt/sha.h>
 
 #include "core/check.h"
+#include "protocol/extension.h"
 
 #define KEY_BYTES 24                                    /* base64 of 16 bytes: 22 characters and two of padding */
 #define KEY_GUID "258EAFA5-E914-47DA-95CA-C5AB0DC85B11" /* RFC 6455 section 1.3 */
@@ -77,6 +78,7 @@ int handshake_check(const struct http1_request *request, struct handshake *hands
     if (!key_valid(key))
         return refuse(why, 400, "invalid Sec-WebSocket-Key"); /* 5 */
     accept_compute(key, handshake);
+    handshake->deflate = (struct deflate_parameters){0};
     return 0;
 }
 
@@ -87,7 +89,9 @@ void handshake_write(struct buf *out, const struct handshake *handshake)
                       "Connection: Upgrade\r\n"
                       "Sec-WebSocket-Accept: ");
     buf_put(out, slice_of(handshake->accept, HANDSHAKE_ACCEPT_BYTES));
-    buf_put_text(out, "\r\n\r\n");
+    buf_put_text(out, "\r\n");
+    extension_write(out, &handshake->deflate);
+    buf_put_text(out, "\r\n");
 }
 
 /* ---- origins ---- */

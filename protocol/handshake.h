@@ -3,12 +3,14 @@
 #ifndef RINGCAST_PROTOCOL_HANDSHAKE_H
 #define RINGCAST_PROTOCOL_HANDSHAKE_H
 
+#include "protocol/deflate.h"
 #include "protocol/http1.h"
 
 #define HANDSHAKE_ACCEPT_BYTES 28
 
 struct handshake {
     char accept[HANDSHAKE_ACCEPT_BYTES + 1]; /* Sec-WebSocket-Accept */
+    struct deflate_parameters deflate;       /* none, until the caller has filled it: extension_negotiate */
 };
 
 /* 0, or the HTTP status to refuse with and a short literal in *why: 405 (not GET), 426 (no Upgrade: websocket, or a version
@@ -16,7 +18,7 @@ struct handshake {
  * bytes of base64, key or version twice, Connection without upgrade, a body). The first that applies, in the order 405, 426 for
  * no upgrade, 400, 426 for the version, 400 for the key. */
 int handshake_check(const struct http1_request *request, struct handshake *handshake, const char **why);
-/* The 101 response. */
+/* The 101 response, with Sec-WebSocket-Extensions when permessage-deflate has been negotiated. */
 void handshake_write(struct buf *out, const struct handshake *handshake);
 /* Whether an Origin value equals one of the allowed: exact scheme, host and port (defaults 80/443 filled in). "*" in the list
  * allows all. An empty list allows localhost, 127.0.0.1 and [::1] on any port, and an origin whose host (and port) equals

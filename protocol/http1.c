@@ -64,6 +64,14 @@ static struct slice trim(struct slice text)
     return text;
 }
 
+size_t http1_token_bytes(struct slice text)
+{
+    size_t bytes = 0;
+    while (bytes < text.bytes && is_tchar[text.data[bytes]])
+        bytes++;
+    return bytes;
+}
+
 /* Takes what stands before the first `separator`, or all; the separator is taken too. False at the end of the text. */
 static bool split_next(struct slice *text, uint8_t separator, struct slice *part)
 {
@@ -235,9 +243,7 @@ static int parse_version(struct slice version, struct http1_request *request, co
 /* method SP request-target SP HTTP-version (RFC 9112 section 3), single spaces only. */
 static int parse_request_line(struct slice line, struct http1_request *request, const char **why)
 {
-    size_t method_bytes = 0;
-    while (method_bytes < line.bytes && is_tchar[line.data[method_bytes]])
-        method_bytes++;
+    size_t method_bytes = http1_token_bytes(line);
     if (method_bytes == 0 || method_bytes == line.bytes || line.data[method_bytes] != ' ')
         return refuse(why, 400, "malformed request line");
     request->method = slice_of(line.data, method_bytes);
@@ -256,12 +262,9 @@ static int parse_request_line(struct slice line, struct http1_request *request, 
 /* field-name ":" OWS field-value OWS (RFC 9112 section 5) */
 static int parse_field(struct slice line, struct http1_header *header, const char **why)
 {
-    size_t name_bytes = 0;
-
     if (is_blank(line.data[0]))
         return refuse(why, 400, "folded field line"); /* RFC 9112 sections 2.2, 5.2 */
-    while (name_bytes < line.bytes && is_tchar[line.data[name_bytes]])
-        name_bytes++;
+    size_t name_bytes = http1_token_bytes(line);
     if (name_bytes == 0 || name_bytes == line.bytes || line.data[name_bytes] != ':')
         return refuse(why, 400, "invalid field name"); /* section 5.1: no white space before the colon */
     header->name = slice_of(line.data, name_bytes);

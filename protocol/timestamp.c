@@ -114,12 +114,13 @@ static void put_digits(struct buf *out, int64_t value, size_t digits, char behin
     buf_put(out, slice_of(text, digits + 1));
 }
 
-void timestamp_put_iso(struct buf *out, int64_t unix_ms)
+/* YYYY-MM-DDThh:mm:ss and `behind`; the milliseconds that are left over. */
+static int64_t put_seconds(struct buf *out, int64_t unix_ms, char behind)
 {
     check(unix_ms >= UNIX_MS_MIN && unix_ms <= UNIX_MS_MAX);
     int64_t ms_per_day = (int64_t)SECONDS_PER_DAY * MS_PER_SECOND;
     int64_t days = (unix_ms >= 0 ? unix_ms : unix_ms - (ms_per_day - 1)) / ms_per_day;
-    int64_t seconds = (unix_ms - days * ms_per_day) / MS_PER_SECOND;
+    int64_t ms = unix_ms - days * ms_per_day, seconds = ms / MS_PER_SECOND;
     int64_t year, month, day;
     civil_from_days(days, &year, &month, &day);
     put_digits(out, year, 4, '-');
@@ -127,5 +128,16 @@ void timestamp_put_iso(struct buf *out, int64_t unix_ms)
     put_digits(out, day, 2, 'T');
     put_digits(out, seconds / 3600, 2, ':');
     put_digits(out, seconds / 60 % 60, 2, ':');
-    put_digits(out, seconds % 60, 2, 'Z');
+    put_digits(out, seconds % 60, 2, behind);
+    return ms % MS_PER_SECOND;
+}
+
+void timestamp_put_iso(struct buf *out, int64_t unix_ms)
+{
+    (void)put_seconds(out, unix_ms, 'Z');
+}
+
+void timestamp_put_iso_ms(struct buf *out, int64_t unix_ms)
+{
+    put_digits(out, put_seconds(out, unix_ms, '.'), 3, 'Z');
 }

@@ -6,7 +6,8 @@
 
 #include "core/buf.h"
 
-#define TIMESTAMP_ISO_BYTES 20 /* of "2024-01-23T12:34:56Z" */
+#define TIMESTAMP_ISO_BYTES 20    /* of "2024-01-23T12:34:56Z" */
+#define TIMESTAMP_ISO_MS_BYTES 24 /* of "2024-01-23T12:34:56.789Z" */
 
 /* Reads YYYY-MM-DDThh:mm:ss[.fraction]Z (RFC 3339 section 5.6, in UTC and without leap seconds) into milliseconds since
  * 1970; further digits of the fraction are cut off. False when the text is anything else. */
@@ -16,5 +17,7 @@ bool timestamp_parse_iso(struct slice text, int64_t *unix_ms);
 bool timestamp_from_number(uint64_t number, int64_t *unix_ms);
 /* Appends YYYY-MM-DDThh:mm:ssZ; the time is in the years 0000-9999. */
 void timestamp_put_iso(struct buf *out, int64_t unix_ms);
+/* Appends YYYY-MM-DDThh:mm:ss.mmmZ, likewise. */
+void timestamp_put_iso_ms(struct buf *out, int64_t unix_ms);
 
 #endif

@@ -67,3 +67,24 @@ bool token_from_request(const struct http1_request *request, const char *query_n
     out->used += token.used;
     return true;
 }
+
+bool token_given(const struct http1_request *request, const char *query_name)
+{
+    struct slice header = http1_header(request, "authorization");
+    struct buf none = buf_of(NULL, 0);
+
+    return http1_header(request, "x-api-key").data != NULL || bearer_token(header, &header) ||
+           (query_name != NULL && http1_query_get(request->query, query_name, &none) != 0);
+}
+
+struct slice token_next_word(struct slice *text)
+{
+    while (text->bytes > 0 && text->data[0] == ' ')
+        *text = slice_skip(*text, 1);
+    size_t bytes = 0;
+    while (bytes < text->bytes && text->data[bytes] != ' ')
+        bytes++;
+    struct slice word = slice_of(text->data, bytes);
+    *text = slice_skip(*text, bytes);
+    return word;
+}

@@ -8,7 +8,8 @@
 #define KEY_BYTES_MAX 256
 
 struct key_list {
-    struct slice *keys; /* owned by the settings */
+    struct slice *keys;  /* owned by the settings */
+    struct slice *words; /* what stands behind each key, one space between two words; no bytes: nothing. NULL: nothing behind any */
     uint32_t count;
 };
 
@@ -18,5 +19,9 @@ int key_list_find(const struct key_list *list, struct slice key);
  * not taken from the query); the first that is there counts, even if it is empty. Appends to `out`; false, with nothing
  * appended, when there is none or it is empty, longer than KEY_BYTES_MAX or badly escaped. */
 bool token_from_request(const struct http1_request *request, const char *query_name, struct buf *out);
+/* Whether a request carries a credential in one of these places, be it usable or not. */
+bool token_given(const struct http1_request *request, const char *query_name);
+/* Takes the first word off a text of words separated by spaces; no bytes at the end. */
+struct slice token_next_word(struct slice *text);
 
 #endif

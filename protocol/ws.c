@@ -10,6 +10,7 @@
 
 #define BIT_FIN 0x80
 #define BITS_RSV 0x70
+#define BIT_COMPRESSED 0x40 /* RSV1: RFC 7692 section 6 */
 #define BITS_OPCODE 0x0F
 #define BIT_CONTROL 0x08 /* of an opcode: RFC 6455 section 5.5 */
 #define BIT_MASK 0x80
@@ -19,16 +20,19 @@
 
 /* ws_parser.flags */
 enum {
-    FLAG_PAYLOAD = 1,       /* the header is complete; frame_left bytes of payload are to come */
-    FLAG_FINAL = 2,         /* FIN of the present frame */
-    FLAG_MASKED = 4,        /* the present frame has a masking key */
-    FLAG_DATA_FIRST = 8,    /* no DATA of the present message has been given yet */
-    FLAG_CONTROL_FIRST = 16 /* no CONTROL of the present control frame has been given yet */
+    FLAG_PAYLOAD = 1,        /* the header is complete; frame_left bytes of payload are to come */
+    FLAG_FINAL = 2,          /* FIN of the present frame */
+    FLAG_MASKED = 4,         /* the present frame has a masking key */
+    FLAG_DATA_FIRST = 8,     /* no DATA of the present message has been given yet */
+    FLAG_CONTROL_FIRST = 16, /* no CONTROL of the present control frame has been given yet */
+    FLAG_COMPRESSED = 32     /* the present message is */
 };
+#define FLAGS_OF_MESSAGE (FLAG_DATA_FIRST | FLAG_COMPRESSED) /* outlive a frame */
 
 /* Everything a peer can do wrong: name, close code, reason of our close frame. */
 #define WS_FAULTS(FAULT)                                                                                               \
     FAULT(RSV, WS_CLOSE_PROTOCOL, "reserved bit set")                                                                  \
+    FAULT(COMPRESSED_BIT, WS_CLOSE_PROTOCOL, "RSV1 not on the first frame of a message")                               \
     FAULT(OPCODE, WS_CLOSE_PROTOCOL, "unknown opcode")                                                                 \
     FAULT(CONTROL_FRAGMENTED, WS_CLOSE_PROTOCOL, "fragmented control frame")                                           \
     FAULT(CONTROL_LONG, WS_CLOSE_PROTOCOL, "control frame longer than 125 bytes")                                      \
@@ -87,13 +91,16 @@ static bool is_known(uint8_t opcode)
     return opcode <= WS_BINARY || (opcode >= WS_CLOSE && opcode <= WS_PONG);
 }
 
-static enum fault first_byte_fault(const struct ws_parser *parser)
+static enum fault first_byte_fault(const struct ws_parser *parser, const struct ws_limits *limits)
 {
     uint8_t byte = parser->header[0];
     uint8_t opcode = byte & BITS_OPCODE;
+    uint8_t rsv_allowed = limits->allow_compressed ? BIT_COMPRESSED : 0;
 
-    if ((byte & BITS_RSV) != 0)
-        return FAULT_RSV; /* RFC 6455 section 5.2: no extension has been negotiated */
+    if ((byte & BITS_RSV & ~rsv_allowed) != 0)
+        return FAULT_RSV; /* RFC 6455 section 5.2: no extension that gives it a meaning has been negotiated */
+    if ((byte & BIT_COMPRESSED) != 0 && (is_control(opcode) || opcode == WS_CONTINUATION))
+        return FAULT_COMPRESSED_BIT; /* RFC 7692 section 6.1 */
     if (!is_known(opcode))
         return FAULT_OPCODE; /* section 5.2 */
     if (is_control(opcode))
@@ -117,9 +124,14 @@ static enum fault second_byte_fault(const struct ws_parser *parser, const struct
 /* Of a data frame's length, before it is added to anything. */
 static enum fault length_fault(const struct ws_parser *parser, const struct ws_limits *limits, uint64_t length)
 {
+    bool compressed = (parser->header[0] & BIT_COMPRESSED) != 0 || (parser->flags & FLAG_COMPRESSED) != 0;
+    uint64_t bytes_max = limits->message_bytes_max;
+
     if (is_control(parser->header[0] & BITS_OPCODE))
         return FAULT_NONE;
-    if (parser->message_bytes > limits->message_bytes_max || length > limits->message_bytes_max - parser->message_bytes)
+    if (compressed)
+        bytes_max = ws_compressed_bytes_max(bytes_max);
+    if (parser->message_bytes > bytes_max || length > bytes_max - parser->message_bytes)
         return FAULT_TOO_BIG; /* RFC 6455 sections 7.4.1, 10.4 */
     if (length == 0 && (parser->header[0] & BIT_FIN) == 0 && parser->empty_fragments >= limits->empty_fragments_max)
         return FAULT_EMPTY_FRAGMENTS;
@@ -147,7 +159,7 @@ static void frame_begin(struct ws_parser *parser, uint64_t length, const uint8_t
     parser->frame_opcode = parser->header[0] & BITS_OPCODE;
     parser->frame_left = length;
     parser->mask_at = 0;
-    parser->flags &= FLAG_DATA_FIRST;
+    parser->flags &= FLAGS_OF_MESSAGE;
     parser->flags |= FLAG_PAYLOAD | (final ? FLAG_FINAL : 0);
     if ((parser->header[1] & BIT_MASK) != 0) {
         memcpy(parser->mask, key, sizeof(parser->mask));
@@ -159,7 +171,7 @@ static void frame_begin(struct ws_parser *parser, uint64_t length, const uint8_t
     }
     if (parser->frame_opcode != WS_CONTINUATION) {
         parser->message_opcode = parser->frame_opcode;
-        parser->flags |= FLAG_DATA_FIRST;
+        parser->flags |= FLAG_DATA_FIRST | ((parser->header[0] & BIT_COMPRESSED) != 0 ? FLAG_COMPRESSED : 0);
     }
     parser->message_bytes += length;
     if (length == 0 && !final)
@@ -174,7 +186,7 @@ static enum fault header_take(struct ws_parser *parser, const struct ws_limits *
 
     if (!header_fill(parser, input, 1))
         return FAULT_NONE;
-    if ((fault = first_byte_fault(parser)) != FAULT_NONE)
+    if ((fault = first_byte_fault(parser, limits)) != FAULT_NONE)
         return fault;
     if (!header_fill(parser, input, 2))
         return FAULT_NONE;
@@ -222,14 +234,14 @@ static struct slice payload_take(struct ws_parser *parser, struct span *input)
 
 static void frame_end(struct ws_parser *parser)
 {
-    parser->flags &= FLAG_DATA_FIRST;
+    parser->flags &= FLAGS_OF_MESSAGE;
     parser->header_used = 0;
 }
 
 /* utf8 stands at UTF8_START again: a text that ends elsewhere is a fault. */
 static void message_end(struct ws_parser *parser)
 {
-    parser->flags &= (uint8_t)~FLAG_DATA_FIRST;
+    parser->flags &= (uint8_t)~FLAGS_OF_MESSAGE;
     parser->message_opcode = 0;
     parser->message_bytes = 0;
     parser->empty_fragments = 0;
@@ -237,7 +249,7 @@ static void message_end(struct ws_parser *parser)
 
 static bool text_fault(struct ws_parser *parser, struct slice payload, bool last)
 {
-    if (parser->message_opcode != WS_TEXT)
+    if (parser->message_opcode != WS_TEXT || (parser->flags & FLAG_COMPRESSED) != 0)
         return false;
     parser->utf8 = utf8_next(parser->utf8, payload);
     return parser->utf8 == UTF8_REJECT || (last && parser->utf8 != UTF8_START); /* RFC 6455 section 8.1 */
@@ -270,6 +282,7 @@ static enum fault data_event(struct ws_parser *parser, struct slice payload, str
         .payload = payload,
         .first = (parser->flags & FLAG_DATA_FIRST) != 0,
         .last = last,
+        .compressed = (parser->flags & FLAG_COMPRESSED) != 0,
     };
     parser->flags &= (uint8_t)~FLAG_DATA_FIRST;
     if (parser->frame_left == 0)
@@ -357,6 +370,14 @@ static size_t header_put(uint8_t *out, enum ws_opcode opcode, uint64_t payload_b
 size_t ws_header_write(uint8_t out[WS_HEADER_BYTES_MAX], enum ws_opcode opcode, uint64_t payload_bytes)
 {
     return header_put(out, opcode, payload_bytes, 0);
+}
+
+size_t ws_header_write_compressed(uint8_t out[WS_HEADER_BYTES_MAX], enum ws_opcode opcode, uint64_t payload_bytes)
+{
+    check(opcode == WS_TEXT || opcode == WS_BINARY);
+    size_t bytes = header_put(out, opcode, payload_bytes, 0);
+    out[0] |= BIT_COMPRESSED;
+    return bytes;
 }
 
 size_t ws_header_write_masked(uint8_t out[14], enum ws_opcode opcode, uint64_t payload_bytes, const uint8_t key[4])

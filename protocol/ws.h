@@ -47,15 +47,25 @@ struct ws_event {
     struct slice payload;  /* unmasked, inside the input; may be empty */
     bool first;            /* begins the message (DATA) or the control frame (CONTROL) */
     bool last;             /* completes it; first && last: it lies whole in `payload` */
+    bool compressed;       /* DATA: the message is (RSV1); `payload` is for inflate_next, text is not checked */
     uint16_t close_code;   /* of ERROR */
     const char *reason;    /* of ERROR: for the close frame, a literal */
 };
 
 struct ws_limits {
-    uint64_t message_bytes_max;   /* payload of a whole message; beyond: 1009 */
+    uint64_t message_bytes_max;   /* payload of a whole message, of a compressed one when inflated; beyond: 1009 */
     uint32_t empty_fragments_max; /* empty non-final fragments per message (K-24); beyond: 1008 */
     bool require_mask;            /* true: server side (RFC 6455 section 5.1); false: a client's side, masked is the error */
+    bool allow_compressed;        /* permessage-deflate has been negotiated: RSV1 may mark a message (RFC 7692 section 6) */
 };
+
+/* Payload of a whole compressed message, as it comes; beyond: 1009. More than what it may hold inflated, because DEFLATE makes
+ * some data longer, by 1/8 at worst (9 bits a byte: RFC 1951 section 3.2.6), and blocks have headers. */
+static inline uint64_t ws_compressed_bytes_max(uint64_t message_bytes_max)
+{
+    uint64_t more = message_bytes_max / 4 + 64;
+    return message_bytes_max <= UINT64_MAX - more ? message_bytes_max + more : UINT64_MAX;
+}
 
 struct ws_parser {
     uint64_t frame_left;    /* payload bytes of the present frame that have not come */
@@ -73,9 +83,9 @@ struct ws_parser {
 };
 
 void ws_parser_init(struct ws_parser *parser);
-/* Takes from *input (which it moves on and unmasks in place) and yields one event. Text is checked as UTF-8 while it comes
- * (1007 at the earliest certain byte, RFC 6455 section 8.1). A fragment without payload that does not end its message yields
- * nothing. A close payload is not interpreted here: ws_close_parse. */
+/* Takes from *input (which it moves on and unmasks in place) and yields one event. Text that is not compressed is checked as
+ * UTF-8 while it comes (1007 at the earliest certain byte, RFC 6455 section 8.1). A fragment without payload that does not end
+ * its message yields nothing. A close payload is not interpreted here: ws_close_parse. */
 enum ws_event_kind ws_next(struct ws_parser *parser, const struct ws_limits *limits, struct span *input,
                            struct ws_event *event);
 /* Whether a message or frame has begun and is not complete (K-24: complete within 60 s). */
@@ -86,6 +96,8 @@ bool ws_in_message(const struct ws_parser *parser);
 size_t ws_header_bytes(uint64_t payload_bytes);
 /* Writes the header of an unmasked, final frame; returns its bytes. */
 size_t ws_header_write(uint8_t out[WS_HEADER_BYTES_MAX], enum ws_opcode opcode, uint64_t payload_bytes);
+/* As ws_header_write, of a message that is compressed (RSV1: RFC 7692 section 6); text or binary. */
+size_t ws_header_write_compressed(uint8_t out[WS_HEADER_BYTES_MAX], enum ws_opcode opcode, uint64_t payload_bytes);
 /* A client's header (masked): 6, 8 or 14 bytes. */
 size_t ws_header_write_masked(uint8_t out[14], enum ws_opcode opcode, uint64_t payload_bytes, const uint8_t key[4]);
 /* XORs in place, `phase` (0-3) being the position of the first byte in the key's cycle; returns the next phase. */

@@ -186,8 +186,9 @@ void audience_leave_all(struct shard *shard, struct conn *conn)
 }
 
 /* Pushes a range to one member and accounts for it; the caller marks it dirty. `source` 0: lossless; else the range is one
- * message, the newest, which replaces an older one of the same source that waits. */
-static void push(struct shard *shard, struct audience *audience, struct conn *conn, struct frame frame, uint32_t messages,
+ * message, the newest, which replaces an older one of the same source that waits. `waiting_max`: bytes that may wait behind what
+ * is being sent. */
+static void push(struct shard *shard, uint64_t waiting_max, struct conn *conn, struct frame frame, uint32_t messages,
                  uint32_t source, uint32_t conflate)
 {
     stats_add(&shard->stats, STAT_EXPECTED, messages);
@@ -196,7 +197,7 @@ static void push(struct shard *shard, struct audience *audience, struct conn *co
         return;
     }
     uint64_t waiting = outbox_waiting(&conn->outbox);
-    bool full = audience->policy != POLICY_LATEST && waiting > 0 && waiting + frame.bytes > audience->outbox_bytes_max;
+    bool full = waiting > 0 && waiting + frame.bytes > waiting_max;
     enum outbox_result result =
         full ? OUTBOX_FULL : outbox_push(&conn->outbox, &shard->outbox_pool, frame, messages, source, conflate);
     switch (result) {
@@ -231,6 +232,7 @@ static void deliver(struct shard *shard, struct audience *audience, const struct
     struct frame frame = mail->deliver.frame;
     uint32_t messages = mail->deliver.messages, conflate = mail->deliver.conflate;
     uint32_t source = audience->policy == POLICY_LOSSLESS ? 0 : audience->index + 1;
+    uint64_t waiting_max = audience->outbox_bytes_max;
     bool bulk = audience->count > BULK_MEMBERS;
     if (audience->policy == POLICY_LATEST) {
         uint64_t conflated = (uint64_t)(messages - 1) * audience->count;
@@ -240,10 +242,11 @@ static void deliver(struct shard *shard, struct audience *audience, const struct
         frame.bytes = mail->deliver.last_bytes;
         messages = 1;
         conflate = 1;
+        waiting_max = UINT64_MAX; /* one message at most waits */
     }
     for (uint32_t i = 0; i < audience->count; i++) {
         struct conn *conn = slab_at(&shard->conns, audience->members[i].conn);
-        push(shard, audience, conn, frame, messages, source, conflate);
+        push(shard, waiting_max, conn, frame, messages, source, conflate);
         conn_mark_dirty(shard, conn, bulk);
     }
     close_doomed(shard);
@@ -285,7 +288,7 @@ bool audience_join(struct shard *shard, struct conn *conn, struct parcel *parcel
     if (before != UINT32_MAX)
         member_remove(shard, conn, before);
     for (uint32_t i = 0; i < parcel->frame_count; i++)
-        push(shard, audience, conn, parcel->frames[i], parcel->frame_messages[i], 0, 0);
+        push(shard, UINT64_MAX, conn, parcel->frames[i], parcel->frame_messages[i], 0, 0); /* bounded by what is retained */
     if (parcel->frame_count > 0)
         conn_mark_dirty(shard, conn, false);
     close_doomed(shard);

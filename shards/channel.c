@@ -22,10 +22,16 @@ int channels_init(struct channels *channels, struct siphash_key key)
     return slab_init(&channels->classes, sizeof(struct class), CLASSES_MAX);
 }
 
+static void release_logs(struct shard *shard, struct channel *channel)
+{
+    for (unsigned class = 0; class < DEFLATE_CLASSES; class ++)
+        frame_log_release(&shard->frames, &shard->idle, &channel->logs[class]);
+}
+
 static void channel_free(struct shard *shard, struct channel *channel)
 {
     history_clear(&channel->history, &shard->idle, shard->number);
-    frame_log_release(&shard->frames, &shard->idle, &channel->log);
+    release_logs(shard, channel);
     free(channel);
 }
 
@@ -97,10 +103,11 @@ static void channel_end_if_empty(struct shard *shard, struct channel *channel)
 }
 
 /* The key of a class, built in the shard's scratch memory. */
-static struct slice class_key(struct shard *shard, const struct channel *channel, struct slice variant)
+static struct slice class_key(struct shard *shard, const struct channel *channel, uint8_t encoding, struct slice variant)
 {
     struct buf key = buf_of(shard->scratch, sizeof shard->scratch);
     buf_put(&key, slice_of(&channel->id, sizeof channel->id));
+    buf_put_byte(&key, encoding);
     buf_put(&key, variant);
     check(!key.overflow);
     return buf_slice(&key);
@@ -128,7 +135,8 @@ static struct class *class_make(struct shard *shard, struct channel *channel, st
         return NULL;
     }
     memcpy(copy, key.data, key.bytes);
-    class->variant = slice_skip(class->key, sizeof channel->id);
+    class->encoding = class->key.data[sizeof channel->id];
+    class->variant = slice_skip(class->key, sizeof channel->id + 1);
     if (map_put(&shard->channels.by_variant, class->key, class) != 0) {
         class_free(shard, class);
         return NULL;
@@ -184,7 +192,7 @@ void channel_subscribe(struct shard *shard, struct parcel *parcel)
     if (channel == NULL)
         return;
     fanout_flush_channel(shard, channel);
-    struct slice key = class_key(shard, channel, parcel->variant);
+    struct slice key = class_key(shard, channel, parcel->encoding, parcel->variant);
     struct class *class = map_get(&shard->channels.by_variant, key);
     if (class == NULL)
         class = class_make(shard, channel, key);
@@ -267,11 +275,27 @@ void channels_sweep(struct shard *shard)
         history_expire(&channel->history, &channel->traits, &shard->idle, shard->number, shard->now_ms);
         if (shard->now_ms - channel->published_ms < LOG_QUIET_MS)
             continue;
-        frame_log_release(&shard->frames, &shard->idle, &channel->log);
+        release_logs(shard, channel);
         if (channel->history.count > 0 && channel->traits.retain_age_ms > 0)
             continue;
         list_remove(&channel->active);
         channel_end_if_empty(shard, channel);
+    }
+}
+
+void channels_settings(struct shard *shard)
+{
+    size_t cursor = 0;
+    for (struct channel *channel; (channel = map_next(&shard->channels.map, &cursor)) != NULL;) {
+        enum channel_policy policy = channel->traits.policy;
+        if (dialects[channel->dialect]->traits == NULL)
+            continue;
+        dialects[channel->dialect]->traits(shard->config->dialects[channel->dialect], channel->name, &channel->traits);
+        channel->traits.policy = policy; /* its audiences have been told */
+        if (channel->traits.retain_count == 0)
+            history_clear(&channel->history, &shard->idle, shard->number);
+        if (!list_linked(&channel->active))
+            list_push_back(&shard->channels.active, &channel->active); /* the sweep looks whether it is empty now */
     }
 }
 

@@ -5,6 +5,7 @@
 #define RINGCAST_SHARDS_CHANNEL_H
 
 #include "core/map.h"
+#include "protocol/deflate.h"
 #include "shards/history.h"
 #include "shards/parcel.h"
 
@@ -16,7 +17,7 @@ struct channel {
     uint8_t dialect;
     struct slice name;      /* behind the struct */
     struct channel_traits traits;
-    struct frame_log log;
+    struct frame_log logs[DEFLATE_CLASSES]; /* one per compression class, so that each is contiguous */
     struct history history;
     struct list classes;
     struct list_node active; /* in channels.active while the log holds a tail or frames are retained */
@@ -35,7 +36,8 @@ struct class {
     struct list_node node;    /* in channel.classes */
     struct list_node pending_node; /* in channels.pending while `pending` holds something */
     struct channel *channel;
-    struct slice key;         /* of channels.by_variant: the channel's id and the variant; owned */
+    uint8_t encoding;         /* compression class of its listeners (deflate.h) */
+    struct slice key;         /* of channels.by_variant: the channel's id, the encoding and the variant; owned */
     struct slice variant;     /* inside key */
     uint32_t index;           /* slab index, the class's number in mail */
     uint32_t listeners;       /* over all shards */
@@ -72,6 +74,8 @@ void channel_publish(struct shard *shard, struct parcel *parcel);
 void channel_newest(struct shard *shard, struct parcel *parcel);
 /* Once a second: quiet logs let their tail go, old retained frames expire, empty channels end. */
 void channels_sweep(struct shard *shard);
+/* After a reload: what is retained follows the settings. The policy of a channel stays as long as the channel lives. */
+void channels_settings(struct shard *shard);
 /* Frame memory is full: ends the readers that hold the oldest segment. */
 void channels_cut_oldest(struct shard *shard);
 

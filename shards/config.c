@@ -50,6 +50,8 @@ const struct option config_server_options[] = {
      .doc = "From SIGTERM to the end of the process at the latest (K-31)."},
     {"spin_us", OPTION_COUNT, SERVER(spin_us), "0", .max = 10000,
      .doc = "Microseconds that a shard looks for work before it sleeps."},
+    {"compression_level", OPTION_COUNT, SERVER(compression_level), "1", .min = 1, .max = 9,
+     .doc = "Of permessage-deflate: 1 is fast, 9 is small."},
     {"direct_descriptors", OPTION_BOOL, SERVER(direct_descriptors), "true",
      .doc = "Keep sockets in each ring's own table, beyond the process's limit of open files."},
     {0},

@@ -24,6 +24,7 @@ struct server_settings {
     uint64_t close_timeout_ms;     /* the peer's half of a close */
     uint64_t drain_timeout_ms;     /* from TERM to the end (K-31) */
     uint64_t spin_us;              /* busy wait before a shard sleeps */
+    uint64_t compression_level;  /* zlib's, 1-9 */
     bool direct_descriptors;
 };
 

@@ -6,6 +6,7 @@
 
 #include "core/check.h"
 #include "core/ring.h"
+#include "shards/forwarded.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -203,6 +204,19 @@ static void check_prefix(const struct config *config, const struct config_sectio
                        settings->prefix);
 }
 
+static void check_proxies(const struct config *config, const struct config_section *section,
+                          struct config_findings *findings)
+{
+    const struct dialect_settings *settings = section->object;
+    int row = config_row_find(section, slice_text("trusted_proxies"), NULL);
+    check(row >= 0);
+    for (uint32_t i = 0; i < settings->trusted_proxies.count; i++)
+        if (!forwarded_is_network(settings->trusted_proxies.items[i]))
+            config_finding(findings, section, (uint32_t)row, &config->origins[section->first + (uint32_t)row],
+                           "\"%s\" is no address and no network; write 127.0.0.1, ::1, 10.0.0.0/8 or fd00::/8",
+                           settings->trusted_proxies.items[i]);
+}
+
 /* What only the dialect knows: "OPTION: what is wrong", put where the option was set. */
 static void check_dialect(const struct config *config, const struct dialect *dialect,
                           const struct config_section *section, struct config_findings *findings)
@@ -227,6 +241,7 @@ void config_check(const struct config *config, struct config_findings *findings)
     for (uint32_t i = 0; i < config->dialect_count; i++) {
         const struct config_section *section = &sections.items[CONFIG_SECTIONS_FIXED + i];
         check_prefix(config, section, findings);
+        check_proxies(config, section, findings);
         check_dialect(config, dialects[i], section, findings);
     }
 }

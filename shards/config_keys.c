@@ -66,6 +66,18 @@ static struct slice next_word(struct slice *text)
     return word;
 }
 
+/* "KEY [WORD...]", the words being the dialect's */
+static const char *key_entry_fault(struct slice entry, const struct dialect *dialect)
+{
+    const char *fault = key_fault(next_word(&entry));
+    struct slice word = next_word(&entry);
+    if (fault == NULL && word.bytes > 0 && dialect->permission_fault == NULL)
+        return "a key stands alone: without spaces, and without permissions, which this dialect does not have";
+    for (; fault == NULL && word.bytes > 0; word = next_word(&entry))
+        fault = dialect->permission_fault(word);
+    return fault;
+}
+
 static bool is_dialect(struct slice name)
 {
     for (uint32_t i = 0; dialects[i] != NULL; i++)
@@ -87,8 +99,9 @@ static const char *pattern_fault(struct slice pattern)
 }
 
 /* "KEY PATTERN [PATTERN...]" */
-static const char *ingest_fault(struct slice entry)
+static const char *ingest_fault(struct slice entry, const struct dialect *dialect)
 {
+    (void)dialect;
     const char *fault = key_fault(next_word(&entry));
     struct slice pattern = next_word(&entry);
     if (fault == NULL && pattern.bytes == 0)
@@ -100,7 +113,7 @@ static const char *ingest_fault(struct slice entry)
 
 /* --- joining ------------------------------------------------------------------------------------------------------ */
 
-typedef const char *entry_fault_fn(struct slice entry);
+typedef const char *entry_fault_fn(struct slice entry, const struct dialect *dialect);
 
 /* The two places where a section's credentials stand. */
 struct key_rows {
@@ -108,6 +121,7 @@ struct key_rows {
     uint32_t list; /* row numbers in the section */
     uint32_t file;
     entry_fault_fn *fault;
+    const struct dialect *dialect; /* whose they are; NULL: of ingest */
 };
 
 /* Appends to `all` the entries of the list and of the file; faults become findings. */
@@ -120,7 +134,7 @@ static int join(const struct config *config, const struct key_rows *rows, const 
     struct buf why = buf_of(memory, sizeof memory);
     int error = 0;
     for (uint32_t i = 0; error == 0 && i < list->count; i++) {
-        const char *fault = rows->fault(slice_text(list->items[i]));
+        const char *fault = rows->fault(slice_text(list->items[i]), rows->dialect);
         if (fault != NULL)
             config_finding(findings, rows->section, rows->list, &origins[rows->list], "entry %u: %s", i + 1, fault);
         error = option_append(all, &row, slice_text(list->items[i]), &why);
@@ -137,7 +151,7 @@ static int join(const struct config *config, const struct key_rows *rows, const 
     }
     struct slice rest = slice_of(text, bytes), entry;
     for (uint32_t line = 0; error == 0 && next_entry(&rest, &line, &entry);) {
-        const char *fault = rows->fault(entry);
+        const char *fault = rows->fault(entry, rows->dialect);
         if (fault != NULL)
             config_finding(findings, rows->section, rows->file, &origins[rows->file], "%s line %u: %s", path, line,
                            fault);
@@ -148,15 +162,29 @@ static int join(const struct config *config, const struct key_rows *rows, const 
     return error;
 }
 
-static struct key_rows rows_of(const struct config_section *section, entry_fault_fn *fault)
+static struct key_rows rows_of(const struct config_section *section, entry_fault_fn *fault,
+                               const struct dialect *dialect)
 {
     int list = config_row_find(section, slice_text("keys"), NULL);
     int file = config_row_find(section, slice_text("keys_file"), NULL);
     check(list >= 0 && file >= 0);
-    return (struct key_rows){.section = section, .list = (uint32_t)list, .file = (uint32_t)file, .fault = fault};
+    return (struct key_rows){
+        .section = section, .list = (uint32_t)list, .file = (uint32_t)file, .fault = fault, .dialect = dialect};
 }
 
-/* A dialect's key_list is one block: the slices, then the bytes that they point at. */
+/* Appends the words, one space between two. */
+static struct slice put_words(struct buf *out, struct slice rest)
+{
+    size_t mark = out->used;
+    for (struct slice word = next_word(&rest); word.bytes > 0; word = next_word(&rest)) {
+        if (out->used > mark)
+            buf_put_byte(out, ' ');
+        buf_put(out, word);
+    }
+    return buf_since(out, mark);
+}
+
+/* A dialect's key_list is one block: the slices of keys and of words, then the bytes that they point at. */
 static int key_list_make(struct key_list *out, const struct option_texts *all)
 {
     size_t bytes = 0;
@@ -165,16 +193,17 @@ static int key_list_make(struct key_list *out, const struct option_texts *all)
     *out = (struct key_list){0};
     if (all->count == 0)
         return 0;
-    out->keys = malloc(all->count * sizeof *out->keys + bytes);
+    out->keys = malloc(2 * all->count * sizeof *out->keys + bytes);
     if (out->keys == NULL)
         return -ENOMEM;
-    uint8_t *at = (uint8_t *)(out->keys + all->count);
+    out->words = out->keys + all->count;
+    struct buf text = buf_of(out->words + all->count, bytes);
     for (uint32_t i = 0; i < all->count; i++) {
-        struct slice key = slice_text(all->items[i]);
-        memcpy(at, key.data, key.bytes);
-        out->keys[i] = slice_of(at, key.bytes);
-        at += key.bytes;
+        struct slice rest = slice_text(all->items[i]);
+        out->keys[i] = put_words(&text, next_word(&rest));
+        out->words[i] = put_words(&text, rest);
     }
+    check(!text.overflow);
     out->count = all->count;
     return 0;
 }
@@ -188,10 +217,10 @@ static void texts_free(struct option_texts *texts)
 }
 
 static int dialect_keys_load(struct config *config, const struct config_section *section,
-                             struct config_findings *findings)
+                             const struct dialect *dialect, struct config_findings *findings)
 {
     struct dialect_settings *settings = section->object;
-    struct key_rows rows = rows_of(section, key_fault);
+    struct key_rows rows = rows_of(section, key_entry_fault, dialect);
     struct option_texts all = {0};
     int error = join(config, &rows, &settings->keys, settings->keys_file, &all, findings);
     if (error == 0)
@@ -204,10 +233,10 @@ int config_keys_load(struct config *config, struct config_findings *findings)
 {
     struct config_sections sections;
     config_sections(config, &sections);
-    struct key_rows rows = rows_of(&sections.items[1], ingest_fault);
+    struct key_rows rows = rows_of(&sections.items[1], ingest_fault, NULL);
     int error = join(config, &rows, &config->ingest.keys, config->ingest.keys_file, &config->ingest.all_keys, findings);
     for (uint32_t i = CONFIG_SECTIONS_FIXED; error == 0 && i < sections.count; i++)
-        error = dialect_keys_load(config, &sections.items[i], findings);
+        error = dialect_keys_load(config, &sections.items[i], dialects[i - CONFIG_SECTIONS_FIXED], findings);
     return error;
 }
 

@@ -100,9 +100,8 @@ void conn_open(struct shard *shard, uint32_t socket, uint16_t listener)
     struct handle handle;
     struct conn *conn = slab_alloc(&shard->conns, &handle);
     if (conn == NULL) {
-        struct ring_tag nobody = {.index = 0, .generation = 0};
         stats_add(&shard->stats, STAT_REFUSED_FULL, 1);
-        ring_begin_close(shard->ring, socket, nobody, true);
+        listener_refuse(shard, socket);
         return;
     }
     conn->index = handle.index;
@@ -178,6 +177,20 @@ void conn_set_timer(struct shard *shard, struct conn *conn)
         wheel_cancel(&shard->wheel, &conn->timer);
     else
         wheel_set(&shard->wheel, &conn->timer, next);
+}
+
+void conn_settings(struct shard *shard, struct conn *conn)
+{
+    if (conn->state != CONN_OPEN)
+        return;
+    if (conn->role == CONN_ROLE_SESSION) {
+        uint64_t next = after(shard->now_ms, shard_dialect_settings(shard, conn->dialect)->ping_interval_ms);
+        if (next == UINT64_MAX)
+            conn->ping_ms = 0;
+        else if (conn->ping_ms == 0 || conn->ping_ms > next)
+            conn->ping_ms = next;
+    }
+    conn_set_timer(shard, conn);
 }
 
 static void open_timer(struct shard *shard, struct conn *conn)
@@ -280,7 +293,7 @@ void conn_close(struct shard *shard, struct conn *conn, enum close_reason why, u
 void conn_close_slow(struct shard *shard, struct conn *conn, enum close_reason why)
 {
     conn_drop_waiting(shard, conn, true);
-    if (conn->state != CONN_OPEN) {
+    if (conn->state != CONN_OPEN || !conn->greeted) { /* without the 101 a close frame would be noise */
         conn_terminate(shard, conn, why);
         return;
     }

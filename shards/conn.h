@@ -87,6 +87,7 @@ struct session {
     struct bucket messages;
     struct bucket controls;
     struct hash128 key_name;    /* of the QUOTA_KEY place it holds */
+    uint8_t client[16];         /* whom quotas of addresses count (forwarded.h) */
     uint8_t quotas;             /* bit per enum quota_kind held */
 };
 
@@ -100,6 +101,7 @@ struct conn {
     uint8_t state;        /* enum conn_state */
     uint8_t role;         /* enum conn_role */
     uint8_t dialect;      /* index, of role SESSION (from the request on) */
+    uint8_t deflate;      /* compression class (deflate.h), of role SESSION */
     uint8_t why;          /* enum close_reason, once it ends */
     bool dirty : 1;       /* on a flush queue */
     bool sending : 1;     /* a send is in flight */
@@ -112,7 +114,7 @@ struct conn {
     bool processing : 1;  /* its input is being read further up the call stack */
     bool peer_closed : 1; /* its close frame has come, or its end of stream */
     bool eof : 1;         /* its end of stream */
-    bool pinged : 1;      /* a ping has been sent since the last frame */
+    bool greeted : 1;     /* OPEN: the answer to the upgrade is on its way */
     bool keep_alive : 1;  /* HTTP: after the response another request may come */
     bool cancelled : 1;   /* DYING: the cancel has been queued */
     bool closed : 1;      /* DYING: RING_CLOSE is in flight */
@@ -160,6 +162,8 @@ void conn_let_go(struct shard *shard, struct conn *conn);
 void conn_on_timer(struct shard *shard, struct wheel_timer *timer);
 /* Sets the timer to the next deadline. */
 void conn_set_timer(struct shard *shard, struct conn *conn);
+/* After a reload: its deadlines follow the settings. */
+void conn_settings(struct shard *shard, struct conn *conn);
 struct conn *conn_get(struct shard *shard, struct handle handle);
 static inline struct handle conn_handle(const struct conn *conn)
 {

@@ -233,16 +233,32 @@ static void on_message(struct shard *shard, struct conn *conn, enum ws_opcode op
         publisher_on_message(shard, conn, opcode, message);
 }
 
+/* A whole message has come: inflated first if it is compressed. */
+static void on_whole(struct shard *shard, struct conn *conn, const struct ws_event *event, struct slice message,
+                     uint64_t bytes_max)
+{
+    if (event->compressed) {
+        const char *reason;
+        uint16_t code = message_inflate(shard, message, bytes_max, event->opcode == WS_TEXT, &message, &reason);
+        if (code != 0) {
+            conn_close(shard, conn, reason_of(code), code, reason);
+            return;
+        }
+    }
+    on_message(shard, conn, event->opcode, message);
+}
+
 static void on_data_piece(struct shard *shard, struct conn *conn, const struct ws_event *event, uint64_t bytes_max)
 {
     if (conn->state != CONN_OPEN)
         return;
     if (event->first && event->last) {
-        on_message(shard, conn, event->opcode, event->payload);
+        on_whole(shard, conn, event, event->payload, bytes_max);
         return;
     }
+    uint64_t wire_max = event->compressed ? ws_compressed_bytes_max(bytes_max) : bytes_max;
     struct conn_input *input = input_of(shard, conn);
-    if (input == NULL || !append(shard, &input->data, &input->used, &input->capacity, bytes_max, event->payload)) {
+    if (input == NULL || !append(shard, &input->data, &input->used, &input->capacity, wire_max, event->payload)) {
         conn_close(shard, conn, CLOSE_MEMORY, 0, NULL);
         return;
     }
@@ -252,7 +268,7 @@ static void on_data_piece(struct shard *shard, struct conn *conn, const struct w
     size_t used = input->used, capacity = input->capacity;
     input->data = NULL;
     input->used = input->capacity = 0;
-    on_message(shard, conn, event->opcode, slice_of(data, used));
+    on_whole(shard, conn, event, slice_of(data, used), bytes_max);
     shard->input_bytes -= capacity;
     free(data);
 }
@@ -288,7 +304,11 @@ static struct ws_limits limits_of(const struct shard *shard, const struct conn *
                              ? shard_dialect_settings(shard, conn->dialect)->message_bytes_max
                              : PUBLISHER_MESSAGE_BYTES_MAX;
     return (struct ws_limits){
-        .message_bytes_max = bytes_max, .empty_fragments_max = WS_EMPTY_FRAGMENTS_MAX, .require_mask = true};
+        .message_bytes_max = bytes_max,
+        .empty_fragments_max = WS_EMPTY_FRAGMENTS_MAX,
+        .require_mask = true,
+        .allow_compressed = conn->deflate != DEFLATE_CLASS_PLAIN,
+    };
 }
 
 static void ws_step(struct shard *shard, struct conn *conn, struct span *input)
@@ -401,6 +421,8 @@ void conn_wait_for_room(struct shard *shard, struct conn *conn)
 void conn_unpark(struct shard *shard, struct conn *conn)
 {
     conn->parked = false;
+    if (list_linked(&conn->wait)) /* for room, in vain: else it could not be starved below */
+        list_remove(&conn->wait);
     if (conn->processing)
         return; /* the loop further up goes on */
     struct conn_input *input = conn->input;

@@ -33,29 +33,23 @@ static uint64_t waiting_max(const struct shard *shard, const struct conn *conn)
                                            : RESPONSE_BYTES_MAX;
 }
 
-/* Copies up to two pieces into one frame of the shard's reply log and pushes it. */
-static bool send_pieces(struct shard *shard, struct conn *conn, struct slice first, struct slice second)
+/* Whether so many more bytes of the connection's own may wait; else it has been ended as a slow reader. */
+static bool has_room(struct shard *shard, struct conn *conn, size_t bytes)
 {
-    if (conn->state == CONN_DYING)
-        return false;
-    uint32_t bytes = (uint32_t)(first.bytes + second.bytes);
     uint64_t waiting = outbox_waiting(&conn->outbox);
     bool bounded = conn->state == CONN_OPEN || conn->state == CONN_HTTP; /* the rest are our own last words */
-    if (bounded && waiting > 0 && waiting + bytes > waiting_max(shard, conn)) {
-        stats_add(&shard->stats, STAT_SLOW_CONSUMERS, 1);
-        conn_close_slow(shard, conn, CLOSE_SLOW);
-        return false;
-    }
-    uint8_t *at = frame_append_reserve(&shard->frames, &shard->idle, &shard->replies, bytes);
-    if (at == NULL) {
-        conn_terminate(shard, conn, CLOSE_MEMORY);
-        return false;
-    }
-    memcpy(at, first.data, first.bytes);
-    if (second.bytes > 0)
-        memcpy(at + first.bytes, second.data, second.bytes);
-    struct frame frame = frame_append_commit(&shard->replies, bytes);
-    if (outbox_push(&conn->outbox, &shard->outbox_pool, frame, 0, 0, 0) == OUTBOX_FULL) {
+    bool full = waiting + bytes > waiting_max(shard, conn) || conn->outbox.count == OUTBOX_SLICES_MAX;
+    if (!bounded || waiting == 0 || !full)
+        return true;
+    stats_add(&shard->stats, STAT_SLOW_CONSUMERS, 1);
+    conn_close_slow(shard, conn, CLOSE_SLOW);
+    return false;
+}
+
+/* Pushes a frame of the connection's own; bytes 0: frame memory was exhausted. */
+static bool push_own(struct shard *shard, struct conn *conn, struct frame frame)
+{
+    if (frame.bytes == 0 || outbox_push(&conn->outbox, &shard->outbox_pool, frame, 0, 0, 0) == OUTBOX_FULL) {
         conn_terminate(shard, conn, CLOSE_MEMORY);
         return false;
     }
@@ -65,14 +59,27 @@ static bool send_pieces(struct shard *shard, struct conn *conn, struct slice fir
 
 bool conn_send_bytes(struct shard *shard, struct conn *conn, struct slice bytes)
 {
-    return send_pieces(shard, conn, bytes, slice_of(NULL, 0));
+    if (bytes.bytes == 0)
+        return true;
+    if (conn->state == CONN_DYING || !has_room(shard, conn, bytes.bytes))
+        return false;
+    uint8_t *at = frame_append_reserve(&shard->frames, &shard->idle, &shard->replies, (uint32_t)bytes.bytes);
+    struct frame frame = {0};
+    if (at != NULL) {
+        memcpy(at, bytes.data, bytes.bytes);
+        frame = frame_append_commit(&shard->replies, (uint32_t)bytes.bytes);
+    }
+    return push_own(shard, conn, frame);
 }
 
 bool conn_send_message(struct shard *shard, struct conn *conn, enum ws_opcode opcode, struct slice payload)
 {
-    uint8_t header[WS_HEADER_BYTES_MAX];
-    size_t header_bytes = ws_header_write(header, opcode, payload.bytes);
-    return send_pieces(shard, conn, slice_of(header, header_bytes), payload);
+    bool data = opcode == WS_TEXT || opcode == WS_BINARY;
+    if (conn->state == CONN_DYING || !has_room(shard, conn, payload.bytes))
+        return false;
+    uint8_t class =
+        data ? message_class(shard, conn->dialect, conn->deflate, payload.bytes) : (uint8_t)DEFLATE_CLASS_PLAIN;
+    return push_own(shard, conn, message_frame(shard, &shard->replies, opcode, payload, class));
 }
 
 void conn_respond(struct shard *shard, struct conn *conn, int status, const char *content_type, const char *extra,
@@ -84,7 +91,7 @@ void conn_respond(struct shard *shard, struct conn *conn, int status, const char
     check(!head.overflow);
     if (status >= 400)
         stats_add(&shard->stats, STAT_REFUSED_HTTP, 1);
-    if (!send_pieces(shard, conn, buf_slice(&head), conn->head ? slice_of(NULL, 0) : content))
+    if (!conn_send_bytes(shard, conn, buf_slice(&head)) || (!conn->head && !conn_send_bytes(shard, conn, content)))
         return;
     if (!conn->keep_alive) {
         conn_finish(shard, conn, status >= 400 ? CLOSE_HTTP_REFUSED : CLOSE_HTTP_DONE);
@@ -126,6 +133,7 @@ void conn_flush(struct shard *shard, struct conn *conn)
     }
     if (error == 0) {
         conn->sending = true;
+        conn->greeted = conn->state != CONN_HTTP;
         return;
     }
     outbox_cut(outbox, &shard->outbox_pool, 0); /* the submission queue is full: again in the next tick */

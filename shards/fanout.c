@@ -68,17 +68,20 @@ static void pend(struct shard *shard, struct class *class, struct frame frame, c
     list_push_back(&shard->channels.pending, &class->pending_node);
 }
 
-/* The finished wire bytes of the event, at the end of the channel's log; bytes 0 when frame memory is exhausted. */
-static struct frame build(struct shard *shard, struct channel *channel, const struct event *event)
+/* The frames of one event, one per compression class that is wanted: built when first asked for. */
+struct built {
+    struct frame frames[DEFLATE_CLASSES]; /* bytes 0: not built */
+};
+
+/* The event's frame for receivers of that class; bytes 0 when frame memory is exhausted. */
+static struct frame build(struct shard *shard, struct channel *channel, const struct event *event, uint8_t class,
+                          struct built *built)
 {
-    uint32_t bytes = (uint32_t)(ws_header_bytes(event->payload.bytes) + event->payload.bytes);
-    uint8_t *at = frame_append_reserve(&shard->frames, &shard->idle, &channel->log, bytes);
-    if (at == NULL)
-        return (struct frame){0};
-    size_t header = ws_header_write(at, event->opcode, event->payload.bytes);
-    if (event->payload.bytes > 0)
-        memcpy(at + header, event->payload.data, event->payload.bytes);
-    return frame_append_commit(&channel->log, bytes);
+    uint8_t of_message = message_class(shard, channel->dialect, class, event->payload.bytes);
+    struct frame *frame = &built->frames[of_message];
+    if (frame->bytes == 0)
+        *frame = message_frame(shard, &channel->logs[of_message], event->opcode, event->payload, of_message);
+    return *frame;
 }
 
 static bool matches(const struct channel *channel, const struct class *class, const struct event *event)
@@ -89,11 +92,11 @@ static bool matches(const struct channel *channel, const struct class *class, co
 
 int fanout_publish(struct shard *shard, struct channel *channel, const struct event *event, uint32_t *receivers)
 {
-    struct frame frame = {0};
+    struct built built = {0};
     bool has_message = event->payload.bytes > 0 || event->close_code == 0;
     *receivers = 0;
     if (has_message && channel->traits.retain_count > 0) {
-        frame = build(shard, channel, event);
+        struct frame frame = build(shard, channel, event, DEFLATE_CLASS_PLAIN, &built);
         if (frame.bytes == 0 || !history_add(&channel->history, &channel->traits, &shard->idle, shard->number, frame,
                                              shard->now_ms))
             goto refused;
@@ -103,14 +106,15 @@ int fanout_publish(struct shard *shard, struct channel *channel, const struct ev
         struct class *class = list_entry(node, struct class, node);
         if (!matches(channel, class, event))
             continue;
-        if (has_message && frame.bytes == 0 && (frame = build(shard, channel, event)).bytes == 0)
+        struct frame frame = {0};
+        if (has_message && (frame = build(shard, channel, event, class->encoding, &built)).bytes == 0)
             goto refused;
         pend(shard, class, frame, event);
         *receivers += class->listeners;
     }
     channel->sequence++;
     channel->published_ms = shard->now_ms;
-    if (frame.bytes > 0 && !list_linked(&channel->active))
+    if (!list_linked(&channel->active))
         list_push_back(&shard->channels.active, &channel->active);
     stats_add(&shard->stats, STAT_PUBLISHED, 1);
     return 202;

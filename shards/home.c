@@ -38,7 +38,11 @@ void home_on_ask(struct shard *shard, const struct mail *mail)
         break;
     case PARCEL_REQUEST:
         service_host_request(shard, parcel);
-        break;
+        if (!parcel->for_session)
+            break;
+        fanout_flush(shard); /* a session's answer has its place in the deliveries: behind what was published before it, */
+        post_answer(shard, parcel); /* and before what comes after it */
+        return;
     }
     list_push_back(&shard->answers, &parcel->node);
 }

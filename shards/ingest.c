@@ -15,6 +15,8 @@
 #define PATH_PREFIX "/ingest/v1/"
 /* Objects of one request that are under way at once. */
 #define BATCH_WINDOW 256
+/* Objects of one request that are looked at in one turn: refused ones do not fill the window. */
+#define BATCH_TURN 1024
 /* Refused objects of one batch that are described in its answer; further ones are only counted ("errors_omitted"). */
 #define ERRORS_LISTED_MAX 1000
 
@@ -81,6 +83,22 @@ int ingest_key(const struct shard *shard, const struct http1_request *request)
         struct slice key = first_word(slice_text(keys->items[i]));
         struct key_list one = {.keys = &key, .count = 1};
         if (key_list_find(&one, given) == 0)
+            found = (int)i;
+    }
+    return found;
+}
+
+struct hash128 ingest_key_name(const struct shard *shard, uint32_t key)
+{
+    return siphash128(&shard->key, first_word(slice_text(shard->config->ingest.all_keys.items[key])));
+}
+
+int ingest_key_named(const struct shard *shard, struct hash128 name)
+{
+    int found = -1;
+    for (uint32_t i = 0; i < shard->config->ingest.all_keys.count; i++) {
+        struct hash128 other = ingest_key_name(shard, i);
+        if (other.low == name.low && other.high == name.high)
             found = (int)i;
     }
     return found;
@@ -354,10 +372,10 @@ void ingest_resume(struct shard *shard, struct conn *conn)
     struct ingest_exchange *exchange = conn->exchange;
     if (exchange == NULL || exchange->publisher != NULL || exchange->reading || exchange->query)
         return;
-    while (!exchange->complete) {
+    for (uint32_t taken = 0; !exchange->complete; taken++) {
         struct ingest_object object;
         struct ingest_refusal refusal;
-        bool room = shard_has_room(shard) || shard->stage_seen != STAGE_RUN;
+        bool room = taken < BATCH_TURN && (shard_has_room(shard) || shard->stage_seen != STAGE_RUN);
         if (!room || exchange->waiting >= BATCH_WINDOW) {
             conn_park(shard, conn);
             if (!room)
@@ -567,7 +585,7 @@ static void begin_publisher(struct shard *shard, struct conn *conn, const struct
         return;
     }
     struct ingest_exchange *exchange = exchange_make(shard, conn, 0, slice_text(""));
-    if (exchange != NULL && (exchange->publisher = publisher_make(conn, key)) == NULL)
+    if (exchange != NULL && (exchange->publisher = publisher_make(shard, conn, key)) == NULL)
         refuse_body(shard, conn, 429, "Out of memory; try again later");
     else if (exchange != NULL)
         publisher_open(shard, conn, &handshake);

@@ -44,6 +44,9 @@ void ingest_end(struct shard *shard, struct conn *conn);
 int ingest_dialect(const struct shard *shard, struct slice name);
 /* The index of the ingest key of a request (X-Ingest-Key, then Authorization: Bearer; never the query: I-2), or -1. */
 int ingest_key(const struct shard *shard, const struct http1_request *request);
+/* What stays of a key over a reload, and the index of the key of that name, or -1. */
+struct hash128 ingest_key_name(const struct shard *shard, uint32_t key);
+int ingest_key_named(const struct shard *shard, struct hash128 name);
 /* Whether that key may publish to dialect/topic. */
 bool ingest_permitted(const struct shard *shard, uint32_t key, const struct dialect *dialect, struct slice topic);
 /* Checks one object with its dialect and asks its home, with `ticket` for the answer. 0, or an HTTP status and *refusal. The

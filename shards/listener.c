@@ -51,12 +51,10 @@ void listener_on_accept(struct shard *shard, const struct ring_completion *compl
     if (!completion->more)
         listener->armed = false;
     if (completion->result >= 0) {
-        if (shard->stage_seen == STAGE_RUN) {
+        if (shard->stage_seen == STAGE_RUN)
             conn_open(shard, (uint32_t)completion->result, (uint16_t)completion->tag.index);
-        } else {
-            struct ring_tag nobody = {0};
-            ring_begin_close(shard->ring, (uint32_t)completion->result, nobody, true);
-        }
+        else
+            listener_refuse(shard, (uint32_t)completion->result);
     } else if (completion->result == -EMFILE || completion->result == -ENFILE || completion->result == -ENOBUFS ||
                completion->result == -ENOMEM) {
         stats_add(&shard->stats, STAT_REFUSED_DESCRIPTORS, 1);
@@ -65,6 +63,24 @@ void listener_on_accept(struct shard *shard, const struct ring_completion *compl
     }
     if (!listener->armed && !listener->paused)
         listener_arm(shard, listener);
+}
+
+void listener_refuse(struct shard *shard, uint32_t socket)
+{
+    struct ring_tag nobody = {0};
+    if (ring_begin_close(shard->ring, socket, nobody, true) == 0)
+        return;
+    /* A ring that has taken nothing for so long that this is full serves nobody any more. */
+    if (shard->refused_count < REFUSED_MAX)
+        shard->refused[shard->refused_count++] = socket;
+}
+
+void listener_retry_refused(struct shard *shard)
+{
+    struct ring_tag nobody = {0};
+    while (shard->refused_count > 0 &&
+           ring_begin_close(shard->ring, shard->refused[shard->refused_count - 1], nobody, true) == 0)
+        shard->refused_count--;
 }
 
 void listener_resume(struct shard *shard)
@@ -85,11 +101,11 @@ void listener_stop(struct shard *shard)
         struct listener *listener = &shard->listeners[i];
         wheel_cancel(&shard->wheel, &listener->retry);
         listener->paused = false;
-        if (listener->socket == RING_SOCKET_NONE)
+        if (listener->socket == RING_SOCKET_NONE || listener->shut)
             continue;
         if (listener->armed)
             ring_begin_cancel_op(shard->ring, listener->socket, tag_of(shard, listener), RING_ACCEPT);
         /* The socket itself is closed with the ring; a shut-down listener refuses further connections at once. */
-        ring_begin_shutdown(shard->ring, listener->socket, (struct ring_tag){0}, 2 /* SHUT_RDWR */);
+        listener->shut = ring_begin_shutdown(shard->ring, listener->socket, (struct ring_tag){0}, 2 /* SHUT_RDWR */) == 0;
     }
 }

@@ -26,6 +26,7 @@ struct listener {
     uint32_t socket;
     bool armed;
     bool paused;              /* waits for descriptors */
+    bool shut;                /* a stop: its shutdown has been begun */
     struct wheel_timer retry; /* while paused */
     uint64_t logged_ms;       /* last line about a pause */
 };
@@ -33,9 +34,12 @@ struct listener {
 void listener_arm(struct shard *shard, struct listener *listener);
 /* RING_ACCEPT completed. */
 void listener_on_accept(struct shard *shard, const struct ring_completion *completion);
+/* Closes a socket that no connection takes. What the ring cannot take now is tried again by listener_retry_refused. */
+void listener_refuse(struct shard *shard, uint32_t socket);
+void listener_retry_refused(struct shard *shard);
 /* A connection has closed, or the retry timer expired: paused listeners try again. */
 void listener_resume(struct shard *shard);
-/* Stops accepting for good and closes the sockets. */
+/* Stops accepting for good. May be called again: goes on with what found the submission queue full. */
 void listener_stop(struct shard *shard);
 
 #endif

@@ -28,9 +28,10 @@ int mailbox_init(struct mailbox *box, uint16_t shards)
     box->in = aligned_alloc(64, shards * sizeof *box->in);
     box->backlog = calloc(shards, sizeof *box->backlog);
     box->ring_doorbell = calloc(shards, sizeof *box->ring_doorbell);
+    if (box->in != NULL)
+        memset(box->in, 0, shards * sizeof *box->in);
     if (box->in == NULL || box->backlog == NULL || box->ring_doorbell == NULL)
         return -ENOMEM;
-    memset(box->in, 0, shards * sizeof *box->in);
     for (uint16_t from = 0; from < shards; from++) {
         int error = spsc_init(&box->in[from], MAIL_RING_ITEMS);
         if (error != 0)

@@ -97,7 +97,7 @@ static bool append(struct outbox *outbox, struct outbox_pool *pool, struct outbo
     if (outbox->count == 0) {
         outbox->first = slice;
     } else {
-        struct outbox_node *node = node_take(pool);
+        struct outbox_node *node = outbox->count < OUTBOX_SLICES_MAX ? node_take(pool) : NULL;
         if (node == NULL)
             return false;
         node->slice = slice;

@@ -51,7 +51,7 @@ struct outbox {
 enum outbox_result {
     OUTBOX_PUSHED,   /* added (or merged into the last slice) */
     OUTBOX_REPLACED, /* took the place of an older message of the same source that was waiting */
-    OUTBOX_FULL,     /* the pool has no node left; nothing changed */
+    OUTBOX_FULL,     /* it holds OUTBOX_SLICES_MAX slices, or the pool has no node left; nothing changed */
 };
 
 void outbox_pool_init(struct outbox_pool *pool, uint32_t count_max, uint16_t shard, struct frame_idle *idle);

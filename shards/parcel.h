@@ -30,6 +30,7 @@ struct parcel {
     /* the request: slices point into data[] */
     struct event event;    /* its channel, of all kinds but REQUEST */
     struct slice variant;
+    uint8_t encoding;      /* compression class of the listener */
     uint32_t history_max;
     uint32_t request_kind;
     struct slice body;

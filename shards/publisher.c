@@ -28,20 +28,34 @@ struct entry {
 struct publisher {
     struct list_node acking; /* in shard.acking */
     struct handle conn;
-    uint32_t key;            /* index of its ingest key */
+    uint32_t key;            /* index of its ingest key in the present configuration */
+    struct hash128 key_name;
     uint64_t first;          /* ticket of the oldest entry */
     uint64_t next;           /* ticket of the next object */
     struct entry entries[PUBLISHER_WINDOW];
 };
 
-struct publisher *publisher_make(const struct conn *conn, uint32_t key)
+struct publisher *publisher_make(const struct shard *shard, const struct conn *conn, uint32_t key)
 {
     struct publisher *publisher = calloc(1, sizeof *publisher);
     if (publisher == NULL)
         return NULL;
     publisher->conn = conn_handle(conn);
     publisher->key = key;
+    publisher->key_name = ingest_key_name(shard, key);
     return publisher;
+}
+
+void publisher_revoke(struct shard *shard, struct conn *conn)
+{
+    struct publisher *publisher = ingest_publisher(conn);
+    if (publisher == NULL || conn->state != CONN_OPEN)
+        return;
+    int key = ingest_key_named(shard, publisher->key_name);
+    if (key < 0)
+        conn_close(shard, conn, CLOSE_REVOKED, 0, NULL);
+    else
+        publisher->key = (uint32_t)key;
 }
 
 void publisher_free(struct publisher *publisher)

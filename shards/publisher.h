@@ -14,11 +14,13 @@ struct publisher;
 
 /* The state of a publisher that may publish what ingest key number `key` may; NULL when memory is out. Freed with the
  * exchange of the connection. */
-struct publisher *publisher_make(const struct conn *conn, uint32_t key);
+struct publisher *publisher_make(const struct shard *shard, const struct conn *conn, uint32_t key);
 void publisher_free(struct publisher *publisher);
 /* Accepts the upgrade. */
 void publisher_open(struct shard *shard, struct conn *conn, const struct handshake *handshake);
 void publisher_on_message(struct shard *shard, struct conn *conn, enum ws_opcode opcode, struct slice message);
+/* After a reload: finds its key again, or closes. */
+void publisher_revoke(struct shard *shard, struct conn *conn);
 /* There is room again: goes on reading, unless the window is full. */
 void publisher_resume(struct shard *shard, struct conn *conn);
 /* The home has served one object. */

@@ -6,6 +6,8 @@
 
 #include "core/check.h"
 #include "core/log.h"
+#include "protocol/extension.h"
+#include "shards/forwarded.h"
 #include "shards/shard.h"
 
 #include <stdlib.h>
@@ -39,7 +41,7 @@ static struct hash128 quota_name(const struct shard *shard, const struct conn *c
     static const char kinds[] = {
         [QUOTA_ADDRESS] = 'a', [QUOTA_KEY] = 'k', [QUOTA_ADDRESS_ATTEMPTS] = 'A', [QUOTA_KEY_ATTEMPTS] = 'K'};
     if (kind == QUOTA_ADDRESS || kind == QUOTA_ADDRESS_ATTEMPTS)
-        name = slice_of(conn->peer.bytes, sizeof conn->peer.bytes);
+        name = slice_of(conn->session.client, sizeof conn->session.client);
     return shard_name(shard, kinds[kind], conn->dialect, name);
 }
 
@@ -212,6 +214,7 @@ static enum step do_accept(struct shard *shard, struct conn *conn, const struct 
     if (!conn_send_bytes(shard, conn, buf_slice(&out)))
         return STEP_ENDED;
     conn_upgrade(shard, conn, CONN_ROLE_SESSION);
+    conn->deflate = deflate_class(&handshake->deflate);
     count_session(shard, conn->dialect, 1);
     return STEP_GO;
 }
@@ -229,6 +232,7 @@ static enum step do_subscribe(struct shard *shard, struct conn *conn, const stru
     parcel->conn = conn_handle(conn);
     parcel->event.channel = parcel_put(parcel, channel);
     parcel->variant = parcel_put(parcel, variant);
+    parcel->encoding = conn->deflate;
     parcel->history_max = action->subscribe.history_max;
     shard_ask(shard, parcel, channel_home(shard, conn->dialect, channel));
     return STEP_WAIT_ANSWER;
@@ -436,9 +440,14 @@ void session_on_request(struct shard *shard, struct conn *conn, const struct htt
         refuse(shard, conn, status, why);
         return;
     }
+    const struct extension_settings windows = {DEFLATE_WINDOW_BITS_MAX, DEFLATE_WINDOW_BITS_MAX};
+    if (!rest && shard_dialect_settings(shard, (uint8_t)index)->compression)
+        extension_negotiate(request, &windows, &handshake.deflate);
     session_end(shard, conn); /* of an earlier request that was answered with a response */
     conn->dialect = (uint8_t)index;
-    if (!rest && !origin_allowed(shard->config->dialects[index], request)) {
+    forwarded_client(shard->config->dialects[index], request, conn->peer.bytes, conn->session.client);
+    bool allowed = rest || origin_allowed(shard->config->dialects[index], request);
+    if (!allowed && !dialect->checks_origin) {
         refuse(shard, conn, 403, "Origin not allowed");
         return;
     }
@@ -447,12 +456,14 @@ void session_on_request(struct shard *shard, struct conn *conn, const struct htt
         return;
     }
     struct dialect_call call = call_begin(shard, conn);
+    call.origin_allowed = allowed;
     if (rest) {
         dialect->rest(&call, request, path);
         run_call(shard, conn, NULL);
         return;
     }
     conn->corked = true;
+    conn->keep_alive = false; /* an upgrade that is refused ends the connection */
     dialect->open(&call, request, path);
     run_call(shard, conn, &handshake);
 }

@@ -123,7 +123,8 @@ static bool take_completions(struct shard *shard)
 static void resume_parked(struct shard *shard)
 {
     struct list_node *last = shard->parked.head.prev;
-    while (!list_empty(&shard->parked) && shard_has_room(shard)) {
+    /* In a stop what waits is refused instead: an ingest request gets its answer. */
+    while (!list_empty(&shard->parked) && (shard_has_room(shard) || shard->stage_seen != STAGE_RUN)) {
         struct list_node *node = list_pop_front(&shard->parked);
         struct conn *conn = list_entry(node, struct conn, wait);
         if (conn->role == CONN_ROLE_SESSION || conn->session.pending != NULL)
@@ -191,7 +192,7 @@ static void update_gauges(struct shard *shard)
 static void on_second(struct shard *shard)
 {
     channels_sweep(shard);
-    quota_sweep(&shard->quotas, QUOTA_SWEEP, shard->now_ms);
+    quota_sweep(&shard->quotas, QUOTA_SWEEP + (uint32_t)(shard->quotas.map.count / 8), shard->now_ms);
     session_count_all(shard);
     update_gauges(shard);
     if (shard->stage_seen >= STAGE_FAREWELL)
@@ -210,6 +211,9 @@ static bool is_listener_timer(const struct shard *shard, const struct wheel_time
 static void run_timers(struct shard *shard)
 {
     struct wheel_timer *timer;
+    listener_retry_refused(shard);
+    if (shard->stage_seen != STAGE_RUN)
+        listener_stop(shard);
     retry_starved(shard);
     wheel_advance(&shard->wheel, shard->now_ms);
     while ((timer = wheel_pop(&shard->wheel)) != NULL) {
@@ -269,12 +273,16 @@ static void follow_config(struct shard *shard)
         return;
     shard->config = next;
     service_host_settings(shard);
+    channels_settings(shard);
     uint32_t cursor = 0;
     for (struct audience *audience; (audience = slab_next(&shard->audiences.slab, &cursor, NULL)) != NULL;)
         audience->outbox_bytes_max = shard_dialect_settings(shard, audience->dialect)->outbox_bytes_max;
     cursor = 0;
-    for (struct conn *conn; (conn = slab_next(&shard->conns, &cursor, NULL)) != NULL;)
+    for (struct conn *conn; (conn = slab_next(&shard->conns, &cursor, NULL)) != NULL;) {
         session_revoke(shard, conn);
+        publisher_revoke(shard, conn);
+        conn_settings(shard, conn);
+    }
     stats_add(&shard->stats, STAT_RELOADS, 1);
     atomic_store_explicit(&shard->config_seen, next, memory_order_release);
 }
@@ -294,7 +302,9 @@ static void begin_turn(struct shard *shard)
 /* How long the ring may wait: until the next timer, never longer than a second. */
 static uint64_t wait_ns(const struct shard *shard)
 {
-    if (shard->mail.backlogged > 0 || !list_empty(&shard->starved))
+    if (!list_empty(&shard->parked) && shard_has_room(shard))
+        return 0;
+    if (shard->mail.backlogged > 0 || !list_empty(&shard->starved) || shard->refused_count > 0)
         return BACKLOG_WAIT_NS;
     uint64_t next_ms = wheel_next_ms(&shard->wheel);
     if (next_ms <= shard->now_ms)
@@ -371,9 +381,9 @@ static bool init_parts(struct shard *shard, const struct shard_options *options)
     shard->listener_count = options->listener_count;
     frame_memory_init(&shard->frames, shard->number, shard->count,
                       options->config->server.frame_memory_bytes / shard->count);
-    outbox_pool_init(&shard->outbox_pool, connections > UINT32_MAX / OUTBOX_NODES_PER_CONNECTION
+    outbox_pool_init(&shard->outbox_pool, connections > UINT32_MAX / 2 / OUTBOX_NODES_PER_CONNECTION
                                               ? UINT32_MAX
-                                              : connections * OUTBOX_NODES_PER_CONNECTION + SEND_SLICES_MAX,
+                                              : connections * OUTBOX_NODES_PER_CONNECTION + 4 * OUTBOX_SLICES_MAX,
                      shard->number, &shard->idle);
     parcel_pool_init(&shard->parcels, shard->number);
     quotas_init(&shard->quotas, shard->key);
@@ -422,6 +432,7 @@ void shard_destroy(struct shard *shard)
         slab_destroy(&shard->conns);
         quotas_destroy(&shard->quotas);
     }
+    codec_destroy(&shard->codec);
     mailbox_destroy(&shard->mail, shard->count);
     parcel_pool_destroy(&shard->parcels);
     outbox_pool_destroy(&shard->outbox_pool);

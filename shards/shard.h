@@ -12,6 +12,7 @@
 #include "shards/conn.h"
 #include "shards/listener.h"
 #include "shards/mail.h"
+#include "shards/message.h"
 #include "shards/quota.h"
 #include "shards/service_host.h"
 
@@ -20,6 +21,8 @@
 #define INGEST_TEXT_BYTES (INGEST_BODY_BYTES_MAX + (64U << 10)) /* untouched pages cost nothing */
 
 _Static_assert(FLUSH_VECTORS >= SEND_SLICES_MAX, "one send fits");
+
+#define REFUSED_MAX 2048 /* accepted sockets that wait for their close to be submitted */
 
 /* How far a stop has come; moved on by the server, the same for all shards. */
 enum stage {
@@ -54,6 +57,8 @@ struct shard {
     struct wheel wheel;
     struct listener *listeners;
     uint32_t listener_count;
+    uint32_t refused[REFUSED_MAX]; /* sockets (listener_refuse) */
+    uint32_t refused_count;
     struct flush_queue express, bulk;
     struct list starved; /* to arm their receive again: no buffers, or the submission queue was full */
     struct list parked;  /* to unpark when there is room for publishing */
@@ -65,6 +70,7 @@ struct shard {
     /* frames */
     struct frame_memory frames;
     struct frame_idle idle;
+    struct codec codec;
     struct frame_log replies; /* wire bytes that only one connection gets */
 
     /* channels, quotas, services */

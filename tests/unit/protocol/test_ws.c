@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Proves the frame parser against RFC 6455: its examples, every fault with the byte that proves it, the limits of K-2 and
- * K-24, and random streams, cut anywhere, against a decoder of whole streams that shares nothing with it. Run by
+ * K-24, the bit of RFC 7692 (K-3), and random streams, cut anywhere, against a decoder of whole streams that shares nothing with it. Run by
  * unit_protocol. */
 #include "core/random.h"
 #include "protocol/ws.h"
@@ -14,6 +14,8 @@
 #define LOG_BYTES 16384
 
 static const struct ws_limits server = {.message_bytes_max = 4096, .empty_fragments_max = 4, .require_mask = true};
+static const struct ws_limits deflating = {
+    .message_bytes_max = 4096, .empty_fragments_max = 4, .require_mask = true, .allow_compressed = true};
 static const struct ws_limits client = {.message_bytes_max = 1U << 20, .empty_fragments_max = 4, .require_mask = false};
 
 _Static_assert(sizeof(struct ws_parser) <= 56, "one lives in every connection");
@@ -55,7 +57,7 @@ static void stream_frame(struct stream *stream, uint8_t byte0, const void *paylo
     stream_frame_as(stream, byte0, bytes < 126 ? 0 : bytes < 65536 ? 2 : 8, key, payload, bytes);
 }
 
-/* Lines like "T hello", "9 ping", "E1002"; bytes outside of printable ASCII as \xx. */
+/* Lines like "T hello", "ZT (a compressed one)", "9 ping", "E1002"; bytes outside of printable ASCII as \xx. */
 struct log {
     char text[LOG_BYTES];
     size_t used;
@@ -112,6 +114,7 @@ struct reader {
     uint8_t message[70000], control[128];
     size_t message_bytes, control_bytes;
     unsigned message_opcode; /* 0: none open */
+    bool message_compressed;
     bool control_open, failed;
 };
 
@@ -127,14 +130,17 @@ static void reader_data(struct reader *reader, const struct ws_event *event)
     cr_assert(event->opcode == WS_TEXT || event->opcode == WS_BINARY);
     cr_assert_eq(event->first, reader->message_opcode == 0);
     cr_assert(event->first || reader->message_opcode == event->opcode);
+    cr_assert(event->first || reader->message_compressed == event->compressed);
     cr_assert(event->payload.bytes > 0 || event->last);
     cr_assert_not(reader->control_open, "a message goes on inside a control frame");
     reader->message_opcode = event->opcode;
+    reader->message_compressed = event->compressed;
     if (event->payload.bytes > 0)
         memcpy(reader->message + reader->message_bytes, event->payload.data, event->payload.bytes);
     reader->message_bytes += event->payload.bytes;
     if (!event->last)
         return;
+    log_text(&reader->log, event->compressed ? "Z" : "");
     log_whole(&reader->log, event->opcode, slice_of(reader->message, reader->message_bytes));
     reader->message_bytes = 0;
     reader->message_opcode = 0;
@@ -144,6 +150,7 @@ static void reader_control(struct reader *reader, const struct ws_event *event)
 {
     cr_assert(event->opcode == WS_CLOSE || event->opcode == WS_PING || event->opcode == WS_PONG);
     cr_assert_eq(event->first, !reader->control_open);
+    cr_assert_not(event->compressed);
     reader->control_open = !event->last;
     cr_assert_leq(reader->control_bytes + event->payload.bytes, 125);
     if (event->payload.bytes > 0)
@@ -250,6 +257,9 @@ Test(ws, writes_the_headers_of_the_rfc)
         cr_assert_eq(ws_header_bytes(rows[i].payload_bytes), rows[i].bytes);
         cr_assert_eq(ws_header_write(out, WS_BINARY, rows[i].payload_bytes), rows[i].bytes);
         cr_assert_arr_eq(out, rows[i].head, rows[i].bytes);
+        cr_assert_eq(ws_header_write_compressed(out, WS_BINARY, rows[i].payload_bytes), rows[i].bytes);
+        cr_assert_eq(out[0], 0xC2);
+        cr_assert_arr_eq(out + 1, rows[i].head + 1, rows[i].bytes - 1);
 
         cr_assert_eq(ws_header_write_masked(out, WS_BINARY, rows[i].payload_bytes, key), rows[i].bytes + 4);
         cr_assert_eq(out[1], rows[i].head[1] | 0x80);
@@ -418,6 +428,106 @@ Test(ws, knows_when_something_is_incomplete)
         reader_feed(&reader, stream.data + i, 1);
         cr_assert_eq(ws_in_message(&reader.parser), i + 1 != ping_end && i + 1 != stream.bytes, "behind byte %zu", i);
     }
+}
+
+/* ---- compressed messages (K-3): RFC 7692 section 6 ---- */
+
+/* section 7.2.3.1: "Hello" in one frame and in two */
+Test(ws, marks_compressed_messages)
+{
+    struct stream stream = {0};
+    stream_frame(&stream, 0xC1, "\xF2\x48\xCD\xC9\xC9\x07\x00", 7);
+    stream_frame(&stream, 0x41, "\xF2\x48\xCD", 3);
+    stream_frame(&stream, 0x89, "ping", 4);
+    stream_frame(&stream, 0x80, "\xC9\xC9\x07\x00", 4);
+    stream_frame(&stream, 0xC2, "\x00", 1);
+    stream_frame(&stream, 0xC1, "", 0);
+    stream_frame(&stream, 0x81, "plain", 5);
+    stream_frame(&stream, 0x02, "pl", 2);
+    stream_frame(&stream, 0x80, "ain", 3);
+    assert_reads(
+        &deflating, &stream,
+        "ZT \\f2H\\cd\\c9\\c9\\07\\00\n9 ping\nZT \\f2H\\cd\\c9\\c9\\07\\00\nZB \\00\nZT \nT plain\nB plain\n");
+}
+
+Test(ws, marks_a_compressed_message_whose_first_fragment_is_empty)
+{
+    struct stream stream = {0};
+    stream_frame(&stream, 0x42, "", 0);
+    stream_frame(&stream, 0x00, "", 0);
+    stream_frame(&stream, 0x80, "x", 1);
+    assert_reads(&deflating, &stream, "ZB x\n");
+}
+
+Test(ws, checks_text_again_behind_a_compressed_message)
+{
+    struct stream stream = {0};
+    stream_frame(&stream, 0xC1, "\xC3", 1);
+    stream_frame(&stream, 0x81, "\xA4", 1);
+    assert_reads(&deflating, &stream, "ZT \\c3\nE1007\n");
+}
+
+Test(ws, takes_the_compressed_bit_only_where_it_may_stand)
+{
+    static const struct {
+        uint8_t bytes[16];
+        size_t proven_at;
+    } rows[] = {
+        {{0xC9}, 1}, /* ping */
+        {{0xCA}, 1}, /* pong */
+        {{0xC8}, 1}, /* close */
+        {{0xC0}, 1}, /* continuation without a message */
+        {{0x41, 0x81, 0, 0, 0, 0, 'a', 0xC0}, 8},
+        {{0x41, 0x81, 0, 0, 0, 0, 'a', 0x40}, 8},
+        {{0x01, 0x81, 0, 0, 0, 0, 'a', 0xC0}, 8},
+        {{0x41, 0x81, 0, 0, 0, 0, 'a', 0xC1}, 8}, /* a message inside a message */
+        {{0xE1}, 1},                              /* with RSV2 */
+        {{0xD1}, 1},                              /* with RSV3 */
+        {{0xA1}, 1},
+        {{0x91}, 1},
+        {{0xC3}, 1}, /* unknown opcodes */
+        {{0xCB}, 1},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct reader reader;
+        reader_init(&reader, &deflating);
+        reader_feed(&reader, rows[i].bytes, rows[i].proven_at - 1);
+        cr_assert_not(reader.failed, "row %zu: too early", i);
+        reader_feed(&reader, rows[i].bytes + rows[i].proven_at - 1, 1);
+        assert_log(&reader, "E1002\n");
+    }
+}
+
+Test(ws, gives_the_payload_of_a_compressed_message_room_for_what_deflate_adds)
+{
+    static uint8_t payload[6000];
+    struct stream stream = {0};
+    struct reader reader;
+    size_t most = (size_t)ws_compressed_bytes_max(deflating.message_bytes_max);
+    cr_assert(most > 4096 + 4096 / 8 && most < sizeof payload);
+    memset(payload, 'x', sizeof payload);
+    stream_frame(&stream, 0xC2, payload, most);
+    stream_frame(&stream, 0x42, payload, 4000);
+    stream_frame(&stream, 0x80, payload, most - 4000);
+    reader_init(&reader, &deflating);
+    reader_feed(&reader, stream.data, stream.bytes);
+    cr_assert_eq(reader.log.used, 2 * (3 + most + 1));
+
+    stream.bytes = 0;
+    stream_frame(&stream, 0x42, payload, 4000);
+    stream_frame(&stream, 0x80, payload, most - 4000 + 1);
+    assert_reads(&deflating, &stream, "E1009\n");
+
+    stream.bytes = 0;
+    stream_frame(&stream, 0xC2, payload, 1);
+    stream_frame(&stream, 0x82, payload, 4097); /* a plain one has no such room */
+    assert_reads(&deflating, &stream, "ZB x\nE1009\n");
+}
+
+Test(ws, refuses_to_write_a_compressed_control_frame, .signal = SIGABRT)
+{
+    uint8_t out[WS_HEADER_BYTES_MAX];
+    ws_header_write_compressed(out, WS_PING, 0);
 }
 
 /* ---- limits (K-19, K-24) ---- */
@@ -620,21 +730,23 @@ Test(ws, measures_frames_on_the_wire)
 /* The close code that the front of a stream deserves for its header, 0 for none; *whole and its parts when it is complete.
  * `open`: the opcode of the message that is open, `had`: its bytes so far. */
 struct head {
-    unsigned fin, opcode;
+    unsigned fin, opcode, compressed; /* compressed: of a first frame */
     uint64_t length;
     size_t bytes;
     bool whole;
 };
 
-static unsigned oracle_head(const uint8_t *p, size_t n, unsigned open, uint64_t had, struct head *head)
+static unsigned oracle_head(const uint8_t *p, size_t n, unsigned open, uint64_t had, uint64_t most, struct head *head)
 {
     *head = (struct head){0};
     if (n < 1)
         return 0;
     head->fin = p[0] / 128;
     head->opcode = p[0] % 16;
-    unsigned control = head->opcode >= 8;
-    if (p[0] % 128 / 16 != 0 || (head->opcode > 2 && head->opcode != 8 && head->opcode != 9 && head->opcode != 10))
+    unsigned control = head->opcode >= 8, reserved = p[0] % 128 / 16;
+    head->compressed = reserved == 4;
+    if ((reserved != 0 && reserved != 4) || (reserved == 4 && (control || head->opcode == 0)) ||
+        (head->opcode > 2 && head->opcode != 8 && head->opcode != 9 && head->opcode != 10))
         return 1002;
     if (control ? !head->fin : (head->opcode == 0) != (open != 0))
         return 1002;
@@ -653,7 +765,9 @@ static unsigned oracle_head(const uint8_t *p, size_t n, unsigned open, uint64_t 
         head->length = head->length * 256 + p[2 + i];
     if ((form == 2 && head->length < 126) || (form == 8 && head->length < 65536))
         return 1002;
-    if (!control && had + head->length > server.message_bytes_max)
+    if (head->compressed)
+        most = 4096 + 4096 / 4 + 64;
+    if (!control && had + head->length > most)
         return 1009;
     head->bytes = 2 + form + 4;
     head->whole = n >= head->bytes;
@@ -665,19 +779,19 @@ static void oracle_read(const struct stream *stream, struct log *log, bool *inco
 {
     static uint8_t message[70000];
     uint8_t frame[4096];
-    unsigned open = 0, empty = 0, code;
+    unsigned open = 0, empty = 0, compressed = 0, code;
     size_t had = 0, at = 0;
     struct head head;
 
     for (; at < stream->bytes; at += head.bytes + head.length) {
         const uint8_t *p = stream->data + at;
         size_t n = stream->bytes - at;
-        if ((code = oracle_head(p, n, open, had, &head)) != 0) {
+        if ((code = oracle_head(p, n, open, had, compressed ? 4096 + 4096 / 4 + 64 : 4096, &head)) != 0) {
             log_error(log, code);
             return;
         }
         bool control = head.opcode >= 8, silent = !control && !head.fin && head.length == 0;
-        if (head.bytes != 0 && silent && ++empty > server.empty_fragments_max) {
+        if (head.bytes != 0 && silent && ++empty > deflating.empty_fragments_max) {
             log_error(log, 1008);
             return;
         }
@@ -692,11 +806,12 @@ static void oracle_read(const struct stream *stream, struct log *log, bool *inco
             log_whole(log, head.opcode, slice_of(frame, here));
             continue;
         }
+        compressed = head.opcode != 0 ? head.compressed : compressed;
         open = head.opcode != 0 ? head.opcode : open;
         memcpy(message + had, frame, here);
         had += here;
         bool ended = head.fin && here == head.length;
-        enum naive_utf8 text = open == 1 ? naive_utf8_read(slice_of(message, had)) : NAIVE_UTF8_WHOLE;
+        enum naive_utf8 text = open == 1 && !compressed ? naive_utf8_read(slice_of(message, had)) : NAIVE_UTF8_WHOLE;
         if (text == NAIVE_UTF8_INVALID || (ended && text == NAIVE_UTF8_CUT)) {
             log_error(log, 1007);
             return;
@@ -705,8 +820,9 @@ static void oracle_read(const struct stream *stream, struct log *log, bool *inco
             break;
         if (!ended)
             continue;
+        log_text(log, compressed ? "Z" : "");
         log_whole(log, open, slice_of(message, had));
-        open = empty = 0;
+        open = empty = compressed = 0;
         had = 0;
     }
     *incomplete = open != 0 || at < stream->bytes;
@@ -737,9 +853,10 @@ static void random_stream(struct random *random, struct stream *stream)
         if (bytes >= 4 && random_chance(random, 1, 2))
             naive_utf8_put((uint32_t)random_below(random, 0x110000), payload + random_below(random, bytes - 3));
         bool odd = random_chance(random, 1, 60);
+        bool compressed = opcode != 0 && opcode < 8 && random_chance(random, 1, 3);
         size_t form = odd ? 2 : bytes < 126 ? 0 : 2;
-        stream_frame_as(stream, (uint8_t)(fin | opcode), form, random_chance(random, 1, 100) ? NULL : key, payload,
-                        bytes);
+        stream_frame_as(stream, (uint8_t)(fin | opcode | (compressed ? 0x40 : 0)), form,
+                        random_chance(random, 1, 100) ? NULL : key, payload, bytes);
     }
     if (random_chance(random, 1, 4))
         stream->data[random_below(random, stream->bytes)] ^= (uint8_t)(1U << random_below(random, 8));
@@ -774,7 +891,7 @@ Test(ws, reads_random_streams_like_the_oracle_however_they_are_cut)
         expected.used = 0;
         expected.text[0] = '\0';
         oracle_read(&stream, &expected, &incomplete);
-        reader_init(&reader, &server);
+        reader_init(&reader, &deflating);
         feed_in_pieces(&random, &reader, &stream);
         cr_assert_str_eq(reader.log.text, expected.text, "round %d, got:\n%s\nexpected:\n%s", round, reader.log.text,
                          expected.text);

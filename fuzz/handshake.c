@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT */
+/* Owns a second reading of RFC 6455 section 4.2 (with a SHA-1 and base64 of its own) and of origins, and their comparison with
+ * handshake_check and handshake_origin_allowed. It never parses heads itself. The input is a request head. */
+#include "fuzz/fuzz.h"
+#include "protocol/handshake.h"
+
+static bool same(struct slice text, const char *word)
+{
+    bool equal = text.bytes == strlen(word);
+    for (size_t i = 0; equal && i < text.bytes; i++)
+        equal = (text.data[i] >= 'A' && text.data[i] <= 'Z' ? text.data[i] + 32 : text.data[i]) == (uint8_t)word[i];
+    return equal;
+}
+
+/* --- the accept value --------------------------------------------------------------------------------------------- */
+
+static uint32_t rotate(uint32_t x, unsigned n)
+{
+    return x << n | x >> (32 - n);
+}
+
+static void sha1_block(uint32_t h[5], const uint8_t block[64])
+{
+    static const uint32_t constants[] = {0x5A827999, 0x6ED9EBA1, 0x8F1BBCDC, 0xCA62C1D6};
+    uint32_t w[80], a = h[0], b = h[1], c = h[2], d = h[3], e = h[4];
+    for (unsigned t = 0; t < 80; t++)
+        w[t] = t < 16 ? (uint32_t)block[4 * t] << 24 | (uint32_t)block[4 * t + 1] << 16 | (uint32_t)block[4 * t + 2] << 8 |
+                            block[4 * t + 3]
+                      : rotate(w[t - 3] ^ w[t - 8] ^ w[t - 14] ^ w[t - 16], 1);
+    for (unsigned t = 0; t < 80; t++) {
+        uint32_t f = t < 20 ? (b & c) | (~b & d) : t >= 40 && t < 60 ? (b & c) | (b & d) | (c & d) : b ^ c ^ d;
+        uint32_t next = rotate(a, 5) + f + e + constants[t / 20] + w[t];
+        e = d;
+        d = c;
+        c = rotate(b, 30);
+        b = a;
+        a = next;
+    }
+    h[0] += a;
+    h[1] += b;
+    h[2] += c;
+    h[3] += d;
+    h[4] += e;
+}
+
+/* FIPS 180-4 of at most 111 bytes: two blocks. */
+static void sha1_short(struct slice text, uint8_t digest[20])
+{
+    uint32_t h[5] = {0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476, 0xC3D2E1F0};
+    uint8_t blocks[128] = {0};
+    size_t count = text.bytes < 56 ? 1 : 2;
+    memcpy(blocks, text.data, text.bytes);
+    blocks[text.bytes] = 0x80;
+    store_be64(blocks + 64 * count - 8, 8 * text.bytes);
+    for (size_t i = 0; i < count; i++)
+        sha1_block(h, blocks + 64 * i);
+    for (size_t i = 0; i < 20; i++)
+        digest[i] = (uint8_t)(h[i / 4] >> (24 - 8 * (i % 4)));
+}
+
+static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+static void oracle_accept(struct slice key, char out[29])
+{
+    uint8_t text[64], digest[24] = {0};
+    memcpy(text, key.data, 24);
+    memcpy(text + 24, "258EAFA5-E914-47DA-95CA-C5AB0DC85B11", 36);
+    sha1_short(slice_of(text, 60), digest);
+    for (size_t i = 0; i < 7; i++) {
+        unsigned three = (unsigned)digest[3 * i] << 16 | (unsigned)digest[3 * i + 1] << 8 | digest[3 * i + 2];
+        for (size_t k = 0; k < 4; k++)
+            out[4 * i + k] = alphabet[three >> (18 - 6 * k) & 63];
+    }
+    out[27] = '=';
+    out[28] = '\0';
+}
+
+/* --- the rules ---------------------------------------------------------------------------------------------------- */
+
+/* How often `word` stands in the lists of all fields of that name; `fields` counts those. */
+static uint32_t count_tokens(const struct http1_request *request, const char *name, const char *word, uint32_t *fields)
+{
+    uint32_t found = 0;
+    *fields = 0;
+    for (uint32_t i = 0; i < request->header_count; i++) {
+        struct slice list = request->headers[i].value;
+        if (!same(request->headers[i].name, name))
+            continue;
+        (*fields)++;
+        for (size_t from = 0, at = 0; at <= list.bytes; at++) {
+            if (at < list.bytes && list.data[at] != ',')
+                continue;
+            size_t begin = from, end = at;
+            while (begin < end && (list.data[begin] == ' ' || list.data[begin] == '\t'))
+                begin++;
+            while (end > begin && (list.data[end - 1] == ' ' || list.data[end - 1] == '\t'))
+                end--;
+            found += same(slice_of(list.data + begin, end - begin), word);
+            from = at + 1;
+        }
+    }
+    return found;
+}
+
+static bool oracle_key(struct slice key)
+{
+    bool good = key.bytes == 24;
+    for (size_t i = 0; good && i < 24; i++)
+        good = i < 22 ? key.data[i] != '\0' && strchr(alphabet, key.data[i]) != NULL : key.data[i] == '=';
+    return good;
+}
+
+static struct slice field(const struct http1_request *request, const char *name)
+{
+    for (uint32_t i = 0; i < request->header_count; i++)
+        if (same(request->headers[i].name, name))
+            return request->headers[i].value;
+    return (struct slice){0};
+}
+
+static int oracle_check(const struct http1_request *request)
+{
+    uint32_t fields, upgrades = count_tokens(request, "upgrade", "websocket", &fields);
+    uint32_t connections = count_tokens(request, "connection", "upgrade", &fields), versions, keys;
+    count_tokens(request, "sec-websocket-version", "", &versions);
+    count_tokens(request, "sec-websocket-key", "", &keys);
+    if (!slice_is(request->method, "GET"))
+        return 405;
+    if (upgrades == 0)
+        return 426;
+    if (request->minor_version == 0 || connections == 0 || request->chunked || request->content_length != 0 ||
+        versions > 1)
+        return 400;
+    if (!slice_is(field(request, "sec-websocket-version"), "13"))
+        return 426;
+    return keys == 1 && oracle_key(field(request, "sec-websocket-key")) ? 0 : 400;
+}
+
+static void expect_check(const struct http1_request *request)
+{
+    struct handshake handshake = {0};
+    const char *why = NULL;
+    int status = handshake_check(request, &handshake, &why);
+    char accept[HANDSHAKE_ACCEPT_BYTES + 1], memory[256], wanted[256];
+    struct buf out = buf_of(memory, sizeof(memory));
+
+    expect(status == oracle_check(request));
+    expect(status == 0 || why != NULL);
+    if (status != 0)
+        return;
+    oracle_accept(field(request, "sec-websocket-key"), accept);
+    expect(strcmp(accept, handshake.accept) == 0);
+    handshake_write(&out, &handshake);
+    int bytes = snprintf(wanted, sizeof(wanted),
+                         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                         "Sec-WebSocket-Accept: %s\r\n\r\n",
+                         accept);
+    expect(!out.overflow && slice_equal(buf_slice(&out), slice_of(wanted, (size_t)bytes)));
+}
+
+/* --- origins ------------------------------------------------------------------------------------------------------ */
+
+/* Lower case, the port written out: origins are the same when these texts are. False: no origin. */
+static bool canonical(struct slice text, const char *scheme, char *out, size_t room, struct slice *host)
+{
+    uint32_t port;
+    size_t n = 0;
+    if (scheme == NULL) {
+        while (n < text.bytes && text.data[n] != ':')
+            n++;
+        if (n == 0 || text.bytes < n + 3 || memcmp(text.data + n, "://", 3) != 0)
+            return false;
+    }
+    struct slice name = scheme == NULL ? slice_of(text.data, n) : slice_text(scheme);
+    if (!http1_authority(scheme == NULL ? slice_skip(text, n + 3) : text, host, &port))
+        return false;
+    if (port == 0)
+        port = same(name, "http") || same(name, "ws") ? 80 : same(name, "https") || same(name, "wss") ? 443 : 0;
+    int bytes = snprintf(out, room, "%.*s://%.*s:%u", (int)name.bytes, (const char *)name.data, (int)host->bytes,
+                         (const char *)host->data, port);
+    expect(bytes > 0 && (size_t)bytes < room);
+    for (char *c = out; *c != '\0'; c++)
+        *c = (char)(*c >= 'A' && *c <= 'Z' ? *c + 32 : *c);
+    return true;
+}
+
+#define ORIGIN_ROOM (2 * HTTP_HEAD_BYTES_MAX)
+
+static void expect_origin(const struct http1_request *request)
+{
+    static char given[ORIGIN_ROOM], other[ORIGIN_ROOM], scheme[ORIGIN_ROOM], listed[ORIGIN_ROOM];
+    static const char *const any[] = {"https://a.example", "*"};
+    struct slice origin = field(request, "origin"), name, host;
+    const char *const list[] = {"https://nowhere.example:1", listed};
+    bool parses = origin.data != NULL && canonical(origin, NULL, given, sizeof(given), &name);
+
+    expect(handshake_origin_allowed(origin, request->host, any, 2));
+    if (!parses) {
+        expect(handshake_origin_allowed(origin, request->host, NULL, 0) == (origin.data == NULL));
+        expect(handshake_origin_allowed(origin, request->host, any, 1) == (origin.data == NULL));
+        return;
+    }
+    /* this host or a loopback name, any port of it */
+    snprintf(scheme, sizeof(scheme), "%.*s", (int)(strchr(given, ':') - given), given);
+    bool here = same(name, "localhost") || slice_is(name, "127.0.0.1") || slice_is(name, "[::1]") ||
+                (request->host.bytes > 0 && canonical(request->host, scheme, other, sizeof(other), &host) &&
+                 strcmp(given, other) == 0);
+    expect(handshake_origin_allowed(origin, request->host, NULL, 0) == here);
+    /* the same origin otherwise written, and one that is another */
+    snprintf(listed, sizeof(listed), "%s", given);
+    expect(strstr(given, ":0") != NULL || handshake_origin_allowed(origin, request->host, list, 2));
+    snprintf(listed, sizeof(listed), "x%s", given);
+    expect(!handshake_origin_allowed(origin, request->host, list, 2));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
+{
+    static struct http1_request request;
+    uint8_t *copy = fuzz_copy(slice_of(data, bytes));
+    size_t scanned = 0, head_bytes;
+    const char *why;
+    if (http1_parse_head(slice_of(copy, bytes), &scanned, &request, &head_bytes, &why) == HTTP1_OK) {
+        expect_check(&request);
+        expect_origin(&request);
+    }
+    free(copy);
+    return 0;
+}

@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: MIT
+"""What a test may say about itself. A test is a function `test_...` of a module `test_*.py`, plain or async; its
+docstring names the rows of the requirements that it proves. It passes when it returns."""
+
+
+class Skip(Exception):
+    """Raised by a test that cannot run here; the text says why."""
+
+
+def full(test):
+    """Marks a test that takes long: it runs with --full only."""
+    test.full_only = True
+    return test
+
+
+def expect(found, wanted, what=""):
+    """Fails unless both are equal, and shows them."""
+    if found != wanted:
+        raise AssertionError(f"{what or 'value'}\n  expected {shown(wanted)}\n  found    {shown(found)}")
+
+
+def shown(value):
+    text = repr(value)
+    return text if len(text) <= 2000 else f"{text[:1000]} ... {text[-200:]} ({len(text)} characters)"

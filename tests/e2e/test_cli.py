@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: MIT
+"""The other commands of the binary, against a server that runs."""
+import json
+import os
+import re
+import signal
+import stat
+import subprocess
+import tempfile
+import time
+
+from case import expect
+from server import BINARY, INGEST_KEY, Server, free_port, until
+from test_process import run
+from wire import TEXT, Wire, frame
+
+KEY = {"RINGCAST_INGEST_KEY": INGEST_KEY}
+
+
+def subscribe(server, *arguments, path="/plain/news", environment=None):
+    return subprocess.Popen([BINARY, "subscribe", *arguments, server.url("plain", path)], text=True, errors="replace",
+                            env={"PATH": os.environ["PATH"]} | (environment or {}),
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def publish(server, *arguments, **options):
+    return run("publish", "--url", f"http://127.0.0.1:{server.port('ingest')}", *arguments,
+               environment=options.pop("environment", KEY), **options)
+
+
+def wait_for_subscribers(server, count):
+    until(lambda: server.metric("ringcast_subscriptions") == count, what=f"{count} subscriptions")
+
+
+def test_publish_and_subscribe():
+    """A message as argument, from stdin, and lines: each is printed by the subscriber as a line; --count ends it."""
+    with Server(plain={}) as server:
+        reader = subscribe(server, "--count", "5")
+        wait_for_subscribers(server, 1)
+        for arguments, text, accepted in ((["plain/news", "hello"], None, 1), (["plain/news", "-"], "from stdin", 1),
+                                          (["--ndjson", "plain/news"], "one\ntwo\nthree\n", 3)):
+            code, out, err = publish(server, *arguments, text=text)
+            expect((code, json.loads(out), err), (0, {"accepted": accepted, "receivers": accepted}, ""), f"{arguments}")
+        out, err = reader.communicate(timeout=5)
+        expect((reader.returncode, out, err), (0, "hello\nfrom stdin\none\ntwo\nthree\n", ""))
+
+
+def test_publish_refused():
+    """Exit code 1 and what the server said: a wrong key, no key, a wrong topic, nobody there; 2 for no address."""
+    with Server(plain={}) as server:
+        for arguments, environment, status in ((["plain/a", "x"], {"RINGCAST_INGEST_KEY": "wrong"}, "401"),
+                                               (["plain/a", "x"], {}, "401"), (["none/a", "x"], KEY, "404")):
+            code, out, err = publish(server, *arguments, environment=environment)
+            expect((code, out), (1, ""), f"{arguments} {environment}")
+            expect(status in err, True, err)
+        with tempfile.NamedTemporaryFile("w", suffix=".key") as file:
+            file.write(f"{INGEST_KEY} *\n")
+            file.flush()
+            expect(publish(server, "-k", file.name, "plain/a", "x", environment={})[0], 0, "the key from a file")
+    expect(publish(server, "plain/a", "x")[0], 1, "nobody there")
+    expect(run("publish", "--url", "nonsense", "plain/a", "x", environment=KEY)[0], 2, "no address")
+
+
+def test_subscribe_ends():
+    """SIGINT and SIGTERM close with 1000 and exit 0; a close by the server is printed with code and reason, exit 1; the
+    key comes from RINGCAST_KEY; --header says when, what and how much."""
+    with Server(plain={"keys": ["pk-1"]}) as server:
+        key = {"RINGCAST_KEY": "pk-1"}
+        for number in (signal.SIGINT, signal.SIGTERM):
+            reader = subscribe(server, environment=key)
+            wait_for_subscribers(server, 1)
+            reader.send_signal(number)
+            out, err = reader.communicate(timeout=5)
+            expect((reader.returncode, out), (0, ""), f"after {number.name} ({err})")
+            wait_for_subscribers(server, 0)
+        out, err = (refused := subscribe(server)).communicate(timeout=5)
+        expect((refused.returncode, out, "401" in err), (1, "", True), err)
+        reader = subscribe(server, "--header", environment=key)
+        wait_for_subscribers(server, 1)
+        server.publish("plain/news", b"\xff\x00", "application/octet-stream")
+        server.publish("plain/news", "text", "text/plain")
+        time.sleep(0.1)
+        server.signal(signal.SIGTERM)
+        out, err = reader.communicate(timeout=5)
+        expect((reader.returncode, "1001" in err, "going away" in err), (1, True, True), err)
+        expect("text" in out and re.search(r"\b4\b", out) is not None, True, out)
+
+
+def test_subscriber_understands_any_frame():
+    """Large, empty and fragmented messages with pings in between are printed whole."""
+    with Server(plain={}) as server:
+        reader = subscribe(server, "--count", "3")
+        wait_for_subscribers(server, 1)
+        for size in (0, 200, 1 << 20):
+            server.publish("plain/news", "x" * size, "text/plain")
+        out, err = reader.communicate(timeout=10)
+        expect((reader.returncode, err), (0, ""))
+        expect([len(line) for line in out.split("\n")], [0, 200, 1 << 20, 0])
+
+
+def test_check_prints_what_would_load_again():
+    """K-33, K-32: the effective values with their origins, secrets masked; the print is itself a configuration."""
+    with Server(plain={"keys": ["plain-secret"], "retain": 5}, echo={}, rustorium={"keys": ["rk-secret"]}) as server:
+        code, out, err = run("check", "-c", server.config_path, "--set", "plain.retain=7")
+        expect((code, err), (0, ""))
+        expect("secret" in out or INGEST_KEY in out, False, "secrets are masked")
+        again = server.config_path + ".again"
+        with open(again, "w", encoding="utf-8") as file:
+            file.write(out)
+        code, second, err = run("check", "-c", again)
+        expect((code, err), (0, ""))
+
+        def values(text):
+            return [line.split("  #")[0] for line in text.splitlines()]
+        expect(values(second), values(out))
+
+
+def test_genconfig():
+    """A file for its owner only, never overwritten, with keys that nobody has seen, that check accepts."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "ringcast.yaml")
+        expect(run("genconfig", "-o", path), (0, "", ""))
+        expect(stat.S_IMODE(os.stat(path).st_mode), 0o600, "mode")
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+        code, _, err = run("genconfig", "-o", path)
+        expect((code, "not overwritten" in err), (1, True), err)
+        expect(run("check", "-c", path)[0], 0)
+        code, other, _ = run("genconfig")
+        expect(code, 0)
+        keys = [set(re.findall(r"[0-9a-f]{64}", part)) for part in (text, other)]
+        expect((len(keys[0]), len(keys[1]), keys[0] & keys[1]), (2, 2, set()), "fresh keys")
+
+
+def test_a_generated_configuration_serves():
+    """genconfig, serve, publish, subscribe with the keys of the file."""
+    code, text, _ = run("genconfig")
+    expect(code, 0)
+    ingest_key, plain_key = re.findall(r"[0-9a-f]{64}", text)
+    with Server(ingest={"keys": [f"{ingest_key} plain/*"]}, plain={"keys": [plain_key]}) as server:
+        reader = subscribe(server, "--count", "1", environment={"RINGCAST_KEY": plain_key})
+        wait_for_subscribers(server, 1)
+        expect(publish(server, "plain/news", "x", environment={"RINGCAST_INGEST_KEY": ingest_key})[0], 0)
+        expect(reader.communicate(timeout=5), ("x\n", ""))
+
+
+def test_version():
+    """For people, and as JSON with the same facts."""
+    code, text, _ = run("version")
+    expect(code, 0)
+    code, out, _ = run("version", "--json")
+    facts = json.loads(out)
+    expect(code, 0)
+    expect([line.split(None, 1) for line in text.splitlines()], [[name, value] for name, value in facts.items()])
+    expect({"version", "commit", "compiler", "kernel"} <= set(facts), True, f"{facts}")
+
+
+def test_environment_alone():
+    """K-33: a server configured by variables only."""
+    with Server() as server:
+        port = free_port()
+        process = subprocess.Popen([BINARY], stderr=subprocess.DEVNULL, env={
+            "PATH": os.environ["PATH"], "RINGCAST_PLAIN_LISTEN": f"127.0.0.1:{port}", "RINGCAST_SHARDS": "1",
+            "RINGCAST_ADMIN_LISTEN": f"127.0.0.1:{free_port()}", "RINGCAST_INGEST_LISTEN": f"127.0.0.1:{free_port()}",
+            "RINGCAST_PLAIN_CLIENT_PUBLISH": "true"})
+        try:
+            wire = until(lambda: connected(port), what="the server")
+            wire.send(frame(TEXT, b"x"))
+            expect(wire.frame(), (TEXT, b"x"))
+            wire.socket.close()
+            process.terminate()
+            expect(process.wait(10), 0, "exit code")
+        finally:
+            process.kill()
+        expect(server.get("/healthz")[0], 200)
+
+
+def connected(port):
+    try:
+        return Wire(port).upgrade("/plain/a")
+    except OSError:
+        return None

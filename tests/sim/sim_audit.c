@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: MIT */
+/* Owns the checks of the shards' insides. It never changes anything.
+ * It is the half of the oracle that knows how the server is built; the other half is sim_model.c.
+ * Called by the scenario: every few steps, at rest, and at the end. */
+#include "tests/sim/sim_audit.h"
+
+#include "core/check.h"
+#include "core/ring_sim.h"
+
+#define PLACES_MAX 64
+
+static uint64_t stat(const struct shard *shard, enum stat_id id)
+{
+    return stats_get(&shard->stats, id);
+}
+
+/* --- always ---------------------------------------------------------------------------------------------------------- */
+
+static void check_accounts(const struct sim_world *world, const struct shard *shard, uint64_t waiting)
+{
+    uint64_t expected = stat(shard, STAT_EXPECTED), delivered = stat(shard, STAT_DELIVERED);
+    uint64_t dropped =
+        stat(shard, STAT_DROPPED_SLOW) + stat(shard, STAT_DROPPED_CONFLATED) + stat(shard, STAT_DROPPED_CLOSED);
+    uint64_t in_flight = stat(shard, STAT_IN_FLIGHT);
+    if (expected != delivered + dropped + in_flight)
+        sim_fail(world, "shard %u: expected %llu, but delivered %llu, dropped %llu, in flight %llu", shard->number,
+                 (unsigned long long)expected, (unsigned long long)delivered, (unsigned long long)dropped,
+                 (unsigned long long)in_flight);
+    if (in_flight != waiting)
+        sim_fail(world, "shard %u: %llu in flight, but %llu in outboxes", shard->number, (unsigned long long)in_flight,
+                 (unsigned long long)waiting);
+}
+
+static void check_memberships(const struct sim_world *world, const struct shard *shard, struct conn *conn)
+{
+    for (uint32_t i = 0; i < conn->session.memberships; i++) {
+        const struct membership *membership = audience_membership(conn, i);
+        const struct audience *audience = slab_at(&shard->audiences.slab, membership->audience - 1);
+        const struct member *member = &audience->members[membership->position];
+        if (membership->position >= audience->count || member->conn != conn->index || member->membership != i)
+            sim_fail(world, "shard %u: membership %u of connection %u is not in its audience", shard->number, i,
+                     conn->index);
+    }
+}
+
+struct place {
+    struct hash128 name;
+    uint32_t count;
+};
+
+struct places {
+    struct place items[PLACES_MAX];
+    uint32_t count;
+};
+
+static void add_place(struct places *places, struct hash128 name)
+{
+    for (uint32_t i = 0; i < places->count; i++) {
+        if (places->items[i].name.low == name.low && places->items[i].name.high == name.high) {
+            places->items[i].count++;
+            return;
+        }
+    }
+    check_op(places->count, <, PLACES_MAX);
+    places->items[places->count++] = (struct place){.name = name, .count = 1};
+}
+
+static void check_connections(const struct sim_world *world, const struct shard *shard, struct places *places)
+{
+    uint32_t cursor = 0, index, http = 0, sessions = 0;
+    uint64_t waiting = 0, memberships = 0;
+    for (struct conn *conn; (conn = slab_next(&shard->conns, &cursor, &index)) != NULL;) {
+        conn_check(conn);
+        check_memberships(world, shard, conn);
+        waiting += conn->outbox.messages;
+        memberships += conn->session.memberships;
+        http += conn->state == CONN_HTTP;
+        sessions += conn->state == CONN_OPEN && conn->role == CONN_ROLE_SESSION;
+        if (conn->session.quotas & 1U << QUOTA_KEY)
+            add_place(places, conn->session.key_name);
+    }
+    check_accounts(world, shard, waiting);
+    if (stat(shard, STAT_CONNECTIONS) != shard->conns.count_live || shard->open_http != http ||
+        stat(shard, STAT_SESSIONS) != sessions || stat(shard, STAT_SUBSCRIPTIONS) != memberships)
+        sim_fail(world, "shard %u: gauges of connections (%llu), open_http (%u), sessions (%llu), subscriptions (%llu)",
+                 shard->number, (unsigned long long)stat(shard, STAT_CONNECTIONS), shard->open_http,
+                 (unsigned long long)stat(shard, STAT_SESSIONS), (unsigned long long)stat(shard, STAT_SUBSCRIPTIONS));
+    if (stat(shard, STAT_RING_STALE) != 0)
+        sim_fail(world, "shard %u: a completion for a connection that has ended", shard->number);
+}
+
+static void collect(const struct sim_world *world, struct places *places)
+{
+    places->count = 0;
+    for (uint16_t i = 0; i < world->plan.shards; i++)
+        check_connections(world, world->shards[i], places);
+    for (uint32_t i = 0; i < places->count; i++)
+        if (places->items[i].count > world->plan.per_key)
+            sim_fail(world, "%u connections of one key, %u are allowed", places->items[i].count, world->plan.per_key);
+}
+
+void sim_audit_always(const struct sim_world *world)
+{
+    struct places places;
+    collect(world, &places);
+}
+
+/* --- at rest --------------------------------------------------------------------------------------------------------- */
+
+static uint32_t list_count(const struct list *list)
+{
+    uint32_t count = 0;
+    for (const struct list_node *node = list->head.next; node != &list->head; node = node->next)
+        count++;
+    return count;
+}
+
+static void check_still(const struct sim_world *world, const struct shard *shard)
+{
+    uint32_t mails = shard->mail.backlogged;
+    for (uint16_t from = 0; from < shard->count; from++)
+        mails += spsc_count(&shard->mail.in[from]);
+    uint32_t lists = list_count(&shard->answers) + list_count(&shard->channels.pending) + list_count(&shard->acking) +
+                     list_count(&shard->doomed) + list_count(&shard->starved) + list_count(&shard->parked);
+    if (mails != 0 || lists != 0 || shard->outstanding != 0)
+        sim_fail(world, "shard %u at rest: %u mails, %u waiting, %u parcels outstanding", shard->number, mails, lists,
+                 shard->outstanding);
+}
+
+/* A class of a home and the audiences of all shards agree on who listens. */
+static void check_class(const struct sim_world *world, const struct shard *home, const struct class *class)
+{
+    uint32_t listeners = 0;
+    for (uint16_t i = 0; i < world->plan.shards; i++) {
+        const struct audiences *audiences = &world->shards[i]->audiences;
+        uint32_t slot = class->index < audiences->by_class_count[home->number]
+                            ? audiences->by_class[home->number][class->index]
+                            : 0;
+        uint32_t members = slot == 0 ? 0 : ((const struct audience *)slab_at(&audiences->slab, slot - 1))->count;
+        if (members != class->counts[i])
+            sim_fail(world, "class %u of home %u counts %u listeners at shard %u, which has %u", class->index,
+                     home->number, class->counts[i], i, members);
+        listeners += members;
+    }
+    if (listeners != class->listeners || listeners == 0)
+        sim_fail(world, "class %u of home %u counts %u listeners of %u", class->index, home->number, class->listeners,
+                 listeners);
+}
+
+static uint32_t slices_of(const struct outbox *outbox, const struct segment *segment)
+{
+    uint32_t count = outbox->count > 0 && outbox->first.frame.segment == segment;
+    for (const struct outbox_node *node = outbox->rest; node != NULL; node = node->next)
+        count += node->slice.frame.segment == segment;
+    return count;
+}
+
+/* What outboxes of a shard refer to. */
+static uint32_t outbox_references(const struct shard *shard, const struct segment *segment)
+{
+    uint32_t cursor = 0, index, count = 0;
+    for (const struct conn *conn; (conn = slab_next(&shard->conns, &cursor, &index)) != NULL;)
+        count += slices_of(&conn->outbox, segment);
+    return count;
+}
+
+static uint32_t home_references(const struct shard *home, const struct segment *segment)
+{
+    uint32_t count = home->replies.tail == segment;
+    size_t cursor = 0;
+    for (const struct channel *channel; (channel = map_next(&home->channels.map, &cursor)) != NULL;) {
+        count += channel->log.tail == segment;
+        for (uint32_t i = 0; i < channel->history.count; i++)
+            count += channel->history.entries[(channel->history.head + i) % channel->history.capacity].frame.segment ==
+                     segment;
+    }
+    return count;
+}
+
+static void check_segment(const struct sim_world *world, const struct shard *home, const struct segment *segment)
+{
+    uint32_t lendings = 0;
+    for (uint16_t i = 0; i < world->plan.shards; i++) {
+        const struct segment_share *share = &segment->shares[i];
+        uint32_t references = outbox_references(world->shards[i], segment);
+        if (i == home->number)
+            references += home_references(home, segment);
+        else
+            lendings += share->lendings;
+        if (share->refs != references)
+            sim_fail(world, "segment %llu of home %u: %u references at shard %u, of which %u are known",
+                     (unsigned long long)segment->serial, home->number, share->refs, i, references);
+    }
+    if (segment->lent != lendings)
+        sim_fail(world, "segment %llu of home %u: lent %u times, %u are known", (unsigned long long)segment->serial,
+                 home->number, segment->lent, lendings);
+}
+
+static void check_homes(const struct sim_world *world, const struct shard *home)
+{
+    uint32_t cursor = 0, index, audiences = 0;
+    for (const struct class *class; (class = slab_next(&home->channels.classes, &cursor, &index)) != NULL;)
+        check_class(world, home, class);
+    for (struct list_node *node = list_first(&home->frames.segments); node != NULL;
+         node = list_next(&home->frames.segments, node))
+        check_segment(world, home, list_entry(node, struct segment, node));
+    cursor = 0;
+    for (const struct audience *audience; (audience = slab_next(&home->audiences.slab, &cursor, &index)) != NULL;)
+        audiences += audience->count;
+    if (audiences != stat(home, STAT_SUBSCRIPTIONS))
+        sim_fail(world, "shard %u: %u members of audiences, %llu subscriptions", home->number, audiences,
+                 (unsigned long long)stat(home, STAT_SUBSCRIPTIONS));
+}
+
+static void check_places(const struct sim_world *world, const struct places *places)
+{
+    uint32_t held = 0, known = 0;
+    for (uint16_t i = 0; i < world->plan.shards; i++) {
+        size_t cursor = 0;
+        for (const struct quota *quota; (quota = map_next(&world->shards[i]->quotas.map, &cursor)) != NULL;)
+            held += quota->held;
+    }
+    for (uint32_t i = 0; i < places->count; i++) {
+        uint16_t home = shard_home(world->shards[0], places->items[i].name);
+        const struct quota *quota =
+            map_get(&world->shards[home]->quotas.map, slice_of(&places->items[i].name, sizeof places->items[i].name));
+        known += places->items[i].count;
+        if (quota == NULL || quota->held != places->items[i].count)
+            sim_fail(world, "a key holds %u places at its home, and has %u connections",
+                     quota == NULL ? 0 : quota->held, places->items[i].count);
+    }
+    if (held != known)
+        sim_fail(world, "%u places are held, %u by connections", held, known);
+}
+
+void sim_audit_rest(const struct sim_world *world)
+{
+    struct places places;
+    collect(world, &places);
+    check_places(world, &places);
+    for (uint16_t i = 0; i < world->plan.shards; i++) {
+        check_still(world, world->shards[i]);
+        check_homes(world, world->shards[i]);
+    }
+}
+
+/* --- empty ----------------------------------------------------------------------------------------------------------- */
+
+static uint32_t free_nodes(const struct outbox_pool *pool)
+{
+    uint32_t count = 0;
+    for (const struct outbox_node *node = pool->free; node != NULL; node = node->next)
+        count++;
+    return count;
+}
+
+static void check_shard_empty(const struct sim_world *world, const struct shard *shard)
+{
+    const char *left = NULL;
+    size_t cursor = 0;
+    if (shard->conns.count_live != 0)
+        left = "connections";
+    else if (shard->audiences.slab.count_live != 0)
+        left = "audiences";
+    else if (shard->channels.classes.count_live != 0)
+        left = "filter classes";
+    else if (shard->input_bytes != 0)
+        left = "input";
+    else if (free_nodes(&shard->outbox_pool) != shard->outbox_pool.count)
+        left = "outbox nodes";
+    else if (stat(shard, STAT_IN_FLIGHT) != 0)
+        left = "messages in flight";
+    else if (shard->express.head != SLAB_NONE || shard->bulk.head != SLAB_NONE)
+        left = "flush queues";
+    else if (shard->open_http != 0)
+        left = "HTTP connections";
+    for (const struct channel *channel; left == NULL && (channel = map_next(&shard->channels.map, &cursor)) != NULL;)
+        if (channel->history.count == 0)
+            left = "a channel that nobody listens to and that retains nothing";
+    if (left != NULL)
+        sim_fail(world, "shard %u, when everybody had gone, still had: %s", shard->number, left);
+}
+
+void sim_audit_empty(const struct sim_world *world)
+{
+    uint32_t listeners = world->plan.shards * SIM_LISTENERS;
+    sim_audit_rest(world);
+    for (uint16_t i = 0; i < world->plan.shards; i++)
+        check_shard_empty(world, world->shards[i]);
+    if (sim_sockets_open(world->network) != listeners || sim_operations_pending(world->network) != listeners)
+        sim_fail(world, "%u sockets and %u operations are left; only %u listeners should be",
+                 sim_sockets_open(world->network), sim_operations_pending(world->network), listeners);
+}

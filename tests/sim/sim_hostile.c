@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/* Owns the attacks: one per client, and the close code that each deserves.
+ * It never speaks a dialect.
+ * Called by sim_client.c for hostile clients. */
+#include "tests/sim/sim_hostile.h"
+
+#define TRICKLE_MS 400
+#define PINGS 200
+
+static const uint16_t deserved[SIM_MALICES] = {[SIM_UNMASKED] = 1002,
+                                               [SIM_OVERSIZE] = 1009,
+                                               [SIM_RESERVED] = 1002,
+                                               [SIM_BAD_TEXT] = 1007,
+                                               [SIM_PING_FLOOD] = 1008};
+
+bool sim_hostile_upgrades(const struct sim_client *client)
+{
+    return client->malice >= SIM_UNMASKED;
+}
+
+static void put_noise(struct sim_world *world, struct sim_client *client, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i++) {
+        uint8_t byte = (uint8_t)random_u64(&world->random);
+        sim_wire_put(&client->wire, &byte, 1);
+    }
+}
+
+/* In place of an upgrade. */
+static void attack_http(struct sim_world *world, struct sim_client *client)
+{
+    switch (client->malice) {
+    case SIM_GARBAGE:
+        put_noise(world, client, 300);
+        sim_wire_put_text(&client->wire, "\r\n\r\n");
+        break;
+    case SIM_ENDLESS_HEAD:
+        sim_wire_put_text(&client->wire, "GET /echo HTTP/1.1\r\nHost: x\r\n");
+        for (int i = 0; i < 600; i++)
+            sim_wire_put_text(&client->wire, "X-Filler: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n");
+        break;
+    default:
+        break;
+    }
+}
+
+static void attack_frames(struct sim_world *world, struct sim_client *client)
+{
+    static const uint8_t unmasked[] = {0x81, 0x02, 'h', 'i'};
+    static const uint8_t oversize[] = {0x82, 0xFF, 0, 0, 1, 0, 0, 0, 0, 0, 1, 2, 3, 4};
+    static const uint8_t half[] = {0x82, 0xFE, 0x10, 0x00, 1, 2, 3, 4, 'a'};
+    switch (client->malice) {
+    case SIM_UNMASKED:
+        sim_wire_put(&client->wire, unmasked, sizeof unmasked);
+        break;
+    case SIM_OVERSIZE:
+        sim_wire_put(&client->wire, oversize, sizeof oversize);
+        break;
+    case SIM_RESERVED:
+        sim_wire_put_frame(&client->wire, &world->random, 0x41, true, slice_text("x"));
+        break;
+    case SIM_BAD_TEXT:
+        sim_wire_put_frame(&client->wire, &world->random, 1, true, slice_text("\xC0\x80"));
+        break;
+    case SIM_HALF_FRAME:
+        sim_wire_put(&client->wire, half, sizeof half);
+        client->leaving = SIM_RESETS;
+        client->leave_ms = sim_world_ms() + random_below(&world->random, 100);
+        break;
+    default:
+        for (int i = 0; i < PINGS; i++)
+            sim_wire_put_frame(&client->wire, &world->random, 9, true, slice_text("ping"));
+    }
+}
+
+void sim_hostile_act(struct sim_world *world, struct sim_client *client)
+{
+    uint64_t now = sim_world_ms();
+    if (client->phase == SIM_OPENING && client->malice == SIM_TRICKLE && now >= client->wake_ms) {
+        sim_wire_put_text(&client->wire, client->requested == 0 ? "GET /echo HTTP/1.1\r\nHost: x\r\nX-Slow: " : "a");
+        client->wake_ms = now + TRICKLE_MS;
+        client->requested++;
+    } else if (client->phase == SIM_OPENING && !sim_hostile_upgrades(client) && client->requested++ == 0) {
+        attack_http(world, client);
+    } else if (client->phase == SIM_OPEN && client->requested++ == 0) {
+        attack_frames(world, client);
+    }
+    if (client->malice != SIM_TRICKLE)
+        client->wake_ms = UINT64_MAX;
+}
+
+void sim_hostile_check_rest(struct sim_world *world, struct sim_client *client)
+{
+    if (client->requested == 0 && client->phase == SIM_WAITING)
+        return;
+    if (client->phase != SIM_ENDED && !client->pauses)
+        sim_fail(world, "client %u: attack %d has not been ended", client->number, client->malice);
+    if (client->upgraded && client->close_code != 0 && deserved[client->malice] != 0 &&
+        client->close_code != deserved[client->malice] && client->close_code != 1001 && client->close_code != 1000 &&
+        client->close_code != 1013)
+        sim_fail(world, "client %u: attack %d was closed with %u, not %u", client->number, client->malice,
+                 client->close_code, deserved[client->malice]);
+}

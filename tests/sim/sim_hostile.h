@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+/* Clients that mean harm, and what the server owes them: an end in time, with the right code. */
+#ifndef RINGCAST_TESTS_SIM_SIM_HOSTILE_H
+#define RINGCAST_TESTS_SIM_SIM_HOSTILE_H
+
+#include "tests/sim/sim_client.h"
+
+/* Whether it begins with a good upgrade. */
+bool sim_hostile_upgrades(const struct sim_client *client);
+void sim_hostile_act(struct sim_world *world, struct sim_client *client);
+void sim_hostile_check_rest(struct sim_world *world, struct sim_client *client);
+
+#endif

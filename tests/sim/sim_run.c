@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: MIT */
+/* Owns the order of events of a run: who comes, how long it is busy, how it ends, and when the oracle is asked.
+ *
+ *   busy (faults on) -> calm, at rest: all is checked -> everybody leaves: nothing may be left -> places are free again
+ *                    -> or a drain: every session gets 1001, nothing acknowledged is lost
+ *
+ * It never looks at bytes. Called by sim_main.c. */
+#include "tests/sim/sim_run.h"
+
+#include "tests/sim/sim_audit.h"
+#include "tests/sim/sim_client.h"
+#include "tests/sim/sim_publisher.h"
+
+#include <stdio.h>
+
+#define CLIENTS_MAX 64
+#define PUBLISHERS_MAX 4
+#define CHANNELS 4
+#define AUDIT_STEPS 16
+#define WAIT_MS 50
+#define REST_MS 14000 /* longer than any deadline of a connection that ends */
+#define REST_STEPS_MAX 400000
+#define DRAIN_MS 10000
+
+struct run {
+    struct sim_world world;
+    struct sim_client clients[CLIENTS_MAX];
+    uint32_t client_count;
+    struct sim_publisher publishers[PUBLISHERS_MAX];
+    bool may_publish;
+};
+
+/* --- steps ----------------------------------------------------------------------------------------------------------- */
+
+static uint64_t next_due(const struct run *run)
+{
+    uint64_t now = sim_world_ms(), due = now + WAIT_MS;
+    for (uint32_t i = 0; i < run->client_count; i++) {
+        uint64_t of_client = sim_client_due(&run->clients[i]);
+        if (of_client > now && of_client < due)
+            due = of_client;
+    }
+    for (uint32_t i = 0; run->may_publish && i < run->world.plan.publishers; i++)
+        if (run->publishers[i].wake_ms < due)
+            due = run->publishers[i].wake_ms;
+    return due;
+}
+
+static void step(struct run *run)
+{
+    struct sim_world *world = &run->world;
+    bool moved = false;
+    sim_world_tick(world);
+    uint32_t first = run->client_count == 0 ? 0 : (uint32_t)random_below(&world->random, run->client_count);
+    for (uint32_t i = 0; i < run->client_count; i++)
+        moved |= sim_client_step(world, &run->clients[(first + i) % run->client_count]);
+    for (uint32_t i = 0; i < world->plan.publishers; i++)
+        moved |= sim_publisher_step(world, &run->publishers[i], run->may_publish);
+    if (world->steps % AUDIT_STEPS == 0)
+        sim_audit_always(world);
+    if (!moved && !sim_world_busy(world))
+        sim_world_wait(world, next_due(run));
+}
+
+static void run_until(struct run *run, uint64_t ms)
+{
+    while (sim_world_ms() < ms)
+        step(run);
+}
+
+/* Lets so much time pass, and then until nothing is to be done. */
+static void come_to_rest(struct run *run)
+{
+    uint64_t until = sim_world_ms() + REST_MS, most = run->world.steps + REST_STEPS_MAX;
+    while (sim_world_ms() < until || sim_world_busy(&run->world)) {
+        step(run);
+        if (run->world.steps > most)
+            sim_fail(&run->world, "it does not come to rest");
+    }
+}
+
+/* --- the cast -------------------------------------------------------------------------------------------------------- */
+
+static struct sim_client *add_client(struct run *run, enum sim_kind kind, uint64_t start_ms)
+{
+    struct sim_client *client = &run->clients[run->client_count];
+    sim_client_make(&run->world, client, run->client_count, kind, start_ms);
+    run->client_count++;
+    return client;
+}
+
+static void cast(struct run *run)
+{
+    static const enum sim_kind kinds[] = {SIM_PLAIN,     SIM_PLAIN,     SIM_PLAIN, SIM_PLAIN,
+                                          SIM_RUSTORIUM, SIM_RUSTORIUM, SIM_ECHO};
+    struct sim_world *world = &run->world;
+    for (uint32_t i = 0; i < CHANNELS; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "news%u", i);
+        sim_model_channel(&world->model, name, false);
+    }
+    for (uint32_t i = 0; i < world->plan.publishers; i++)
+        sim_publisher_make(world, &run->publishers[i], i);
+    for (uint32_t i = 0; i < world->plan.clients; i++)
+        add_client(run, kinds[random_below(&world->random, sizeof kinds / sizeof kinds[0])],
+                   random_below(&world->random, world->plan.run_ms));
+    for (uint32_t i = 0; i < world->plan.hostiles; i++)
+        add_client(run, SIM_HOSTILE, random_below(&world->random, world->plan.run_ms));
+}
+
+/* --- ends ------------------------------------------------------------------------------------------------------------ */
+
+static void rest(struct run *run)
+{
+    struct sim_world *world = &run->world;
+    run->may_publish = false;
+    sim_world_calm(world);
+    come_to_rest(run);
+    sim_trace(world, "at rest");
+    for (uint32_t i = 0; i < run->client_count; i++)
+        sim_client_check_rest(world, &run->clients[i]);
+    for (uint32_t i = 0; i < world->plan.publishers; i++)
+        sim_publisher_check_rest(world, &run->publishers[i]);
+    sim_audit_rest(world);
+}
+
+static void everybody_leaves(struct run *run)
+{
+    for (uint32_t i = 0; i < run->client_count; i++)
+        sim_client_leave(&run->world, &run->clients[i]);
+    for (uint32_t i = 0; i < run->world.plan.publishers; i++)
+        sim_publisher_leave(&run->publishers[i]);
+    come_to_rest(run);
+    sim_trace(&run->world, "everybody has gone");
+    sim_audit_empty(&run->world);
+}
+
+/* As many as may come of one key do, and one more does not. */
+static void places_are_free(struct run *run)
+{
+    struct sim_world *world = &run->world;
+    uint32_t first = run->client_count, count = world->plan.per_key + 1, open = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        struct sim_client *client = add_client(run, SIM_RUSTORIUM, sim_world_ms());
+        client->key = 0;
+        client->pauses = false;
+        client->pause_ms = client->leave_ms = UINT64_MAX;
+        client->speed = 65536;
+    }
+    come_to_rest(run);
+    for (uint32_t i = first; i < run->client_count; i++)
+        open += run->clients[i].phase == SIM_OPEN;
+    if (open != world->plan.per_key)
+        sim_fail(world, "%u connections of one key are open, %u places were free", open, world->plan.per_key);
+    everybody_leaves(run);
+}
+
+static void drain(struct run *run)
+{
+    struct sim_world *world = &run->world;
+    uint64_t deadline = sim_world_ms() + DRAIN_MS;
+    sim_world_set_stage(world, STAGE_QUIESCE);
+    while (!sim_world_quiet(world) && sim_world_ms() < deadline)
+        step(run);
+    if (!sim_world_quiet(world))
+        sim_fail(world, "the shards do not become quiet");
+    sim_world_set_stage(world, STAGE_FAREWELL);
+    while (sim_world_open(world) > 0 && sim_world_ms() < deadline)
+        step(run);
+    sim_world_set_stage(world, STAGE_STOP);
+    deadline = sim_world_ms() + DRAIN_MS;
+    while (sim_world_open(world) > 0 && sim_world_ms() < deadline)
+        step(run);
+    if (sim_world_open(world) > 0)
+        sim_fail(world, "%u connections are left behind the stop", sim_world_open(world));
+    for (uint32_t i = 0; i < 1000; i++)
+        step(run);
+    for (uint16_t i = 0; i < world->plan.shards; i++)
+        if (!world->stopped[i])
+            sim_fail(world, "shard %u has not stopped", i);
+    for (uint32_t i = 0; i < run->client_count; i++)
+        sim_client_check_drained(world, &run->clients[i]);
+}
+
+/* --- all ------------------------------------------------------------------------------------------------------------- */
+
+static struct sim_result finish(struct run *run)
+{
+    struct sim_world *world = &run->world;
+    struct sim_result result = {.hash = world->hash,
+                                .virtual_ms = sim_world_ms(),
+                                .steps = world->steps,
+                                .published = world->model.count,
+                                .deliveries = world->model.deliveries};
+    for (uint32_t i = 0; i < run->client_count; i++)
+        sim_client_free(&run->clients[i]);
+    for (uint32_t i = 0; i < world->plan.publishers; i++)
+        sim_publisher_free(&run->publishers[i]);
+    sim_world_destroy(world);
+    return result;
+}
+
+struct sim_result sim_run(uint64_t seed, bool verbose)
+{
+    static struct run run;
+    run = (struct run){.may_publish = true};
+    sim_world_create(&run.world, seed, verbose);
+    cast(&run);
+    if (run.world.plan.reload) {
+        run_until(&run, random_below(&run.world.random, run.world.plan.run_ms));
+        sim_world_reload(&run.world);
+    }
+    run_until(&run, run.world.plan.run_ms);
+    if (run.world.plan.drain) {
+        drain(&run);
+    } else {
+        rest(&run);
+        everybody_leaves(&run);
+        if (run.world.plan.connections_max >= CLIENTS_MAX)
+            places_are_free(&run);
+    }
+    return finish(&run);
+}

@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: MIT */
+/* Owns the shards of a run, the order of their turns, and time.
+ * It never plays a peer and never judges: sim_audit.c looks into the shards, sim_model.c at what came out of them.
+ * Called by the scenario. */
+#include "tests/sim/sim_world.h"
+
+#include "core/check.h"
+#include "core/clock.h"
+#include "core/log.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define RING_ENTRIES 64
+#define SETS_MAX 40
+#define STEP_NS 20000 /* time goes on even when there is always something to do */
+
+/* --- trace and failure ----------------------------------------------------------------------------------------------- */
+
+void sim_trace(struct sim_world *world, const char *format, ...)
+{
+    char line[512];
+    va_list arguments;
+    va_start(arguments, format);
+    int bytes = vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    check(bytes >= 0);
+    for (const char *c = line; *c != '\0'; c++)
+        world->hash = (world->hash ^ (uint8_t)*c) * 0x100000001b3U; /* FNV-1a */
+    world->hash = (world->hash ^ sim_world_ms()) * 0x100000001b3U;
+    if (world->verbose)
+        printf("%8llu ms  %s\n", (unsigned long long)sim_world_ms(), line);
+}
+
+void sim_fail(const struct sim_world *world, const char *format, ...)
+{
+    va_list arguments;
+    fflush(stdout);
+    fprintf(stderr, "sim: seed %llu at %llu ms, step %llu: ", (unsigned long long)world->seed,
+            (unsigned long long)sim_world_ms(), (unsigned long long)world->steps);
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fputc('\n', stderr);
+    _Exit(1);
+}
+
+uint64_t sim_world_ms(void)
+{
+    return clock_monotonic_ns() / 1000000;
+}
+
+struct ring_address sim_world_address(uint32_t number)
+{
+    return (struct ring_address){.bytes = {[10] = 0xFF, [11] = 0xFF, [12] = 10, [15] = (uint8_t)(number % 200 + 1)},
+                                 .port = (uint16_t)(10000 + number)};
+}
+
+/* --- the plan -------------------------------------------------------------------------------------------------------- */
+
+static uint32_t sometimes(struct random *random, uint32_t chance, uint32_t value)
+{
+    return random_chance(random, chance, 100) ? value : 0;
+}
+
+static uint32_t one_of(struct random *random, const uint32_t *values, uint32_t count)
+{
+    return values[random_below(random, count)];
+}
+#define ONE_OF(random, ...)                                                                                            \
+    one_of((random), (const uint32_t[]){__VA_ARGS__}, sizeof((const uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t))
+
+static struct sim_faults choose_faults(struct random *random)
+{
+    struct sim_faults faults = {
+        .delay = sometimes(random, 50, 150),
+        .delay_max = 1 + (uint32_t)random_below(random, 12),
+        .chunk = sometimes(random, 50, 250),
+        .partial_send = sometimes(random, 50, 250),
+        .reset = sometimes(random, 25, 2),
+        .no_buffers = sometimes(random, 40, 40),
+        .accept_error = sometimes(random, 40, 60),
+        .receive_ends = sometimes(random, 40, 80),
+        .queue_full = sometimes(random, 40, ONE_OF(random, 40, 300)),
+    };
+    return faults;
+}
+
+static void choose_plan(struct sim_plan *plan, struct random *random)
+{
+    plan->shards = (uint16_t)(1 + random_below(random, SIM_SHARDS_MAX));
+    plan->faults = choose_faults(random);
+    plan->socket_buffer_bytes = ONE_OF(random, 512, 4096, 65536);
+    plan->receive_buffers = ONE_OF(random, 2, 8, 64);
+    plan->run_ms = 5000 + random_below(random, 15000);
+    plan->clients = 4 + (uint32_t)random_below(random, 24);
+    plan->hostiles = (uint32_t)random_below(random, 8);
+    plan->publishers = 1 + (uint32_t)random_below(random, 4);
+    plan->message_bytes_max = ONE_OF(random, 16, 200, 3000, 20000);
+    plan->retain = ONE_OF(random, 0, 0, 3, 40);
+    plan->retain_age_ms = sometimes(random, 30, 2000);
+    plan->outbox_bytes_max = ONE_OF(random, 2048, 65536, 4 << 20, 4 << 20);
+    plan->frame_memory_mib = random_chance(random, 1, 8) ? plan->shards : 1024;
+    plan->connections_max = random_chance(random, 1, 8) ? 4U * plan->shards : 1000;
+    plan->outstanding_max = ONE_OF(random, 1, 4, 1024);
+    plan->per_key = ONE_OF(random, 1, 3, 10);
+    plan->quick_pings = random_chance(random, 1, 3);
+    plan->client_publish = random_chance(random, 1, 4);
+    plan->drain = random_chance(random, 1, 3);
+    plan->reload = random_chance(random, 1, 3);
+}
+
+static void trace_plan(struct sim_world *world)
+{
+    const struct sim_plan *p = &world->plan;
+    const struct sim_faults *f = &p->faults;
+    sim_trace(
+        world,
+        "plan: shards %u, clients %u, hostiles %u, publishers %u, %llu ms, sockets %u B, messages %u B, %u buffers",
+        p->shards, p->clients, p->hostiles, p->publishers, (unsigned long long)p->run_ms, p->socket_buffer_bytes,
+        p->message_bytes_max, p->receive_buffers);
+    sim_trace(world,
+              "plan: retain %u for %u ms, outbox %u B, frames %u MiB, connections %u, outstanding %u, per key %u",
+              p->retain, p->retain_age_ms, p->outbox_bytes_max, p->frame_memory_mib, p->connections_max,
+              p->outstanding_max, p->per_key);
+    sim_trace(world, "plan: quick pings %d, client publish %d, drain %d, reload %d", p->quick_pings, p->client_publish,
+              p->drain, p->reload);
+    sim_trace(
+        world,
+        "faults: delay %u to %u, chunk %u, partial %u, reset %u, no buffers %u, accept %u, ends %u, queue full %u",
+        f->delay, f->delay_max, f->chunk, f->partial_send, f->reset, f->no_buffers, f->accept_error, f->receive_ends,
+        f->queue_full);
+}
+
+/* --- configuration --------------------------------------------------------------------------------------------------- */
+
+struct sets {
+    char text[SETS_MAX][96];
+    const char *items[SETS_MAX + 1];
+    uint32_t count;
+};
+
+static void set(struct sets *sets, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void set(struct sets *sets, const char *format, ...)
+{
+    va_list arguments;
+    check_op(sets->count, <, SETS_MAX);
+    va_start(arguments, format);
+    vsnprintf(sets->text[sets->count], sizeof sets->text[0], format, arguments);
+    va_end(arguments);
+    sets->items[sets->count] = sets->text[sets->count];
+    sets->items[++sets->count] = NULL;
+}
+
+static struct config *load_config(const struct sim_world *world, bool reloaded)
+{
+    static const char *const names[] = {"plain", "echo", "rustorium"};
+    static const uint16_t ports[] = {SIM_PORT_PLAIN, SIM_PORT_ECHO, SIM_PORT_RUSTORIUM};
+    const struct sim_plan *plan = &world->plan;
+    struct sets sets = {.count = 0};
+    set(&sets, "shards=%u", plan->shards);
+    set(&sets, "connections_max=%u", plan->connections_max);
+    set(&sets, "frame_memory=%uMiB", plan->frame_memory_mib);
+    set(&sets, "handshake_timeout=2s");
+    set(&sets, "message_timeout=5s");
+    set(&sets, "close_timeout=1s");
+    for (int i = 0; i < 3; i++) {
+        set(&sets, "%s.listen=127.0.0.1:%u", names[i], ports[i]);
+        set(&sets, "%s.outbox_bytes_max=%uB", names[i], plan->outbox_bytes_max);
+        set(&sets, "%s.ping_interval=%s", names[i], plan->quick_pings ? "2s" : "30s");
+        set(&sets, "%s.idle_timeout=%s", names[i], plan->quick_pings ? "6s" : "90s");
+    }
+    set(&sets, "plain.retain=%u", plan->retain);
+    set(&sets, "plain.retain_age=%ums", plan->retain_age_ms);
+    set(&sets, "plain.policy=lossless,late=latest");
+    set(&sets, "plain.client_publish=%s", plan->client_publish ? "true" : "false");
+    set(&sets, reloaded ? "rustorium.keys=key-0,key-1" : "rustorium.keys=key-0,key-1,key-2");
+    set(&sets, "rustorium.connections_per_key=%u", plan->per_key);
+    set(&sets, "rustorium.attempts_per_minute=0");
+    set(&sets, "ingest.listen=127.0.0.1:%u", SIM_PORT_INGEST);
+    set(&sets, "ingest.keys=%s *", SIM_INGEST_KEY);
+    set(&sets, "ingest.outstanding_max=%u", plan->outstanding_max);
+    set(&sets, "admin.listen=");
+
+    char memory[4096];
+    struct buf why = buf_of(memory, sizeof memory);
+    struct config_source source = {.sets = sets.items};
+    struct config *config;
+    if (config_load(&source, &config, &why) != 0)
+        sim_fail(world, "the configuration of the run does not load: %.*s", (int)why.used, memory);
+    return config;
+}
+
+/* --- making ---------------------------------------------------------------------------------------------------------- */
+
+static void make_listeners(const struct sim_world *world, struct ring *ring, struct listener listeners[SIM_LISTENERS])
+{
+    static const char *const dialect_names[SIM_LISTENERS] = {"plain", "echo", "rustorium", NULL};
+    for (uint16_t i = 0; i < SIM_LISTENERS; i++) {
+        struct ring_address address = {.bytes = {[10] = 0xFF, [11] = 0xFF, [12] = 127, [15] = 1},
+                                       .port = (uint16_t)(SIM_PORT_PLAIN + i)};
+        struct ring_listen_options options = {.address = address, .backlog = 64};
+        listeners[i] = (struct listener){.kind = dialect_names[i] == NULL ? LISTENER_INGEST : LISTENER_DIALECTS,
+                                         .address = address};
+        for (uint32_t d = 0; dialect_names[i] != NULL && d < world->config->dialect_count; d++)
+            if (strcmp(dialects[d]->name, dialect_names[i]) == 0)
+                listeners[i].dialects = 1U << d;
+        int number = ring_listen(ring, &options, NULL);
+        check(number >= 0);
+        listeners[i].socket = (uint32_t)number;
+    }
+}
+
+static void make_shard(struct sim_world *world, uint16_t number, struct siphash_key key)
+{
+    struct listener listeners[SIM_LISTENERS];
+    struct ring_options ring_options = {
+        .entries = RING_ENTRIES,
+        .sockets_max = world->plan.connections_max / world->plan.shards + SIM_LISTENERS + 1,
+        .receive_buffers = world->plan.receive_buffers,
+        .receive_buffer_bytes = RECEIVE_BUFFER_BYTES,
+        .allow_direct = true,
+    };
+    char why[256];
+    check(ring_create(&world->rings[number], &ring_options, why, sizeof why) == 0);
+    make_listeners(world, world->rings[number], listeners);
+    struct shard_options options = {
+        .number = number,
+        .count = world->plan.shards,
+        .all = world->shards,
+        .key = key,
+        .ring = world->rings[number],
+        .config = world->config,
+        .listeners = listeners,
+        .listener_count = SIM_LISTENERS,
+    };
+    world->shards[number] = shard_create(&options);
+    check(world->shards[number] != NULL);
+}
+
+void sim_world_create(struct sim_world *world, uint64_t seed, bool verbose)
+{
+    *world = (struct sim_world){.seed = seed, .verbose = verbose, .hash = 0xcbf29ce484222325U};
+    random_init(&world->random, seed);
+    choose_plan(&world->plan, &world->random);
+    world->network =
+        sim_network_create(random_u64(&world->random), &world->plan.faults, world->plan.socket_buffer_bytes);
+    trace_plan(world);
+    world->config = load_config(world, false);
+    world->model.retain = world->plan.retain_age_ms == 0 ? world->plan.retain : 0;
+    struct siphash_key key = {.k0 = random_u64(&world->random), .k1 = random_u64(&world->random)};
+    for (uint16_t i = 0; i < world->plan.shards; i++)
+        make_shard(world, i, key);
+}
+
+void sim_world_destroy(struct sim_world *world)
+{
+    for (uint16_t i = 0; i < world->plan.shards; i++)
+        shard_destroy(world->shards[i]);
+    for (uint16_t i = 0; i < world->plan.shards; i++)
+        ring_destroy(world->rings[i]);
+    sim_network_destroy(world->network);
+    config_free(world->config);
+    config_free(world->config_before);
+    sim_model_free(&world->model);
+}
+
+/* --- turns ----------------------------------------------------------------------------------------------------------- */
+
+static bool has_mail(const struct shard *shard)
+{
+    for (uint16_t from = 0; from < shard->count; from++)
+        if (spsc_count(&shard->mail.in[from]) > 0)
+            return true;
+    return false;
+}
+
+static bool has_work(const struct shard *shard)
+{
+    return shard->express.head != SLAB_NONE || shard->bulk.head != SLAB_NONE;
+}
+
+/* One turn. Behind it the shard sleeps, as it would in its ring, unless there is mail: whoever posts has to wake it. */
+static void turn(struct sim_world *world, uint16_t number)
+{
+    struct shard *shard = world->shards[number];
+    mail_awake(shard);
+    if (!shard_tick(shard, true))
+        world->stopped[number] = true;
+    world->asleep[number] = mail_try_sleep(shard);
+}
+
+static void shuffle(struct random *random, uint16_t *order, uint16_t count)
+{
+    for (uint16_t i = 0; i < count; i++) {
+        uint16_t other = (uint16_t)random_below(random, i + 1U);
+        order[i] = order[other];
+        order[other] = i;
+    }
+}
+
+/* The old configuration goes when no shard uses it any more, as in the server. */
+static void finish_reload(struct sim_world *world)
+{
+    for (uint16_t i = 0; i < world->plan.shards; i++)
+        if (atomic_load(&world->shards[i]->config_seen) != world->config)
+            return;
+    config_free(world->config_before);
+    world->config_before = NULL;
+}
+
+void sim_world_tick(struct sim_world *world)
+{
+    uint16_t order[SIM_SHARDS_MAX];
+    shuffle(&world->random, order, world->plan.shards);
+    for (uint16_t i = 0; i < world->plan.shards; i++) {
+        uint16_t number = order[i];
+        if (world->stopped[number])
+            continue;
+        if (world->stalled[number] > 0 && world->stalled[number]-- > 0)
+            continue;
+        if (!world->calm && random_chance(&world->random, 1, 300))
+            world->stalled[number] = (uint32_t)random_below(&world->random, 30);
+        if (world->calm || !random_chance(&world->random, 1, 4))
+            turn(world, number);
+    }
+    if (world->config_before != NULL)
+        finish_reload(world);
+    sim_clock_advance(STEP_NS);
+    world->steps++;
+}
+
+bool sim_world_busy(const struct sim_world *world)
+{
+    bool busy = sim_ready(world->network);
+    for (uint16_t i = 0; i < world->plan.shards; i++)
+        if (!world->stopped[i])
+            busy |= has_work(world->shards[i]) || !world->asleep[i];
+    return busy;
+}
+
+/* The time of the shard's next timer. */
+static uint64_t next_timer(const struct shard *shard)
+{
+    if (!list_empty(&shard->starved) || shard->mail.backlogged > 0)
+        return shard->now_ms + 1;
+    return wheel_next_ms(&shard->wheel);
+}
+
+void sim_world_wait(struct sim_world *world, uint64_t until_ms)
+{
+    uint64_t now = sim_world_ms();
+    for (uint16_t i = 0; i < world->plan.shards; i++) {
+        struct shard *shard = world->shards[i];
+        if (world->stopped[i])
+            continue;
+        if (world->asleep[i] && has_mail(shard))
+            sim_fail(world, "shard %u sleeps on mail: nobody has rung its doorbell", i);
+        uint64_t next = next_timer(shard);
+        until_ms = next < until_ms ? next : until_ms;
+    }
+    if (until_ms > now)
+        sim_clock_advance((until_ms - now) * 1000000);
+}
+
+/* --- what the operator does ------------------------------------------------------------------------------------------ */
+
+void sim_world_calm(struct sim_world *world)
+{
+    static const struct sim_faults none = {0};
+    sim_set_faults(world->network, &none);
+    world->calm = true;
+    memset(world->stalled, 0, sizeof world->stalled);
+    sim_trace(world, "faults off");
+}
+
+void sim_world_reload(struct sim_world *world)
+{
+    check(world->config_before == NULL);
+    world->config_before = world->config;
+    world->config = load_config(world, true);
+    for (uint16_t i = 0; i < world->plan.shards; i++) {
+        atomic_store(&world->shards[i]->config_next, world->config);
+        ring_wake(world->rings[i]);
+    }
+    sim_trace(world, "reload");
+}
+
+void sim_world_set_stage(struct sim_world *world, enum stage stage)
+{
+    static const char *const names[] = {"run", "quiesce", "farewell", "stop"};
+    world->stage = stage;
+    for (uint16_t i = 0; i < world->plan.shards; i++) {
+        atomic_store(&world->shards[i]->stage, stage);
+        ring_wake(world->rings[i]);
+    }
+    sim_trace(world, "stage %s", names[stage]);
+}
+
+bool sim_world_quiet(const struct sim_world *world)
+{
+    for (uint16_t i = 0; i < world->plan.shards; i++)
+        if (!atomic_load(&world->shards[i]->quiet))
+            return false;
+    return true;
+}
+
+uint32_t sim_world_open(const struct sim_world *world)
+{
+    uint32_t open = 0;
+    for (uint16_t i = 0; i < world->plan.shards; i++)
+        open += atomic_load(&world->shards[i]->open);
+    return open;
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/* The world of one run: shards over the simulated network in one thread, and time. Everything in it follows from the seed. */
+#ifndef RINGCAST_TESTS_SIM_SIM_WORLD_H
+#define RINGCAST_TESTS_SIM_SIM_WORLD_H
+
+#include "core/ring_sim.h"
+#include "shards/shard.h"
+#include "tests/sim/sim_model.h"
+
+#define SIM_SHARDS_MAX 4
+#define SIM_LISTENERS 4
+
+enum { SIM_PORT_PLAIN = 9101, SIM_PORT_ECHO, SIM_PORT_RUSTORIUM, SIM_PORT_INGEST };
+
+/* Keys of rustorium; a reload takes the last one away. */
+#define SIM_RUSTORIUM_KEYS 3
+#define SIM_INGEST_KEY "publisher-key"
+
+/* What the seed has chosen. */
+struct sim_plan {
+    uint16_t shards;
+    struct sim_faults faults;
+    uint32_t socket_buffer_bytes;
+    uint32_t receive_buffers;
+    uint64_t run_ms; /* how long publishers publish */
+    uint32_t clients, hostiles, publishers;
+    uint32_t message_bytes_max;
+    uint32_t retain;
+    uint32_t retain_age_ms;
+    uint32_t outbox_bytes_max;
+    uint32_t frame_memory_mib;
+    uint32_t connections_max;
+    uint32_t outstanding_max;
+    uint32_t per_key;
+    bool quick_pings; /* idle connections end within seconds */
+    bool client_publish;
+    bool drain; /* the run ends with a drain instead of everybody leaving */
+    bool reload;
+};
+
+struct sim_world {
+    uint64_t seed;
+    bool verbose;
+    uint64_t hash; /* of all trace lines */
+    struct random random;
+    struct sim_plan plan;
+    struct sim_network *network;
+    struct config *config;
+    struct config *config_before; /* of a reload: until every shard has taken the new one */
+    struct shard *shards[SIM_SHARDS_MAX];
+    struct ring *rings[SIM_SHARDS_MAX];
+    bool asleep[SIM_SHARDS_MAX];
+    bool stopped[SIM_SHARDS_MAX];
+    uint32_t stalled[SIM_SHARDS_MAX]; /* steps for which the shard gets no turn */
+    bool calm;                        /* no more stalls */
+    enum stage stage;
+    uint64_t steps;
+    struct sim_model model;
+};
+
+void sim_world_create(struct sim_world *world, uint64_t seed, bool verbose);
+void sim_world_destroy(struct sim_world *world);
+
+/* Each shard gets a turn or none, in an order of the seed. */
+void sim_world_tick(struct sim_world *world);
+/* Whether any shard has something to do now: then time stands (almost) still. */
+bool sim_world_busy(const struct sim_world *world);
+/* Moves time on to `until_ms`, or to the next timer of a shard when that comes first. */
+void sim_world_wait(struct sim_world *world, uint64_t until_ms);
+uint64_t sim_world_ms(void);
+
+/* No faults from here on. */
+void sim_world_calm(struct sim_world *world);
+void sim_world_reload(struct sim_world *world);
+void sim_world_set_stage(struct sim_world *world, enum stage stage);
+bool sim_world_quiet(const struct sim_world *world);
+uint32_t sim_world_open(const struct sim_world *world);
+
+struct ring_address sim_world_address(uint32_t number);
+
+/* One line of the run's trace: part of its hash, printed when verbose. */
+void sim_trace(struct sim_world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The oracle has spoken: says what broke, and ends the process of this seed. */
+_Noreturn void sim_fail(const struct sim_world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#endif

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT */
+/* shards/audience: memberships under random joins, moves between variants and leaves, against a table; and delivery to members
+ * that are slow or want only the newest. */
+#include "core/random.h"
+#include "tests/unit/shards/world.h"
+
+#define RUSTORIUM 2 /* index in dialects[] */
+#define CONNS 12
+#define CHANNELS 5
+#define VARIANTS 3
+
+static const uint8_t variants[VARIANTS][5] = {{0, 0, '*', 0}, {0, 0, '=', 1, 'a'}, {0, 0, '=', 1, 'b'}};
+static const size_t variant_bytes[VARIANTS] = {4, 5, 5};
+
+static struct slice channel_name(unsigned channel, char text[4])
+{
+    return slice_of(text, (size_t)snprintf(text, 4, "c%u", channel));
+}
+
+static bool join(struct shard *shard, struct conn *conn, unsigned channel, unsigned variant)
+{
+    char text[4];
+    struct slice name = channel_name(channel, text);
+    struct parcel *parcel = parcel_make(&shard->parcels, PARCEL_SUBSCRIBE, 64);
+    parcel->dialect = RUSTORIUM;
+    parcel->event.channel = parcel_put(parcel, name);
+    parcel->variant = parcel_put(parcel, slice_of(variants[variant], variant_bytes[variant]));
+    channel_subscribe(shard, parcel);
+    bool joined = parcel->status == 200 && audience_join(shard, conn, parcel);
+    parcel_free(&shard->parcels, parcel);
+    return joined;
+}
+
+/* Both directions of every membership agree, and the home counts as many. */
+static void check_books(struct shard *shard, struct conn *const conns[CONNS], const int table[CONNS][CHANNELS])
+{
+    uint32_t members = 0, wanted = 0;
+    uint32_t cursor = 0;
+    for (struct audience *audience; (audience = slab_next(&shard->audiences.slab, &cursor, NULL)) != NULL;) {
+        cr_assert_gt(audience->count, 0, "an empty audience has been freed");
+        members += audience->count;
+        const struct class *class = slab_at(&shard->channels.classes, audience->class_index);
+        cr_assert_eq(class->listeners, audience->count);
+        for (uint32_t i = 0; i < audience->count; i++) {
+            struct conn *conn = slab_at(&shard->conns, audience->members[i].conn);
+            const struct membership *membership = audience_membership(conn, audience->members[i].membership);
+            cr_assert_eq(membership->audience, audience->index + 1);
+            cr_assert_eq(membership->position, i);
+        }
+    }
+    for (unsigned c = 0; c < CONNS; c++) {
+        unsigned count = 0;
+        for (unsigned n = 0; n < CHANNELS; n++)
+            count += table[c][n] >= 0;
+        cr_assert_eq(conns[c]->session.memberships, count);
+        wanted += count;
+    }
+    cr_assert_eq(members, wanted);
+    cr_assert_eq(stats_get(&shard->stats, STAT_SUBSCRIPTIONS), wanted);
+}
+
+Test(audience, keeps_both_sides_of_a_membership_together)
+{
+    struct world world;
+    static struct peer peers[CONNS];
+    struct conn *conns[CONNS];
+    int table[CONNS][CHANNELS];
+    struct random random;
+    world_begin(&world, 1, 65536, NULL);
+    struct shard *shard = world.shards[0];
+    memset(table, -1, sizeof table);
+    for (unsigned c = 0; c < CONNS; c++)
+        peer_upgrade(&world, &peers[c], "/echo");
+    uint32_t cursor = 0;
+    for (unsigned c = 0; c < CONNS; c++)
+        conns[c] = slab_next(&shard->conns, &cursor, NULL);
+    random_init(&random, 3);
+    for (unsigned step = 0; step < 5000; step++) {
+        unsigned c = (unsigned)random_below(&random, CONNS), n = (unsigned)random_below(&random, CHANNELS);
+        char text[4];
+        if (random_chance(&random, 3, 5)) {
+            table[c][n] = (int)random_below(&random, VARIANTS);
+            cr_assert(join(shard, conns[c], n, (unsigned)table[c][n]));
+        } else if (random_chance(&random, 9, 10)) {
+            struct hash128 channel = channel_id(shard, RUSTORIUM, channel_name(n, text));
+            cr_assert_eq(audience_leave(shard, conns[c], channel), table[c][n] >= 0);
+            table[c][n] = -1;
+        } else {
+            audience_leave_all(shard, conns[c]);
+            memset(table[c], -1, sizeof table[c]);
+        }
+        mail_drain(shard, 100); /* the home hears of those who left */
+        check_books(shard, conns, (const int(*)[CHANNELS])table);
+    }
+    world_end(&world);
+}
+
+Test(audience, gets_what_its_present_variant_matches)
+{
+    struct world world;
+    static struct peer peer;
+    char text[4];
+    world_begin(&world, 1, 65536, NULL);
+    struct shard *shard = world.shards[0];
+    peer_upgrade(&world, &peer, "/echo");
+    uint32_t cursor = 0, receivers;
+    struct conn *conn = slab_next(&shard->conns, &cursor, NULL);
+    for (unsigned variant = 0; variant < VARIANTS; variant++) {
+        cr_assert(join(shard, conn, 0, variant));
+        cr_assert_eq(conn->session.memberships, 1, "the new variant is in place of the one before");
+        mail_drain(shard, 100);
+        struct event event = {.opcode = WS_TEXT, .key = slice_text("b"), .payload = slice_text("for b")};
+        struct channel *channel = channel_find(shard, RUSTORIUM, channel_name(0, text));
+        cr_assert_eq(fanout_publish(shard, channel, &event, &receivers), 202);
+        cr_assert_eq(receivers, variant != 1);
+        world_settle(&world);
+        if (variant != 1)
+            peer_expect(&world, &peer, "for b");
+        peer_expect_nothing(&world, &peer);
+    }
+    world_end(&world);
+}
+
+/* O-6, Q-20: what waits is dropped, and 1013 reaches a reader that resumes. */
+Test(audience, closes_a_slow_reader_and_nobody_else)
+{
+    static const char *const sets[] = {"plain.outbox_bytes_max=20KiB", NULL};
+    struct world world;
+    static struct peer slow, fast;
+    static char text[1001], got[2000];
+    world_begin(&world, 1, 2048, sets);
+    memset(text, 'x', sizeof text - 1);
+    peer_upgrade(&world, &slow, "/plain/c");
+    peer_upgrade(&world, &fast, "/plain/c");
+    for (unsigned n = 0; n < 60; n++) {
+        world_publish(&world, 0, "c", text);
+        world_settle(&world);
+        peer_expect(&world, &fast, text);
+    }
+    cr_assert_eq(world_sum(&world, STAT_SLOW_CONSUMERS), 1);
+    cr_assert_gt(world_sum(&world, STAT_DROPPED_SLOW), 0);
+    int opcode = 0;
+    unsigned whole = 0;
+    while ((opcode = peer_next(&world, &slow, got, sizeof got)) == WS_TEXT)
+        whole++;
+    cr_assert_eq(opcode, WS_CLOSE, "after %u messages", whole);
+    cr_assert_eq(load_be16((const uint8_t *)got), 1013);
+    world_publish(&world, 0, "c", "on");
+    world_settle(&world);
+    peer_expect(&world, &fast, "on");
+    world_end(&world);
+}
+
+Test(audience, gives_a_slow_reader_of_a_latest_channel_the_newest)
+{
+    static const char *const sets[] = {"plain.policy=latest", "plain.outbox_bytes_max=1KiB", NULL};
+    struct world world;
+    static struct peer slow;
+    static char text[801], got[2000];
+    world_begin(&world, 1, 2048, sets);
+    peer_upgrade(&world, &slow, "/plain/c");
+    for (unsigned n = 0; n < 26; n++) {
+        memset(text, 'a' + (int)n, sizeof text - 1);
+        world_publish(&world, 0, "c", text);
+        if (n % 3 != 0) /* some in one tick, as one range */
+            world_settle(&world);
+    }
+    world_settle(&world);
+    char last = 0;
+    unsigned count = 0;
+    for (; peer_next(&world, &slow, got, sizeof got) == WS_TEXT; count++) {
+        cr_assert_gt(got[0], last, "in order");
+        last = got[0];
+    }
+    cr_assert_eq(last, 'z');
+    cr_assert_lt(count, 10);
+    cr_assert_eq(world_sum(&world, STAT_DELIVERED) + world_sum(&world, STAT_DROPPED_CONFLATED), 26);
+    cr_assert_eq(world_open(&world), 1);
+    world_end(&world);
+}
+
+/* Nothing of the upgrade's answer is on the wire: a close frame in its place would be noise. */
+Test(audience, resets_a_reader_that_is_slow_before_its_101)
+{
+    static const char *const sets[] = {"plain.outbox_bytes_max=1KiB", NULL};
+    struct world world;
+    static struct peer peer;
+    static char text[601];
+    world_begin(&world, 1, 65536, sets);
+    struct shard *shard = world.shards[0];
+    memset(text, 'x', sizeof text - 1);
+    peer_connect(&world, &peer, DIALECT_PORT);
+    peer_ask_upgrade(&world, &peer, "/plain/c,d");
+    uint32_t cursor = 0;
+    for (unsigned turn = 0; turn < 10 && stats_get(&shard->stats, STAT_SUBSCRIPTIONS) == 0; turn++)
+        world_turn(&world);
+    struct conn *conn = slab_next(&shard->conns, &cursor, NULL);
+    conn->corked = true; /* as if one more answer were to come */
+    for (unsigned n = 0; n < 4; n++) {
+        world_publish(&world, 0, "c", text);
+        world_publish(&world, 0, "d", text);
+        world_turn(&world);
+    }
+    world_settle(&world);
+    peer_receive(&world, &peer);
+    cr_assert_eq(world_sum(&world, STAT_SLOW_CONSUMERS), 1);
+    cr_assert_eq(peer.used, 0);
+    cr_assert_neq(peer.end, 0);
+    world_end(&world);
+}

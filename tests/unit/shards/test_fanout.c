@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+/* shards/fanout: one frame for all classes that match, ranges per class and tick, and the answers behind them. The classes
+ * are those of the dialect rustorium. */
+#include "tests/unit/shards/world.h"
+
+#define RUSTORIUM 2 /* index in dialects[] */
+#define CHANNEL "transactions"
+
+static const uint8_t any[] = {0, 0, '*', 0}, only_a[] = {0, 0, '=', 1, 'a'}, only_b[] = {0, 0, '=', 1, 'b'};
+
+static struct class *listen_as(struct shard *shard, struct slice variant, uint16_t origin)
+{
+    struct slice name = slice_text(CHANNEL);
+    struct parcel *parcel = parcel_make(&shard->parcels, PARCEL_SUBSCRIBE, name.bytes + variant.bytes);
+    parcel->dialect = RUSTORIUM;
+    parcel->origin = origin;
+    parcel->event.channel = parcel_put(parcel, name);
+    parcel->variant = parcel_put(parcel, variant);
+    channel_subscribe(shard, parcel);
+    cr_assert_eq(parcel->status, 200);
+    struct class *class = slab_at(&shard->channels.classes, parcel->class_index);
+    parcel->origin = shard->number;
+    parcel_free(&shard->parcels, parcel);
+    return class;
+}
+
+static void leave_as(struct shard *shard, struct class *class, uint16_t origin)
+{
+    struct mail mail = {.kind = MAIL_UNSUBSCRIBE, .from = origin, .unsubscribe = {.class_index = class->index}};
+    channel_on_unsubscribe(shard, &mail);
+}
+
+static uint32_t publish(struct shard *shard, const char *key)
+{
+    struct event event = {.opcode = WS_TEXT, .key = slice_text(key), .payload = slice_text("payload")};
+    uint32_t receivers;
+    cr_assert_eq(fanout_publish(shard, channel_find(shard, RUSTORIUM, slice_text(CHANNEL)), &event, &receivers), 202);
+    return receivers;
+}
+
+Test(fanout, builds_one_frame_for_all_classes_that_match)
+{
+    struct world world;
+    world_begin(&world, 2, 65536, NULL);
+    struct shard *home = world.shards[0];
+    struct class *all = listen_as(home, slice_of(any, sizeof any), 0);
+    struct class *a = listen_as(home, slice_of(only_a, sizeof only_a), 1);
+    struct class *b = listen_as(home, slice_of(only_b, sizeof only_b), 1);
+    listen_as(home, slice_of(only_a, sizeof only_a), 0);
+    cr_assert_eq(publish(home, "a"), 3);
+    cr_assert_eq(publish(home, "b"), 2);
+    cr_assert_eq(publish(home, "c"), 1);
+    cr_assert_eq(all->pending.messages, 3, "adjacent frames are one range");
+    cr_assert_eq(all->pending.frame.bytes, 3 * 9);
+    cr_assert_eq(all->pending.last_bytes, 9);
+    cr_assert_eq(a->pending.messages, 1);
+    cr_assert_eq(a->pending.frame.segment, all->pending.frame.segment);
+    cr_assert_eq(a->pending.frame.offset, all->pending.frame.offset);
+    cr_assert_eq(b->pending.frame.offset, all->pending.frame.offset + 9);
+    uint64_t posted = stats_get(&home->stats, STAT_MAIL_POSTED);
+    cr_assert(fanout_flush(home));
+    cr_assert_eq(stats_get(&home->stats, STAT_MAIL_POSTED), posted + 4, "per class one mail to each shard that listens");
+    cr_assert_not(fanout_flush(home), "nothing is pending");
+    world_settle(&world);
+    leave_as(home, all, 0);
+    leave_as(home, a, 0);
+    leave_as(home, a, 1);
+    leave_as(home, b, 1);
+    world_settle(&world);
+    world_end(&world);
+}
+
+Test(fanout, mails_first_what_a_frame_does_not_continue)
+{
+    struct world world;
+    world_begin(&world, 1, 65536, NULL);
+    struct shard *home = world.shards[0];
+    struct class *all = listen_as(home, slice_of(any, sizeof any), 0);
+    struct class *a = listen_as(home, slice_of(only_a, sizeof only_a), 0);
+    uint64_t posted = stats_get(&home->stats, STAT_MAIL_POSTED);
+    publish(home, "a");
+    publish(home, "b");
+    publish(home, "a");
+    cr_assert_eq(stats_get(&home->stats, STAT_MAIL_POSTED), posted + 1, "the first of class a: the second is not adjacent");
+    cr_assert_eq(a->pending.messages, 1);
+    cr_assert_eq(all->pending.messages, 3);
+    world_settle(&world);
+    leave_as(home, all, 0);
+    leave_as(home, a, 0);
+    world_end(&world);
+}
+
+Test(fanout, builds_nothing_when_no_class_matches)
+{
+    struct world world;
+    world_begin(&world, 1, 65536, NULL);
+    struct shard *home = world.shards[0];
+    struct class *a = listen_as(home, slice_of(only_a, sizeof only_a), 0);
+    cr_assert_eq(publish(home, "b"), 0);
+    cr_assert_null(channel_find(home, RUSTORIUM, slice_text(CHANNEL))->log.tail);
+    leave_as(home, a, 0);
+    world_end(&world);
+}
+
+Test(fanout, drops_what_is_pending_with_the_last_listener)
+{
+    struct world world;
+    world_begin(&world, 1, 65536, NULL);
+    struct shard *home = world.shards[0];
+    struct class *a = listen_as(home, slice_of(only_a, sizeof only_a), 0);
+    publish(home, "a");
+    leave_as(home, a, 0);
+    cr_assert(list_empty(&home->channels.pending));
+    cr_assert_not(fanout_flush(home));
+    mail_return_idle(home);
+    cr_assert(list_empty(&home->frames.segments), "nothing holds the frame");
+    world_end(&world);
+}
+
+Test(fanout, holds_answers_back_until_every_mailbox_has_the_message)
+{
+    struct world world;
+    static struct peer peer;
+    world_begin(&world, 2, 65536, NULL);
+    peer_upgrade(&world, &peer, "/plain/c");
+    uint16_t home_number = channel_home(world.shards[0], 0, slice_text("c"));
+    struct shard *home = world.shards[home_number], *other = world.shards[1 - home_number];
+    /* A full ring to the other shard: whatever else is posted there has to wait. */
+    for (unsigned i = 0; i <= MAIL_RING_ITEMS; i++)
+        mail_post(home, other->number, (struct mail){.kind = MAIL_CUT});
+    cr_assert_eq(home->mail.backlogged, 1);
+    world_publish(&world, home_number, "c", "x");
+    mail_drain(home, 10);
+    fanout_flush(home);
+    cr_assert_not(list_empty(&home->answers));
+    cr_assert_eq(home->outstanding, 1);
+    world_settle(&world);
+    cr_assert_eq(home->outstanding, 0);
+    peer_expect(&world, &peer, "x");
+    world_end(&world);
+}

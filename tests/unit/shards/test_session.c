@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: MIT */
+/* Sessions and publishers over the simulated network: places in quotas through every way of being refused, order while a row of
+ * actions waits, room for publishing, and a stop. */
+#include "tests/unit/shards/world.h"
+
+#include <stdio.h>
+
+static void finish(struct world *world, struct peer *peer)
+{
+    sim_peer_reset(world->network, peer->number);
+    world_settle(world);
+}
+
+static int upgrade_status(struct world *world, struct peer *peer, const char *target)
+{
+    peer_ask_upgrade(world, peer, target);
+    world_settle(world);
+    return peer_response(world, peer);
+}
+
+static size_t names_counted(const struct world *world)
+{
+    size_t count = 0;
+    for (uint16_t i = 0; i < world->count; i++)
+        count += world->shards[i]->quotas.map.count;
+    return count;
+}
+
+/* ---- places ---- */
+
+Test(session, counts_connections_of_an_address_over_all_shards)
+{
+    static const char *const sets[] = {"echo.connections_per_address=10", NULL};
+    struct world world;
+    static struct peer peers[12];
+    world_begin(&world, 3, 65536, sets);
+    for (unsigned i = 0; i < 10; i++)
+        peer_upgrade(&world, &peers[i], "/echo");
+    peer_connect(&world, &peers[10], DIALECT_PORT);
+    cr_assert_eq(upgrade_status(&world, &peers[10], "/echo"), 429, "the 11th");
+    finish(&world, &peers[10]);
+    peer_connect_from(&world, &peers[11], DIALECT_PORT, 2);
+    world_settle(&world);
+    cr_assert_eq(upgrade_status(&world, &peers[11], "/echo"), 101, "another address");
+    finish(&world, &peers[3]);
+    peer_connect(&world, &peers[3], DIALECT_PORT);
+    cr_assert_eq(upgrade_status(&world, &peers[3], "/echo"), 101, "a place is free at once");
+    for (unsigned i = 0; i < 12; i++)
+        finish(&world, &peers[i]);
+    cr_assert_eq(names_counted(&world), 0);
+    world_end(&world);
+}
+
+/* The address has given its place, the key is refused: the response keeps the connection, and the next request is one like any
+ * other. */
+Test(session, gives_places_back_when_it_is_refused_after_some_were_granted)
+{
+    static const char *const sets[] = {"echo.connections_per_address=1", "echo.connections_per_key=1", "echo.keys=good,full",
+                                       NULL};
+    struct world world;
+    static struct peer holder, peer;
+    world_begin(&world, 2, 65536, sets);
+    peer_connect_from(&world, &holder, DIALECT_PORT, 9);
+    world_settle(&world);
+    cr_assert_eq(upgrade_status(&world, &holder, "/echo?api_key=full"), 101);
+    peer_connect(&world, &peer, DIALECT_PORT);
+    for (unsigned i = 0; i < 3; i++) {
+        cr_assert_eq(upgrade_status(&world, &peer, "/echo?api_key=bad"), 401);
+        cr_assert_eq(upgrade_status(&world, &peer, "/echo?api_key=full"), 429);
+        cr_assert_eq(upgrade_status(&world, &peer, "/plain/%20"), 404, "another dialect, between");
+    }
+    cr_assert_eq(upgrade_status(&world, &peer, "/echo?api_key=good"), 101);
+    finish(&world, &peer);
+    finish(&world, &holder);
+    cr_assert_eq(names_counted(&world), 0);
+    world_end(&world);
+}
+
+Test(session, gives_back_a_place_that_is_granted_to_a_connection_that_has_ended)
+{
+    static const char *const sets[] = {"echo.connections_per_address=1", NULL};
+    struct world world;
+    static struct peer peers[20];
+    world_begin(&world, 3, 65536, sets);
+    for (unsigned turns = 0; turns < 20; turns++) {
+        peer_connect_from(&world, &peers[turns], DIALECT_PORT, 1);
+        peer_ask_upgrade(&world, &peers[turns], "/echo");
+        for (unsigned i = 0; i < turns / 2; i++)
+            world_turn(&world);
+        if (turns % 2 == 0)
+            sim_peer_reset(world.network, peers[turns].number);
+        else
+            sim_peer_close(world.network, peers[turns].number);
+        world_settle(&world);
+        world_advance(&world, 20000);
+        cr_assert_eq(world_open(&world), 0, "after %u turns", turns / 2);
+        cr_assert_eq(names_counted(&world), 0, "after %u turns", turns / 2);
+    }
+    world_end(&world);
+}
+
+/* ---- waiting ---- */
+
+Test(session, answers_in_order_what_came_while_it_was_being_opened)
+{
+    static const char *const sets[] = {"echo.connections_per_address=5", NULL};
+    struct world world;
+    static struct peer peer;
+    world_begin(&world, 3, 65536, sets);
+    peer_connect(&world, &peer, DIALECT_PORT);
+    peer_ask_upgrade(&world, &peer, "/echo");
+    peer_frame(&world, &peer, 0x80 | WS_TEXT, "one", 3);
+    peer_frame(&world, &peer, WS_TEXT, "tw", 2);
+    world_turn(&world);
+    peer_frame(&world, &peer, 0x80 | WS_CONTINUATION, "o", 1);
+    peer_frame(&world, &peer, 0x80 | WS_TEXT, "three", 5);
+    world_settle(&world);
+    cr_assert_eq(peer_response(&world, &peer), 101);
+    peer_expect(&world, &peer, "one");
+    peer_expect(&world, &peer, "two");
+    peer_expect(&world, &peer, "three");
+    world_end(&world);
+}
+
+/* A peer that is gone before its session opens leaves none behind. */
+Test(session, ends_when_the_peers_end_came_while_it_was_being_opened)
+{
+    static const char *const sets[] = {"echo.connections_per_address=5", "echo.idle_timeout=0", "echo.ping_interval=0", NULL};
+    struct world world;
+    static struct peer peers[8];
+    world_begin(&world, 3, 65536, sets);
+    for (unsigned i = 0; i < 8; i++) {
+        peer_connect_from(&world, &peers[i], DIALECT_PORT, (uint8_t)i);
+        peer_ask_upgrade(&world, &peers[i], "/echo");
+        sim_peer_shutdown(world.network, peers[i].number);
+    }
+    world_settle(&world);
+    cr_assert_eq(world_open(&world), 0);
+    cr_assert_eq(names_counted(&world), 0);
+    world_end(&world);
+}
+
+Test(session, publishes_in_order_when_there_is_little_room)
+{
+    static const char *const sets[] = {"plain.client_publish=true", "ingest.outstanding_max=1", "plain.messages_max=0", NULL};
+    struct world world;
+    static struct peer publisher, reader;
+    char text[16];
+    world_begin(&world, 2, 65536, sets);
+    peer_upgrade(&world, &reader, "/plain/c");
+    peer_upgrade(&world, &publisher, "/plain/c");
+    for (unsigned n = 0; n < 200; n++) {
+        int bytes = snprintf(text, sizeof text, "%u", n);
+        peer_frame(&world, &publisher, 0x80 | WS_TEXT, text, (uint32_t)bytes);
+    }
+    world_settle(&world);
+    for (unsigned turn = 0; turn < 500; turn++)
+        world_turn(&world);
+    cr_assert_gt(world_sum(&world, STAT_PARKED), 0);
+    for (unsigned n = 0; n < 200; n++) {
+        snprintf(text, sizeof text, "%u", n);
+        peer_expect(&world, &reader, text);
+    }
+    world_end(&world);
+}
+
+/* ---- publishers ---- */
+
+static const char *const one_key[] = {"ingest.keys=secret plain/*", "ingest.outstanding_max=1", NULL};
+
+static void open_publisher(struct world *world, struct peer *peer)
+{
+    static const char text[] = "GET /ingest/v1/ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                               "X-Ingest-Key: secret\r\nSec-WebSocket-Version: 13\r\n"
+                               "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    peer_connect(world, peer, INGEST_PORT);
+    peer_say(world, peer, text);
+    cr_assert_eq(peer_response(world, peer), 101);
+}
+
+static void publish_object(struct world *world, struct peer *peer, unsigned seq, unsigned padding)
+{
+    static char text[8192];
+    int bytes = snprintf(text, sizeof text,
+                         "{\"op\":\"publish\",\"dialect\":\"plain\",\"topic\":\"c\",\"seq\":%u,\"data\":\"%0*u\"}", seq,
+                         (int)padding, seq);
+    peer_frame(world, peer, 0x80 | WS_TEXT, text, (uint32_t)bytes);
+}
+
+/* The newest seq that was acknowledged; `before` when there is none. */
+static unsigned acknowledged(struct world *world, struct peer *peer, unsigned before)
+{
+    char payload[256];
+    while (peer_next(world, peer, payload, sizeof payload) == WS_TEXT) {
+        cr_assert_not_null(strstr(payload, "\"op\":\"ack\""), "%s", payload);
+        before = (unsigned)strtoul(strstr(payload, "\"seq\":") + 6, NULL, 10);
+    }
+    return before;
+}
+
+/* What waits never runs dry and never exceeds what stops the receive: after many times the stash's bound it still goes on. */
+Test(session, lets_a_publisher_stream_without_a_pause)
+{
+    struct world world;
+    static struct peer peer;
+    world_begin(&world, 1, 1 << 20, one_key);
+    open_publisher(&world, &peer);
+    unsigned sent = 0, acked = 0;
+    while (sent < 3000) {
+        while (sent < acked + 8 && sent < 3000)
+            publish_object(&world, &peer, ++sent, 4000);
+        world_turn(&world);
+        cr_assert_eq(world_open(&world), 1, "after %u objects", sent);
+        static char payload[256];
+        int taken = sim_peer_receive(world.network, peer.number, peer.data + peer.used, 4096);
+        peer.used += taken > 0 ? (uint32_t)taken : 0;
+        while (peer.used > 2 && peer.used >= 2U + peer.data[1]) {
+            memcpy(payload, peer.data + 2, peer.data[1]);
+            payload[peer.data[1]] = '\0';
+            acked = (unsigned)strtoul(strstr(payload, "\"seq\":") + 6, NULL, 10);
+            peer_forget(&peer, 2U + peer.data[1]);
+        }
+        cr_assert_lt(world.shards[0]->input_bytes, (size_t)1 << 20, "the stash does not grow with the stream");
+    }
+    world_settle(&world);
+    for (unsigned turn = 0; turn < 50; turn++)
+        world_turn(&world);
+    cr_assert_eq(acknowledged(&world, &peer, acked), sent);
+    world_end(&world);
+}
+
+static void reload(struct world *world, const char *const *sets)
+{
+    struct config *before = world->config;
+    world->config = world_config(sets);
+    for (uint16_t i = 0; i < world->count; i++)
+        atomic_store(&world->shards[i]->config_next, world->config);
+    world_settle(world);
+    config_free(before);
+}
+
+/* A publisher's permissions are those of its key, wherever the key stands in the list after a reload. */
+Test(session, finds_a_publishers_key_again_after_a_reload)
+{
+    static const char *const moved[] = {"ingest.keys=other echo/*,secret plain/*", NULL};
+    static const char *const gone[] = {"ingest.keys=other plain/*", NULL};
+    struct world world;
+    static struct peer peer;
+    world_begin(&world, 1, 65536, one_key);
+    open_publisher(&world, &peer);
+    publish_object(&world, &peer, 1, 1);
+    world_settle(&world);
+    cr_assert_eq(acknowledged(&world, &peer, 0), 1);
+    reload(&world, moved);
+    publish_object(&world, &peer, 2, 1);
+    world_settle(&world);
+    cr_assert_eq(acknowledged(&world, &peer, 0), 2);
+    reload(&world, gone);
+    peer_expect_close(&world, &peer, WS_CLOSE_POLICY);
+    world_end(&world);
+}
+
+static int post(struct world *world, struct peer *peer, const char *type, const char *body)
+{
+    static char text[65536];
+    snprintf(text, sizeof text,
+             "POST /ingest/v1/plain/c HTTP/1.1\r\nHost: a\r\nX-Ingest-Key: secret\r\nContent-Type: %s\r\n"
+             "Content-Length: %zu\r\n\r\n%s",
+             type, strlen(body), body);
+    peer_say(world, peer, text);
+    return peer_response(world, peer);
+}
+
+Test(session, serves_requests_of_one_publisher_one_after_another)
+{
+    struct world world;
+    static struct peer peer;
+    world_begin(&world, 2, 65536, one_key);
+    peer_connect(&world, &peer, INGEST_PORT);
+    for (unsigned i = 0; i < 3; i++) {
+        cr_assert_eq(post(&world, &peer, "text/plain", "hello"), 202);
+        cr_assert_eq(post(&world, &peer, "application/x-ndjson", "{\"a\":1}\n\n{\"a\":2}\n"), 202);
+        cr_assert_eq(post(&world, &peer, "text/plain", ""), 202);
+    }
+    world_end(&world);
+}
+
+/* A request that waits for room when the server stops is answered, and nothing is acknowledged that was not published. */
+Test(session, answers_a_publisher_that_waits_when_the_server_stops)
+{
+    struct world world;
+    static struct peer peer;
+    world_begin(&world, 1, 65536, one_key);
+    struct shard *shard = world.shards[0];
+    peer_connect(&world, &peer, INGEST_PORT);
+    shard->outstanding++; /* as if somebody's publish were under way for long */
+    cr_assert_eq(post(&world, &peer, "text/plain", "hello"), 0);
+    cr_assert_not(list_empty(&shard->parked));
+    atomic_store(&shard->stage, STAGE_QUIESCE);
+    world_settle(&world);
+    cr_assert_eq(peer_response(&world, &peer), 503);
+    cr_assert_eq(atomic_load(&shard->quiet), false);
+    shard->outstanding--;
+    world_settle(&world);
+    cr_assert_eq(atomic_load(&shard->quiet), true);
+    world_end(&world);
+}
+
+Test(session, says_farewell_with_1001_behind_what_was_published)
+{
+    struct world world;
+    static struct peer peers[6];
+    world_begin(&world, 2, 65536, NULL);
+    for (unsigned i = 0; i < 6; i++)
+        peer_upgrade(&world, &peers[i], "/plain/c");
+    world_publish(&world, 0, "c", "last words");
+    for (uint16_t i = 0; i < 2; i++)
+        atomic_store(&world.shards[i]->stage, STAGE_QUIESCE);
+    for (unsigned turn = 0; turn < 20 && !(world.shards[0]->quiet && world.shards[1]->quiet); turn++)
+        world_turn(&world);
+    for (uint16_t i = 0; i < 2; i++)
+        atomic_store(&world.shards[i]->stage, STAGE_FAREWELL);
+    world_settle(&world);
+    for (unsigned i = 0; i < 6; i++) {
+        peer_expect(&world, &peers[i], "last words");
+        peer_expect_close(&world, &peers[i], WS_CLOSE_GOING_AWAY);
+    }
+    world_end(&world);
+}
