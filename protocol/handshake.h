@@ -7,6 +7,7 @@
 #include "protocol/http1.h"
 
 #define HANDSHAKE_ACCEPT_BYTES 28
+#define HANDSHAKE_BYTES_MAX 320 /* of the 101 with all that it may hold */
 
 struct handshake {
     char accept[HANDSHAKE_ACCEPT_BYTES + 1]; /* Sec-WebSocket-Accept */
@@ -18,7 +19,7 @@ struct handshake {
  * bytes of base64, key or version twice, Connection without upgrade, a body). The first that applies, in the order 405, 426 for
  * no upgrade, 400, 426 for the version, 400 for the key. */
 int handshake_check(const struct http1_request *request, struct handshake *handshake, const char **why);
-/* The 101 response, with Sec-WebSocket-Extensions when permessage-deflate has been negotiated. */
+/* The 101 response (at most HANDSHAKE_BYTES_MAX), with Sec-WebSocket-Extensions when permessage-deflate has been negotiated. */
 void handshake_write(struct buf *out, const struct handshake *handshake);
 /* Whether an Origin value equals one of the allowed: exact scheme, host and port (defaults 80/443 filled in). "*" in the list
  * allows all. An empty list allows localhost, 127.0.0.1 and [::1] on any port, and an origin whose host (and port) equals

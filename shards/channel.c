@@ -191,7 +191,7 @@ void channel_subscribe(struct shard *shard, struct parcel *parcel)
         channel = channel_make(shard, parcel->dialect, parcel->event.channel);
     if (channel == NULL)
         return;
-    fanout_flush_channel(shard, channel);
+    fanout_flush_pending(shard);
     struct slice key = class_key(shard, channel, parcel->encoding, parcel->variant);
     struct class *class = map_get(&shard->channels.by_variant, key);
     if (class == NULL)

@@ -39,6 +39,7 @@ struct class {
     uint8_t encoding;         /* compression class of its listeners (deflate.h) */
     struct slice key;         /* of channels.by_variant: the channel's id, the encoding and the variant; owned */
     struct slice variant;     /* inside key */
+    bool matched;             /* by the event that is being published */
     uint32_t index;           /* slab index, the class's number in mail */
     uint32_t listeners;       /* over all shards */
     uint32_t *counts;         /* [shard]: listeners there; owned */
@@ -84,8 +85,8 @@ void channels_cut_oldest(struct shard *shard);
 /* Sequences and retains one event of a channel at its home: one frame, built once, marked for every class that it matches.
  * Sets *receivers; 202 or 429. */
 int fanout_publish(struct shard *shard, struct channel *channel, const struct event *event, uint32_t *receivers);
-/* Mails what the classes of one channel have pending. */
-void fanout_flush_channel(struct shard *shard, struct channel *channel);
+/* Mails everything pending. */
+void fanout_flush_pending(struct shard *shard);
 /* Mails everything pending, then releases the answers that waited for it. Whether anything was mailed. */
 bool fanout_flush(struct shard *shard);
 

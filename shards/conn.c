@@ -88,10 +88,17 @@ static void log_end_of(struct shard *shard, const struct conn *conn)
     log_end(&line);
 }
 
-static void count_open(struct shard *shard, int change)
+static void count_up(_Atomic uint32_t *counter, int change)
 {
-    uint32_t open = atomic_load_explicit(&shard->open, memory_order_relaxed);
-    atomic_store_explicit(&shard->open, open + (uint32_t)change, memory_order_relaxed);
+    uint32_t now = atomic_load_explicit(counter, memory_order_relaxed);
+    atomic_store_explicit(counter, now + (uint32_t)change, memory_order_relaxed);
+}
+
+static void count_open(struct shard *shard, const struct conn *conn, int change)
+{
+    count_up(&shard->open, change);
+    if (shard->listeners[conn->listener].kind != LISTENER_ADMIN)
+        count_up(&shard->clients, change);
     stats_add(&shard->stats, STAT_CONNECTIONS, (uint64_t)(int64_t)change);
 }
 
@@ -114,7 +121,7 @@ void conn_open(struct shard *shard, uint32_t socket, uint16_t listener)
     conn->accepted_ms = conn->received_ms = shard->now_ms;
     conn->deadline_ms = shard->now_ms + shard->config->server.handshake_timeout_ms;
     shard->open_http++;
-    count_open(shard, 1);
+    count_open(shard, conn, 1);
     stats_add(&shard->stats, STAT_ACCEPTED, 1);
     conn_set_timer(shard, conn);
     conn_arm_receive(shard, conn);
@@ -330,6 +337,7 @@ void conn_terminate(struct shard *shard, struct conn *conn, enum close_reason wh
     leave(shard, conn);
     if (conn->why == CLOSE_NONE)
         conn->why = (uint8_t)why;
+    stats_add(&shard->stats, reasons[conn->why].stat, 1);
     log_end_of(shard, conn);
     conn_drop_waiting(shard, conn, conn->why == CLOSE_SLOW);
     conn->state = CONN_DYING;
@@ -400,8 +408,7 @@ static void slot_free(struct shard *shard, struct conn *conn)
     conn_free_input(shard, conn);
     ingest_end(shard, conn);
     session_end(shard, conn);
-    stats_add(&shard->stats, reasons[conn->why].stat, 1);
-    count_open(shard, -1);
+    count_open(shard, conn, -1);
     slab_free(&shard->conns, conn->index);
     listener_resume(shard);
 }

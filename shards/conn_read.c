@@ -329,8 +329,11 @@ static void ws_step(struct shard *shard, struct conn *conn, struct span *input)
         on_control_piece(shard, conn, &event);
         break;
     case WS_ERROR:
+        /* The connection is failed (RFC 6455 section 7.1.7): nothing of the peer is waited for behind our close frame. */
         input->bytes = 0;
+        conn->peer_closed = true;
         conn_close(shard, conn, reason_of(event.close_code), event.close_code, event.reason);
+        conn_advance(shard, conn);
         break;
     }
 }

@@ -57,12 +57,11 @@ static bool push_own(struct shard *shard, struct conn *conn, struct frame frame)
     return true;
 }
 
-bool conn_send_bytes(struct shard *shard, struct conn *conn, struct slice bytes)
+/* Copies bytes into a frame and pushes it. */
+static bool push_bytes(struct shard *shard, struct conn *conn, struct slice bytes)
 {
     if (bytes.bytes == 0)
         return true;
-    if (conn->state == CONN_DYING || !has_room(shard, conn, bytes.bytes))
-        return false;
     uint8_t *at = frame_append_reserve(&shard->frames, &shard->idle, &shard->replies, (uint32_t)bytes.bytes);
     struct frame frame = {0};
     if (at != NULL) {
@@ -70,6 +69,13 @@ bool conn_send_bytes(struct shard *shard, struct conn *conn, struct slice bytes)
         frame = frame_append_commit(&shard->replies, (uint32_t)bytes.bytes);
     }
     return push_own(shard, conn, frame);
+}
+
+bool conn_send_bytes(struct shard *shard, struct conn *conn, struct slice bytes)
+{
+    if (conn->state == CONN_DYING || !has_room(shard, conn, bytes.bytes))
+        return false;
+    return push_bytes(shard, conn, bytes);
 }
 
 bool conn_send_message(struct shard *shard, struct conn *conn, enum ws_opcode opcode, struct slice payload)
@@ -91,7 +97,9 @@ void conn_respond(struct shard *shard, struct conn *conn, int status, const char
     check(!head.overflow);
     if (status >= 400)
         stats_add(&shard->stats, STAT_REFUSED_HTTP, 1);
-    if (!conn_send_bytes(shard, conn, buf_slice(&head)) || (!conn->head && !conn_send_bytes(shard, conn, content)))
+    struct slice body = conn->head ? slice_of(NULL, 0) : content;
+    if (conn->state == CONN_DYING || !has_room(shard, conn, head.used + body.bytes) ||
+        !push_bytes(shard, conn, buf_slice(&head)) || !push_bytes(shard, conn, body))
         return;
     if (!conn->keep_alive) {
         conn_finish(shard, conn, status >= 400 ? CLOSE_HTTP_REFUSED : CLOSE_HTTP_DONE);

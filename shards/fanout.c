@@ -25,6 +25,14 @@ static void flush_class(struct shard *shard, struct class *class)
     list_remove(&class->pending_node);
 }
 
+/* Mails what is pending, in the order in which it was published: what comes later over another channel stays behind it. */
+void fanout_flush_pending(struct shard *shard)
+{
+    struct list_node *node;
+    while ((node = list_first(&shard->channels.pending)) != NULL)
+        flush_class(shard, list_entry(node, struct class, pending_node));
+}
+
 /* A message that stands alone in its mail: it may be replaced at a slow reader, or closes its listeners. */
 static void mail_alone(struct shard *shard, struct class *class, struct frame frame, const struct event *event)
 {
@@ -36,8 +44,7 @@ static void mail_alone(struct shard *shard, struct class *class, struct frame fr
     mail.deliver.conflate = event->conflate;
     mail.deliver.close_code = event->close_code;
     mail.deliver.close_reason = event->close_reason;
-    if (class->pending.frame.bytes > 0)
-        flush_class(shard, class);
+    fanout_flush_pending(shard);
     for (uint16_t to = 0; to < shard->count; to++) {
         if (class->counts[to] == 0)
             continue;
@@ -62,7 +69,7 @@ static void pend(struct shard *shard, struct class *class, struct frame frame, c
         return;
     }
     if (pending->frame.bytes > 0)
-        flush_class(shard, class);
+        fanout_flush_pending(shard);
     *pending = (struct pending_range){.frame = frame, .messages = 1, .last_bytes = frame.bytes};
     frame_ref(frame.segment, shard->number, 1);
     list_push_back(&shard->channels.pending, &class->pending_node);
@@ -95,6 +102,14 @@ int fanout_publish(struct shard *shard, struct channel *channel, const struct ev
     struct built built = {0};
     bool has_message = event->payload.bytes > 0 || event->close_code == 0;
     *receivers = 0;
+    /* First all that can fail, so that a message that is refused has reached nobody. */
+    for (struct list_node *node = list_first(&channel->classes); node != NULL;
+         node = list_next(&channel->classes, node)) {
+        struct class *class = list_entry(node, struct class, node);
+        class->matched = matches(channel, class, event);
+        if (class->matched && has_message && build(shard, channel, event, class->encoding, &built).bytes == 0)
+            goto refused;
+    }
     if (has_message && channel->traits.retain_count > 0) {
         struct frame frame = build(shard, channel, event, DEFLATE_CLASS_PLAIN, &built);
         if (frame.bytes == 0 || !history_add(&channel->history, &channel->traits, &shard->idle, shard->number, frame,
@@ -104,11 +119,11 @@ int fanout_publish(struct shard *shard, struct channel *channel, const struct ev
     for (struct list_node *node = list_first(&channel->classes); node != NULL;
          node = list_next(&channel->classes, node)) {
         struct class *class = list_entry(node, struct class, node);
-        if (!matches(channel, class, event))
+        if (!class->matched)
             continue;
         struct frame frame = {0};
-        if (has_message && (frame = build(shard, channel, event, class->encoding, &built)).bytes == 0)
-            goto refused;
+        if (has_message)
+            frame = build(shard, channel, event, class->encoding, &built);
         pend(shard, class, frame, event);
         *receivers += class->listeners;
     }
@@ -124,22 +139,10 @@ refused:
     return 429;
 }
 
-void fanout_flush_channel(struct shard *shard, struct channel *channel)
-{
-    for (struct list_node *node = list_first(&channel->classes); node != NULL;
-         node = list_next(&channel->classes, node)) {
-        struct class *class = list_entry(node, struct class, node);
-        if (class->pending.frame.bytes > 0)
-            flush_class(shard, class);
-    }
-}
-
 bool fanout_flush(struct shard *shard)
 {
     bool any = !list_empty(&shard->channels.pending);
-    struct list_node *node;
-    while ((node = list_first(&shard->channels.pending)) != NULL)
-        flush_class(shard, list_entry(node, struct class, pending_node));
+    fanout_flush_pending(shard);
     home_release_answers(shard);
     return any;
 }

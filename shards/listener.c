@@ -18,6 +18,12 @@ static struct ring_tag tag_of(const struct shard *shard, const struct listener *
     return (struct ring_tag){.index = (uint32_t)(listener - shard->listeners), .generation = 0};
 }
 
+/* While the server drains, its operators still ask how it is. */
+static bool may_accept(const struct shard *shard, const struct listener *listener)
+{
+    return shard->stage_seen == STAGE_RUN || (listener->kind == LISTENER_ADMIN && shard->stage_seen < STAGE_STOP);
+}
+
 static void pause_accepting(struct shard *shard, struct listener *listener, int error)
 {
     listener->paused = true;
@@ -37,7 +43,7 @@ static void pause_accepting(struct shard *shard, struct listener *listener, int 
 
 void listener_arm(struct shard *shard, struct listener *listener)
 {
-    if (listener->armed || listener->socket == RING_SOCKET_NONE || shard->stage_seen != STAGE_RUN)
+    if (listener->armed || listener->socket == RING_SOCKET_NONE || !may_accept(shard, listener))
         return;
     if (ring_arm_accept(shard->ring, listener->socket, tag_of(shard, listener)) == 0)
         listener->armed = true;
@@ -51,14 +57,16 @@ void listener_on_accept(struct shard *shard, const struct ring_completion *compl
     if (!completion->more)
         listener->armed = false;
     if (completion->result >= 0) {
-        if (shard->stage_seen == STAGE_RUN)
+        if (may_accept(shard, listener))
             conn_open(shard, (uint32_t)completion->result, (uint16_t)completion->tag.index);
         else
             listener_refuse(shard, (uint32_t)completion->result);
     } else if (completion->result == -EMFILE || completion->result == -ENFILE || completion->result == -ENOBUFS ||
                completion->result == -ENOMEM) {
         stats_add(&shard->stats, STAT_REFUSED_DESCRIPTORS, 1);
-        if (!listener->armed && !listener->paused)
+        if (listener->armed && !listener->paused) /* it could go on, but only to refuse one after the other */
+            ring_begin_cancel_op(shard->ring, listener->socket, tag_of(shard, listener), RING_ACCEPT);
+        if (!listener->paused)
             pause_accepting(shard, listener, completion->result);
     }
     if (!listener->armed && !listener->paused)
@@ -99,10 +107,10 @@ void listener_stop(struct shard *shard)
 {
     for (uint32_t i = 0; i < shard->listener_count; i++) {
         struct listener *listener = &shard->listeners[i];
+        if (listener->socket == RING_SOCKET_NONE || listener->shut || may_accept(shard, listener))
+            continue;
         wheel_cancel(&shard->wheel, &listener->retry);
         listener->paused = false;
-        if (listener->socket == RING_SOCKET_NONE || listener->shut)
-            continue;
         if (listener->armed)
             ring_begin_cancel_op(shard->ring, listener->socket, tag_of(shard, listener), RING_ACCEPT);
         /* The socket itself is closed with the ring; a shut-down listener refuses further connections at once. */

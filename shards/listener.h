@@ -39,7 +39,8 @@ void listener_refuse(struct shard *shard, uint32_t socket);
 void listener_retry_refused(struct shard *shard);
 /* A connection has closed, or the retry timer expired: paused listeners try again. */
 void listener_resume(struct shard *shard);
-/* Stops accepting for good. May be called again: goes on with what found the submission queue full. */
+/* Stops accepting for good as far as the stage of the stop asks for it: at the operators' listeners last. Called again until
+ * the ring has taken it. */
 void listener_stop(struct shard *shard);
 
 #endif

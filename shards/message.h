@@ -26,7 +26,8 @@ struct frame message_frame(struct shard *shard, struct frame_log *log, enum ws_o
                            uint8_t class);
 /* The class whose frame serves receivers of `class` for a message of that many bytes: plain below the dialect's threshold. */
 uint8_t message_class(const struct shard *shard, uint8_t dialect, uint8_t class, size_t payload_bytes);
-/* The content of a whole compressed message, in the shard's memory until the next call. 0, or the close code and a literal in
+/* The content of a whole compressed message, in the shard's memory until the next call (so whoever gets it never causes another
+ * connection's message to be inflated meanwhile). 0, or the close code and a literal in
  * *reason. */
 uint16_t message_inflate(struct shard *shard, struct slice payload, uint64_t bytes_max, bool text, struct slice *content,
                          const char **reason);

@@ -8,13 +8,9 @@
 #include "shards/publisher.h"
 
 #include "core/check.h"
+#include "protocol/base64.h"
 #include "protocol/json.h"
 #include "shards/shard.h"
-
-#include <wolfssl/options.h>
-
-#include <wolfssl/wolfcrypt/coding.h>
-#include <wolfssl/wolfcrypt/error-crypt.h>
 
 #include <stdlib.h>
 
@@ -67,7 +63,7 @@ void publisher_free(struct publisher *publisher)
 
 void publisher_open(struct shard *shard, struct conn *conn, const struct handshake *handshake)
 {
-    uint8_t memory[256];
+    uint8_t memory[HANDSHAKE_BYTES_MAX];
     struct buf out = buf_of(memory, sizeof memory);
     handshake_write(&out, handshake);
     check(!out.overflow);
@@ -187,15 +183,16 @@ static bool plain_string(const struct json_member *member)
 /* Decodes data_base64 into the shard's scratch memory, or a block of its own (*block, to be freed) when it is larger. */
 static const char *decode_base64(struct shard *shard, const struct json_member *member, struct slice *body, uint8_t **block)
 {
-    word32 bytes = (word32)(member->raw.bytes / 4 * 3 + 4);
-    uint8_t *out = shard->scratch;
+    size_t bytes = member->raw.bytes / 4 * 3;
+    uint8_t *memory = shard->scratch;
     if (!plain_string(member))
         return "data_base64 must be a string of base64";
-    if (bytes > sizeof shard->scratch && (out = *block = malloc(bytes)) == NULL)
+    if (bytes > sizeof shard->scratch && (memory = *block = malloc(bytes)) == NULL)
         return "Out of memory; try again later";
-    if (member->raw.bytes > 0 && Base64_Decode(member->raw.data, (word32)member->raw.bytes, out, &bytes) != 0)
-        return "data_base64 is not base64";
-    *body = slice_of(out, member->raw.bytes == 0 ? 0 : bytes);
+    struct buf out = buf_of(memory, bytes);
+    if (!base64_decode(member->raw, &out))
+        return "data_base64 is not base64 with padding";
+    *body = buf_slice(&out);
     return NULL;
 }
 

@@ -279,7 +279,16 @@ static bool all_quiet(const struct server *server)
     return true;
 }
 
-static uint32_t open_connections(const struct server *server)
+/* Open connections of all shards, those of operators left out until the end. */
+static uint32_t count_clients(const struct server *server)
+{
+    uint32_t clients = 0;
+    for (uint16_t i = 0; i < server->count; i++)
+        clients += atomic_load_explicit(&server->shards[i]->clients, memory_order_relaxed);
+    return clients;
+}
+
+static uint32_t count_open(const struct server *server)
 {
     uint32_t open = 0;
     for (uint16_t i = 0; i < server->count; i++)
@@ -302,16 +311,16 @@ static void drain(struct server *server, const sigset_t *signals)
     bool hurry = false;
     struct log_line line;
     log_begin(&line, LOG_INFO, "draining");
-    log_u64(&line, "connections", open_connections(server));
+    log_u64(&line, "connections", count_clients(server));
     log_end(&line);
     set_stage(server, STAGE_QUIESCE);
     while (!hurry && !all_quiet(server) && now_ms() < deadline)
         hurry = hurried(signals);
     set_stage(server, STAGE_FAREWELL);
-    while (!hurry && open_connections(server) > 0 && now_ms() < deadline)
+    while (!hurry && count_clients(server) > 0 && now_ms() < deadline)
         hurry = hurried(signals);
     log_begin(&line, LOG_INFO, "stopping");
-    log_u64(&line, "connections_cut", open_connections(server));
+    log_u64(&line, "connections_cut", count_clients(server));
     log_end(&line);
     set_stage(server, STAGE_STOP);
 }
@@ -320,9 +329,9 @@ static void drain(struct server *server, const sigset_t *signals)
 static bool wait_for_end(const struct server *server)
 {
     uint64_t deadline = now_ms() + GRACE_MS;
-    while (open_connections(server) > 0 && now_ms() < deadline)
+    while (count_open(server) > 0 && now_ms() < deadline)
         sleep_ms(POLL_MS);
-    return open_connections(server) == 0;
+    return count_open(server) == 0;
 }
 
 static void destroy(struct server *server)

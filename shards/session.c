@@ -206,7 +206,7 @@ static bool keep_rest(struct conn *conn, const struct run *run)
 
 static enum step do_accept(struct shard *shard, struct conn *conn, const struct handshake *handshake)
 {
-    uint8_t memory[256];
+    uint8_t memory[HANDSHAKE_BYTES_MAX];
     struct buf out = buf_of(memory, sizeof memory);
     check(handshake != NULL && conn->state == CONN_HTTP);
     handshake_write(&out, handshake);

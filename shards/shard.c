@@ -236,6 +236,8 @@ static void say_farewell(struct shard *shard)
             return;
         if (shard->stage_seen == STAGE_STOP)
             conn_terminate(shard, conn, CLOSE_SHUTDOWN);
+        else if (shard->listeners[conn->listener].kind == LISTENER_ADMIN)
+            continue; /* operators are answered to the end */
         else if (conn->state == CONN_OPEN)
             conn_close(shard, conn, CLOSE_SHUTDOWN, 0, NULL);
         else if (conn->state == CONN_HTTP && !conn->parked)
@@ -255,13 +257,12 @@ static void follow_stage(struct shard *shard)
     uint32_t stage = atomic_load_explicit(&shard->stage, memory_order_acquire);
     if (stage == shard->stage_seen)
         return;
-    if (shard->stage_seen == STAGE_RUN)
-        listener_stop(shard);
     if (stage >= STAGE_FAREWELL)
         while (mail_drain(shard, MAILS_MAX) > 0)
             ; /* all that was published before the stop is in our rings: it goes out before the farewell */
     shard->stage_seen = stage;
     shard->farewell_at = 0;
+    listener_stop(shard);
 }
 
 /* ---- a reload ---- */

@@ -17,7 +17,7 @@
 #include "shards/service_host.h"
 
 #define FLUSH_VECTORS 8192
-#define SCRATCH_BYTES (256U << 10)
+#define SCRATCH_BYTES (512U << 10) /* untouched pages cost nothing */
 #define INGEST_TEXT_BYTES (INGEST_BODY_BYTES_MAX + (64U << 10)) /* untouched pages cost nothing */
 
 _Static_assert(FLUSH_VECTORS >= SEND_SLICES_MAX, "one send fits");
@@ -94,7 +94,8 @@ struct shard {
     uint32_t stage_seen;
     _Atomic bool quiet;    /* in QUIESCE: nothing is outstanding here */
     uint32_t farewell_at;  /* slot cursor of the paced farewell */
-    _Atomic uint32_t open; /* connections, for the server to watch */
+    _Atomic uint32_t open;    /* connections, for the server to watch */
+    _Atomic uint32_t clients; /* of these, all but operators' */
 
     /* a reload */
     _Atomic(const struct config *) config_next;

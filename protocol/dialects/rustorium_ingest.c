@@ -3,6 +3,7 @@
  * exactly its documented fields, in their order, times in their format (I-14, Q-1).
  * It never delivers and keeps nothing: the rewritten object goes to the chain service.
  * The publisher API calls it through the dialect's table. */
+#include "protocol/base64.h"
 #include "protocol/dialects/rustorium.h"
 
 #include "protocol/json.h"
@@ -120,37 +121,12 @@ static int put_timestamp_or_now(struct ingest_call *call, const struct json_memb
     return 0;
 }
 
-/* The six bits of a base64 character, or -1. */
-static int base64_value(uint8_t c)
-{
-    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const char *found = memchr(alphabet, c, sizeof(alphabet) - 1);
-    return found == NULL ? -1 : (int)(found - alphabet);
-}
-
-/* RFC 4648 section 4, padded; the bits that padding leaves over are zero (section 3.5). */
-static bool is_base64(struct slice text)
-{
-    size_t padding = 0;
-    if (text.bytes % 4 != 0)
-        return false;
-    while (padding < 2 && text.bytes > 0 && text.data[text.bytes - 1] == '=') {
-        text.bytes--;
-        padding++;
-    }
-    for (size_t i = 0; i < text.bytes; i++)
-        if (base64_value(text.data[i]) < 0)
-            return false;
-    int left_over = padding == 0 ? 0 : padding == 1 ? 0x03 : 0x0F;
-    return text.bytes == 0 || (base64_value(text.data[text.bytes - 1]) & left_over) == 0;
-}
-
 static int put_base64(struct ingest_call *call, const struct json_member *member)
 {
     if (member->token != JSON_STRING)
         return fail(call, 422, member->name, "must be a string in base64");
     size_t mark = call->text->used;
-    bool good = is_base64(json_resolve(member->raw, member->escaped, call->text));
+    bool good = base64_valid(json_resolve(member->raw, member->escaped, call->text));
     call->text->used = mark; /* what was resolved there is not part of the object */
     if (!good)
         return fail(call, 422, member->name, "must be base64 with padding");

@@ -45,7 +45,8 @@ def codes():
         yield case(f"7.7.{i}", f"code {code}", sends(frame(CLOSE, close_payload(code))), is_closed(code))
     for group, invalid in ((9, INVALID), (13, OUTSIDE)):
         for i, code in enumerate(invalid, 1):
-            yield case(f"7.{group}.{i}", f"invalid code {code}", sends(frame(CLOSE, close_payload(code))), is_closed(1002))
+            yield case(f"7.{group}.{i}", f"invalid code {code}", sends(frame(CLOSE, close_payload(code))),
+                       is_closed(1002))
 
 
 def cases():

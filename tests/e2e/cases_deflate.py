@@ -16,8 +16,8 @@ SIZES = [(16, 0), (64, 0), (256, 0), (1024, 0), (4096, 0), (8192, 0), (16384, 0)
 CONTENT_BYTES = 262144
 
 DEFAULT = "permessage-deflate; client_no_context_takeover; client_max_window_bits"
-WORDS = ("Wind Wald Wiese Weg Stein Strom Stadt Straße schön größer über Tür Bäume Häuser grün früh spät der die das und "
-         "nicht ein eine mit von zu auf im dem den ist war wird noch schon wieder").split()
+WORDS = ("Wind Wald Wiese Weg Stein Strom Stadt Straße schön größer über Tür Bäume Häuser grün früh spät der die das "
+         "und nicht ein eine mit von zu auf im dem den ist war wird noch schon wieder").split()
 
 
 def prose(seed):
@@ -106,5 +106,6 @@ def cases(long=False):
     for group, content, offer in groups:
         for i, (size, fragment) in enumerate(SIZES, 1):
             count = MESSAGES if long else min(MESSAGES, BYTES_PER_CASE // size)
-            title = f"{count} messages of {content.title}, {size} bytes" + (f" in fragments of {fragment}" if fragment else "")
+            how = f" in fragments of {fragment}" if fragment else ""
+            title = f"{count} messages of {content.title}, {size} bytes{how}"
             yield case(f"{group}.{i}", title, exchange(content, size, fragment, count), closes(), offer=offer)

@@ -29,7 +29,8 @@ def pings():
     yield case("2.6", "ping of 125 bytes, byte by byte", sends(frame(PING, full), chop=1), gets(PONG, full), closes())
     yield case("2.7", "pong that nobody asked for", sends(frame(PONG)), closes())
     yield case("2.8", "the same with payload", sends(frame(PONG, HELLO)), closes())
-    yield case("2.9", "such a pong, then a ping", sends(frame(PONG, HELLO), frame(PING, ODD)), gets(PONG, ODD), closes())
+    yield case("2.9", "such a pong, then a ping", sends(frame(PONG, HELLO), frame(PING, ODD)), gets(PONG, ODD),
+               closes())
     yield case("2.10", "ten pings", sends(*[frame(PING, one) for one in many]), *pongs, closes())
     yield case("2.11", "ten pings, byte by byte", sends(*[frame(PING, one) for one in many], chop=1), *pongs, closes())
 
@@ -52,7 +53,8 @@ def opcodes():
         text, ping = frame(TEXT, HELLO), frame(PING)
         yield case(f"4.{kind}.1", f"opcode {first}", sends(frame(first)), is_failed(1002))
         yield case(f"4.{kind}.2", f"opcode {first + 1} with payload", sends(frame(first + 1, HELLO)), is_failed(1002))
-        for i, payload, chop, title in ((3, b"", 0, ""), (4, HELLO, 0, " with payload"), (5, HELLO, 1, ", byte by byte")):
+        for i, payload, chop, title in ((3, b"", 0, ""), (4, HELLO, 0, " with payload"),
+                                        (5, HELLO, 1, ", byte by byte")):
             yield case(f"4.{kind}.{i}", f"text, then opcode {first + i - 1}{title}, then a ping",
                        sends(text, frame(first + i - 1, payload), ping, chop=chop), gets(TEXT, HELLO), is_failed(1002))
 
@@ -90,7 +92,8 @@ def fragmentation():
     five = fragments(TEXT, [b"fragment%d" % i for i in range(1, 6)])
     joined = gets(TEXT, b"".join(b"fragment%d" % i for i in range(1, 6)))
     first, second = frame(PING, b"pongme 1"), frame(PING, b"pongme 2")
-    yield case("5.19", "five fragments, a ping after the second and fourth; each pong has to come before the next fragment",
+    yield case("5.19",
+               "five fragments, a ping after the second and fourth; each pong has to come before the next fragment",
                sends(*five[:2], first), gets(PONG, b"pongme 1"), sends(*five[2:4], second), gets(PONG, b"pongme 2"),
                sends(five[4]), joined, closes())
     yield case("5.20", "the same without waiting, each frame in a write",

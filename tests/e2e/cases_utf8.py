@@ -24,7 +24,8 @@ def whole_texts():
     yield one("6.2.1", "text with characters of two bytes", hello, True)
     yield case("6.2.2", "in two fragments, cut between characters", sends(*fragments(TEXT, [hello[:12], hello[12:]])),
                gets(TEXT, hello), closes())
-    yield case("6.2.3", "in fragments of one byte", sends(*fragments(TEXT, pieces(hello, 1))), gets(TEXT, hello), closes())
+    yield case("6.2.3", "in fragments of one byte", sends(*fragments(TEXT, pieces(hello, 1))), gets(TEXT, hello),
+               closes())
     yield case("6.2.4", "characters of two and three bytes in fragments of one byte",
                sends(*fragments(TEXT, pieces(KOSME, 1))), gets(TEXT, KOSME), closes())
 
@@ -36,11 +37,12 @@ def invalid_texts():
 
 
 def fail_fast():
-    """The server is to fail before the last part is sent. So the verdict comes when only the first two are on the way, and
-    it may not come when only the first is: that part alone is good."""
+    """The server is to fail before the last part is sent. So the verdict comes when only the first two are on the way,
+    and not when only the first is: that part alone is good."""
     for number, title, parts in (
         ("6.4.1", "fragments: good, bad, (good)", [KOSME, b"\xf4\x90\x80\x80", b"edited"]),
-        ("6.4.2", "fragments: up to the first bad byte, that byte, (the rest)", [KOSME + b"\xf4", b"\x90", b"\x80\x80edited"]),
+        ("6.4.2", "fragments: up to the first bad byte, that byte, (the rest)",
+         [KOSME + b"\xf4", b"\x90", b"\x80\x80edited"]),
     ):
         frames = fragments(TEXT, parts)
         yield case(number, title, sends(frames[0]), sends(frame(0x9, b"?")), gets(0xA, b"?"), sends(frames[1]),

@@ -18,7 +18,7 @@ NAMES = {CONTINUATION: "continuation", TEXT: "text", BINARY: "binary", CLOSE: "c
 RSV1, RSV2, RSV3 = 4, 2, 1
 
 PATIENCE = 20.0  # seconds for an answer: only a server that never answers makes a case last so long
-GOODBYE = 1.0  # seconds from the last close frame to the end of the TCP connection: far below every time-out of the server
+GOODBYE = 1.0  # seconds from the last close frame to the end of the TCP connection: far below the server's time-outs
 SYNC_TAIL = b"\x00\x00\xff\xff"
 
 
@@ -132,9 +132,8 @@ class Deflate:
         name, agreed = parse_offer(answer)
         if name != "permessage-deflate":
             raise Unexpected("permessage-deflate or no extension", answer)
-        known = {
-            "server_no_context_takeover", "client_no_context_takeover", "server_max_window_bits", "client_max_window_bits"
-        }
+        known = {"server_no_context_takeover", "client_no_context_takeover", "server_max_window_bits",
+                 "client_max_window_bits"}
         if set(agreed) - known:
             raise Unexpected("known parameters (RFC 7692 section 7.1)", answer)
         if not any(self.answers(agreed, parse_offer(offer)[1]) for offer in offers.split(",")):
@@ -147,7 +146,7 @@ class Deflate:
 
     @staticmethod
     def answers(agreed, offered):
-        """RFC 7692 section 7.1: what the client asks of the server is granted, and what it may not understand is not used."""
+        """RFC 7692 section 7.1: what the client asks is granted, and what it may not understand is not used."""
         if "server_no_context_takeover" in offered and "server_no_context_takeover" not in agreed:
             return False
         if "server_max_window_bits" in offered and (
@@ -251,7 +250,7 @@ class Peer:
             raise Unexpected(awaited, error) from error
 
     def send(self, data, chop=0):
-        """Writes all of it, in pieces of `chop` bytes if that is not 0. The server reads on whatever it thinks of it."""
+        """Writes all of it, in pieces of `chop` bytes if that is not 0; the server reads on whatever it thinks."""
         self.socket.settimeout(PATIENCE)
         try:
             if chop == 0:

@@ -8,8 +8,8 @@ can be smuggled past the one that stands in front.
 Each odd request of differential_requests.py goes to our publisher API and to Debian's nginx, followed by a marker: a
 request that both answer with 401. The rule: what we accept, nginx has to divide alike: the same responses in the same
 order, the same content lengths, the marker at the same place. To refuse more than nginx and close is always right; to
-accept what nginx refuses needs a reason in LESS_STRICT. And it makes no difference to us whether a request comes whole or
-byte by byte. --show prints every request with both answers. Without nginx
+accept what nginx refuses needs a reason in LESS_STRICT. And it makes no difference to us whether a request comes whole
+or byte by byte. --show prints every request with both answers. Without nginx
 nothing is tested, and that is said.
 """
 import argparse
@@ -35,14 +35,17 @@ REQUESTS_MIN = 300
 SPLIT_BYTES_MAX = 3000  # longer requests are sent whole only
 CONTENTS_MIN = 50  # so many times at least the content that we published is compared with what nginx read
 
-# What we accept though nginx ends the connection there, in answer to it or behind its answer: (what the request has in it,
-# why that is right). Nothing that comes behind is heard by nginx, so nothing can be smuggled past it.
+# What we accept though nginx ends the connection there, in answer to it or behind its answer: (what the request has in
+# it, why that is right). Nothing that comes behind is heard by nginx, so nothing can be smuggled past it.
 LESS_STRICT = [
-    (rb"(Length|Encoding):[ \t]*\t|(5|chunked) ?\t\r\n", "RFC 9110 section 5.6.3: white space is SP or HTAB; nginx takes SP"),
-    (rb"Host: (\.|\.\.|a\.\.b)\r\n", "RFC 3986 section 3.2.2: a name may have empty labels; nginx uses it in file names"),
+    (rb"(Length|Encoding):[ \t]*\t|(5|chunked) ?\t\r\n",
+     "RFC 9110 section 5.6.3: white space is SP or HTAB; nginx takes SP"),
+    (rb"Host: (\.|\.\.|a\.\.b)\r\n",
+     "RFC 3986 section 3.2.2: a name may have empty labels; nginx uses it in file names"),
     (rb"Connection: (closed|close;a|x-close|close close)\r\n",
      "RFC 9110 section 7.6.1: other options than close, or none; nginx looks for the five letters anywhere"),
-    (rb"Expect: 100-continue\r\nExpect:", "RFC 9110 sections 5.3, 10.1.1: a list may come in several lines"),
+    (rb"Expect: 100-continue\r\nExpect:",
+     "RFC 9110 sections 5.3, 10.1.1: a list may come in several lines"),
 ]
 
 # The content is read whole before the request is passed on, as in front of any application, and the second server tells
@@ -122,8 +125,8 @@ class Answer:
     closed: bool = False  # by the server, of its own accord
 
     def kinds(self):
-        """What each answer says about the framing. "refused" ends the connection; whatever else was answered was a request
-        with a place in the stream: "accepted", or declined for what it asks."""
+        """What each answer says about the framing. "refused" ends the connection; whatever else was answered was a
+        request with a place in the stream: "accepted", or "declined" for what it asks."""
         found = ["accepted" if status < 300 else "declined" for status in self.statuses]
         if found and self.closed and self.statuses[-1] >= 400:
             found[-1] = "refused"
@@ -245,7 +248,8 @@ def run_all(pattern="", out=print, show=False):
     binary = find_nginx()
     if binary is None:
         raise Skip("nginx is not installed; tools/dev cases installs it")
-    jobs = [(group, title, sent) for group, make in requests.CLASSES.items() for title, sent in make() if pattern in group]
+    jobs = [(group, title, sent) for group, make in requests.CLASSES.items() for title, sent in make()
+            if pattern in group]
     jobs = [(i, *job) for i, job in enumerate(jobs)]
     if not pattern and len(jobs) < REQUESTS_MIN:
         raise AssertionError(f"only {len(jobs)} requests")
@@ -262,7 +266,8 @@ def check_alive(results):
     for one in results:
         if one.group == requests.CONTROLS and (one.found != "alike" or set(one.ours.kinds()) != {"accepted", "marker"}):
             raise AssertionError(f"{one.title} is to be accepted: ours {one.ours}, nginx {one.theirs}")
-    compared = sum(None not in pair for one in results for pair in zip(one.ours.content_bytes, one.theirs.content_bytes))
+    compared = sum(None not in pair
+                   for one in results for pair in zip(one.ours.content_bytes, one.theirs.content_bytes))
     if compared < CONTENTS_MIN:
         raise AssertionError(f"only {compared} contents were compared")
     for _, why in LESS_STRICT:

@@ -41,6 +41,10 @@ def free_port():
     raise RuntimeError(f"no free port from {PORTS.start} to {PORTS.stop - 1}")
 
 
+def free_listen():
+    return [f"127.0.0.1:{free_port()}"]
+
+
 def to_yaml(sections):
     """Sections as the file has them; those of "server" stand at top level. JSON values are YAML values."""
     lines = [f"{key}: {json.dumps(value)}" for key, value in sections.get("server", {}).items()]
@@ -70,11 +74,11 @@ class Server:
     def __init__(self, *, arguments=(), environment=None, open_files=None, **sections):
         self.sections = {
             "server": {"shards": 2, "pin": False, "log_level": "debug"} | sections.pop("server", {}),
-            "ingest": {"listen": [f"127.0.0.1:{free_port()}"], "keys": [f"{INGEST_KEY} *"]} | sections.pop("ingest", {}),
-            "admin": {"listen": [f"127.0.0.1:{free_port()}"]} | sections.pop("admin", {}),
+            "ingest": {"listen": free_listen(), "keys": [f"{INGEST_KEY} *"]} | sections.pop("ingest", {}),
+            "admin": {"listen": free_listen()} | sections.pop("admin", {}),
         }
         for name, values in sections.items():
-            self.sections[name] = {"listen": [f"127.0.0.1:{free_port()}"]} | values
+            self.sections[name] = {"listen": free_listen()} | values
         self.arguments = list(arguments)
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("RINGCAST_")}
         self.environment = inherited | (environment or {})
@@ -161,8 +165,8 @@ class Server:
             if error is not None:
                 code = self.process.poll()
                 lines = [line for line in self.log().splitlines() if 'reason="http done"' not in line]
-                error.add_note("\n".join([f"the server {'runs' if code is None else f'ended with {code}'}; the end of its log:",
-                                          *lines[-8:]]))
+                state = "runs" if code is None else f"ended with {code}"
+                error.add_note("\n".join([f"the server {state}; the end of its log:", *lines[-8:]]))
             self.kill()
             self.folder.cleanup()
 

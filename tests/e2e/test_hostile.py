@@ -39,7 +39,8 @@ def test_broken_frames_are_1002():
         "a continuation of nothing": frame(CONTINUATION, b"x"),
         "a message inside a message": frame(TEXT, b"x", fin=False) + frame(TEXT, b"y"),
         "a close of one byte": frame(CLOSE, b"\x03"),
-        **{f"close code {code}": frame(CLOSE, close_payload(code)) for code in (0, 999, 1004, 1005, 1006, 1015, 2999, 5000)},
+        **{f"close code {code}": frame(CLOSE, close_payload(code))
+           for code in (0, 999, 1004, 1005, 1006, 1015, 2999, 5000)},
     }
     with serving() as (_, connect):
         for what, sent in cases.items():
@@ -152,8 +153,8 @@ def test_unfinished_messages_time_out():
 def test_disappearing_in_the_middle():
     """K-2: FIN and reset at every stage; nothing stays behind."""
     request = upgrade_request("/echo")
-    stages = [b"", request[:10], request[:-1], request, request + frame(TEXT, b"x")[:3], request + frame(TEXT, b"x" * 60000)[:30000],
-              request + frame(TEXT, b"x", fin=False), request + frame(CLOSE, b"")[:1]]
+    begun = [frame(TEXT, b"x")[:3], frame(TEXT, b"x" * 60000)[:30000], frame(TEXT, b"x", fin=False), frame(CLOSE)[:1]]
+    stages = [b"", request[:10], request[:-1], request, *(request + part for part in begun)]
     with serving() as (server, _):
         for sent in stages * 5:
             for leave in ("half_close", "reset", "close"):
@@ -167,7 +168,8 @@ def test_disappearing_in_the_middle():
                     while not wire.ended():
                         wire.held = b""
                 wire.socket.close()
-        until(lambda: server.metric("ringcast_connections") == 2, what="the end of all but the witness and this question")
+        until(lambda: server.metric("ringcast_connections") == 2,
+              what="the end of all but the witness and this question")
         expect(server.metric("ringcast_sessions"), 1, "sessions")
 
 
@@ -232,7 +234,8 @@ def test_handshake_refusals():
                 status, headers, _ = wire.response()
                 expect(status, wanted, f"status for {what}")
                 if status == 426:
-                    expect((headers["sec-websocket-version"], headers["upgrade"]), ("13", "websocket"), f"headers for {what}")
+                    expect((headers["sec-websocket-version"], headers["upgrade"]), ("13", "websocket"),
+                           f"headers for {what}")
 
 
 def test_the_largest_head_is_read():
@@ -261,7 +264,7 @@ def test_an_endless_head():
 
 
 def test_silent_and_trickling_clients_time_out():
-    """K-24: nothing, half a head, or a byte now and then: the connection ends when the time for the handshake is over."""
+    """K-24: nothing, half a head, or a byte now and then: the connection ends when the handshake's time is over."""
     with serving(server={"handshake_timeout": "500ms"}) as (server, _):
         silent, half, trickle = (Wire(server.port("echo")) for _ in range(3))
         begin = time.monotonic()

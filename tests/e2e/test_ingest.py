@@ -29,7 +29,8 @@ def test_authentication():
     """I-2: the key as bearer or in X-Ingest-Key; missing, wrong or in the query: 401."""
     with Server(plain={}) as server:
         def status(path="/ingest/v1/plain/a", **headers):
-            return server.request("ingest", "POST", path, b"x", {name.replace("_", "-"): v for name, v in headers.items()})[0]
+            fields = {name.replace("_", "-"): value for name, value in headers.items()}
+            return server.request("ingest", "POST", path, b"x", fields)[0]
         expect(status(Authorization=f"Bearer {INGEST_KEY}"), 202)
         expect(status(Authorization=f"bearer {INGEST_KEY}"), 202)
         expect(status(X_Ingest_Key=INGEST_KEY), 202)
@@ -48,7 +49,8 @@ def test_permissions():
     keys = ["all-key *", "plain-key plain/*", "one-key plain/news rustorium/state", "prefix-key plain/host.*"]
     with Server(plain={"retain": 1}, rustorium=RUSTORIUM, ingest={"keys": keys}) as server:
         state = {"key": "0x1", "value": "", "block_number": 1}
-        for key, topic, wanted in (("all-key", "plain/x", 202), ("all-key", "rustorium/state", 202), ("plain-key", "plain/x", 202),
+        for key, topic, wanted in (("all-key", "plain/x", 202), ("all-key", "rustorium/state", 202),
+                                   ("plain-key", "plain/x", 202),
                                    ("plain-key", "rustorium/state", 403), ("one-key", "plain/news", 202),
                                    ("one-key", "plain/news2", 403), ("one-key", "rustorium/state", 202),
                                    ("one-key", "rustorium/blocks", 403), ("prefix-key", "plain/host.a", 202),
@@ -63,26 +65,29 @@ def test_permissions():
 def test_paths_and_methods():
     """I-3, I-4, K-30: unknown places are 404, unknown methods 405 with Allow; the connection goes on."""
     with Server(plain={}, rustorium=RUSTORIUM) as server:
-        for path in ("/", "/ingest/v1/", "/ingest/v1/plain", "/ingest/v1/plain/", "/ingest/v1/none/x", "/ingest/v1/plain/a!",
+        for path in ("/", "/ingest/v1/", "/ingest/v1/plain", "/ingest/v1/plain/", "/ingest/v1/none/x",
+                     "/ingest/v1/plain/a!",
                      "/ingest/v1/rustorium/weather", "/ingest/v1/echo/x", "/plain/a", "/ingest/v1/plain/" + "x" * 129):
             status, content = server.request("ingest", "POST", path, b"{}", BEARER)
             expect(status, 404, f"status of {path}")
             expect(list(json.loads(content)), ["error"])
         with Wire(server.port("ingest")) as wire:
             for method in ("PUT", "DELETE", "PATCH", "OPTIONS"):
-                wire.send(f"{method} /ingest/v1/plain/a HTTP/1.1\r\nHost: x\r\nX-Ingest-Key: {INGEST_KEY}\r\n\r\n".encode())
+                head = [f"{method} /ingest/v1/plain/a HTTP/1.1", "Host: x", f"X-Ingest-Key: {INGEST_KEY}", "", ""]
+                wire.send("\r\n".join(head).encode())
                 status, headers, _ = wire.response()
                 expect((status, headers["allow"]), (405, "GET, POST"), method)
 
 
 def test_single_objects():
-    """I-4, I-8, I-14, Q-17: 202; 400 what is no JSON; 422 what has not the shape, naming the field; 409 what may not be."""
+    """I-4, I-8, I-14, Q-17: 202; 400 what is no JSON; 422 what has not the shape, by field; 409 what may not be."""
     with Server(rustorium=RUSTORIUM) as server:
         expect(server.ingest("rustorium/blocks", block(1)), (202, {"accepted": 1}))
         for body in (b"", b"{", b"nope", b'{"a":1}x', b'{"number":1,}', b'{"hash":"\xff"}'):
             expect(server.ingest("rustorium/blocks", body)[0], 400, f"status of {body!r}")
         for field, value in (("number", "1"), ("number", -1), ("number", 1.5), ("number", None), ("hash", 1),
-                             ("parent_hash", None), ("timestamp", "yesterday"), ("transactions", "0xt"), ("transactions", [1])):
+                             ("parent_hash", None), ("timestamp", "yesterday"), ("transactions", "0xt"),
+                             ("transactions", [1])):
             status, answer = server.ingest("rustorium/blocks", block(2) | {field: value})
             expect((status, answer["accepted"], answer["errors"][0]["field"]), (422, 0, field), f"{field} = {value!r}")
         for field in block(2):
@@ -114,7 +119,8 @@ async def test_batches_take_what_is_good():
         numbers = [json.loads(text)["data"]["number"] for text in await client.receive_many(ws, 3)]
         expect(numbers, [1, 3, 4])
         lines = [json.dumps(block(n)) for n in range(5, 2005)]
-        expect(server.ingest("rustorium/blocks", "\n".join(lines) + "\n", "application/x-ndjson"), (202, {"accepted": 2000}))
+        expect(server.ingest("rustorium/blocks", "\n".join(lines) + "\n", "application/x-ndjson"),
+               (202, {"accepted": 2000}))
         numbers = [json.loads(text)["data"]["number"] for text in await client.receive_many(ws, 2000)]
         expect(numbers, list(range(5, 2005)))
         await ws.close()
@@ -150,7 +156,7 @@ def test_size_limit():
 
 
 async def test_chunked_bodies():
-    """K-30 (RFC 9112 section 7.1): chunks of any size with extensions and trailers, cut anywhere; malformed ones: 400."""
+    """K-30 (RFC 9112 section 7.1): chunks with extensions and trailers, cut anywhere; malformed ones: 400."""
     body = b"5;name=value\r\nhello\r\n1\r\n \r\nA\r\n0123456789\r\n0\r\nTrailer: x\r\n\r\n"
     head = post_text("plain/a", b"", "Content-Type: text/plain", "Transfer-Encoding: chunked", length=False)
     with Server(plain={}) as server:
@@ -174,7 +180,8 @@ def test_ambiguous_lengths_are_refused():
     """K-30 (RFC 9112 section 6.3): nothing of a request whose length can be read in two ways is served."""
     with Server(plain={}) as server:
         for headers in (["Content-Length: 5", "Transfer-Encoding: chunked"], ["Content-Length: 5", "Content-Length: 6"],
-                        ["Content-Length: 5, 6"], ["Content-Length: +5"], ["Content-Length: 0x5"], ["Content-Length: -1"],
+                        ["Content-Length: 5, 6"], ["Content-Length: +5"], ["Content-Length: 0x5"],
+                        ["Content-Length: -1"],
                         ["Transfer-Encoding: chunked, identity"], ["Transfer-Encoding: gzip"], ["Content-Length : 5"],
                         ["Content-Length: 99999999999999999999999"]):
             with Wire(server.port("ingest")) as wire:
@@ -186,7 +193,7 @@ def test_ambiguous_lengths_are_refused():
 
 
 async def test_keep_alive_and_pipelining():
-    """K-30: hundreds of requests on one connection, one by one and all in one piece, answered and delivered in order."""
+    """K-30: hundreds of requests on one connection, one by one and all at once, answered and delivered in order."""
     with Server(plain={}) as server:
         ws = await client.connect(server.url("plain", "/plain/a"))
         with Wire(server.port("ingest")) as wire:

@@ -41,8 +41,8 @@ async def read(server, channels):
 
 
 async def test_many_publishers_channels_and_readers():
-    """I-6, O-2, and design: 4 publishers, 100 channels and 8 readers on two shards: complete, each publisher's own order
-    kept, and one order per channel for all readers."""
+    """I-6, O-2: 4 publishers, 100 channels and 8 readers on two shards: complete, each publisher's own order kept, and
+    one order per channel for all readers."""
     with Server(plain={"outbox_bytes_max": "64MiB"}) as server:
         halves = [range(CHANNELS // 2), range(CHANNELS // 2, CHANNELS)]
         readers = [await read(server, halves[i % 2]) for i in range(8)]
@@ -55,9 +55,11 @@ async def test_many_publishers_channels_and_readers():
                 expect(row, rows[0], f"channel {channel} as another reader got it")
             for publisher in range(PUBLISHERS):
                 seqs = [seq for p, seq in rows[0] if p == publisher]
-                expect(seqs, list(range(channel, MESSAGES // PUBLISHERS, CHANNELS)), f"channel {channel}, publisher {publisher}")
+                expect(seqs, list(range(channel, MESSAGES // PUBLISHERS, CHANNELS)),
+                       f"channel {channel}, publisher {publisher}")
         expect(server.metric("ringcast_messages_published_total"), MESSAGES)
-        expect(server.check_conservation(), {"expected": 4 * MESSAGES, "delivered": 4 * MESSAGES, "dropped": 0, "in_flight": 0})
+        expect(server.check_conservation(),
+               {"expected": 4 * MESSAGES, "delivered": 4 * MESSAGES, "dropped": 0, "in_flight": 0})
 
 
 async def test_a_burst_far_larger_than_the_rings():
@@ -93,7 +95,8 @@ def test_a_million_messages():
     if not os.access(bench, os.X_OK):
         raise Skip(f"{bench} has not been built")
     with Server(plain={"client_publish": True, "messages_max": 0, "outbox_bytes_max": "64MiB"}) as server:
-        command = [bench, "channels", server.url("plain", "/plain/{channel}"), "--channels", str(CHANNELS), "--conns", "4",
+        command = [bench, "channels", server.url("plain", "/plain/{channel}"), "--channels", str(CHANNELS), "--conns",
+                   "4",
                    "--rate", "50000", "--duration", "25s"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=300)
         expect(done.returncode, 0, f"exit code; output\n{done.stdout}{done.stderr}")

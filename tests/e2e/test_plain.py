@@ -19,8 +19,10 @@ async def connect_all(server, path, count):
 
 async def test_payloads_arrive_byte_for_byte():
     """O-2, Q-18: every size around the frame header's steps, text where it is UTF-8, else binary; at 8 readers."""
-    payloads = [b"", b"x", b"\xc3\xa9" * 62 + b"e", b"y" * 126, b"z" * 127, b"a" * 65535, b"b" * 65536, b"c" * (1 << 20),
-                b"\xff\x00\xfe", b"\xed\xa0\x80", "\u00e9\u4e2d\U0001f600".encode(), b'{"json": true}', b"\r\n", b"\x00"]
+    payloads = [b"", b"x", b"\xc3\xa9" * 62 + b"e", b"y" * 126, b"z" * 127, b"a" * 65535, b"b" * 65536,
+                b"c" * (1 << 20),
+                b"\xff\x00\xfe", b"\xed\xa0\x80", "\u00e9\u4e2d\U0001f600".encode(), b'{"json": true}', b"\r\n",
+                b"\x00"]
     with Server(plain={"outbox_bytes_max": "16MiB"}) as server:
         readers = await connect_all(server, "/plain/news", 8)
         for payload in payloads:
@@ -48,13 +50,14 @@ async def test_a_message_of_sixteen_mebibytes():
 
 
 async def test_many_channels_on_one_connection():
-    """O-1, Q-18: 64 channels on one connection, of which each is there once however often it is named; 65 are refused."""
+    """O-1, Q-18: 64 channels on one connection, each there once however often it is named; 65 are refused."""
     with Server(plain={}) as server:
         path = "/plain/" + ",".join(NAMES_64)
         ws = await client.connect(server.url("plain", path + ",c0,c1"))
         other = await client.connect(server.url("plain", "/plain/c7"))
         for name in NAMES_64:
-            expect(server.publish(f"plain/{name}", name, "text/plain"), 2 if name == "c7" else 1, f"receivers of {name}")
+            expect(server.publish(f"plain/{name}", name, "text/plain"), 2 if name == "c7" else 1,
+                   f"receivers of {name}")
         expect(sorted(await client.receive_many(ws, 64)), sorted(NAMES_64))
         expect(await client.receive(other), "c7")
         await client.quiet(ws, other)
@@ -68,7 +71,8 @@ async def test_channel_names():
         for name in ("A", "a.b_c:d-9", "x" * 128, "%41%2e"):
             ws = await client.connect(server.url("plain", f"/plain/{name}"))
             await ws.close()
-        for path in ("/plain", "/plain/", "/plain/a%2fb", "/plain/a%20b", "/plain/" + "x" * 129, "/plain/a,", "/plain/,a",
+        for path in ("/plain", "/plain/", "/plain/a%2fb", "/plain/a%20b", "/plain/" + "x" * 129, "/plain/a,",
+                     "/plain/,a",
                      "/plain/%zz", "/plain/%c3%a9", "/plain/a/b", "/", "/plains/a"):
             expect(await client.refused(server.url("plain", path)), 404, f"status of {path}")
 
@@ -197,7 +201,7 @@ async def test_latest_channel_gives_a_slow_reader_the_newest():
 
 
 async def test_client_messages_are_ignored_or_published():
-    """O-4: off: ignored, connections stay; on: to the first channel, text and binary, to the sender too, and retained."""
+    """O-4: off: ignored, connections stay; on: to the first channel, text and binary, the sender too, and retained."""
     with Server(plain={}) as server:
         sockets = await connect_all(server, "/plain/a", 3)
         await sockets[0].send("hello?")
@@ -238,7 +242,8 @@ async def test_keys():
     """O-7: query, header or bearer; without or with a wrong one 401, and no channel is told about it."""
     with Server(plain={"keys": ["pk-1", "pk-2"]}) as server:
         url = server.url("plain", "/plain/a")
-        good = [await client.connect(f"{url}?api_key=pk-1"), await client.connect(url, extra_headers={"X-Api-Key": "pk-2"}),
+        good = [await client.connect(f"{url}?api_key=pk-1"),
+                await client.connect(url, extra_headers={"X-Api-Key": "pk-2"}),
                 await client.connect(url, extra_headers={"Authorization": "Bearer pk-1"})]
         for bad in (url, f"{url}?api_key=", f"{url}?api_key=pk-", f"{url}?api_key=pk-11", f"{url}?token=pk-1"):
             expect(await client.refused(bad), 401, bad)

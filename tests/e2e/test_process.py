@@ -24,7 +24,8 @@ HEADERS = {"Authorization": f"Bearer {INGEST_KEY}"}
 def run(*arguments, text=None, environment=None, **options):
     """(exit code, stdout, stderr) of the binary."""
     env = {key: value for key, value in os.environ.items() if not key.startswith("RINGCAST_")} | (environment or {})
-    done = subprocess.run([BINARY, *arguments], input=text, capture_output=True, text=True, timeout=20, env=env, **options)
+    done = subprocess.run([BINARY, *arguments], input=text, capture_output=True, text=True, timeout=20, env=env,
+                          **options)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -41,7 +42,8 @@ def test_wrong_arguments_exit_with_2():
 
 def test_help_goes_to_stdout():
     """--help of each command: exit 0, on stdout."""
-    for arguments in (["help"], ["--help"], *([c, "--help"] for c in ("serve", "check", "genconfig", "publish", "subscribe", "version"))):
+    for arguments in (["help"], ["--help"],
+                      *([c, "--help"] for c in ("serve", "check", "genconfig", "publish", "subscribe", "version"))):
         code, out, err = run(*arguments)
         expect((code, err), (0, ""), f"ringcast {' '.join(arguments)}")
         expect("usage: ringcast" in out, True, "the usage line")
@@ -73,7 +75,8 @@ def test_wrong_configuration_exits_with_78():
                  ["plain:", "  listen: [\"nowhere\"]"], ["plain:", "  policy: [\"newest\"]"],
                  ["plain:", "  listen: [\"127.0.0.1:21999\"]", "admin:", "  listen: [\"127.0.0.1:21999\"]"]):
         code, lines = findings(text)
-        expect((code, all(line.startswith("FILE:") for line in lines), len(lines) > 0), (78, True, True), f"{text}: {lines}")
+        expect((code, all(line.startswith("FILE:") for line in lines), len(lines) > 0), (78, True, True),
+               f"{text}: {lines}")
     code, lines = findings([], "plain.retain=x", "plain.nonsense=1")
     expect((code, len(lines)), (78, 2), f"{lines}")
     code, out, err = run("serve", "-c", "/nonexistent/ringcast.yaml")
@@ -116,21 +119,31 @@ def test_a_port_in_use_is_an_error():
 
 
 def test_two_dialects_with_one_path_are_refused():
-    """G-2: a start-up error that names both, never a silent decision. (Paths of today's dialects are disjoint: prefixes
-    make them meet.)"""
-    listen = [f"127.0.0.1:{free_port()}"]
-    with Server(echo={}) as server:
-        code, _, err = run("serve", "--set", f"plain.listen={listen[0]}", "--set", f"ingest.listen={listen[0]}")
+    """G-2: a start-up error that names both, never a silent decision: /plain/ws would be a channel and rustorium's."""
+    with Server(plain={}) as server:
+        listen = f"127.0.0.1:{free_port()}"
+        code, _, err = run("serve", "--set", f"plain.listen={listen}", "--set", f"rustorium.listen={listen}",
+                           "--set", "rustorium.prefix=/plain", "--set", "ingest.listen=", "--set", "admin.listen=")
         expect(code in (1, 78), True, f"exit code {code}")
-        expect("ingest" in err and "plain" in err, True, err)
+        expect(all(word in err for word in ("plain", "rustorium", "/plain/ws")), True, err)
         expect(server.get("/healthz")[0], 200)
+
+
+def test_private_listeners_are_not_shared():
+    """K-33: ingest and admin share an address with nobody."""
+    listen = f"127.0.0.1:{free_port()}"
+    for one, other in (("plain", "ingest"), ("plain", "admin"), ("ingest", "admin")):
+        code, out, err = run("check", "--set", f"{one}.listen={listen}", "--set", f"{other}.listen={listen}")
+        expect((code, out), (78, ""), f"{one} and {other}")
+        expect(one in err and other in err, True, err)
 
 
 # --- reload ---
 
 async def test_reload_rotates_keys():
     """K-31, A-13: a new key works, sessions of a removed one are closed with 1008, those of others do not notice."""
-    with Server(plain={"keys": ["pk-old", "pk-both"]}, rustorium={"keys": ["rk-old", "rk-both"], "attempts_per_minute": 0}) as server:
+    with Server(plain={"keys": ["pk-old", "pk-both"]},
+                rustorium={"keys": ["rk-old", "rk-both"], "attempts_per_minute": 0}) as server:
         def url(dialect, path, name, key):
             return server.url(dialect, f"{path}?{name}={key}")
         old = [await client.connect(url("plain", "/plain/a", "api_key", "pk-old")) for _ in range(6)]

@@ -122,7 +122,7 @@ async def test_every_message_has_the_documented_fields():
 # --- authentication ---
 
 async def test_token_from_query_and_headers():
-    """R-2, R-3, Q-5: the key in the query, percent-encoded too, in X-Api-Key or as bearer; every other one is refused."""
+    """R-2, R-3, Q-5: the key in the query, percent-encoded too, in X-Api-Key or as bearer; any other is refused."""
     with serve(keys=[KEY, "k&y+x"]) as server:
         base = server.url("rustorium", "/ws")
         for url, headers in ((f"{base}?token={KEY}", {}), (f"{base}?a=1&token=k%26y%2Bx", {}),
@@ -130,7 +130,8 @@ async def test_token_from_query_and_headers():
             ws = await client.connect(url, extra_headers=headers)
             expect((await ask(ws, "ping"))["type"], "pong", f"answer on {url} {headers}")
             await ws.close()
-        for url, headers in ((base, {}), (f"{base}?token=", {}), (f"{base}?token={KEY}x", {}), (f"{base}?token={KEY[:-1]}", {}),
+        for url, headers in ((base, {}), (f"{base}?token=", {}), (f"{base}?token={KEY}x", {}),
+                             (f"{base}?token={KEY[:-1]}", {}),
                              (base, {"X-Api-Key": "bad"}), (base, {"Authorization": "Bearer bad"}),
                              (base, {"Authorization": f"Basic {KEY}"})):
             ws = await client.connect(url, extra_headers=headers)
@@ -297,7 +298,8 @@ async def test_ten_invalid_messages_in_a_row():
         for message in invalid:
             await ws.send(message)
             answer = await client.receive_json(ws)
-            expect((answer["type"], answer["error"]), ("error", {"code": 4002, "message": "Invalid message format"}), repr(message))
+            expect((answer["type"], answer["error"]), ("error", {"code": 4002, "message": "Invalid message format"}),
+                   repr(message))
         expect((await ask(ws, "subscribe", {"channel": "none"}))["error"]["code"], 4003)
         for _ in range(10):
             await ws.send("nonsense")
@@ -333,7 +335,7 @@ async def test_order_of_answers_and_reuse_of_ids():
 
 
 async def test_filters_at_every_receiver():
-    """R-16 to R-18, R-23: many connections with different filters on both shards, each gets exactly what it asked for."""
+    """R-16 to R-18, R-23: many connections with different filters on both shards, each gets what it asked for."""
     with serve(connections_per_key=0) as server:
         sockets = await connect_all(server.url("rustorium", PATH), 24)
         filters = [{}, {"key": "0x11"}, {"key_prefix": "0x1"}, {"key_prefix": "0x"}, {"key": "0x99"}, {"key": "0x1"}]
@@ -347,7 +349,8 @@ async def test_filters_at_every_receiver():
             wanted = [(key, number) for number, key in enumerate(keys * 4) if
                       key == filters[i % 6].get("key", key) and key.startswith(filters[i % 6].get("key_prefix", ""))]
             found = [json.loads(text) for text in await client.receive_many(ws, len(wanted))]
-            expect([(m["data"]["key"], m["data"]["block_number"]) for m in found], wanted, f"events of {filters[i % 6]}")
+            expect([(m["data"]["key"], m["data"]["block_number"]) for m in found], wanted,
+                   f"events of {filters[i % 6]}")
             for message in found:  # R-24: the id is the same for all
                 expect(message["id"], ids.setdefault(message["data"]["block_number"], message["id"]))
         await client.quiet(*sockets)
@@ -467,7 +470,8 @@ async def test_heartbeat_every_thirty_seconds():
     async def feed(server):
         number = 0
         while True:
-            await asyncio.to_thread(server.publish, "rustorium/state", {"key": "0x1", "value": "", "block_number": number})
+            await asyncio.to_thread(server.publish, "rustorium/state",
+                                    {"key": "0x1", "value": "", "block_number": number})
             number += 1
             await asyncio.sleep(0.2)
 

@@ -17,6 +17,7 @@ PATTERNS = {
     "unix-s": r"\d{10}",
     "any": r"[A-Za-z0-9._:-]+",
     "iso-s": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ",
+    "iso-ms": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z",
 }
 
 
@@ -57,7 +58,7 @@ class Values:
 
 
 def read_steps(path):
-    """(line number, connection, sign, text), loops unrolled lazily: a loop is (number, "", "for", (name, range, steps))."""
+    """(line number, connection, sign, text) of each step; a loop is (line number, "", "for", (name, range, steps))."""
     steps, outer = [], None
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         if not line.strip() or line.startswith("#"):
@@ -85,7 +86,7 @@ def options_of(steps):
             dialect = words[1]
         elif words[0] == "set":
             value = words[2]
-            options[words[1]] = value.split(",") if words[1] in ("keys", "origins", "policy") else value
+            options[words[1]] = value.split(",") if words[1] in ("keys", "origins", "policy", "sources") else value
     return dialect, options
 
 
@@ -131,8 +132,8 @@ class Player:
             found = await client.receive(self.connections[name])
             if not is_heartbeat(found) or (isinstance(wanted, str) and '"heartbeat"' in wanted):
                 break
-        good = found == wanted if isinstance(wanted, bytes) or isinstance(found, bytes) else self.values.match(wanted, found)
-        if not good:
+        is_text = isinstance(wanted, str) and isinstance(found, str)
+        if not (self.values.match(wanted, found) if is_text else found == wanted):
             wanted = self.values.expand(wanted) if isinstance(wanted, str) else wanted
             raise AssertionError(f"message\n  expected {shown(wanted)}\n  found    {shown(found)}")
 
@@ -150,6 +151,14 @@ class Player:
             if content and not self.values.match(content, answer.decode()):
                 raise AssertionError(f"state\n  expected {shown(content)}\n  found    {shown(answer)}")
 
+    def http_step(self, text):
+        request, _, result = text.partition(" -> ")
+        status, _, content = result.partition(" ")
+        found, answer = self.server.request(self.dialect, *request.split(" "))
+        expect(found, int(status), "status")
+        if content and not self.values.match(content, answer.decode()):
+            raise AssertionError(f"content\n  expected {shown(content)}\n  found    {shown(answer)}")
+
     async def control_step(self, name, verb, rest):
         if verb in ("dialect", "set"):
             return
@@ -164,6 +173,8 @@ class Player:
                 expect(await client.refused(url, extra_headers=headers), int(status), "status of the upgrade")
             else:
                 self.connections[name] = await client.connect(url, extra_headers=headers)
+        elif verb == "request":
+            self.http_step(rest)
         elif verb == "quiet":
             await client.quiet(self.connections[name])
         elif verb == "expect-close":

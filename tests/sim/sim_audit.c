@@ -169,7 +169,8 @@ static uint32_t home_references(const struct shard *home, const struct segment *
     uint32_t count = home->replies.tail == segment;
     size_t cursor = 0;
     for (const struct channel *channel; (channel = map_next(&home->channels.map, &cursor)) != NULL;) {
-        count += channel->log.tail == segment;
+        for (uint32_t i = 0; i < DEFLATE_CLASSES; i++)
+            count += channel->logs[i].tail == segment;
         for (uint32_t i = 0; i < channel->history.count; i++)
             count += channel->history.entries[(channel->history.head + i) % channel->history.capacity].frame.segment ==
                      segment;

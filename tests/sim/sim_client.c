@@ -42,7 +42,8 @@ void sim_client_make(struct sim_world *world, struct sim_client *client, uint32_
     client->stream = SIM_NONE;
     if (random_chance(random, 1, 3)) {
         client->leaving = (enum sim_leaving)(SIM_CLOSES + random_below(random, 4));
-        client->leave_ms = start_ms + random_below(random, world->plan.run_ms);
+        bool hasty = random_chance(random, 1, 3); /* gone before the answer, or soon behind it */
+        client->leave_ms = start_ms + random_below(random, hasty ? 3 : world->plan.run_ms);
     }
     if (random_chance(random, 1, 5)) {
         client->pauses = true;

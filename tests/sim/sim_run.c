@@ -13,7 +13,7 @@
 
 #include <stdio.h>
 
-#define CLIENTS_MAX 64
+#define CLIENTS_MAX 100
 #define PUBLISHERS_MAX 4
 #define CHANNELS 4
 #define AUDIT_STEPS 16
@@ -21,6 +21,8 @@
 #define REST_MS 14000 /* longer than any deadline of a connection that ends */
 #define REST_STEPS_MAX 400000
 #define DRAIN_MS 10000
+#define RUSH 24
+#define RUSH_MS 8
 
 struct run {
     struct sim_world world;
@@ -106,6 +108,23 @@ static void cast(struct run *run)
                    random_below(&world->random, world->plan.run_ms));
     for (uint32_t i = 0; i < world->plan.hostiles; i++)
         add_client(run, SIM_HOSTILE, random_below(&world->random, world->plan.run_ms));
+}
+
+/* Many come within milliseconds, most of them go at once, and all shards but one stand still meanwhile: slots are used again
+ * while answers to their past are on the way. */
+static void rush(struct run *run)
+{
+    struct sim_world *world = &run->world;
+    uint64_t now = sim_world_ms();
+    sim_world_stall(world, (uint16_t)random_below(&world->random, world->plan.shards), RUSH_MS * 60);
+    for (uint32_t i = 0; i < RUSH; i++) {
+        enum sim_kind kind = random_chance(&world->random, 2, 3) ? SIM_PLAIN : SIM_RUSTORIUM;
+        struct sim_client *client = add_client(run, kind, now + random_below(&world->random, RUSH_MS));
+        if (random_chance(&world->random, 1, 4))
+            continue;
+        client->leaving = SIM_RESETS;
+        client->leave_ms = client->start_ms + 1;
+    }
 }
 
 /* --- ends ------------------------------------------------------------------------------------------------------------ */
@@ -206,8 +225,13 @@ struct sim_result sim_run(uint64_t seed, bool verbose)
     run = (struct run){.may_publish = true};
     sim_world_create(&run.world, seed, verbose);
     cast(&run);
+    uint64_t half_ms = run.world.plan.run_ms / 2;
+    if (run.world.plan.rush) {
+        run_until(&run, random_below(&run.world.random, half_ms));
+        rush(&run);
+    }
     if (run.world.plan.reload) {
-        run_until(&run, random_below(&run.world.random, run.world.plan.run_ms));
+        run_until(&run, half_ms + random_below(&run.world.random, half_ms));
         sim_world_reload(&run.world);
     }
     run_until(&run, run.world.plan.run_ms);

@@ -94,7 +94,7 @@ static void choose_plan(struct sim_plan *plan, struct random *random)
     plan->socket_buffer_bytes = ONE_OF(random, 512, 4096, 65536);
     plan->receive_buffers = ONE_OF(random, 2, 8, 64);
     plan->run_ms = 5000 + random_below(random, 15000);
-    plan->clients = 4 + (uint32_t)random_below(random, 24);
+    plan->clients = 4 + (uint32_t)random_below(random, 48);
     plan->hostiles = (uint32_t)random_below(random, 8);
     plan->publishers = 1 + (uint32_t)random_below(random, 4);
     plan->message_bytes_max = ONE_OF(random, 16, 200, 3000, 20000);
@@ -109,6 +109,8 @@ static void choose_plan(struct sim_plan *plan, struct random *random)
     plan->client_publish = random_chance(random, 1, 4);
     plan->drain = random_chance(random, 1, 3);
     plan->reload = random_chance(random, 1, 3);
+    plan->rush = random_chance(random, 1, 2);
+    plan->stall_max = ONE_OF(random, 30, 30, 1000);
 }
 
 static void trace_plan(struct sim_world *world)
@@ -124,8 +126,8 @@ static void trace_plan(struct sim_world *world)
               "plan: retain %u for %u ms, outbox %u B, frames %u MiB, connections %u, outstanding %u, per key %u",
               p->retain, p->retain_age_ms, p->outbox_bytes_max, p->frame_memory_mib, p->connections_max,
               p->outstanding_max, p->per_key);
-    sim_trace(world, "plan: quick pings %d, client publish %d, drain %d, reload %d", p->quick_pings, p->client_publish,
-              p->drain, p->reload);
+    sim_trace(world, "plan: quick pings %d, client publish %d, drain %d, reload %d, stalls to %u, rush %d",
+              p->quick_pings, p->client_publish, p->drain, p->reload, p->stall_max, p->rush);
     sim_trace(
         world,
         "faults: delay %u to %u, chunk %u, partial %u, reset %u, no buffers %u, accept %u, ends %u, queue full %u",
@@ -321,7 +323,7 @@ void sim_world_tick(struct sim_world *world)
         if (world->stalled[number] > 0 && world->stalled[number]-- > 0)
             continue;
         if (!world->calm && random_chance(&world->random, 1, 300))
-            world->stalled[number] = (uint32_t)random_below(&world->random, 30);
+            world->stalled[number] = (uint32_t)random_below(&world->random, world->plan.stall_max);
         if (world->calm || !random_chance(&world->random, 1, 4))
             turn(world, number);
     }
@@ -373,6 +375,14 @@ void sim_world_calm(struct sim_world *world)
     world->calm = true;
     memset(world->stalled, 0, sizeof world->stalled);
     sim_trace(world, "faults off");
+}
+
+void sim_world_stall(struct sim_world *world, uint16_t but, uint32_t steps)
+{
+    for (uint16_t i = 0; i < world->plan.shards; i++)
+        if (i != but)
+            world->stalled[i] = steps;
+    sim_trace(world, "all shards but %u stand still", but);
 }
 
 void sim_world_reload(struct sim_world *world)

@@ -36,6 +36,8 @@ struct sim_plan {
     bool client_publish;
     bool drain; /* the run ends with a drain instead of everybody leaving */
     bool reload;
+    bool rush;          /* see sim_run.c */
+    uint32_t stall_max; /* steps for which a shard may get no turn */
 };
 
 struct sim_world {
@@ -71,6 +73,8 @@ uint64_t sim_world_ms(void);
 
 /* No faults from here on. */
 void sim_world_calm(struct sim_world *world);
+/* All shards but one get no turn for so many steps. */
+void sim_world_stall(struct sim_world *world, uint16_t but, uint32_t steps);
 void sim_world_reload(struct sim_world *world);
 void sim_world_set_stage(struct sim_world *world, enum stage stage);
 bool sim_world_quiet(const struct sim_world *world);

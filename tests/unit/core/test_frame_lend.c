@@ -332,7 +332,7 @@ Test(frame_lend, comes_home_whatever_the_interleaving, .timeout = 60)
         memset(&world, 0, sizeof world);
         random_init(&world.random, seed);
         for (uint16_t at = 0; at < SHARDS; at++)
-            begin(&world.shards[at], at, (size_t)2 << 20);
+            begin(&world.shards[at], at, (size_t)1 << 19);
         for (int step = 0; step < 3000; step++)
             world_step();
         world_settle();

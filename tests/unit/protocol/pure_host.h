@@ -8,6 +8,7 @@
 
 #include "core/bucket.h"
 #include "protocol/dialect.h"
+#include "protocol/handshake.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,8 +35,8 @@ struct pure_conn {
     uint16_t close_code;
     const char *close_reason;
     int refused_status; /* of a RESPOND */
-    char refused_content[256];
-    char refused_extra[64];
+    char refused_content[256]; /* its beginning; all of the last one is in host->content */
+    char refused_extra[512];
     void *session;
     uint64_t number;
     uint64_t heartbeat_ms; /* when the next one is due */
@@ -82,9 +83,15 @@ struct pure_host {
     uint32_t class_count;
     struct pure_retained *retained;
     size_t retained_count;
+    uint32_t mounts;     /* of all connections; the settings' own addresses count for nothing here */
     uint32_t subscribes; /* SUBSCRIBE actions carried out */
     char reply[65536];   /* of the last read, or the message of the last refused ingest */
     char field[64];
+    const char *content_type; /* of the last RESPOND */
+    char content[1 << 19];
+    const char *source; /* X-Source of what is ingested; NULL: none */
+    bool merge;         /* ingested with merge=1 */
+    uint64_t counts[CENSUS_COUNTS];
 };
 
 /* Zeroed, and one zero more, so that texts end. */
@@ -151,6 +158,7 @@ static inline void pure_init(struct pure_host *host, const char *dialect)
         if (pure_set(host, row->name, row->value) != 0)
             abort();
     host->now_ms = PURE_START_MS;
+    host->mounts = 1;
 }
 
 /* After the options: the key list, and the service. */
@@ -158,9 +166,12 @@ static inline void pure_start(struct pure_host *host)
 {
     struct dialect_settings *common = host->settings;
     common->key_list.count = common->keys.count;
-    common->key_list.keys = pure_memory(common->keys.count * sizeof(struct slice));
-    for (uint32_t i = 0; i < common->keys.count; i++)
-        common->key_list.keys[i] = slice_text(common->keys.items[i]);
+    common->key_list.keys = pure_memory(2 * common->keys.count * sizeof(struct slice));
+    common->key_list.words = common->key_list.keys + common->keys.count;
+    for (uint32_t i = 0; i < common->keys.count; i++) {
+        common->key_list.words[i] = slice_text(common->keys.items[i]);
+        common->key_list.keys[i] = token_next_word(&common->key_list.words[i]);
+    }
     if (host->dialect->service != NULL) {
         host->service = pure_memory(host->dialect->service->state_bytes);
         if (host->dialect->service->open(host->service, host->settings) != 0)
@@ -188,7 +199,7 @@ static inline void pure_interest(struct pure_host *host, const struct pure_membe
     }
     class->count += added ? 1 : UINT32_MAX;
     bool edge = added ? class->count == 1 : class->count == 0;
-    if (edge && host->dialect->service != NULL)
+    if (edge && host->dialect->service != NULL && host->dialect->service->interest != NULL)
         host->dialect->service->interest(host->service, slice_text(class->channel),
                                          slice_of(class->variant, class->variant_bytes), added);
 }
@@ -358,7 +369,8 @@ static inline uint64_t pure_wall_ms(const struct pure_host *host)
     return PURE_WALL_MS + host->now_ms - PURE_START_MS;
 }
 
-static inline struct dialect_call pure_call(struct pure_host *host, struct pure_conn *conn, struct actions *out)
+static inline struct dialect_call pure_call_about(const struct pure_host *host, struct pure_conn *conn,
+                                                  struct actions *out)
 {
     return (struct dialect_call){.settings = host->settings,
                                  .session = conn->session,
@@ -366,8 +378,26 @@ static inline struct dialect_call pure_call(struct pure_host *host, struct pure_
                                  .wall_ms = pure_wall_ms(host),
                                  .connection = conn->number,
                                  .received_wall_ms = pure_wall_ms(host),
-                                 .mounts = 1,
+                                 .mounts = host->mounts,
                                  .out = out};
+}
+
+/* With counts that are always of this moment. */
+static inline struct dialect_call pure_call(struct pure_host *host, struct pure_conn *conn, struct actions *out)
+{
+    struct dialect_call call = pure_call_about(host, conn, out);
+    if (host->dialect->describe == NULL)
+        return call;
+    memset(host->counts, 0, sizeof(host->counts));
+    call.recent_counts = host->counts;
+    for (size_t i = 0; i < PURE_CONNS_MAX; i++) {
+        if (!host->conns[i].open)
+            continue;
+        struct dialect_call one = pure_call_about(host, &host->conns[i], NULL);
+        host->dialect->describe(&one, NULL, host->counts);
+        call.sessions++;
+    }
+    return call;
 }
 
 static inline void pure_refused(struct pure_host *host, struct pure_conn *conn, enum quota_kind quota);
@@ -383,7 +413,10 @@ static inline void pure_apply(struct pure_host *host, struct pure_conn *conn, st
         switch (action->kind) {
         case ACTION_RESPOND:
             conn->refused_status = action->respond.status;
-            pure_name(conn->refused_content, sizeof(conn->refused_content), action->respond.content);
+            host->content_type = action->respond.content_type;
+            pure_name(host->content, sizeof(host->content), action->respond.content);
+            pure_name(conn->refused_content, sizeof(conn->refused_content),
+                      slice_of(host->content, strnlen(host->content, sizeof(conn->refused_content) - 1)));
             pure_name(conn->refused_extra, sizeof(conn->refused_extra), slice_text(action->respond.extra));
             break;
         case ACTION_ACCEPT:
@@ -468,7 +501,7 @@ static inline void pure_census(struct pure_host *host, struct buf *out, uint64_t
     for (size_t i = 0; i < PURE_CONNS_MAX; i++) {
         if (!host->conns[i].open)
             continue;
-        struct dialect_call call = pure_call(host, &host->conns[i], NULL);
+        struct dialect_call call = pure_call_about(host, &host->conns[i], NULL);
         if (out->used > 0)
             buf_put_byte(out, ',');
         host->dialect->describe(&call, out, counts);
@@ -499,32 +532,78 @@ static inline void pure_replied(struct pure_host *host, struct pure_conn *conn, 
     free(body.data);
 }
 
-/* An upgrade request with further header lines (with CRLF). 101, or the status that it was refused with. */
-static inline int pure_connect(struct pure_host *host, uint32_t index, const char *target, const char *headers)
+static inline struct http1_request pure_parse(const char *head, int *result)
 {
-    struct pure_conn *conn = &host->conns[index];
-    char head[20000];
-    int bytes = snprintf(head, sizeof(head),
-                         "GET %s HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                         "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%s\r\n",
-                         target, headers);
-    struct http1_request request;
+    struct http1_request request = {.path = slice_text("")};
     size_t scanned = 0, head_bytes = 0;
     const char *why = "";
-    int result = http1_parse_head(slice_of(head, (size_t)bytes), &scanned, &request, &head_bytes, &why);
-    if (result != HTTP1_OK)
-        return result;
-    if (host->dialect->route(host->settings, request.path) == DIALECT_PATH_NONE)
-        return 404;
+    *result = http1_parse_head(slice_text(head), &scanned, &request, &head_bytes, &why);
+    return request;
+}
+
+/* Ends what was on the connection before, and gives it a new session. */
+static inline struct pure_conn *pure_begin(struct pure_host *host, uint32_t index)
+{
+    struct pure_conn *conn = &host->conns[index];
     if (conn->open)
         abort();
     for (size_t i = 0; i < conn->inbox_count; i++)
         free(conn->inbox[i].data);
     free(conn->inbox);
     *conn = (struct pure_conn){.number = ++host->numbers, .session = pure_memory(host->dialect->session_bytes)};
+    return conn;
+}
+
+/* A request, with further header lines (with CRLF), on one of the REST paths. Its status; the content is in host->content. */
+static inline int pure_request(struct pure_host *host, uint32_t index, const char *method, const char *target,
+                               const char *headers)
+{
+    static char head[65536];
+    int result;
+    snprintf(head, sizeof(head), "%s %s HTTP/1.1\r\nHost: localhost\r\n%s\r\n", method, target, headers);
+    struct http1_request request = pure_parse(head, &result);
+    if (result != HTTP1_OK)
+        return result;
+    if (host->dialect->route(host->settings, request.path) != DIALECT_PATH_REST)
+        return 404;
+    struct pure_conn *conn = pure_begin(host, index);
     struct actions *out = pure_actions();
     struct dialect_call call = pure_call(host, conn, out);
-    host->dialect->open(&call, &request, request.path);
+    host->dialect->rest(&call, &request, request.path);
+    pure_apply(host, conn, out);
+    pure_end(host, conn);
+    return conn->refused_status;
+}
+
+/* An upgrade request with further header lines (with CRLF). 101, or the status that it was refused with. */
+static inline int pure_connect(struct pure_host *host, uint32_t index, const char *target, const char *headers)
+{
+    char lines[20000], head[20200];
+    int result;
+    snprintf(lines, sizeof(lines),
+             "Upgrade: websocket\r\nConnection: Upgrade\r\n"
+             "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%s",
+             headers);
+    snprintf(head, sizeof(head), "GET %s HTTP/1.1\r\nHost: localhost\r\n%s\r\n", target, lines);
+    struct http1_request request = pure_parse(head, &result);
+    if (result != HTTP1_OK)
+        return result;
+    enum dialect_path path = host->dialect->route(host->settings, request.path);
+    if (path == DIALECT_PATH_NONE)
+        return 404;
+    if (path == DIALECT_PATH_REST)
+        return pure_request(host, index, "GET", target, lines);
+    struct pure_conn *conn = pure_begin(host, index);
+    struct actions *out = pure_actions();
+    struct dialect_call call = pure_call(host, conn, out);
+    const struct dialect_settings *common = host->settings;
+    call.origin_allowed = !common->origin_check ||
+                          handshake_origin_allowed(http1_header(&request, "Origin"), request.host,
+                                                   (const char *const *)common->origins.items, common->origins.count);
+    if (call.origin_allowed || host->dialect->checks_origin)
+        host->dialect->open(&call, &request, request.path);
+    else
+        action_respond(out, 403, "application/json", slice_text("{\"error\":\"Origin not allowed\"}"), "");
     pure_apply(host, conn, out);
     if (conn->refused_status != 0) {
         pure_end(host, conn);
@@ -559,7 +638,7 @@ static inline void pure_send(struct pure_host *host, uint32_t index, enum ws_opc
     else if (host->dialect->over_limit != NULL)
         host->dialect->over_limit(&call, opcode, own, count);
     else
-        action_close(out, WS_CLOSE_POLICY, "too many messages");
+        action_close(out, WS_CLOSE_POLICY, "message rate limit exceeded");
     pure_apply(host, conn, out);
     free(copy);
 }
@@ -672,6 +751,9 @@ static inline int pure_ingest_bytes(struct pure_host *host, const char *topic, s
     struct buf text = buf_of(pure_memory(PURE_TEXT_BYTES), PURE_TEXT_BYTES);
     struct ingest_call call = {
         .settings = host->settings, .wall_ms = pure_wall_ms(host), .binary = binary, .json = json, .text = &text};
+    if (host->source != NULL)
+        call.source = slice_text(host->source);
+    call.merge = host->merge;
     int status = host->dialect->ingest(&call, slice_text(topic), body);
     if (status == 0)
         status = pure_do(host, &call);

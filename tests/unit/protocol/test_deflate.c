@@ -233,10 +233,10 @@ Test(deflate, shares_one_class_among_windows_that_hold_the_whole_message)
         {3835, 5}, {7930, 5}, {7931, 6}, {16122, 6}, {16123, 7}, {70000, 7}, {64 << 20, 7},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-        for (uint8_t class = 0; class < DEFLATE_CLASSES; class ++)
-            cr_assert_eq(deflate_class_of_message(class, rows[i].bytes),
-                         class < rows[i].class_of_15 ? class : rows[i].class_of_15, "%zu bytes, class %u",
-                         rows[i].bytes, class);
+        for (uint8_t from = 0; from < DEFLATE_CLASSES; from++)
+            cr_assert_eq(deflate_class_of_message(from, rows[i].bytes),
+                         from < rows[i].class_of_15 ? from : rows[i].class_of_15, "%zu bytes, class %u", rows[i].bytes,
+                         from);
 }
 
 Test(deflate, makes_equal_bytes_for_classes_that_come_down_to_one)
@@ -248,13 +248,13 @@ Test(deflate, makes_equal_bytes_for_classes_that_come_down_to_one)
     struct deflater *deflater = deflater_place(memory, sizeof memory, 6);
     for (int round = 0; round < 300; round++) {
         struct slice payload = make_content(&random, content, random_below(&random, 1U << random_below(&random, 15)));
-        for (uint8_t class = 1; class < DEFLATE_CLASSES; class ++) {
-            uint8_t one = deflate_class_of_message(class, payload.bytes);
+        for (uint8_t from = 1; from < DEFLATE_CLASSES; from++) {
+            uint8_t one = deflate_class_of_message(from, payload.bytes);
             size_t bytes = compress_into_wire(deflater, payload, deflate_class_window_bits(one));
             memcpy(first, wire, bytes);
-            cr_assert_eq(compress_into_wire(deflater, payload, deflate_class_window_bits(class)), bytes);
+            cr_assert_eq(compress_into_wire(deflater, payload, deflate_class_window_bits(from)), bytes);
             cr_assert_arr_eq(wire, first, bytes);
-            shared += one != class;
+            shared += one != from;
         }
     }
     cr_assert_gt(shared, 300);

@@ -255,4 +255,9 @@ Test(extension, becomes_a_line_of_the_101)
                        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                        "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
                        "Sec-WebSocket-Extensions: " BOTH "; server_max_window_bits=12\r\n\r\n"));
+
+    handshake.deflate = (struct deflate_parameters){15, 15, 14};
+    buf_reset(&out);
+    handshake_write(&out, &handshake);
+    cr_assert(out.used > HANDSHAKE_BYTES_MAX - 40 && out.used <= HANDSHAKE_BYTES_MAX, "the longest: %zu", out.used);
 }

@@ -131,6 +131,9 @@ static size_t take_placeholder(struct player *player, const char *name, const ch
         return span_of(found, is_digit) == 10 ? 10 : 0;
     if (strcmp(name, "iso-s") == 0)
         return strlen(found) >= 20 && found[4] == '-' && found[10] == 'T' && found[19] == 'Z' ? 20 : 0;
+    if (strcmp(name, "iso-ms") == 0)
+        return strlen(found) >= 24 && found[4] == '-' && found[10] == 'T' && found[19] == '.' && found[23] == 'Z' ? 24
+                                                                                                                  : 0;
     size_t bytes = span_of(found, is_value);
     if (bytes > 0 && strcmp(name, "any") != 0)
         bind(player, name, found, bytes);
@@ -221,6 +224,24 @@ static bool play_connect(struct player *player, uint32_t conn, char *path)
     return expect_status(player, status == 0 ? 101 : status, found);
 }
 
+static bool play_request(struct player *player, char *step)
+{
+    char *rest, *target = strchr(step, ' ');
+    int status = cut_status(step, &rest);
+    if (target == NULL || status == 0)
+        return wrong(player, "a step", "request METHOD PATH -> STATUS", step);
+    *target++ = '\0';
+    start(player);
+    const struct dialect *dialect = player->host->dialect;
+    struct slice path = slice_of(target, strcspn(target, "?"));
+    bool socket = dialect->route(player->host->settings, path) == DIALECT_PATH_SOCKET;
+    int found = socket ? 426 : pure_request(player->host, PURE_CONNS_MAX - 1, step, target, "");
+    if (!expect_status(player, status, found))
+        return false;
+    return rest[0] == '\0' || matches(player, rest, player->host->content) ||
+           wrong(player, "another content", rest, player->host->content);
+}
+
 static bool nothing_waits(struct player *player, uint32_t conn)
 {
     const struct pure_message *message = pure_take(player->host, conn);
@@ -265,6 +286,8 @@ static bool play_control(struct player *player, const char *conn_name, char *ste
     }
     if (strcmp(step, "connect") == 0)
         return play_connect(player, conn, argument);
+    if (strcmp(step, "request") == 0)
+        return play_request(player, argument);
     if (strcmp(step, "quiet") == 0)
         return nothing_waits(player, conn);
     if (strcmp(step, "expect-close") == 0)
@@ -298,6 +321,10 @@ static bool play_ingest(struct player *player, char *step)
     if (strcmp(step, "ingest") != 0 || body == NULL)
         return wrong(player, "a step", "ingest or read", step);
     *body++ = '\0';
+    char *merge = strstr(topic, "?merge=1");
+    player->host->merge = merge != NULL;
+    if (merge != NULL)
+        *merge = '\0';
     return expect_status(player, status, pure_ingest(player->host, topic, body));
 }
 
@@ -490,6 +517,10 @@ Test(transcripts, player_notices_what_is_wrong)
         "@ dialect echo\n@ connect /echo -> 404\n",
         "@ dialect plain\n! ingest bad!name x -> 202\n",
         "@ dialect plain\n@ set retain 1\n! ingest a x -> 202\n! read a -> 200 y\n",
+        BEGIN "> 2024-01-23T12:34:56Z\n< <iso-ms>\n",
+        "@ dialect crypto\n@ request GET /ws/stats -> 404\n",
+        "@ dialect crypto\n@ request GET /ws/nonsense -> 404 {}\n",
+        "@ dialect crypto\n@ request GET /ws/stats\n",
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         cr_expect_not(play(&player, bad[i]), "passed: %s", bad[i]);
@@ -505,6 +536,7 @@ Test(transcripts, player_takes_what_is_right)
         BEGIN "A@ connect /echo\nA> x\nA< x\n@ quiet\n",
         BEGIN "@ for i 1 3\n> m<i>\n< m<i>\n@ end\n> 4\n< 4\n",
         BEGIN "> at 1706013296 or 2024-01-23T12:34:56Z\n< at <unix-s> or <iso-s>\n",
+        BEGIN "> at 2024-01-23T12:34:56.789Z\n< at <iso-ms>\n",
         BEGIN "> < and <1> and <a b>\n< < and <1> and <a b>\n",
     };
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)

@@ -229,13 +229,13 @@ Test(channel, lets_its_log_go_when_it_is_quiet_and_begins_small_again)
     struct channel *channel = channel_find(home, PLAIN, slice_text("c"));
     for (unsigned i = 0; i < 100; i++)
         publish(home, "c", text, &receivers);
-    cr_assert_gt(channel->log.segment_bytes, 4 * SEGMENT_BYTES_MIN);
+    cr_assert_gt(channel->logs[0].segment_bytes, 4 * SEGMENT_BYTES_MIN);
     world_advance(&world, 1000);
     world_advance(&world, 1000);
-    cr_assert_null(channel->log.tail);
+    cr_assert_null(channel->logs[0].tail);
     cr_assert(list_empty(&home->frames.segments));
     publish(home, "c", "x", &receivers);
-    cr_assert_eq(channel->log.tail->capacity, SEGMENT_BYTES_MIN);
+    cr_assert_eq(channel->logs[0].tail->capacity, SEGMENT_BYTES_MIN);
     unsubscribe(home, listener);
     world_end(&world);
 }

@@ -201,12 +201,8 @@ Test(outbox, refuses_a_slice_when_the_pool_is_empty_and_takes_it_again_later)
     struct fixture f;
     struct iovec vector[VECTORS];
     begin(&f, 512); /* one block */
-    unsigned pushed = 0;
-    struct frame a, b;
-    while (a = message(&f, 1, 1, 'a'), b = message(&f, 2, 1, 'b'), push(&f, a, 1, 0, 0) == OUTBOX_PUSHED &&
-                                                                     push(&f, b, 1, 0, 0) == OUTBOX_PUSHED)
-        pushed += 2;
-    cr_assert_eq(pushed + f.outbox.count % 2, f.outbox.count);
+    for (unsigned i = 0; i < 513; i++)
+        cr_assert_eq(push(&f, message(&f, 1 + i % 2, 1, 'a'), 1, 0, 0), OUTBOX_PUSHED);
     cr_assert_eq(f.outbox.count, 513, "one inside, 512 nodes");
     cr_assert_eq(push(&f, message(&f, 0, 1, 'c'), 0, 0, 0), OUTBOX_FULL);
     cr_assert_eq(outbox_begin_send(&f.outbox, vector, VECTORS), VECTORS);

@@ -51,8 +51,8 @@ Test(session, counts_connections_of_an_address_over_all_shards)
     world_end(&world);
 }
 
-/* The address has given its place, the key is refused: the response keeps the connection, and the next request is one like any
- * other. */
+/* The address has given its place, the key is refused: an upgrade that is refused ends its connection (A-11, A-52), and its
+ * places are free. */
 Test(session, gives_places_back_when_it_is_refused_after_some_were_granted)
 {
     static const char *const sets[] = {"echo.connections_per_address=1", "echo.connections_per_key=1", "echo.keys=good,full",
@@ -63,15 +63,21 @@ Test(session, gives_places_back_when_it_is_refused_after_some_were_granted)
     peer_connect_from(&world, &holder, DIALECT_PORT, 9);
     world_settle(&world);
     cr_assert_eq(upgrade_status(&world, &holder, "/echo?api_key=full"), 101);
-    peer_connect(&world, &peer, DIALECT_PORT);
     for (unsigned i = 0; i < 3; i++) {
+        peer_connect(&world, &peer, DIALECT_PORT);
+        cr_assert_eq(upgrade_status(&world, &peer, "/plain/%20"), 404, "a path of nobody's");
+        sim_peer_close(world.network, peer.number);
+        peer_connect(&world, &peer, DIALECT_PORT);
         cr_assert_eq(upgrade_status(&world, &peer, "/echo?api_key=bad"), 401);
+        peer_connect(&world, &peer, DIALECT_PORT);
         cr_assert_eq(upgrade_status(&world, &peer, "/echo?api_key=full"), 429);
-        cr_assert_eq(upgrade_status(&world, &peer, "/plain/%20"), 404, "another dialect, between");
     }
+    peer_connect(&world, &peer, DIALECT_PORT);
     cr_assert_eq(upgrade_status(&world, &peer, "/echo?api_key=good"), 101);
     finish(&world, &peer);
     finish(&world, &holder);
+    world_advance(&world, 20000);
+    cr_assert_eq(world_open(&world), 0);
     cr_assert_eq(names_counted(&world), 0);
     world_end(&world);
 }
