@@ -98,6 +98,8 @@ static void channel_end_if_empty(struct shard *shard, struct channel *channel)
     if (list_linked(&channel->active))
         list_remove(&channel->active);
     map_remove(&shard->channels.map, slice_of(&channel->id, sizeof channel->id));
+    if (shard->channels.run == channel)
+        shard->channels.run = NULL;
     channel_free(shard, channel);
     stats_sub(&shard->stats, STAT_CHANNELS, 1);
 }
@@ -299,6 +301,21 @@ void channels_settings(struct shard *shard)
     }
 }
 
+/* What is only kept for later makes room first: retained frames as old as the segment, and the tail of a quiet log. */
+static void relieve(struct shard *shard, const struct segment *segment)
+{
+    size_t cursor = 0;
+    for (struct channel *channel; (channel = map_next(&shard->channels.map, &cursor)) != NULL;) {
+        uint32_t let_go = history_relieve(&channel->history, &shard->idle, shard->number, segment->serial);
+        stats_add(&shard->stats, STAT_RETAINED_DROPPED, let_go);
+        for (unsigned class = 0; class < DEFLATE_CLASSES; class ++)
+            if (channel->logs[class].tail == segment)
+                frame_log_release(&shard->frames, &shard->idle, &channel->logs[class]);
+    }
+    if (shard->replies.tail == segment)
+        frame_log_release(&shard->frames, &shard->idle, &shard->replies);
+}
+
 void channels_cut_oldest(struct shard *shard)
 {
     struct channels *channels = &shard->channels;
@@ -314,6 +331,7 @@ void channels_cut_oldest(struct shard *shard)
     }
     struct segment *segment = list_entry(node, struct segment, node);
     channels->cut_serial = segment->serial;
+    relieve(shard, segment);
     for (uint16_t to = 0; to < shard->count; to++) {
         struct mail mail = {.kind = MAIL_CUT, .cut = {.segment = segment, .serial = segment->serial}};
         mail_post(shard, to, mail);

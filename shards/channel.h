@@ -52,6 +52,7 @@ struct channels {
     struct slab classes;
     struct list active;  /* channels that published lately or retain frames by age */
     struct list pending; /* classes in the order in which they got something in this tick */
+    const struct channel *run; /* the channel of the last event of a dialect whose channels live together; only compared */
     uint64_t cut_serial; /* the newest segment whose readers have been cut */
     uint64_t cut_ms;     /* and when */
 };
@@ -77,7 +78,8 @@ void channel_newest(struct shard *shard, struct parcel *parcel);
 void channels_sweep(struct shard *shard);
 /* After a reload: what is retained follows the settings. The policy of a channel stays as long as the channel lives. */
 void channels_settings(struct shard *shard);
-/* Frame memory is full: ends the readers that hold the oldest segment. */
+/* Frame memory is full: lets go what is retained in the oldest segment, and ends the readers that hold it. The next call, not
+ * sooner than 10 ms later, takes the next segment. */
 void channels_cut_oldest(struct shard *shard);
 
 /* ---- fanout.c ---- */

@@ -154,7 +154,8 @@ static void print_message(struct reader *reader, enum ws_opcode opcode)
 {
     if (reader->subscribe->header)
         print_header(opcode, reader->message_bytes);
-    fwrite(reader->message, 1, reader->message_bytes, stdout);
+    if (reader->message_bytes > 0)
+        fwrite(reader->message, 1, reader->message_bytes, stdout);
     putchar('\n');
     reader->message_bytes = 0;
     reader->printed++;

@@ -25,7 +25,7 @@ static void flush_class(struct shard *shard, struct class *class)
     list_remove(&class->pending_node);
 }
 
-/* Mails what is pending, in the order in which it was published: what comes later over another channel stays behind it. */
+/* In the order in which it was published. */
 void fanout_flush_pending(struct shard *shard)
 {
     struct list_node *node;
@@ -97,11 +97,23 @@ static bool matches(const struct channel *channel, const struct class *class, co
     return dialect->matches == NULL || dialect->matches(class->variant, event);
 }
 
+/* Where the channels of a dialect live together, their events reach a listener in the order in which they were published, over
+ * all of them (R-26): what another channel has pending is mailed first. */
+static void keep_order(struct shard *shard, const struct channel *channel)
+{
+    if (dialects[channel->dialect]->home_key == NULL)
+        return;
+    if (shard->channels.run != channel)
+        fanout_flush_pending(shard);
+    shard->channels.run = channel;
+}
+
 int fanout_publish(struct shard *shard, struct channel *channel, const struct event *event, uint32_t *receivers)
 {
     struct built built = {0};
     bool has_message = event->payload.bytes > 0 || event->close_code == 0;
     *receivers = 0;
+    keep_order(shard, channel);
     /* First all that can fail, so that a message that is refused has reached nobody. */
     for (struct list_node *node = list_first(&channel->classes); node != NULL;
          node = list_next(&channel->classes, node)) {

@@ -59,6 +59,14 @@ void history_expire(struct history *history, const struct channel_traits *traits
         drop_oldest(history, idle, shard);
 }
 
+uint32_t history_relieve(struct history *history, struct frame_idle *idle, uint16_t shard, uint64_t serial)
+{
+    uint32_t let_go = 0;
+    for (; history->count > 0 && entry(history, 0)->frame.segment->serial <= serial; let_go++)
+        drop_oldest(history, idle, shard);
+    return let_go;
+}
+
 uint32_t history_ranges(const struct history *history, uint32_t max, struct frame *frames, uint32_t *messages)
 {
     uint32_t first = history->count > max ? history->count - max : 0;

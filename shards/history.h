@@ -26,6 +26,9 @@ void history_expire(struct history *history, const struct channel_traits *traits
 /* The newest `max` as ranges, oldest first, adjacent ones merged: fills frames[] and messages[] (room for `max`); returns the
  * number of ranges. */
 uint32_t history_ranges(const struct history *history, uint32_t max, struct frame *frames, uint32_t *messages);
+/* Lets go the oldest entries up to and with the last that lies in a segment of that serial or an older one: frame memory is
+ * exhausted. Returns how many. */
+uint32_t history_relieve(struct history *history, struct frame_idle *idle, uint16_t shard, uint64_t serial);
 /* Lets everything go. */
 void history_clear(struct history *history, struct frame_idle *idle, uint16_t shard);
 

@@ -111,9 +111,27 @@ void listener_stop(struct shard *shard)
             continue;
         wheel_cancel(&shard->wheel, &listener->retry);
         listener->paused = false;
-        if (listener->armed)
-            ring_begin_cancel_op(shard->ring, listener->socket, tag_of(shard, listener), RING_ACCEPT);
+        if (listener->armed &&
+            ring_begin_cancel_op(shard->ring, listener->socket, tag_of(shard, listener), RING_ACCEPT) != 0)
+            continue; /* the next turn tries again */
         /* The socket itself is closed with the ring; a shut-down listener refuses further connections at once. */
-        listener->shut = ring_begin_shutdown(shard->ring, listener->socket, (struct ring_tag){0}, 2 /* SHUT_RDWR */) == 0;
+        listener->shut =
+            ring_begin_shutdown(shard->ring, listener->socket, tag_of(shard, listener), 2 /* SHUT_RDWR */) == 0;
     }
+}
+
+void listener_on_shut(struct shard *shard, uint32_t index)
+{
+    check_op(index, <, shard->listener_count);
+    shard->listeners[index].ended = true;
+}
+
+bool listener_all_ended(const struct shard *shard)
+{
+    for (uint32_t i = 0; i < shard->listener_count; i++) {
+        const struct listener *listener = &shard->listeners[i];
+        if (listener->socket != RING_SOCKET_NONE && (listener->armed || !listener->ended))
+            return false;
+    }
+    return true;
 }

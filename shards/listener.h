@@ -27,6 +27,7 @@ struct listener {
     bool armed;
     bool paused;              /* waits for descriptors */
     bool shut;                /* a stop: its shutdown has been begun */
+    bool ended;               /* and has completed */
     struct wheel_timer retry; /* while paused */
     uint64_t logged_ms;       /* last line about a pause */
 };
@@ -42,5 +43,10 @@ void listener_resume(struct shard *shard);
 /* Stops accepting for good as far as the stage of the stop asks for it: at the operators' listeners last. Called again until
  * the ring has taken it. */
 void listener_stop(struct shard *shard);
+
+/* RING_SHUTDOWN of a listener completed. */
+void listener_on_shut(struct shard *shard, uint32_t index);
+/* Whether all have let go of their ports: only then may the ring end, which keeps sockets a while longer than the process. */
+bool listener_all_ended(const struct shard *shard);
 
 #endif

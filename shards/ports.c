@@ -10,9 +10,12 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #define BACKLOG 4096
+#define PORT_TRIES 20
+#define PORT_WAIT_MS 25
 
 static void log_failure(const char *message, const char *what, const char *why)
 {
@@ -144,6 +147,15 @@ static int probe_port(const struct ring_address *address)
     return result;
 }
 
+/* The sockets of a process that has just been killed live until the kernel has taken its rings apart: a moment longer than it. */
+static int wait_for_port(const struct ring_address *address)
+{
+    int error;
+    for (int tries = 0; (error = probe_port(address)) == -EADDRINUSE && tries < PORT_TRIES; tries++)
+        nanosleep(&(struct timespec){.tv_nsec = PORT_WAIT_MS * 1000000L}, NULL);
+    return error;
+}
+
 bool ports_listen(const struct ports *ports, struct ring *ring, bool first, struct listener *of_shard)
 {
     const struct server_settings *settings = &ports->config->server;
@@ -158,7 +170,7 @@ bool ports_listen(const struct ports *ports, struct ring *ring, bool first, stru
             .receive_buffer_bytes = (uint32_t)settings->receive_buffer_bytes,
             .notsent_lowat_bytes = (uint32_t)settings->notsent_lowat_bytes,
         };
-        int error = first ? probe_port(&listener->address) : 0;
+        int error = first ? wait_for_port(&listener->address) : 0;
         int socket = error != 0 ? error : ring_listen(ring, &options, NULL);
         if (socket < 0) {
             struct log_line line;

@@ -44,6 +44,17 @@ static void *service_state(struct shard *shard, uint8_t dialect)
     return state;
 }
 
+/* A message for the channel found no frame memory: those who miss it are told by a close. */
+static void close_listeners(struct shard *shard, struct channel *channel, const struct event *event)
+{
+    struct event close = *event;
+    uint32_t receivers;
+    close.payload = slice_of(NULL, 0);
+    close.close_code = WS_CLOSE_TRY_LATER;
+    close.close_reason = "try again later";
+    fanout_publish(shard, channel, &close, &receivers);
+}
+
 /* Publishes all that the service yields; false when frame memory was exhausted on the way. */
 static bool publish_events(struct shard *shard, uint8_t dialect, void *state)
 {
@@ -55,10 +66,12 @@ static bool publish_events(struct shard *shard, uint8_t dialect, void *state)
         check(!scratch.overflow);
         struct channel *channel = channel_find(shard, dialect, event.channel);
         uint32_t receivers;
-        if (channel == NULL)
+        if (channel == NULL) {
             stats_add(&shard->stats, STAT_PUBLISHED, 1);
-        else if (fanout_publish(shard, channel, &event, &receivers) != 202)
+        } else if (fanout_publish(shard, channel, &event, &receivers) != 202) {
+            close_listeners(shard, channel, &event);
             complete = false;
+        }
     }
     return complete;
 }

@@ -73,8 +73,10 @@ static void on_conn_completion(struct shard *shard, const struct ring_completion
     struct handle handle = {.index = completion->tag.index, .generation = completion->tag.generation};
     struct conn *conn = conn_get(shard, handle);
     if (conn == NULL) {
-        if (handle.generation != 0) /* 0: nobody's, such as the close of a socket that found no slot */
+        if (handle.generation != 0)
             stats_add(&shard->stats, STAT_RING_STALE, 1);
+        else if (completion->op == RING_SHUTDOWN)
+            listener_on_shut(shard, handle.index); /* else nobody's, such as the close of a socket that found no slot */
         return;
     }
     switch (completion->op) {
@@ -344,7 +346,8 @@ bool shard_tick(struct shard *shard, bool may_wait)
     worked |= conn_flush_queues(shard);
     mail_return_idle(shard);
     mail_ring_doorbells(shard);
-    if (shard->stage_seen == STAGE_STOP && atomic_load_explicit(&shard->open, memory_order_relaxed) == 0)
+    if (shard->stage_seen == STAGE_STOP && atomic_load_explicit(&shard->open, memory_order_relaxed) == 0 &&
+        listener_all_ended(shard))
         return false;
     atomic_store_explicit(&shard->quiet, shard->stage_seen >= STAGE_QUIESCE && is_quiet(shard), memory_order_release);
     submit_and_wait(shard, worked, may_wait);

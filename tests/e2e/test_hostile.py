@@ -238,6 +238,27 @@ def test_handshake_refusals():
                            f"headers for {what}")
 
 
+def test_any_offer_of_compression_is_answered():
+    """K-3 (RFC 7692 section 7.1): whatever is offered, parameters in any number and combination, malformed ones too,
+    the upgrade succeeds or is refused with 400; nothing that is offered ends the server."""
+    parameters = ["server_no_context_takeover", "client_no_context_takeover", "server_max_window_bits=9",
+                  "client_max_window_bits", "client_max_window_bits=15"]
+    offers = ["; ".join(["permessage-deflate", *(p for i, p in enumerate(parameters) if bits >> i & 1)])
+              for bits in range(1 << len(parameters))]
+    offers += [", ".join(offers), "permessage-deflate; " + "; ".join(parameters * 20), "permessage-deflate;",
+               "permessage-deflate; server_max_window_bits=7", 'permessage-deflate; server_max_window_bits="10"',
+               "permessage-deflate; server_max_window_bits", 'permessage-deflate; x="', "x-unknown; a=b", ";", ",", '"']
+    with serving() as (server, _):
+        for offer in offers:
+            with Wire(server.port("echo")) as wire:
+                wire.send(upgrade_request("/echo", headers=[f"Sec-WebSocket-Extensions: {offer}"]))
+                status, _ = wire.head()
+                expect(status in (101, 400), True, f"status {status} for {offer}")
+                if status == 101:
+                    wire.send(frame(TEXT, b"x"))
+                    expect(wire.take(2)[0] & 15, TEXT, f"opcode of the answer after {offer}")
+
+
 def test_the_largest_head_is_read():
     """K-24: 64 fields and just below 16 KiB are fine; case and spaces of header values do not count."""
     with serving() as (server, _):

@@ -42,7 +42,7 @@ static void append(struct sim_bytes *bytes, const void *data, size_t count)
 
 static struct slice waiting(const struct sim_bytes *bytes)
 {
-    return slice_of(bytes->data + bytes->at, bytes->used - bytes->at);
+    return slice_skip(slice_of(bytes->data, bytes->used), bytes->at);
 }
 
 /* --- the connection -------------------------------------------------------------------------------------------------- */

@@ -89,6 +89,7 @@ Test(dialect, each_dialect_has_its_documented_limits)
         {"plain", 64 << 10, 100, 1000, 0},
         {"echo", 1 << 20, 0, 1000, 0},
         {"rustorium", 64 << 10, 1000, 60000, 10},
+        {"aitbc", 64 << 10, 100, 1000, 0},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         pure_init(&host, rows[i].name);

@@ -48,6 +48,29 @@ Test(timestamp, knows_famous_instants)
     }
 }
 
+/* C-28 */
+Test(timestamp, writes_milliseconds)
+{
+    static const struct {
+        int64_t unix_ms;
+        const char *text;
+    } cases[] = {
+        {0, "1970-01-01T00:00:00.000Z"},
+        {1706013296007, "2024-01-23T12:34:56.007Z"},
+        {1706013296789, "2024-01-23T12:34:56.789Z"},
+        {-1, "1969-12-31T23:59:59.999Z"},
+        {253402300799999, "9999-12-31T23:59:59.999Z"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        uint8_t memory[TIMESTAMP_ISO_MS_BYTES];
+        struct buf out = buf_of(memory, sizeof(memory));
+        int64_t back;
+        timestamp_put_iso_ms(&out, cases[i].unix_ms);
+        cr_assert(!out.overflow && slice_is(buf_slice(&out), cases[i].text), "%.*s", (int)out.used, (char *)memory);
+        cr_assert(timestamp_parse_iso(buf_slice(&out), &back) && back == cases[i].unix_ms);
+    }
+}
+
 Test(timestamp, cuts_fractions_to_milliseconds)
 {
     int64_t found;

@@ -8,15 +8,21 @@
 static const char *const retaining[] = {"plain.retain=10", NULL};
 
 /* The home's answer to a subscription of nobody; the caller frees it. */
-static struct parcel *subscribe(struct shard *home, const char *channel, uint32_t history_max)
+static struct parcel *subscribe_encoded(struct shard *home, const char *channel, uint32_t history_max, uint8_t encoding)
 {
     struct slice name = slice_text(channel);
     struct parcel *parcel = parcel_make(&home->parcels, PARCEL_SUBSCRIBE, name.bytes);
     parcel->dialect = PLAIN;
     parcel->event.channel = parcel_put(parcel, name);
     parcel->history_max = history_max;
+    parcel->encoding = encoding;
     channel_subscribe(home, parcel);
     return parcel;
+}
+
+static struct parcel *subscribe(struct shard *home, const char *channel, uint32_t history_max)
+{
+    return subscribe_encoded(home, channel, history_max, DEFLATE_CLASS_PLAIN);
 }
 
 static void unsubscribe(struct shard *home, struct parcel *parcel)
@@ -274,6 +280,36 @@ Test(channel, refuses_when_frame_memory_is_exhausted_and_recovers)
     cr_assert_eq(publish(home, "other", "hello", &receivers), 202);
     world_settle(&world);
     peer_expect(&world, &fast, "hello");
+    world_end(&world);
+}
+
+/* Listeners of two compressions need two frames: without memory for both, neither is delivered. */
+Test(channel, refuses_a_message_before_anybody_gets_it)
+{
+    static const char *const sets[] = {"frame_memory=1MiB", "plain.retain=1", NULL};
+    static char text[400001];
+    struct world world;
+    uint32_t receivers;
+    world_begin(&world, 1, 65536, sets);
+    struct shard *home = world.shards[0];
+    memset(text, 'x', sizeof text - 1);
+    struct parcel *first = subscribe_encoded(home, "c", 0, DEFLATE_CLASS_PLAIN);
+    struct parcel *second = subscribe_encoded(home, "c", 0, DEFLATE_CLASS_PLAIN + 1);
+    cr_assert_neq(first->class_index, second->class_index);
+    publish(home, "c", "old", &receivers);
+    cr_assert_eq(receivers, 2);
+    cr_assert_eq(publish(home, "filler", text, &receivers), 202);
+    fanout_flush(home);
+    uint64_t posted = stats_get(&home->stats, STAT_MAIL_POSTED);
+    cr_assert_eq(publish(home, "c", text, &receivers), 429);
+    cr_assert(list_empty(&home->channels.pending));
+    cr_assert_leq(stats_get(&home->stats, STAT_MAIL_POSTED), posted + 1, "no more than the cut");
+    struct history *history = &channel_find(home, PLAIN, slice_text("c"))->history;
+    cr_assert_eq(history->count, 1);
+    cr_assert_eq(history->entries[history->head].frame.bytes, 5, "what is retained is the old one");
+    world_settle(&world);
+    unsubscribe(home, first);
+    unsubscribe(home, second);
     world_end(&world);
 }
 

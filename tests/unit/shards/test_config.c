@@ -433,12 +433,47 @@ Test(config, names_the_key_file_and_line_but_never_its_content)
     snprintf(text, sizeof text, "plain:\n  keys_file: %s\necho:\n  keys_file: %s/none\n", key_file, folder);
     snprintf(
         expected, sizeof expected,
-        "@:2: plain.keys_file: %s line 2: a key is visible ASCII without spaces\n"
+        "@:2: plain.keys_file: %s line 2: a key stands alone: without spaces, and without permissions, which this dialect "
+        "does not have\n"
         "@:4: echo.keys_file: %s/none cannot be read: No such file or directory; name a file with one key a line\n",
         key_file, folder);
     load(&loaded, text, NULL, NULL);
     expect_findings(&loaded, expected);
     cr_expect_null(strstr(loaded.why, SECRET));
+}
+
+Test(config, splits_keys_from_their_permissions) /* */
+{
+    char text[256];
+    write_file(key_file, "k3\n k4 \t jobs \t blockchain \n");
+    snprintf(text, sizeof text, "aitbc:\n  keys: [\"k1  jobs:render-*   jobs:one\", k2]\n  keys_file: %s\n", key_file);
+    struct config *config = load_good(text);
+    const struct key_list *list = &((struct dialect_settings *)settings_of(config, "aitbc"))->key_list;
+    static const char *const keys[] = {"k1", "k2", "k3", "k4"};
+    static const char *const words[] = {"jobs:render-* jobs:one", "", "", "jobs blockchain"};
+    cr_assert_eq(list->count, 4);
+    for (uint32_t i = 0; i < 4; i++) {
+        cr_expect(slice_is(list->keys[i], keys[i]), "%u", i);
+        cr_expect(slice_is(list->words[i], words[i]), "%u", i);
+    }
+    config_free(config);
+}
+
+Test(config, refuses_permissions_that_are_none_without_showing_the_key)
+{
+    struct loaded loaded;
+    load(&loaded, "aitbc:\n  keys: [\"" SECRET " jobs job\"]\n", NULL, NULL);
+    expect_findings(&loaded, "@:2: aitbc.keys: entry 1: a permission behind a key is jobs, jobs:ID, jobs:PREFIX*, "
+                             "blockchain or marketplace\n");
+    cr_expect_null(strstr(loaded.why, SECRET));
+}
+
+Test(config, refuses_proxies_that_are_no_addresses) /* */
+{
+    config_free(load_good("plain: {trusted_proxies: [127.0.0.1, \"::1\", 10.0.0.0/8, \"fd00::/8\"]}\n"));
+    refuses("plain:\n  trusted_proxies: [\"10.0.0.0/33\"]\n",
+            "@:2: plain.trusted_proxies: \"10.0.0.0/33\" is no address and no network; write 127.0.0.1, ::1, 10.0.0.0/8 or "
+            "fd00::/8\n");
 }
 
 Test(config, refuses_a_prefix_that_is_no_path) /* G-2 */

@@ -291,6 +291,33 @@ Test(session, serves_requests_of_one_publisher_one_after_another)
     world_end(&world);
 }
 
+/* One response of any size is sent: a bound is on what waits behind it. */
+Test(session, answers_with_a_state_of_many_megabytes)
+{
+    static const char *const sets[] = {"ingest.keys=secret plain/*", "plain.retain=1", NULL};
+    static const char get[] = "GET /ingest/v1/plain/c HTTP/1.1\r\nHost: a\r\nX-Ingest-Key: secret\r\n\r\n";
+    enum { BYTES = 6 << 20 };
+    static uint8_t sink[65536];
+    struct world world;
+    static struct peer peer;
+    char *text = malloc(BYTES + 1);
+    uint64_t received = 0;
+    world_begin(&world, 1, 1 << 20, sets);
+    memset(text, 'x', BYTES);
+    text[BYTES] = '\0';
+    world_publish(&world, 0, "c", text);
+    free(text);
+    peer_connect(&world, &peer, INGEST_PORT);
+    peer_send(&world, &peer, get, sizeof get - 1);
+    for (unsigned turn = 0; turn < 1000 && received <= BYTES; turn++) {
+        world_turn(&world);
+        for (int taken; (taken = sim_peer_receive(world.network, peer.number, sink, sizeof sink)) > 0;)
+            received += (uint64_t)taken;
+    }
+    cr_assert_gt(received, BYTES);
+    world_end(&world);
+}
+
 /* A request that waits for room when the server stops is answered, and nothing is acknowledged that was not published. */
 Test(session, answers_a_publisher_that_waits_when_the_server_stops)
 {
