@@ -54,4 +54,8 @@ bool ingest_permitted(const struct shard *shard, uint32_t key, const struct dial
 int ingest_submit(struct shard *shard, const struct conn *conn, const struct ingest_object *object, uint64_t ticket,
                   struct ingest_refusal *refusal);
 
+/* Asks the home for a topic's stored state (I-15), likewise. */
+int ingest_query(struct shard *shard, const struct conn *conn, uint8_t dialect, struct slice topic,
+                 struct ingest_refusal *refusal);
+
 #endif
