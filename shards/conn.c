@@ -7,6 +7,7 @@
 #include "shards/session.h"
 #include "shards/shard.h"
 
+#include <arpa/inet.h>
 #include <sys/socket.h>
 
 #define LINGER_MS 2000
@@ -14,6 +15,7 @@
 #define SLOW_CLOSE_MS 10000
 #define PUBLISHER_PING_MS 30000
 #define PUBLISHER_IDLE_MS 90000
+#define LOGGED_BYTES_MAX 256 /* of an answer that refuses */
 
 static const struct {
     uint16_t code;
@@ -49,19 +51,12 @@ struct conn *conn_get(struct shard *shard, struct handle handle)
 void conn_put_address(struct buf *out, const struct ring_address *address)
 {
     static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
-    if (memcmp(address->bytes, mapped, sizeof mapped) == 0) {
-        for (int i = 12; i < 16; i++) {
-            buf_put_u64(out, address->bytes[i]);
-            buf_put_byte(out, i < 15 ? '.' : ':');
-        }
-    } else {
-        buf_put_byte(out, '[');
-        for (int i = 0; i < 16; i += 2) {
-            uint16_t group = load_be16(address->bytes + i);
-            buf_put_hex(out, group, group > 0xFFF ? 4 : group > 0xFF ? 3 : group > 0xF ? 2 : 1);
-            buf_put_text(out, i < 14 ? ":" : "]:");
-        }
-    }
+    bool v4 = memcmp(address->bytes, mapped, sizeof mapped) == 0;
+    char text[INET6_ADDRSTRLEN];
+    inet_ntop(v4 ? AF_INET : AF_INET6, address->bytes + (v4 ? sizeof mapped : 0), text, sizeof text);
+    buf_put_text(out, v4 ? "" : "[");
+    buf_put_text(out, text);
+    buf_put_text(out, v4 ? ":" : "]:");
     buf_put_u64(out, address->port);
 }
 
@@ -69,22 +64,27 @@ void conn_put_address(struct buf *out, const struct ring_address *address)
 static void log_end_of(struct shard *shard, const struct conn *conn)
 {
     bool quiet = strcmp(reasons[conn->why].fault, "none") == 0;
-    enum log_level level = quiet ? LOG_DEBUG : LOG_INFO;
-    if (!log_enabled(level) || !shard_may_log(shard))
-        return;
-    uint8_t memory[64];
-    struct buf address = buf_of(memory, sizeof memory);
-    conn_put_address(&address, &conn->peer);
     struct log_line line;
-    log_begin(&line, level, "connection ended");
-    log_u64(&line, "conn", conn_id(shard, conn));
-    log_slice(&line, "remote", buf_slice(&address));
-    if (conn->role == CONN_ROLE_SESSION)
-        log_text(&line, "dialect", dialects[conn->dialect]->name);
+    if (!log_about(shard, conn, quiet ? LOG_DEBUG : LOG_INFO, "connection ended", &line))
+        return;
     log_text(&line, "reason", reasons[conn->why].text);
     log_text(&line, "fault", reasons[conn->why].fault);
+    if (conn->close_code != 0)
+        log_u64(&line, "code", conn->close_code);
     log_u64(&line, "age_ms", shard->now_ms - conn->accepted_ms);
+    log_u64(&line, "messages_in", conn->session.messages_in);
+    log_u64(&line, "bytes_out", conn->bytes_out);
     log_u64(&line, "unsent_bytes", conn->outbox.bytes);
+    log_end(&line);
+}
+
+void conn_log_refusal(struct shard *shard, const struct conn *conn, int status, struct slice content)
+{
+    struct log_line line;
+    if (!log_about(shard, conn, LOG_INFO, "request refused", &line))
+        return;
+    log_u64(&line, "status", (uint64_t)status);
+    log_slice(&line, "answer", slice_of(content.data, content.bytes < LOGGED_BYTES_MAX ? content.bytes : LOGGED_BYTES_MAX));
     log_end(&line);
 }
 
@@ -144,6 +144,9 @@ void conn_upgrade(struct shard *shard, struct conn *conn, enum conn_role role)
     conn->ping_ms = ping == 0 ? 0 : shard->now_ms + ping;
     stats_add(&shard->stats, STAT_HANDSHAKES, 1);
     conn_set_timer(shard, conn);
+    struct log_line line;
+    if (log_about(shard, conn, LOG_DEBUG, "connection opened", &line))
+        log_end(&line);
 }
 
 /* ---- deadlines ---- */
@@ -288,7 +291,8 @@ void conn_close(struct shard *shard, struct conn *conn, enum close_reason why, u
     conn->state = CONN_CLOSING;
     conn->deadline_ms = shard->now_ms + shard->config->server.close_timeout_ms;
     uint8_t frame[127];
-    size_t bytes = ws_close_write(frame, code != 0 ? code : close_code(why), reason_text != NULL ? reason_text : close_text(why));
+    conn->close_code = code != 0 ? code : close_code(why);
+    size_t bytes = ws_close_write(frame, conn->close_code, reason_text != NULL ? reason_text : close_text(why));
     if (!conn_send_bytes(shard, conn, slice_of(frame, bytes)))
         return;
     conn_set_timer(shard, conn);

@@ -87,6 +87,7 @@ struct session {
     struct bucket messages;
     struct bucket controls;
     struct hash128 key_name;    /* of the QUOTA_KEY place it holds */
+    uint32_t messages_in;
     uint8_t client[16];         /* whom quotas of addresses count (forwarded.h) */
     uint8_t quotas;             /* bit per enum quota_kind held */
 };
@@ -123,11 +124,13 @@ struct conn {
     bool head : 1;        /* HTTP: the request's method is HEAD */
     uint8_t cancels;      /* cancel operations in flight */
     uint16_t listener;    /* index */
+    uint16_t close_code;  /* of our close frame; 0: none was sent */
     /* touched per message and deadline */
     struct wheel_timer timer;
     struct list_node wait; /* in one of the shard's waiting lists, or none */
     uint64_t accepted_ms;
     uint64_t received_ms;  /* last bytes from the peer */
+    uint64_t bytes_out;    /* taken by the kernel */
     uint64_t deadline_ms;  /* of the present state, HTTP, CLOSING and LINGER; of the open message in OPEN; 0: none */
     uint64_t ping_ms;      /* next */
     uint64_t heartbeat_ms; /* next; 0: none */
@@ -176,6 +179,8 @@ void conn_on_cut(struct shard *shard, const struct mail *mail);
 uint64_t conn_id(const struct shard *shard, const struct conn *conn);
 /* "127.0.0.1:9500" or "[::1]:9500". */
 void conn_put_address(struct buf *out, const struct ring_address *address);
+/* One line for a response that refuses (K-32). */
+void conn_log_refusal(struct shard *shard, const struct conn *conn, int status, struct slice content);
 void conn_check(const struct conn *conn);
 
 /* ---- conn_read.c: the incoming half ---- */

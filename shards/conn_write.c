@@ -95,8 +95,10 @@ void conn_respond(struct shard *shard, struct conn *conn, int status, const char
     struct buf head = buf_of(memory, sizeof memory);
     http1_response(&head, status, content_type, slice_text(extra), content, conn->keep_alive, true);
     check(!head.overflow);
-    if (status >= 400)
+    if (status >= 400) {
         stats_add(&shard->stats, STAT_REFUSED_HTTP, 1);
+        conn_log_refusal(shard, conn, status, content);
+    }
     struct slice body = conn->head ? slice_of(NULL, 0) : content;
     if (conn->state == CONN_DYING || !has_room(shard, conn, head.used + body.bytes) ||
         !push_bytes(shard, conn, buf_slice(&head)) || !push_bytes(shard, conn, body))
@@ -158,6 +160,7 @@ void conn_on_sent(struct shard *shard, struct conn *conn, int32_t result)
     stats_add(&shard->stats, STAT_DELIVERED, messages);
     stats_sub(&shard->stats, STAT_IN_FLIGHT, messages);
     stats_add(&shard->stats, STAT_BYTES_OUT, taken);
+    conn->bytes_out += taken;
     stats_add(&shard->stats, STAT_SENDS, 1);
     if (!whole)
         conn_terminate(shard, conn, CLOSE_SEND_FAILED);

@@ -161,6 +161,7 @@ void session_on_message(struct shard *shard, struct conn *conn, enum ws_opcode o
         return; /* about to be closed: nothing new begins */
     const struct dialect *dialect = dialects[conn->dialect];
     const struct dialect_settings *settings = shard_dialect_settings(shard, conn->dialect);
+    conn->session.messages_in++;
     uint32_t count = bucket_count(&conn->session.messages, shard->now_ms, settings->messages_window_ms);
     bool over = settings->messages_max != 0 && count > settings->messages_max;
     if (over && dialect->over_limit == NULL) {
