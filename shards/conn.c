@@ -60,6 +60,8 @@ void conn_put_address(struct buf *out, const struct ring_address *address)
     buf_put_u64(out, address->port);
 }
 
+
+
 /* One line for the end of a connection: at info when somebody is at fault, else at debug. */
 static void log_end_of(struct shard *shard, const struct conn *conn)
 {
