@@ -60,7 +60,22 @@ void conn_put_address(struct buf *out, const struct ring_address *address)
     buf_put_u64(out, address->port);
 }
 
-
+/* Begins a line about a connection; false when nothing is to be logged: below the level or beyond the rate. */
+static bool log_about(struct shard *shard, const struct conn *conn, enum log_level level, const char *message,
+                      struct log_line *line)
+{
+    if (!log_enabled(level) || !shard_may_log(shard))
+        return false;
+    uint8_t memory[INET6_ADDRSTRLEN + 16];
+    struct buf address = buf_of(memory, sizeof memory);
+    conn_put_address(&address, &conn->peer);
+    log_begin(line, level, message);
+    log_u64(line, "conn", conn_id(shard, conn));
+    log_slice(line, "remote", buf_slice(&address));
+    if (conn->role == CONN_ROLE_SESSION)
+        log_text(line, "dialect", dialects[conn->dialect]->name);
+    return true;
+}
 
 /* One line for the end of a connection: at info when somebody is at fault, else at debug. */
 static void log_end_of(struct shard *shard, const struct conn *conn)
