@@ -73,23 +73,43 @@ static bool keys_required(const struct dialect_settings *settings)
     return settings->key_list.count > 0 || (settings->keys_file != NULL && settings->keys_file[0] != '\0');
 }
 
-bool dialect_admit(struct dialect_call *call, const struct http1_request *request, const char *query_name)
+/* The request's key; no bytes when none is required. False: the 401 has been appended. */
+static bool take_key(struct dialect_call *call, const struct http1_request *request, const char *query_name,
+                     struct slice *key)
 {
     const struct dialect_settings *settings = call->settings;
     struct actions *out = call->out;
-    if (settings->connections_per_address > 0)
-        action_acquire(out, QUOTA_ADDRESS, slice_text(""), (uint32_t)settings->connections_per_address, 0);
+    *key = slice_text("");
     if (!keys_required(settings))
         return true;
     size_t mark = out->text.used;
     bool found = token_from_request(request, query_name, &out->text);
-    struct slice key = buf_since(&out->text, mark);
-    if (!found || key_list_find(&settings->key_list, key) < 0) {
-        /* RFC 9110 section 15.5.2: a 401 names a scheme */
-        action_respond(out, 401, "application/json", slice_text("{\"error\":\"Authentication failed\"}"),
-                       "WWW-Authenticate: Bearer\r\n");
+    *key = buf_since(&out->text, mark);
+    if (found && key_list_find(&settings->key_list, *key) >= 0)
+        return true;
+    /* RFC 9110 section 15.5.2: a 401 names a scheme */
+    action_respond(out, 401, "application/json", slice_text("{\"error\":\"Authentication failed\"}"),
+                   "WWW-Authenticate: Bearer\r\n");
+    return false;
+}
+
+bool dialect_authorize(struct dialect_call *call, const struct http1_request *request, const char *query_name)
+{
+    struct slice key;
+    return take_key(call, request, query_name, &key);
+}
+
+bool dialect_admit(struct dialect_call *call, const struct http1_request *request, const char *query_name)
+{
+    const struct dialect_settings *settings = call->settings;
+    struct actions *out = call->out;
+    struct slice key;
+    if (settings->connections_per_address > 0)
+        action_acquire(out, QUOTA_ADDRESS, slice_text(""), (uint32_t)settings->connections_per_address, 0);
+    if (!take_key(call, request, query_name, &key))
         return false;
-    }
+    if (key.bytes == 0)
+        return true;
     /* without a limit too: the place says whose connection it is when a key is revoked */
     action_acquire(out, QUOTA_KEY, key, (uint32_t)settings->connections_per_key, 0);
     return true;

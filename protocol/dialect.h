@@ -65,7 +65,7 @@ struct action {
             int status;
             const char *content_type;
             struct slice content;
-            const char *extra; /* header lines with CRLF, a literal; "" for none */
+            const char *extra; /* header lines with CRLF, a literal or in the session; "" for none */
         } respond;
         struct {
             enum ws_opcode opcode;
@@ -137,6 +137,7 @@ struct dialect_call {
     uint64_t received_wall_ms; /* when the last bytes came from this connection */
     uint64_t sessions;     /* open sessions of this dialect over all shards; of dialects with `describe`, else 0 */
     const uint64_t *recent_counts; /* what `describe` counted, over all shards, at most two seconds old; else NULL */
+    bool secure;           /* the listener speaks TLS */
     uint32_t mounts;       /* where its listener mounts the dialect: bit 0 `listen`, bit i its i-th option *_listen */
     bool origin_allowed;   /* of open: whether the request's origin may connect; see dialect.checks_origin */
     struct actions *out;
@@ -155,6 +156,9 @@ struct dialect_reply {
 /* Admission of dialects that refuse by HTTP status before the upgrade: a place of the address, then the key when keys are
  * configured (query value `query_name` or a header), then a place of the key. False: the 401 stands in call->out. */
 bool dialect_admit(struct dialect_call *call, const struct http1_request *request, const char *query_name);
+/* Whether the request carries one of the configured keys, or none are configured: for requests that open no connection. If
+ * not, the 401 stands in call->out. */
+bool dialect_authorize(struct dialect_call *call, const struct http1_request *request, const char *query_name);
 /* Their answer to `refused`: 429. */
 void dialect_refuse(struct dialect_call *call, enum quota_kind quota);
 

@@ -341,6 +341,7 @@ bool shard_tick(struct shard *shard, bool may_wait)
     bool worked = take_completions(shard);
     worked |= exchange_mail(shard);
     run_timers(shard);
+    worked |= fanout_flush(shard); /* what services have published by time */
     if (shard->stage_seen >= STAGE_FAREWELL)
         say_farewell(shard);
     worked |= conn_flush_queues(shard);

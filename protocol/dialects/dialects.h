@@ -8,5 +8,7 @@
 extern const struct dialect plain_dialect;
 extern const struct dialect echo_dialect;
 extern const struct dialect rustorium_dialect;
+extern const struct dialect aitbc_dialect;
+extern const struct dialect crypto_dialect;
 
 #endif

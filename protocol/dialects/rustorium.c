@@ -151,8 +151,8 @@ static void rustorium_open(struct dialect_call *call, const struct http1_request
     }
     if (common->connections_per_address > 0)
         action_acquire(out, QUOTA_ADDRESS, slice_text(""), (uint32_t)common->connections_per_address, 0);
-    if (common->connections_per_key > 0)
-        action_acquire(out, QUOTA_KEY, key, (uint32_t)common->connections_per_key, 0);
+    /* With a limit of 0 too: the place is what a reload finds a key's connections by. */
+    action_acquire(out, QUOTA_KEY, key, (uint32_t)common->connections_per_key, 0);
     action_accept(out);
 }
 

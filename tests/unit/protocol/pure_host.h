@@ -34,7 +34,7 @@ struct pure_conn {
     bool open; /* a 101 was sent and no close */
     uint16_t close_code;
     const char *close_reason;
-    int refused_status; /* of a RESPOND */
+    int refused_status;        /* of a RESPOND */
     char refused_content[256]; /* its beginning; all of the last one is in host->content */
     char refused_extra[512];
     void *session;

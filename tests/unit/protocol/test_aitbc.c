@@ -15,6 +15,10 @@
 #define QUEUED_STATUS                                                                                                  \
     "{\"job_id\":\"j\",\"state\":\"QUEUED\",\"assigned_miner_id\":null,\"timestamp\":\"2026-05-11T10:00:00Z\"}"
 
+#define OFFER_BODY                                                                                                     \
+    "{\"type\":\"new_offer\",\"offer\":{\"id\":\"o\",\"gpu_type\":\"g\",\"gpu_memory\":1,\"price_per_hour\":1,"        \
+    "\"currency\":\"AITBC\"}}"
+
 static struct pure_host host;
 
 static void start(const char *option, const char *value)
@@ -44,15 +48,33 @@ Test(aitbc, owns_its_paths)
         const char *path;
         bool owned;
     } cases[] = {
-        {"/v1/events", true},           {"/api/v1/events", true},      {"/v1/jobs/a/ws", true},
-        {"/api/v1/jobs/a/ws", true},    {"/v1/jobs/A.b_c:d-9/ws", true}, {"/v1/jobs/%61/ws", true},
-        {"/v1/jobs/ws/ws", true},       {"/", false},                  {"/v1/events/", false},
-        {"/api/v1/events/", false},     {"/apiv1/events", false},      {"/API/v1/events", false},
-        {"/v1/Events", false},          {"/v1/jobs", false},           {"/v1/jobs/", false},
-        {"/v1/jobs/ws", false},         {"/v1/jobs//ws", false},       {"/v1/jobs/a", false},
-        {"/v1/jobs/a/", false},         {"/v1/jobs/a/WS", false},      {"/v1/jobs/a/b/ws", false},
-        {"/v1/jobs/a%2fb/ws", false},   {"/v1/jobs/%00/ws", false},    {"/v1/jobs/%c3%a9/ws", false},
-        {"/v1/jobs/%6/ws", false},      {"/v1/jobs/a+b/ws", false},    {"/v2/events", false},
+        {"/v1/events", true},
+        {"/api/v1/events", true},
+        {"/v1/jobs/a/ws", true},
+        {"/api/v1/jobs/a/ws", true},
+        {"/v1/jobs/A.b_c:d-9/ws", true},
+        {"/v1/jobs/%61/ws", true},
+        {"/v1/jobs/ws/ws", true},
+        {"/", false},
+        {"/v1/events/", false},
+        {"/api/v1/events/", false},
+        {"/apiv1/events", false},
+        {"/API/v1/events", false},
+        {"/v1/Events", false},
+        {"/v1/jobs", false},
+        {"/v1/jobs/", false},
+        {"/v1/jobs/ws", false},
+        {"/v1/jobs//ws", false},
+        {"/v1/jobs/a", false},
+        {"/v1/jobs/a/", false},
+        {"/v1/jobs/a/WS", false},
+        {"/v1/jobs/a/b/ws", false},
+        {"/v1/jobs/a%2fb/ws", false},
+        {"/v1/jobs/%00/ws", false},
+        {"/v1/jobs/%c3%a9/ws", false},
+        {"/v1/jobs/%6/ws", false},
+        {"/v1/jobs/a+b/ws", false},
+        {"/v2/events", false},
         {"/api/api/v1/events", false},
     };
     start(NULL, NULL);
@@ -129,8 +151,7 @@ Test(aitbc, random_sets_of_types_agree_with_a_model)
         "{\"type\":\"transaction_pending\",\"tx_hash\":\"t\"}",
         "{\"type\":\"fork_detected\",\"height\":1,\"hashes\":[]}",
         "{\"type\":\"sync_status\",\"syncing\":false}",
-        "{\"type\":\"new_offer\",\"offer\":{\"id\":\"o\",\"gpu_type\":\"g\",\"gpu_memory\":1,\"price_per_hour\":1,"
-        "\"currency\":\"AITBC\"}}",
+        OFFER_BODY,
         "{\"type\":\"offer_matched\",\"offer\":{\"id\":\"o\"}}",
         "{\"type\":\"offer_expired\",\"offer\":{\"id\":\"o\"}}",
         "{\"type\":\"offer_cancelled\",\"offer\":{\"id\":\"o\"}}",
@@ -266,10 +287,10 @@ Test(aitbc, lets_nobody_see_jobs_without_keys)
 /* A-12 */
 Test(aitbc, judges_permissions)
 {
-    static const char *const good[] = {"jobs", "blockchain", "marketplace", "jobs:a", "jobs:a*", "jobs:a:b-*",
-                                       "jobs:A.b_c:d-9"};
-    static const char *const bad[] = {"job", "Jobs", "jobs:", "jobs:*", "jobs:a**", "jobs:*a", "jobs:a/b", "*", "all",
-                                      "blockchain:x"};
+    static const char *const good[] = {"jobs",    "blockchain", "marketplace",   "jobs:a",
+                                       "jobs:a*", "jobs:a:b-*", "jobs:A.b_c:d-9"};
+    static const char *const bad[] = {"job",     "Jobs",     "jobs:", "jobs:*", "jobs:a**",
+                                      "jobs:*a", "jobs:a/b", "*",     "all",    "blockchain:x"};
     start(NULL, NULL);
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
         cr_expect_null(host.dialect->permission_fault(slice_text(good[i])), "%s", good[i]);
@@ -343,9 +364,9 @@ Test(aitbc, message_101_of_a_second_ends_its_connection_only)
     for (int window = 0; window < 2; window++) {
         for (int i = 0; i < 100; i++) {
             pure_send_text(&host, 0, "{\"type\":\"ping\"}");
-            cr_assert_str_eq(pure_take_text(&host, 0), window == 0
-                                                           ? "{\"type\":\"pong\",\"timestamp\":\"2024-01-23T12:34:56Z\"}"
-                                                           : "{\"type\":\"pong\",\"timestamp\":\"2024-01-23T12:34:57Z\"}");
+            cr_assert_str_eq(pure_take_text(&host, 0),
+                             window == 0 ? "{\"type\":\"pong\",\"timestamp\":\"2024-01-23T12:34:56Z\"}"
+                                         : "{\"type\":\"pong\",\"timestamp\":\"2024-01-23T12:34:57Z\"}");
         }
         if (window == 0)
             pure_advance(&host, 1000);
@@ -464,8 +485,10 @@ Test(aitbc, forks_may_be_the_publishers_business)
 {
     start_public("detect_forks", "false");
     pure_connect(&host, 0, EVENTS_PATH "?types=fork_detected", "");
-    cr_assert_eq(pure_ingest(&host, "blockchain", "{\"type\":\"new_block\",\"block\":{\"height\":1,\"hash\":\"a\"}}"), 202);
-    cr_assert_eq(pure_ingest(&host, "blockchain", "{\"type\":\"new_block\",\"block\":{\"height\":1,\"hash\":\"b\"}}"), 202);
+    cr_assert_eq(pure_ingest(&host, "blockchain", "{\"type\":\"new_block\",\"block\":{\"height\":1,\"hash\":\"a\"}}"),
+                 202);
+    cr_assert_eq(pure_ingest(&host, "blockchain", "{\"type\":\"new_block\",\"block\":{\"height\":1,\"hash\":\"b\"}}"),
+                 202);
     cr_assert_null(pure_take(&host, 0));
     pure_close(&host);
 }
@@ -486,7 +509,8 @@ Test(aitbc, offers_expire_at_their_time)
         start_public(NULL, NULL);
         pure_connect(&host, 0, EVENTS_PATH, "");
         snprintf(body, sizeof(body),
-                 "{\"type\":\"new_offer\",\"offer\":{\"id\":\"o\",\"gpu_type\":\"g\",\"gpu_memory\":24,\"price_per_hour\":0.5,"
+                 "{\"type\":\"new_offer\",\"offer\":{\"id\":\"o\",\"gpu_type\":\"g\",\"gpu_memory\":24,\"price_per_"
+                 "hour\":0.5,"
                  "\"currency\":\"AITBC\"%s}%s}",
                  forms[i].inside, forms[i].beside);
         cr_assert_eq(pure_ingest(&host, "marketplace", body), 202);
@@ -496,8 +520,9 @@ Test(aitbc, offers_expire_at_their_time)
         pure_advance(&host, 9999);
         cr_assert_null(pure_take(&host, 0));
         pure_advance(&host, 1);
-        cr_assert_str_eq(pure_take_text(&host, 0),
-                         "{\"type\":\"offer_expired\",\"offer\":{\"id\":\"o\"},\"timestamp\":\"2024-01-23T12:35:06Z\"}");
+        cr_assert_str_eq(
+            pure_take_text(&host, 0),
+            "{\"type\":\"offer_expired\",\"offer\":{\"id\":\"o\"},\"timestamp\":\"2024-01-23T12:35:06Z\"}");
         pure_advance(&host, 1000000);
         cr_assert_null(pure_take(&host, 0));
         pure_close(&host);
@@ -510,10 +535,11 @@ Test(aitbc, offers_that_are_gone_do_not_expire)
     for (size_t i = 0; i < 3; i++) {
         char body[128];
         start_public(NULL, NULL);
-        cr_assert_eq(pure_ingest(&host, "marketplace",
-                                 "{\"type\":\"price_update\",\"offer\":{\"id\":\"o\",\"price_per_hour\":1},\"expires_at\":"
-                                 "\"2024-01-23T12:35:06Z\"}"),
-                     202);
+        cr_assert_eq(
+            pure_ingest(&host, "marketplace",
+                        "{\"type\":\"price_update\",\"offer\":{\"id\":\"o\",\"price_per_hour\":1},\"expires_at\":"
+                        "\"2024-01-23T12:35:06Z\"}"),
+            202);
         snprintf(body, sizeof(body), "{\"type\":\"%s\",\"offer\":{\"id\":\"\\u006f\"}}", ends[i]);
         cr_assert_eq(pure_ingest(&host, "marketplace", body), 202);
         pure_connect(&host, 0, EVENTS_PATH, "");
@@ -556,7 +582,8 @@ Test(aitbc, rewrites_objects_in_documented_order)
         {"jobs", "{\"job_id\":\"a\",\"state\":\"QUEUED\",\"state\":\"RUNNING\",\"progress\":0}",
          "{\"job_id\":\"a\",\"state\":\"RUNNING\",\"progress\":0}"},
         {"blockchain",
-         "{ \"node\" : [1, 2], \"block\" : { \"miner\":\"m\", \"transactions\":[\"t\", {\"a\":{}}],\"timestamp\":1706013296,"
+         "{ \"node\" : [1, 2], \"block\" : { \"miner\":\"m\", \"transactions\":[\"t\", "
+         "{\"a\":{}}],\"timestamp\":1706013296,"
          "\"hash\":\"0x\\/1\",\"height\":18446744073709551615 }, \"type\":\"new_block\" }",
          "{\"type\":\"new_block\",\"block\":{\"height\":18446744073709551615,\"hash\":\"0x\\/1\"," STAMP
          ",\"transactions\":[\"t\", {\"a\":{}}],\"miner\":\"m\"},\"node\":[1, 2]}"},
@@ -564,7 +591,8 @@ Test(aitbc, rewrites_objects_in_documented_order)
          "{\"type\":\"new_block\",\"block\":{\"height\":0,\"hash\":\"h\"," STAMP ",\"transactions\":[]}}"},
         {"blockchain", "{\"type\":\"transaction_confirmed\",\"tx_hash\":\"t\"}",
          "{\"type\":\"transaction_confirmed\",\"tx_hash\":\"t\"}"},
-        {"blockchain", "{\"type\":\"transaction_confirmed\",\"timestamp\":1706013296,\"tx_hash\":\"t\",\"block_height\":1}",
+        {"blockchain",
+         "{\"type\":\"transaction_confirmed\",\"timestamp\":1706013296,\"tx_hash\":\"t\",\"block_height\":1}",
          "{\"type\":\"transaction_confirmed\",\"tx_hash\":\"t\",\"block_height\":1," STAMP "}"},
         {"blockchain", "{\"type\":\"transaction_pending\",\"tx_hash\":\"t\",\"expires_at\":5}",
          "{\"type\":\"transaction_pending\",\"tx_hash\":\"t\"," STAMP ",\"expires_at\":5}"},
@@ -581,7 +609,8 @@ Test(aitbc, rewrites_objects_in_documented_order)
          "{\"type\":\"offer_matched\",\"offer\":{\"id\":\"o\"},\"job_id\":\"render 17\"," STAMP "}"},
         {"marketplace", "{\"type\":\"offer_expired\",\"offer\":{\"gpu_memory\":1,\"id\":\"o\"}}",
          "{\"type\":\"offer_expired\",\"offer\":{\"id\":\"o\",\"gpu_memory\":1}," STAMP "}"},
-        {"marketplace", "{\"type\":\"price_update\",\"offer\":{\"id\":\"o\",\"price_per_hour\":0,\"previous_price\":3}}",
+        {"marketplace",
+         "{\"type\":\"price_update\",\"offer\":{\"id\":\"o\",\"price_per_hour\":0,\"previous_price\":3}}",
          "{\"type\":\"price_update\",\"offer\":{\"id\":\"o\",\"price_per_hour\":0,\"previous_price\":3}," STAMP "}"},
     };
     char found[1000];
@@ -648,7 +677,8 @@ Test(aitbc, names_the_field_that_is_wrong)
         {"blockchain", BLOCK("{\"height\":1,\"hash\":\"h\",\"transactions\":{}}"), "422 block.transactions: "},
         {"blockchain", "{\"type\":\"transaction_confirmed\"}", "422 tx_hash: "},
         {"blockchain", "{\"type\":\"transaction_pending\",\"tx_hash\":1}", "422 tx_hash: "},
-        {"blockchain", "{\"type\":\"transaction_confirmed\",\"tx_hash\":\"t\",\"confirmations\":-1}", "422 confirmations: "},
+        {"blockchain", "{\"type\":\"transaction_confirmed\",\"tx_hash\":\"t\",\"confirmations\":-1}",
+         "422 confirmations: "},
         {"blockchain", "{\"type\":\"fork_detected\",\"hashes\":[]}", "422 height: "},
         {"blockchain", "{\"type\":\"fork_detected\",\"height\":1}", "422 hashes: "},
         {"blockchain", "{\"type\":\"fork_detected\",\"height\":1,\"hashes\":[1]}", "422 hashes: "},

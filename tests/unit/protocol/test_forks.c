@@ -26,11 +26,13 @@ Test(forks, are_told_once_for_each_further_hash)
     cr_assert_str_eq(add(501, "0xaa"), "none");
     cr_assert_str_eq(add(502, "0xaa"), "none", "another height");
     cr_assert_str_eq(add(501, "0xaa"), "none", "the same block");
-    cr_assert_str_eq(add(501, "\"b\""), "{\"type\":\"fork_detected\",\"height\":501,\"hashes\":[\"0xaa\",\"\\\"b\\\"\"],"
-                                        "\"timestamp\":\"2026-05-11T10:00:00Z\"}");
+    cr_assert_str_eq(add(501, "\"b\""),
+                     "{\"type\":\"fork_detected\",\"height\":501,\"hashes\":[\"0xaa\",\"\\\"b\\\"\"],"
+                     "\"timestamp\":\"2026-05-11T10:00:00Z\"}");
     cr_assert_str_eq(add(501, "\"b\""), "none");
-    cr_assert_str_eq(add(501, "c"), "{\"type\":\"fork_detected\",\"height\":501,\"hashes\":[\"0xaa\",\"\\\"b\\\"\",\"c\"],"
-                                    "\"timestamp\":\"2026-05-11T10:00:00Z\"}");
+    cr_assert_str_eq(add(501, "c"),
+                     "{\"type\":\"fork_detected\",\"height\":501,\"hashes\":[\"0xaa\",\"\\\"b\\\"\",\"c\"],"
+                     "\"timestamp\":\"2026-05-11T10:00:00Z\"}");
     cr_assert_str_neq(add(502, "0xbb"), "none");
     forks_close(&forks);
 }

@@ -104,7 +104,8 @@ Test(job_status, knows_every_transition)
             cr_assert_str_neq(last, "");
             bool ended = from >= JOB_COMPLETED;
             cr_assert_eq(report(id, names[to]), ended ? 409 : 202, "%s to %s", names[from], names[to]);
-            cr_assert_eq(last[0] != '\0', !ended && from != to, "%s to %s: an event of a change", names[from], names[to]);
+            cr_assert_eq(last[0] != '\0', !ended && from != to, "%s to %s: an event of a change", names[from],
+                         names[to]);
             cr_assert_not_null(strstr(read(id), names[ended ? from : to]));
         }
     }
@@ -114,7 +115,7 @@ Test(job_status, knows_every_transition)
 Test(job_status, names_are_states)
 {
     for (int state = 0; state < JOB_STATES; state++) {
-        cr_assert_eq(job_state_named(slice_text(job_state_name((enum job_state)state))), state);
+        cr_assert_eq(job_state_named(slice_text(job_state_name((enum job_state)state))), (enum job_state)state);
         cr_assert_eq(job_state_ended((enum job_state)state), state != JOB_QUEUED && state != JOB_RUNNING);
     }
     cr_assert_eq(job_state_named(slice_text("queued")), JOB_STATES);
@@ -194,7 +195,8 @@ Test(job_status, completes_what_is_missing)
 Test(job_status, expires_exactly_when_the_ttl_has_passed)
 {
     begin();
-    cr_assert_eq(update(JOB("\"state\":\"RUNNING\",\"assigned_miner_id\":\"m\",\"ttl_seconds\":2,\"progress\":0.1")), 202);
+    cr_assert_eq(update(JOB("\"state\":\"RUNNING\",\"assigned_miner_id\":\"m\",\"ttl_seconds\":2,\"progress\":0.1")),
+                 202);
     cr_assert_eq(advance(1999), 0);
     cr_assert_eq(advance(1), 1);
     cr_assert_str_eq(last, "j: {\"job_id\":\"j\",\"state\":\"EXPIRED\",\"assigned_miner_id\":\"m\",\"timestamp\":"
@@ -305,7 +307,8 @@ Test(job_status, reads_the_latest_change_first_as_far_as_there_is_room)
     cr_assert_eq(job_status_read_all(&jobs, &out), 200);
     cr_assert_not(out.overflow);
     cr_assert(json_valid(buf_slice(&out), 8));
-    cr_assert(slice_starts(buf_slice(&out), slice_text("{\"count\":9,\"jobs\":[{\"job_id\":\"j2\",\"state\":\"RUNNING\"")));
+    cr_assert(
+        slice_starts(buf_slice(&out), slice_text("{\"count\":9,\"jobs\":[{\"job_id\":\"j2\",\"state\":\"RUNNING\"")));
     cr_assert_gt(out.used, sizeof(memory) - 150);
     end();
 }
@@ -327,7 +330,8 @@ Test(job_status, agrees_with_a_model_on_random_updates)
     for (int step = 0; step < 20000; step++) {
         size_t n = random_below(&random, COUNT);
         if (random_chance(&random, 1, 2)) {
-            int to = random_chance(&random, 2, 3) ? (int)random_below(&random, 2) : (int)random_below(&random, JOB_STATES);
+            int to =
+                random_chance(&random, 2, 3) ? (int)random_below(&random, 2) : (int)random_below(&random, JOB_STATES);
             uint64_t ttl = random_chance(&random, 1, 3) ? 1 + random_below(&random, 40) : 0;
             char body[128], more[64] = "";
             if (ttl > 0)

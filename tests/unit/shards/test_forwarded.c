@@ -98,10 +98,11 @@ Test(forwarded, groups_the_addresses_of_one_subnet)
 
 Test(forwarded, knows_networks)
 {
-    static const char *const good[] = {"127.0.0.1", "::1", "10.0.0.0/8", "fd00::/8", "0.0.0.0/0", "::/0", "1.2.3.4/32",
-                                       "::1/128", "::ffff:10.0.0.0/104"};
-    static const char *const bad[] = {"", "/", "10.0.0.0/", "10.0.0.0/33", "::/129", "10.0.0.0/8 ", "10.0.0.0/-1",
-                                      "10.0.0.0/0008", "10.0.0/8", "localhost", "10.0.0.1:80", "[::1]", "*"};
+    static const char *const good[] = {"127.0.0.1", "::1",        "10.0.0.0/8", "fd00::/8",           "0.0.0.0/0",
+                                       "::/0",      "1.2.3.4/32", "::1/128",    "::ffff:10.0.0.0/104"};
+    static const char *const bad[] = {
+        "",         "/",         "10.0.0.0/",   "10.0.0.0/33", "::/129", "10.0.0.0/8 ", "10.0.0.0/-1", "10.0.0.0/0008",
+        "10.0.0/8", "localhost", "10.0.0.1:80", "[::1]",       "*"};
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
         cr_expect(forwarded_is_network(good[i]), "%s", good[i]);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
