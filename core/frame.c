@@ -68,7 +68,7 @@ static struct segment *cache_take(struct frame_memory *memory, uint32_t capacity
 /* Frees cached segments until `bytes` more fit into the budget; whether they do. */
 static bool make_room(struct frame_memory *memory, size_t bytes)
 {
-    for (unsigned class = FRAME_CACHE_CLASSES; class-- > 0;) {
+    for (unsigned class = FRAME_CACHE_CLASSES; class -- > 0;) {
         while (memory->bytes + bytes > memory->bytes_max && memory->cache[class] != NULL) {
             struct segment *segment = memory->cache[class];
             memory->cache[class] = segment->shares[memory->shard].next_idle;
@@ -119,7 +119,8 @@ static bool tail_is_drained(const struct segment *tail)
     return tail->lent == 0 && tail->shares[tail->home].refs == 1;
 }
 
-uint8_t *frame_append_reserve(struct frame_memory *memory, struct frame_idle *idle, struct frame_log *log, uint32_t bytes)
+uint8_t *frame_append_reserve(struct frame_memory *memory, struct frame_idle *idle, struct frame_log *log,
+                              uint32_t bytes)
 {
     struct segment *tail = log->tail;
     if (tail != NULL) {

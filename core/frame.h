@@ -17,7 +17,7 @@
 
 struct segment_share { /* written by one shard only */
     uint32_t refs;
-    uint32_t lendings; /* taken over and not yet mailed home */
+    uint32_t lendings;         /* taken over and not yet mailed home */
     struct segment *next_idle; /* of this shard's list of idle segments */
     bool queued_idle;
 } __attribute__((aligned(64)));
@@ -25,11 +25,11 @@ struct segment_share { /* written by one shard only */
 struct segment {
     uint8_t *data;
     uint32_t capacity;
-    uint32_t used;     /* home only */
-    uint32_t lent;     /* home only: lendings that other shards hold */
-    uint16_t home;     /* shard number of the owner */
+    uint32_t used; /* home only */
+    uint32_t lent; /* home only: lendings that other shards hold */
+    uint16_t home; /* shard number of the owner */
     uint16_t shards;
-    uint64_t serial;   /* home only: rises with each segment made; the oldest is cut first */
+    uint64_t serial;       /* home only: rises with each segment made; the oldest is cut first */
     struct list_node node; /* home only: in frame_memory.segments, oldest first */
     struct segment_share shares[];
 };
@@ -61,7 +61,7 @@ struct frame_memory {
 };
 
 struct frame_log {
-    struct segment *tail; /* referenced by the log; NULL: nothing appended yet */
+    struct segment *tail;   /* referenced by the log; NULL: nothing appended yet */
     uint32_t segment_bytes; /* capacity of the next segment: grows from SEGMENT_BYTES_MIN while the log is busy */
 };
 
@@ -71,7 +71,8 @@ void frame_memory_destroy(struct frame_memory *memory);
 
 /* Room for `bytes` contiguous bytes at the end of the log; NULL when the budget or the machine's memory is exhausted.
  * What is written there becomes a frame with frame_append_commit; a second reserve forgets the first. */
-uint8_t *frame_append_reserve(struct frame_memory *memory, struct frame_idle *idle, struct frame_log *log, uint32_t bytes);
+uint8_t *frame_append_reserve(struct frame_memory *memory, struct frame_idle *idle, struct frame_log *log,
+                              uint32_t bytes);
 /* Seals the first `bytes` of what was reserved. The frame is not referenced for the caller: the log's own reference keeps
  * it alive until the next call on this log. */
 struct frame frame_append_commit(struct frame_log *log, uint32_t bytes);

@@ -23,14 +23,14 @@ struct option_texts {
 };
 
 struct option {
-    const char *name;          /* last part of the key: "idle_timeout" */
+    const char *name; /* last part of the key: "idle_timeout" */
     enum option_kind kind;
-    size_t offset;             /* of the field in the struct that the table belongs to */
-    const char *fallback;      /* default, as it would be written in the file */
-    uint64_t min, max;         /* inclusive; of COUNT, DURATION (ms), SIZE (bytes); max 0: no bound */
+    size_t offset;              /* of the field in the struct that the table belongs to */
+    const char *fallback;       /* default, as it would be written in the file */
+    uint64_t min, max;          /* inclusive; of COUNT, DURATION (ms), SIZE (bytes); max 0: no bound */
     const char *const *choices; /* of CHOICE, NULL-terminated */
-    bool reloadable;           /* takes effect on SIGHUP */
-    const char *doc;           /* one sentence */
+    bool reloadable;            /* takes effect on SIGHUP */
+    const char *doc;            /* one sentence */
 };
 
 /* A table ends with a row whose name is NULL. */

@@ -18,10 +18,10 @@
 struct ring; /* opaque; one per shard */
 
 enum ring_op {
-    RING_ACCEPT,   /* result: a ring_socket >= 0 that is now ours, or -errno; more: still armed */
-    RING_RECEIVE,  /* result: bytes in `data` (buffer to be given back), 0: end of stream, -errno (-ENOBUFS: no buffers; the
+    RING_ACCEPT, /* result: a ring_socket >= 0 that is now ours, or -errno; more: still armed */
+    RING_RECEIVE, /* result: bytes in `data` (buffer to be given back), 0: end of stream, -errno (-ENOBUFS: no buffers; the
                       receive has ended and is to be armed again later); more: still armed */
-    RING_SEND,     /* result: bytes taken by the kernel or -errno; a cancelled send may report a positive short count */
+    RING_SEND,    /* result: bytes taken by the kernel or -errno; a cancelled send may report a positive short count */
     RING_SHUTDOWN, /* result: 0 or -errno */
     RING_CLOSE,    /* result: 0 or -errno; the number is free again */
     RING_CANCEL,   /* result: number of operations found, or -errno; the cancelled ones complete on their own */
@@ -38,19 +38,19 @@ struct ring_completion {
     enum ring_op op;
     struct ring_tag tag;
     int32_t result;
-    bool more;             /* this operation will complete again */
-    struct span data;      /* of RECEIVE with result > 0 */
-    uint32_t buffer;       /* of RECEIVE with result > 0: give it back with ring_give_back */
+    bool more;        /* this operation will complete again */
+    struct span data; /* of RECEIVE with result > 0 */
+    uint32_t buffer;  /* of RECEIVE with result > 0: give it back with ring_give_back */
 };
 
 #define RING_SOCKET_NONE UINT32_MAX
 
 struct ring_options {
-    uint32_t entries;              /* submission queue size, 64-4096 */
-    uint32_t sockets_max;          /* size of the registered-file table */
-    uint32_t receive_buffers;      /* power of two */
+    uint32_t entries;         /* submission queue size, 64-4096 */
+    uint32_t sockets_max;     /* size of the registered-file table */
+    uint32_t receive_buffers; /* power of two */
     uint32_t receive_buffer_bytes;
-    bool allow_direct;             /* false: force plain descriptors (probe fallback, tests) */
+    bool allow_direct; /* false: force plain descriptors (probe fallback, tests) */
 };
 
 /* What the kernel offers; probed once at start. */
@@ -130,11 +130,11 @@ void ring_wake(struct ring *ring);
 struct ring_counters {
     uint64_t submitted[RING_OPS];
     uint64_t completed;
-    uint64_t stale;        /* completions nobody could own (our bug) */
-    uint64_t queue_full;   /* submission queue flushed because it was full */
-    uint64_t overflow;     /* completion queue overflowed in the kernel */
-    uint64_t buffers_out;  /* -ENOBUFS seen */
-    uint64_t refused;      /* accepted and closed at once: no number was free or the peer had gone */
+    uint64_t stale;       /* completions nobody could own (our bug) */
+    uint64_t queue_full;  /* submission queue flushed because it was full */
+    uint64_t overflow;    /* completion queue overflowed in the kernel */
+    uint64_t buffers_out; /* -ENOBUFS seen */
+    uint64_t refused;     /* accepted and closed at once: no number was free or the peer had gone */
     uint64_t enter_calls;
     uint64_t wakes;
 };

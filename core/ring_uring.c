@@ -30,7 +30,7 @@ enum {
 #define TAG_INDEX_BITS 24
 #define BUFFER_GROUP 0
 #define BUFFERS_MAX 32768 /* of a provided buffer ring (io_uring_register(2)) */
-#define BUFFERS_FIRST 64 /* offered at the start */
+#define BUFFERS_FIRST 64  /* offered at the start */
 
 static uint64_t pack(unsigned op, struct ring_tag tag)
 {

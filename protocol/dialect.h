@@ -13,27 +13,27 @@
 
 /* What every dialect can be configured with; the first member of each dialect's own settings struct. */
 struct dialect_settings {
-    struct option_texts listen;  /* "127.0.0.1:9500", "[::1]:9500", "*:9500"; empty: the dialect is off */
-    char *prefix;                /* before all its paths (G-2) */
-    struct option_texts keys;    /* each "KEY [WORD...]": the words say what it may do (permission_fault) */
-    char *keys_file;             /* the same, one a line, read again on reload */
-    bool close_on_revoke;        /* a key that is gone after a reload closes its connections (A-13) */
+    struct option_texts listen; /* "127.0.0.1:9500", "[::1]:9500", "*:9500"; empty: the dialect is off */
+    char *prefix;               /* before all its paths (G-2) */
+    struct option_texts keys;   /* each "KEY [WORD...]": the words say what it may do (permission_fault) */
+    char *keys_file;            /* the same, one a line, read again on reload */
+    bool close_on_revoke;       /* a key that is gone after a reload closes its connections (A-13) */
     bool origin_check;
     struct option_texts origins;
-    bool compression;            /* permessage-deflate is negotiated with clients that offer it */
+    bool compression;               /* permessage-deflate is negotiated with clients that offer it */
     uint64_t compression_threshold; /* bytes; shorter messages are sent as they are */
     uint64_t message_bytes_max;
-    uint64_t messages_max;       /* per connection and window; 0: off */
+    uint64_t messages_max; /* per connection and window; 0: off */
     uint64_t messages_window_ms;
     uint64_t connections_per_address; /* 0: off */
     uint64_t connections_per_key;
     struct option_texts trusted_proxies; /* addresses and networks whose X-Forwarded-For is believed (A-52) */
-    bool group_ipv6;             /* addresses of one /64 count as one */
-    uint64_t outbox_bytes_max;   /* what may wait for a reader behind the message being sent (Q-19) */
-    uint64_t ping_interval_ms;   /* protocol pings; 0: off */
-    uint64_t idle_timeout_ms;    /* no frame of any kind for so long: close 1001; 0: off */
-    uint64_t duration_max_ms;    /* 0: off */
-    struct key_list key_list;    /* not an option: keys and the lines of keys_file */
+    bool group_ipv6;                     /* addresses of one /64 count as one */
+    uint64_t outbox_bytes_max;           /* what may wait for a reader behind the message being sent (Q-19) */
+    uint64_t ping_interval_ms;           /* protocol pings; 0: off */
+    uint64_t idle_timeout_ms;            /* no frame of any kind for so long: close 1001; 0: off */
+    uint64_t duration_max_ms;            /* 0: off */
+    struct key_list key_list;            /* not an option: keys and the lines of keys_file */
 };
 extern const struct option dialect_common_options[];
 
@@ -45,17 +45,17 @@ enum quota_kind {
 };
 
 enum action_kind {
-    ACTION_RESPOND,     /* an HTTP response instead of the upgrade */
-    ACTION_ACCEPT,      /* the 101; before any SEND or SUBSCRIBE; nothing is on the wire until the whole list is done */
-    ACTION_SEND,        /* one message to this connection */
-    ACTION_SUBSCRIBE,   /* this connection becomes (or stays) a listener of the channel, with this variant instead of any before */
+    ACTION_RESPOND, /* an HTTP response instead of the upgrade */
+    ACTION_ACCEPT,  /* the 101; before any SEND or SUBSCRIBE; nothing is on the wire until the whole list is done */
+    ACTION_SEND,    /* one message to this connection */
+    ACTION_SUBSCRIBE, /* this connection becomes (or stays) a listener of the channel, with this variant instead of any before */
     ACTION_UNSUBSCRIBE, /* no event of the channel after this */
     ACTION_PUBLISH,     /* an event from a client; the session does not wait for it */
     ACTION_ACQUIRE,     /* a place in a quota; refused: the later actions are dropped and dialect.refused is called */
-    ACTION_REQUEST,     /* a request to the dialect's service; dialect.replied gets the answer and goes on: the last of its row */
-    ACTION_CENSUS,      /* a walk over the dialect's sessions of all shards; dialect.replied likewise: the last of its row */
-    ACTION_TIMER,       /* sets, moves or (0) clears this connection's timer: dialect.timer is called when it expires */
-    ACTION_CLOSE,       /* behind everything sent before */
+    ACTION_REQUEST, /* a request to the dialect's service; dialect.replied gets the answer and goes on: the last of its row */
+    ACTION_CENSUS, /* a walk over the dialect's sessions of all shards; dialect.replied likewise: the last of its row */
+    ACTION_TIMER,  /* sets, moves or (0) clears this connection's timer: dialect.timer is called when it expires */
+    ACTION_CLOSE,  /* behind everything sent before */
 };
 
 struct action {
@@ -89,7 +89,7 @@ struct action {
         struct {
             uint32_t kind; /* of service_request */
             struct slice body;
-            uint32_t tag;  /* given back to dialect.replied */
+            uint32_t tag; /* given back to dialect.replied */
         } request;
         struct {
             uint32_t tag;
@@ -129,25 +129,26 @@ void action_close(struct actions *out, uint16_t code, const char *reason);
 
 /* What a dialect may know in a call. */
 struct dialect_call {
-    const void *settings;  /* the dialect's own struct */
-    void *session;         /* session_bytes of this connection, zeroed before open */
-    uint64_t now_ms;       /* monotonic */
+    const void *settings; /* the dialect's own struct */
+    void *session;        /* session_bytes of this connection, zeroed before open */
+    uint64_t now_ms;      /* monotonic */
     uint64_t wall_ms;
-    uint64_t connection;   /* unique in the life of the process */
+    uint64_t connection;       /* unique in the life of the process */
     uint64_t received_wall_ms; /* when the last bytes came from this connection */
-    uint64_t sessions;     /* open sessions of this dialect over all shards; of dialects with `describe`, else 0 */
+    uint64_t sessions;         /* open sessions of this dialect over all shards; of dialects with `describe`, else 0 */
     const uint64_t *recent_counts; /* what `describe` counted, over all shards, at most two seconds old; else NULL */
-    bool secure;           /* the listener speaks TLS */
-    uint32_t mounts;       /* where its listener mounts the dialect: bit 0 `listen`, bit i its i-th option *_listen */
-    bool origin_allowed;   /* of open: whether the request's origin may connect; see dialect.checks_origin */
+    bool secure;                   /* the listener speaks TLS */
+    uint32_t mounts;     /* where its listener mounts the dialect: bit 0 `listen`, bit i its i-th option *_listen */
+    bool origin_allowed; /* of open: whether the request's origin may connect; see dialect.checks_origin */
     struct actions *out;
 };
 
 /* The answer to an ACTION_REQUEST or ACTION_CENSUS. */
 struct dialect_reply {
     uint32_t tag;
-    int status;         /* of the service: an HTTP status; of a census: 200, or 503 when memory was out */
-    struct slice body;  /* of a census: what `describe` wrote for each session, comma-separated, in no particular order */
+    int status; /* of the service: an HTTP status; of a census: 200, or 503 when memory was out */
+    struct slice
+        body; /* of a census: what `describe` wrote for each session, comma-separated, in no particular order */
     const uint64_t *counts; /* of a census: what `describe` added up, CENSUS_COUNTS of them; else NULL */
 };
 
@@ -178,11 +179,11 @@ enum ingest_kind {
 struct ingest_call {
     const void *settings;
     uint64_t wall_ms;
-    bool binary;        /* published as application/octet-stream, or as data_base64 */
-    bool json;          /* body is the text of one JSON value that has been checked already (publisher WebSocket) */
+    bool binary;         /* published as application/octet-stream, or as data_base64 */
+    bool json;           /* body is the text of one JSON value that has been checked already (publisher WebSocket) */
     struct slice source; /* header X-Source; data NULL: none */
-    bool merge;         /* query merge=1 */
-    struct buf *text;   /* for what is built; cleared before the call */
+    bool merge;          /* query merge=1 */
+    struct buf *text;    /* for what is built; cleared before the call */
     /* results */
     enum ingest_kind kind;
     struct event event;
@@ -204,9 +205,11 @@ struct dialect {
     const struct dialect_default *defaults; /* common options with another default; ends with name NULL */
     size_t session_bytes;
     uint64_t heartbeat_ms; /* heartbeat is called so often per connection; 0: never */
-    const char *home_key;  /* all its channels and its service live at the home of this name; NULL: each channel at its own */
+    const char
+        *home_key; /* all its channels and its service live at the home of this name; NULL: each channel at its own */
     const struct service *service; /* or NULL */
-    bool checks_origin;    /* `open` looks at call->origin_allowed when it is its turn; else such requests never come to it */
+    bool
+        checks_origin; /* `open` looks at call->origin_allowed when it is its turn; else such requests never come to it */
 
     /* What the tables cannot say about settings that have been read. 0, or -EINVAL with "OPTION: what is wrong; what would be
      * right" in `why`. NULL: nothing more to check. */
@@ -215,7 +218,8 @@ struct dialect {
      * stand alone. */
     const char *(*permission_fault)(struct slice word);
 
-    const char *const *paths; /* one example of each kind of its paths, NULL-terminated: two owners of one are found (G-2) */
+    const char *const
+        *paths; /* one example of each kind of its paths, NULL-terminated: two owners of one are found (G-2) */
     /* Whose path it is. A path of a part that is not mounted on the listener is the dialect's too: `open` and `rest` see
      * call->mounts and answer 404. */
     enum dialect_path (*route)(const void *settings, struct slice path);

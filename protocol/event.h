@@ -7,8 +7,8 @@
 
 /* One message for the listeners of one channel. The slices are borrowed for the call. */
 struct event {
-    struct slice channel; /* its name inside the dialect, 1-CHANNEL_NAME_BYTES_MAX bytes */
-    struct slice payload; /* the message as receivers get it, without frame header */
+    struct slice channel;  /* its name inside the dialect, 1-CHANNEL_NAME_BYTES_MAX bytes */
+    struct slice payload;  /* the message as receivers get it, without frame header */
     enum ws_opcode opcode; /* WS_TEXT (payload is valid UTF-8) or WS_BINARY */
     /* What dialect.matches compares with a variant; a dialect without filters leaves them zero. */
     uint32_t level;

@@ -73,7 +73,7 @@ enum http1_body_result {
 };
 
 struct http1_body {
-    uint64_t left;     /* of the content or the present chunk */
+    uint64_t left; /* of the content or the present chunk */
     uint64_t total;
     uint64_t bytes_max;
     uint32_t line_bytes; /* of the present chunk-size line or trailer */

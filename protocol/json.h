@@ -24,9 +24,9 @@ enum json_token {
 
 struct json_value {
     enum json_token token;
-    struct slice raw;  /* as written: a string or key without its quotes, escapes not resolved; a number's text */
-    bool escaped;      /* of string and key: raw holds backslashes */
-    size_t offset;     /* of its first byte in the text */
+    struct slice raw; /* as written: a string or key without its quotes, escapes not resolved; a number's text */
+    bool escaped;     /* of string and key: raw holds backslashes */
+    size_t offset;    /* of its first byte in the text */
 };
 
 struct json_reader {
@@ -36,7 +36,7 @@ struct json_reader {
     const char *error; /* a short sentence once the token was JSON_ERROR */
     uint32_t depth;
     uint32_t depth_max;
-    uint8_t expect; /* private */
+    uint8_t expect;                          /* private */
     uint8_t nesting[JSON_DEPTH_MAX / 8 + 1]; /* private: a bit per level, object or array */
 };
 
@@ -51,10 +51,10 @@ bool json_valid(struct slice text, uint32_t depth_max);
 
 /* The value of a member as found by json_find_members. */
 struct json_member {
-    const char *name;        /* given by the caller */
-    enum json_token token;   /* JSON_ERROR: not there */
-    struct slice raw;        /* of a scalar: as json_value.raw */
-    struct slice text;       /* the whole value as written */
+    const char *name;      /* given by the caller */
+    enum json_token token; /* JSON_ERROR: not there */
+    struct slice raw;      /* of a scalar: as json_value.raw */
+    struct slice text;     /* the whole value as written */
     bool escaped;
 };
 

@@ -8,8 +8,9 @@
 #define KEY_BYTES_MAX 256
 
 struct key_list {
-    struct slice *keys;  /* owned by the settings */
-    struct slice *words; /* what stands behind each key, one space between two words; no bytes: nothing. NULL: nothing behind any */
+    struct slice *keys; /* owned by the settings */
+    struct slice *
+        words; /* what stands behind each key, one space between two words; no bytes: nothing. NULL: nothing behind any */
     uint32_t count;
 };
 

@@ -55,8 +55,8 @@ struct ws_event {
 struct ws_limits {
     uint64_t message_bytes_max;   /* payload of a whole message, of a compressed one when inflated; beyond: 1009 */
     uint32_t empty_fragments_max; /* empty non-final fragments per message (K-24); beyond: 1008 */
-    bool require_mask;            /* true: server side (RFC 6455 section 5.1); false: a client's side, masked is the error */
-    bool allow_compressed;        /* permessage-deflate has been negotiated: RSV1 may mark a message (RFC 7692 section 6) */
+    bool require_mask;     /* true: server side (RFC 6455 section 5.1); false: a client's side, masked is the error */
+    bool allow_compressed; /* permessage-deflate has been negotiated: RSV1 may mark a message (RFC 7692 section 6) */
 };
 
 /* Payload of a whole compressed message, as it comes; beyond: 1009. More than what it may hold inflated, because DEFLATE makes
@@ -72,14 +72,14 @@ struct ws_parser {
     uint64_t message_bytes; /* of the present message, all its frames, announced ones included */
     uint32_t empty_fragments;
     uint8_t mask[4];
-    uint8_t mask_at;        /* 0-3: next byte of the key */
+    uint8_t mask_at; /* 0-3: next byte of the key */
     uint8_t header[14];
     uint8_t header_used;
     uint8_t frame_opcode;
     uint8_t message_opcode; /* 0: no message is open */
     uint8_t utf8;
-    uint8_t flags;          /* private */
-    uint8_t fault;          /* private: 0, or the error that is sticky */
+    uint8_t flags; /* private */
+    uint8_t fault; /* private: 0, or the error that is sticky */
 };
 
 void ws_parser_init(struct ws_parser *parser);

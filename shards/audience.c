@@ -288,7 +288,8 @@ bool audience_join(struct shard *shard, struct conn *conn, struct parcel *parcel
     if (before != UINT32_MAX)
         member_remove(shard, conn, before);
     for (uint32_t i = 0; i < parcel->frame_count; i++)
-        push(shard, UINT64_MAX, conn, parcel->frames[i], parcel->frame_messages[i], 0, 0); /* bounded by what is retained */
+        push(shard, UINT64_MAX, conn, parcel->frames[i], parcel->frame_messages[i], 0,
+             0); /* bounded by what is retained */
     if (parcel->frame_count > 0)
         conn_mark_dirty(shard, conn, false);
     close_doomed(shard);

@@ -21,13 +21,13 @@ struct member {
 struct audience {
     struct member *members;
     uint32_t count, capacity;
-    uint32_t index;          /* slab index of this audience */
-    uint32_t class_index;    /* at the home */
+    uint32_t index;       /* slab index of this audience */
+    uint32_t class_index; /* at the home */
     uint16_t home;
     uint8_t dialect;
     enum channel_policy policy;
     uint64_t outbox_bytes_max;
-    struct hash128 channel;  /* its identity */
+    struct hash128 channel; /* its identity */
 };
 
 struct audiences {

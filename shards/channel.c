@@ -59,8 +59,8 @@ struct hash128 channel_id(const struct shard *shard, uint8_t dialect, struct sli
 uint16_t channel_home(const struct shard *shard, uint8_t dialect, struct slice name)
 {
     const char *home_key = dialects[dialect]->home_key;
-    struct hash128 id = home_key != NULL ? shard_name(shard, 'h', dialect, slice_text(home_key))
-                                         : channel_id(shard, dialect, name);
+    struct hash128 id =
+        home_key != NULL ? shard_name(shard, 'h', dialect, slice_text(home_key)) : channel_id(shard, dialect, name);
     return shard_home(shard, id);
 }
 
@@ -105,7 +105,8 @@ static void channel_end_if_empty(struct shard *shard, struct channel *channel)
 }
 
 /* The key of a class, built in the shard's scratch memory. */
-static struct slice class_key(struct shard *shard, const struct channel *channel, uint8_t encoding, struct slice variant)
+static struct slice class_key(struct shard *shard, const struct channel *channel, uint8_t encoding,
+                              struct slice variant)
 {
     struct buf key = buf_of(shard->scratch, sizeof shard->scratch);
     buf_put(&key, slice_of(&channel->id, sizeof channel->id));
@@ -118,7 +119,7 @@ static struct slice class_key(struct shard *shard, const struct channel *channel
 static void class_free(struct shard *shard, struct class *class)
 {
     free(class->counts);
-    free((void *)(uintptr_t)class->key.data);
+    free((void *)(uintptr_t) class->key.data);
     slab_free(&shard->channels.classes, class->index);
 }
 

@@ -13,16 +13,16 @@ struct shard;
 struct mail;
 
 struct channel {
-    struct hash128 id;      /* key in the map */
+    struct hash128 id; /* key in the map */
     uint8_t dialect;
-    struct slice name;      /* behind the struct */
+    struct slice name; /* behind the struct */
     struct channel_traits traits;
     struct frame_log logs[DEFLATE_CLASSES]; /* one per compression class, so that each is contiguous */
     struct history history;
     struct list classes;
     struct list_node active; /* in channels.active while the log holds a tail or frames are retained */
     uint64_t published_ms;
-    uint64_t sequence;      /* messages published */
+    uint64_t sequence; /* messages published */
 };
 
 /* What was appended in this tick and has not been mailed. */
@@ -32,17 +32,18 @@ struct pending_range {
     uint32_t last_bytes;
 };
 
-struct class {
-    struct list_node node;    /* in channel.classes */
+struct class
+{
+    struct list_node node;         /* in channel.classes */
     struct list_node pending_node; /* in channels.pending while `pending` holds something */
     struct channel *channel;
-    uint8_t encoding;         /* compression class of its listeners (deflate.h) */
-    struct slice key;         /* of channels.by_variant: the channel's id, the encoding and the variant; owned */
-    struct slice variant;     /* inside key */
-    bool matched;             /* by the event that is being published */
-    uint32_t index;           /* slab index, the class's number in mail */
-    uint32_t listeners;       /* over all shards */
-    uint32_t *counts;         /* [shard]: listeners there; owned */
+    uint8_t encoding;     /* compression class of its listeners (deflate.h) */
+    struct slice key;     /* of channels.by_variant: the channel's id, the encoding and the variant; owned */
+    struct slice variant; /* inside key */
+    bool matched;         /* by the event that is being published */
+    uint32_t index;       /* slab index, the class's number in mail */
+    uint32_t listeners;   /* over all shards */
+    uint32_t *counts;     /* [shard]: listeners there; owned */
     struct pending_range pending;
 };
 
@@ -52,7 +53,8 @@ struct channels {
     struct slab classes;
     struct list active;  /* channels that published lately or retain frames by age */
     struct list pending; /* classes in the order in which they got something in this tick */
-    const struct channel *run; /* the channel of the last event of a dialect whose channels live together; only compared */
+    const struct channel
+        *run;            /* the channel of the last event of a dialect whose channels live together; only compared */
     uint64_t cut_serial; /* the newest segment whose readers have been cut */
     uint64_t cut_ms;     /* and when */
 };

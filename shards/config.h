@@ -24,7 +24,7 @@ struct server_settings {
     uint64_t close_timeout_ms;     /* the peer's half of a close */
     uint64_t drain_timeout_ms;     /* from TERM to the end (K-31) */
     uint64_t spin_us;              /* busy wait before a shard sleeps */
-    uint64_t compression_level;  /* zlib's, 1-9 */
+    uint64_t compression_level;    /* zlib's, 1-9 */
     bool direct_descriptors;
 };
 
@@ -33,7 +33,7 @@ struct ingest_settings {
     struct option_texts keys; /* each "KEY PATTERN [PATTERN...]"; a pattern is dialect/topic with '*' for any rest */
     char *keys_file;          /* the same, one a line */
     uint64_t body_bytes_max;
-    uint64_t outstanding_max; /* publishes of one shard that wait for their home; beyond: publishers wait */
+    uint64_t outstanding_max;     /* publishes of one shard that wait for their home; beyond: publishers wait */
     struct option_texts all_keys; /* not an option: keys and the lines of keys_file */
 };
 

@@ -216,8 +216,8 @@ static void texts_free(struct option_texts *texts)
     *texts = (struct option_texts){0};
 }
 
-static int dialect_keys_load(struct config *config, const struct config_section *section,
-                             const struct dialect *dialect, struct config_findings *findings)
+static int dialect_keys_load(struct config *config, const struct config_section *section, const struct dialect *dialect,
+                             struct config_findings *findings)
 {
     struct dialect_settings *settings = section->object;
     struct key_rows rows = rows_of(section, key_entry_fault, dialect);

@@ -101,7 +101,8 @@ void conn_log_refusal(struct shard *shard, const struct conn *conn, int status, 
     if (!log_about(shard, conn, LOG_INFO, "request refused", &line))
         return;
     log_u64(&line, "status", (uint64_t)status);
-    log_slice(&line, "answer", slice_of(content.data, content.bytes < LOGGED_BYTES_MAX ? content.bytes : LOGGED_BYTES_MAX));
+    log_slice(&line, "answer",
+              slice_of(content.data, content.bytes < LOGGED_BYTES_MAX ? content.bytes : LOGGED_BYTES_MAX));
     log_end(&line);
 }
 
@@ -240,7 +241,8 @@ static void open_timer(struct shard *shard, struct conn *conn)
         }
         if (conn->state == CONN_OPEN && conn->heartbeat_ms != 0 && now >= conn->heartbeat_ms) {
             uint64_t period = dialects[conn->dialect]->heartbeat_ms;
-            conn->heartbeat_ms += (now - conn->heartbeat_ms) / period * period + period; /* in step, those missed left out */
+            conn->heartbeat_ms +=
+                (now - conn->heartbeat_ms) / period * period + period; /* in step, those missed left out */
             session_heartbeat(shard, conn);
         }
         if (conn->state == CONN_OPEN && conn->session.timer_ms != 0 && now >= conn->session.timer_ms &&
@@ -314,7 +316,7 @@ void conn_close(struct shard *shard, struct conn *conn, enum close_reason why, u
         return;
     conn_set_timer(shard, conn);
     if (conn->parked)
-        conn_unpark(shard, conn); /* the peer's close frame may be waiting there */
+        conn_unpark(shard, conn);  /* the peer's close frame may be waiting there */
     conn_arm_receive(shard, conn); /* it may have waited for buffers */
 }
 

@@ -77,19 +77,19 @@ struct membership {
 };
 
 struct session {
-    void *state;                /* the dialect's, session_bytes */
-    struct pending *pending;    /* actions that wait for an answer */
-    struct membership *more;    /* all but the first */
+    void *state;             /* the dialect's, session_bytes */
+    struct pending *pending; /* actions that wait for an answer */
+    struct membership *more; /* all but the first */
     struct membership first;
     uint16_t memberships;
     uint16_t more_capacity;
-    uint64_t timer_ms;          /* the dialect's (ACTION_TIMER); 0: none */
+    uint64_t timer_ms; /* the dialect's (ACTION_TIMER); 0: none */
     struct bucket messages;
     struct bucket controls;
-    struct hash128 key_name;    /* of the QUOTA_KEY place it holds */
+    struct hash128 key_name; /* of the QUOTA_KEY place it holds */
     uint32_t messages_in;
-    uint8_t client[16];         /* whom quotas of addresses count (forwarded.h) */
-    uint8_t quotas;             /* bit per enum quota_kind held */
+    uint8_t client[16]; /* whom quotas of addresses count (forwarded.h) */
+    uint8_t quotas;     /* bit per enum quota_kind held */
 };
 
 struct conn {

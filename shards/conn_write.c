@@ -155,8 +155,8 @@ void conn_on_sent(struct shard *shard, struct conn *conn, int32_t result)
     uint64_t taken = result > 0 ? (uint64_t)result : 0;
     bool whole = taken == conn->outbox.inflight_bytes;
     conn->sending = false;
-    uint32_t messages = whole ? outbox_sent(&conn->outbox, &shard->outbox_pool)
-                              : outbox_cut(&conn->outbox, &shard->outbox_pool, taken);
+    uint32_t messages =
+        whole ? outbox_sent(&conn->outbox, &shard->outbox_pool) : outbox_cut(&conn->outbox, &shard->outbox_pool, taken);
     stats_add(&shard->stats, STAT_DELIVERED, messages);
     stats_sub(&shard->stats, STAT_IN_FLIGHT, messages);
     stats_add(&shard->stats, STAT_BYTES_OUT, taken);

@@ -124,8 +124,8 @@ int fanout_publish(struct shard *shard, struct channel *channel, const struct ev
     }
     if (has_message && channel->traits.retain_count > 0) {
         struct frame frame = build(shard, channel, event, DEFLATE_CLASS_PLAIN, &built);
-        if (frame.bytes == 0 || !history_add(&channel->history, &channel->traits, &shard->idle, shard->number, frame,
-                                             shard->now_ms))
+        if (frame.bytes == 0 ||
+            !history_add(&channel->history, &channel->traits, &shard->idle, shard->number, frame, shard->now_ms))
             goto refused;
     }
     for (struct list_node *node = list_first(&channel->classes); node != NULL;

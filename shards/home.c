@@ -40,7 +40,8 @@ void home_on_ask(struct shard *shard, const struct mail *mail)
         service_host_request(shard, parcel);
         if (!parcel->for_session)
             break;
-        fanout_flush(shard); /* a session's answer has its place in the deliveries: behind what was published before it, */
+        fanout_flush(
+            shard); /* a session's answer has its place in the deliveries: behind what was published before it, */
         post_answer(shard, parcel); /* and before what comes after it */
         return;
     }

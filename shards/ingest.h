@@ -13,15 +13,15 @@ struct ingest_object {
     uint8_t dialect;
     struct slice topic;
     struct slice body;
-    bool binary; /* application/octet-stream or data_base64 */
-    bool json;   /* body is one JSON value that has been checked */
+    bool binary;         /* application/octet-stream or data_base64 */
+    bool json;           /* body is one JSON value that has been checked */
     struct slice source; /* X-Source, or data NULL */
     bool merge;
 };
 
 /* Why it was refused. */
 struct ingest_refusal {
-    const char *field;   /* "" when no field is to blame */
+    const char *field; /* "" when no field is to blame */
     const char *message;
 };
 

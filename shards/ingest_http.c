@@ -20,8 +20,8 @@
 struct ingest_exchange {
     struct publisher *publisher; /* NULL: an HTTP request */
     struct http1_body body;
-    bool reading;  /* the body is still coming */
-    bool batch;    /* application/x-ndjson */
+    bool reading; /* the body is still coming */
+    bool batch;   /* application/x-ndjson */
     bool binary;
     bool merge;
     uint8_t source_bytes; /* of X-Source */
@@ -34,8 +34,8 @@ struct ingest_exchange {
     uint8_t topic[CHANNEL_NAME_BYTES_MAX];
     uint8_t *content;
     size_t used, capacity;
-    size_t at;       /* of the next object */
-    uint32_t index;  /* of the next object */
+    size_t at;      /* of the next object */
+    uint32_t index; /* of the next object */
     uint32_t waiting;
     uint32_t accepted;
     uint32_t refused;
@@ -154,12 +154,12 @@ static void respond(struct shard *shard, struct conn *conn)
 /* The next object of the body; false when there is none. */
 static bool next_object(struct ingest_exchange *exchange, struct ingest_object *object)
 {
-    *object = (struct ingest_object){.dialect = exchange->dialect,
-                                     .topic = slice_of(exchange->topic, exchange->topic_bytes),
-                                     .source = slice_of(exchange->source_bytes > 0 ? exchange->source : NULL,
-                                                        exchange->source_bytes),
-                                     .merge = exchange->merge,
-                                     .binary = exchange->binary};
+    *object = (struct ingest_object){
+        .dialect = exchange->dialect,
+        .topic = slice_of(exchange->topic, exchange->topic_bytes),
+        .source = slice_of(exchange->source_bytes > 0 ? exchange->source : NULL, exchange->source_bytes),
+        .merge = exchange->merge,
+        .binary = exchange->binary};
     if (!exchange->batch) {
         object->body = slice_of(exchange->content, exchange->used);
         return exchange->index == 0;
@@ -223,8 +223,8 @@ static void answer_query(struct shard *shard, struct conn *conn, const struct pa
 {
     ingest_end(shard, conn);
     if (parcel->status == 200)
-        conn_respond(shard, conn, 200, parcel->kind == PARCEL_REQUEST ? "application/json" : "application/octet-stream", "",
-                     slice_of(parcel->reply, parcel->reply_bytes));
+        conn_respond(shard, conn, 200, parcel->kind == PARCEL_REQUEST ? "application/json" : "application/octet-stream",
+                     "", slice_of(parcel->reply, parcel->reply_bytes));
     else
         respond_error(shard, conn, parcel->status, parcel->status == 404 ? "No state" : "Try again later");
     if (conn->parked)
@@ -253,7 +253,7 @@ void ingest_on_answer(struct shard *shard, struct parcel *parcel)
         exchange->receivers += parcel->receivers;
         exchange->counts_receivers = parcel->kind == PARCEL_PUBLISH;
     } else {
-        struct slice message = parcel->reply_bytes > 0     ? slice_of(parcel->reply, parcel->reply_bytes)
+        struct slice message = parcel->reply_bytes > 0 ? slice_of(parcel->reply, parcel->reply_bytes)
                                : parcel->status == 429 ? slice_text("Frame memory is exhausted; try again later")
                                                        : slice_text("Service unavailable; try again later");
         note_refused(exchange, parcel->ticket, parcel->status, slice_text(""), message);
@@ -308,7 +308,8 @@ void ingest_on_body(struct shard *shard, struct conn *conn, struct slice *input)
     }
 }
 
-static struct ingest_exchange *exchange_make(struct shard *shard, struct conn *conn, uint8_t dialect, struct slice topic)
+static struct ingest_exchange *exchange_make(struct shard *shard, struct conn *conn, uint8_t dialect,
+                                             struct slice topic)
 {
     struct ingest_exchange *exchange = calloc(1, sizeof *exchange);
     if (exchange == NULL) {

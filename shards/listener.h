@@ -20,7 +20,7 @@ enum listener_kind {
 
 struct listener {
     enum listener_kind kind;
-    uint32_t dialects; /* bit i: dialects[i] is mounted here */
+    uint32_t dialects;             /* bit i: dialects[i] is mounted here */
     uint32_t mounts[DIALECTS_MAX]; /* and which parts of it (dialect_call.mounts) */
     struct ring_address address;
     uint32_t socket;

@@ -20,9 +20,9 @@ enum mail_kind {
 };
 
 struct mail {
-    uint8_t kind;    /* enum mail_kind */
-    uint8_t quota;   /* ACQUIRE, ACQUIRED, RELEASE: enum quota_kind */
-    bool granted;    /* ACQUIRED */
+    uint8_t kind;  /* enum mail_kind */
+    uint8_t quota; /* ACQUIRE, ACQUIRED, RELEASE: enum quota_kind */
+    bool granted;  /* ACQUIRED */
     uint16_t from;
     union {
         struct {
@@ -31,7 +31,8 @@ struct mail {
             uint32_t messages;
             uint32_t last_bytes; /* of the newest message in the range */
             uint32_t conflate;   /* event.conflate of a single message */
-            uint16_t close_code; /* not 0: the listeners are closed behind the range, which may be empty (segment NULL) */
+            uint16_t
+                close_code; /* not 0: the listeners are closed behind the range, which may be empty (segment NULL) */
             const char *close_reason;
         } deliver;
         struct {

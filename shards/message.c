@@ -17,8 +17,8 @@ static struct deflater *deflater_of(struct shard *shard)
 {
     struct codec *codec = &shard->codec;
     if (codec->deflater == NULL && (codec->deflater_memory = aligned_alloc(64, DEFLATER_BYTES)) != NULL)
-        codec->deflater = deflater_place(codec->deflater_memory, DEFLATER_BYTES,
-                                         (int)shard->config->server.compression_level);
+        codec->deflater =
+            deflater_place(codec->deflater_memory, DEFLATER_BYTES, (int)shard->config->server.compression_level);
     return codec->deflater;
 }
 
@@ -43,9 +43,9 @@ static struct frame compressed_frame(struct shard *shard, struct frame_log *log,
 {
     struct deflater *deflater = deflater_of(shard);
     size_t room = payload.bytes - 1 + DEFLATER_TAIL_BYTES;
-    uint8_t *at = deflater == NULL ? NULL
-                                   : frame_append_reserve(&shard->frames, &shard->idle, log,
-                                                          (uint32_t)(WS_HEADER_BYTES_MAX + room));
+    uint8_t *at = deflater == NULL
+                      ? NULL
+                      : frame_append_reserve(&shard->frames, &shard->idle, log, (uint32_t)(WS_HEADER_BYTES_MAX + room));
     if (at == NULL)
         return (struct frame){0};
     struct buf out = buf_of(at + WS_HEADER_BYTES_MAX, room);
@@ -97,8 +97,8 @@ static bool content_grow(struct codec *codec, size_t bytes)
     return true;
 }
 
-uint16_t message_inflate(struct shard *shard, struct slice payload, uint64_t bytes_max, bool text, struct slice *content,
-                         const char **reason)
+uint16_t message_inflate(struct shard *shard, struct slice payload, uint64_t bytes_max, bool text,
+                         struct slice *content, const char **reason)
 {
     struct codec *codec = &shard->codec;
     struct inflater *inflater = inflater_of(shard);

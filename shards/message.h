@@ -29,8 +29,8 @@ uint8_t message_class(const struct shard *shard, uint8_t dialect, uint8_t class,
 /* The content of a whole compressed message, in the shard's memory until the next call (so whoever gets it never causes another
  * connection's message to be inflated meanwhile). 0, or the close code and a literal in
  * *reason. */
-uint16_t message_inflate(struct shard *shard, struct slice payload, uint64_t bytes_max, bool text, struct slice *content,
-                         const char **reason);
+uint16_t message_inflate(struct shard *shard, struct slice payload, uint64_t bytes_max, bool text,
+                         struct slice *content, const char **reason);
 void codec_destroy(struct codec *codec);
 
 #endif

@@ -18,7 +18,8 @@ struct outbox_slice {
     struct frame frame;
     uint32_t messages; /* channel messages in it; 0: a reply or control frame of the connection's own */
     uint32_t source;   /* of POLICY_LATEST and POLICY_CONFLATE: which audience it came from; else 0 */
-    uint32_t conflate; /* with a source: what a newer one of that source with the same number replaces; 0: nothing does */
+    uint32_t
+        conflate; /* with a source: what a newer one of that source with the same number replaces; 0: nothing does */
 };
 
 struct outbox_node {

@@ -21,31 +21,31 @@ enum parcel_kind {
 struct parcel {
     struct list_node node; /* of whoever holds it */
     enum parcel_kind kind;
-    uint16_t origin;       /* the shard that made it */
+    uint16_t origin; /* the shard that made it */
     uint16_t home;
-    uint8_t dialect;       /* index into dialects[] */
-    struct handle conn;    /* who waits; generation 0: nobody */
-    bool for_session;      /* who waits is a session: the answer goes to its dialect */
-    uint64_t ticket;       /* of that connection's own counting */
+    uint8_t dialect;    /* index into dialects[] */
+    struct handle conn; /* who waits; generation 0: nobody */
+    bool for_session;   /* who waits is a session: the answer goes to its dialect */
+    uint64_t ticket;    /* of that connection's own counting */
     /* the request: slices point into data[] */
-    struct event event;    /* its channel, of all kinds but REQUEST */
+    struct event event; /* its channel, of all kinds but REQUEST */
     struct slice variant;
-    uint8_t encoding;      /* compression class of the listener */
+    uint8_t encoding; /* compression class of the listener */
     uint32_t history_max;
     uint32_t request_kind;
     struct slice body;
     /* the answer */
-    int status;            /* an HTTP status */
+    int status; /* an HTTP status */
     uint32_t receivers;
     uint32_t class_index;
     struct hash128 channel_id;
     enum channel_policy policy;
-    uint8_t *reply;        /* allocated by the home, freed with the parcel */
+    uint8_t *reply; /* allocated by the home, freed with the parcel */
     size_t reply_bytes;
-    struct frame *frames;  /* likewise; each is lent to (or referenced for) the origin */
+    struct frame *frames; /* likewise; each is lent to (or referenced for) the origin */
     uint32_t frame_count;
     uint32_t *frame_messages; /* messages in each frame; inside the allocation of frames */
-    uint64_t *counts;      /* of a census: CENSUS_COUNTS of them, in data[] */
+    uint64_t *counts;         /* of a census: CENSUS_COUNTS of them, in data[] */
     /* memory */
     size_t capacity;
     size_t used;

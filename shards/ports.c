@@ -32,7 +32,8 @@ static bool same_address(const struct ring_address *a, const struct ring_address
 }
 
 /* `dialect` and `mount` count for LISTENER_DIALECTS only. */
-static bool add_listener(struct ports *ports, enum listener_kind kind, uint32_t dialect, unsigned mount, const char *text)
+static bool add_listener(struct ports *ports, enum listener_kind kind, uint32_t dialect, unsigned mount,
+                         const char *text)
 {
     struct ring_address addresses[2];
     int count = config_parse_listen(text, addresses);

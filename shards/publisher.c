@@ -24,10 +24,10 @@ struct entry {
 struct publisher {
     struct list_node acking; /* in shard.acking */
     struct handle conn;
-    uint32_t key;            /* index of its ingest key in the present configuration */
+    uint32_t key; /* index of its ingest key in the present configuration */
     struct hash128 key_name;
-    uint64_t first;          /* ticket of the oldest entry */
-    uint64_t next;           /* ticket of the next object */
+    uint64_t first; /* ticket of the oldest entry */
+    uint64_t next;  /* ticket of the next object */
     struct entry entries[PUBLISHER_WINDOW];
 };
 
@@ -158,9 +158,9 @@ void publisher_on_answer(struct shard *shard, struct conn *conn, const struct pa
         list_push_back(&shard->acking, &publisher->acking);
     if (parcel->status == 202 || conn->state != CONN_OPEN)
         return;
-    struct slice message = parcel->reply_bytes > 0    ? slice_of(parcel->reply, parcel->reply_bytes)
+    struct slice message = parcel->reply_bytes > 0 ? slice_of(parcel->reply, parcel->reply_bytes)
                            : parcel->status == 429 ? slice_text("Frame memory is exhausted; try again later")
-                                                    : slice_text("Service unavailable; try again later");
+                                                   : slice_text("Service unavailable; try again later");
     send_nack(shard, conn, &entry->seq, message);
 }
 
@@ -181,7 +181,8 @@ static bool plain_string(const struct json_member *member)
 }
 
 /* Decodes data_base64 into the shard's scratch memory, or a block of its own (*block, to be freed) when it is larger. */
-static const char *decode_base64(struct shard *shard, const struct json_member *member, struct slice *body, uint8_t **block)
+static const char *decode_base64(struct shard *shard, const struct json_member *member, struct slice *body,
+                                 uint8_t **block)
 {
     size_t bytes = member->raw.bytes / 4 * 3;
     uint8_t *memory = shard->scratch;

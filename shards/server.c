@@ -19,8 +19,8 @@
 #include <unistd.h>
 
 #define RING_ENTRIES 1024
-#define POLL_MS 10       /* while stopping or reloading */
-#define GRACE_MS 2000    /* for the kernel to end what STOP has cancelled */
+#define POLL_MS 10    /* while stopping or reloading */
+#define GRACE_MS 2000 /* for the kernel to end what STOP has cancelled */
 #define WHY_BYTES 8192
 
 struct server {
@@ -68,10 +68,11 @@ void server_print_metrics(const struct server *server, struct buf *out)
     buf_put_text(&labels, "\"}");
     memory[labels.used] = '\0';
     put_gauge(out, "ringcast_build_info", (char *)memory, "Always 1; the labels say what runs.", 1);
-    put_gauge(out, "ringcast_start_time_seconds", "", "When the process started, seconds since 1970.", server->started_s);
+    put_gauge(out, "ringcast_start_time_seconds", "", "When the process started, seconds since 1970.",
+              server->started_s);
     put_gauge(out, "ringcast_shards", "", "Shards.", server->count);
-    put_gauge(out, "ringcast_config_last_reload_successful", "", "Whether the last reload was taken over (1 before any).",
-              atomic_load(&server->reload_ok));
+    put_gauge(out, "ringcast_config_last_reload_successful", "",
+              "Whether the last reload was taken over (1 before any).", atomic_load(&server->reload_ok));
 }
 
 /* ---- start ---- */

@@ -10,15 +10,16 @@
 struct shard;
 
 struct service_host {
-    void *states[DIALECTS_MAX]; /* of dialects[i]->service, NULL until used */
+    void *states[DIALECTS_MAX];              /* of dialects[i]->service, NULL until used */
     struct wheel_timer timers[DIALECTS_MAX]; /* when they want to be called */
-    uint8_t *scratch; /* for one reply or event at a time; NULL until a service is used */
+    uint8_t *scratch;                        /* for one reply or event at a time; NULL until a service is used */
 };
 
 /* PARCEL_REQUEST: status and reply; the events that follow have been published. */
 void service_host_request(struct shard *shard, struct parcel *parcel);
 /* A class of a dialect with a service got its first listener or lost its last. False: the service could not be made. */
-bool service_host_interest(struct shard *shard, uint8_t dialect, struct slice channel, struct slice variant, bool added);
+bool service_host_interest(struct shard *shard, uint8_t dialect, struct slice channel, struct slice variant,
+                           bool added);
 /* Whether the timer is one of a service; then it is served. */
 bool service_host_on_timer(struct shard *shard, struct wheel_timer *timer);
 /* After a reload. */

@@ -14,7 +14,7 @@
 /* ---- names and places ---- */
 
 struct hash128 session_quota_name(const struct shard *shard, const struct conn *conn, enum quota_kind kind,
-                                 struct slice name)
+                                  struct slice name)
 {
     static const char kinds[] = {
         [QUOTA_ADDRESS] = 'a', [QUOTA_KEY] = 'k', [QUOTA_ADDRESS_ATTEMPTS] = 'A', [QUOTA_KEY_ATTEMPTS] = 'K'};
@@ -71,7 +71,7 @@ static void refuse(struct shard *shard, struct conn *conn, int status, const cha
     buf_put_text(&content, "{\"error\":\"");
     buf_put_text(&content, why);
     buf_put_text(&content, "\"}");
-    const char *extra = status == 426 ? "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    const char *extra = status == 426   ? "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
                         : status == 405 ? "Allow: GET\r\n"
                                         : "";
     conn_respond(shard, conn, status, "application/json", extra, buf_slice(&content));

@@ -386,15 +386,16 @@ static bool init_parts(struct shard *shard, const struct shard_options *options)
     shard->listener_count = options->listener_count;
     frame_memory_init(&shard->frames, shard->number, shard->count,
                       options->config->server.frame_memory_bytes / shard->count);
-    outbox_pool_init(&shard->outbox_pool, connections > UINT32_MAX / 2 / OUTBOX_NODES_PER_CONNECTION
-                                              ? UINT32_MAX
-                                              : connections * OUTBOX_NODES_PER_CONNECTION + 4 * OUTBOX_SLICES_MAX,
+    outbox_pool_init(&shard->outbox_pool,
+                     connections > UINT32_MAX / 2 / OUTBOX_NODES_PER_CONNECTION
+                         ? UINT32_MAX
+                         : connections * OUTBOX_NODES_PER_CONNECTION + 4 * OUTBOX_SLICES_MAX,
                      shard->number, &shard->idle);
     parcel_pool_init(&shard->parcels, shard->number);
     quotas_init(&shard->quotas, shard->key);
     return slab_init(&shard->conns, sizeof(struct conn), connections) == 0 &&
-           audiences_init(&shard->audiences, shard->count) == 0 &&
-           channels_init(&shard->channels, shard->key) == 0 && mailbox_init(&shard->mail, shard->count) == 0;
+           audiences_init(&shard->audiences, shard->count) == 0 && channels_init(&shard->channels, shard->key) == 0 &&
+           mailbox_init(&shard->mail, shard->count) == 0;
 }
 
 struct shard *shard_create(const struct shard_options *options)

@@ -17,7 +17,7 @@
 #include "shards/service_host.h"
 
 #define FLUSH_VECTORS 8192
-#define SCRATCH_BYTES (512U << 10) /* untouched pages cost nothing */
+#define SCRATCH_BYTES (512U << 10)                              /* untouched pages cost nothing */
 #define INGEST_TEXT_BYTES (INGEST_BODY_BYTES_MAX + (64U << 10)) /* untouched pages cost nothing */
 
 _Static_assert(FLUSH_VECTORS >= SEND_SLICES_MAX, "one send fits");
@@ -65,7 +65,7 @@ struct shard {
     struct list doomed;  /* slow readers found in a delivery loop */
     struct outbox_pool outbox_pool;
     size_t input_bytes;
-    uint32_t open_http;  /* connections in state HTTP */
+    uint32_t open_http; /* connections in state HTTP */
 
     /* frames */
     struct frame_memory frames;
@@ -86,14 +86,14 @@ struct shard {
     /* other shards */
     struct mailbox mail;
     struct parcel_pool parcels;
-    uint32_t outstanding;  /* parcels that were asked and not answered */
-    struct list answers;   /* parcels whose answer waits until what they published is in all mailboxes */
+    uint32_t outstanding; /* parcels that were asked and not answered */
+    struct list answers;  /* parcels whose answer waits until what they published is in all mailboxes */
 
     /* a stop */
     _Atomic uint32_t stage;
     uint32_t stage_seen;
-    _Atomic bool quiet;    /* in QUIESCE: nothing is outstanding here */
-    uint32_t farewell_at;  /* slot cursor of the paced farewell */
+    _Atomic bool quiet;       /* in QUIESCE: nothing is outstanding here */
+    uint32_t farewell_at;     /* slot cursor of the paced farewell */
     _Atomic uint32_t open;    /* connections, for the server to watch */
     _Atomic uint32_t clients; /* of these, all but operators' */
 
@@ -107,8 +107,8 @@ struct shard {
     struct wheel_timer second; /* once-a-second work */
 
     /* ingest */
-    struct list acking;       /* publishers with acknowledgements due in this tick */
-    uint8_t *ingest_memory;   /* INGEST_TEXT_BYTES, for what a dialect builds from one object */
+    struct list acking;     /* publishers with acknowledgements due in this tick */
+    uint8_t *ingest_memory; /* INGEST_TEXT_BYTES, for what a dialect builds from one object */
     struct buf ingest_text;
 
     /* scratch memory of one call */
@@ -123,11 +123,11 @@ struct shard {
 /* What a shard is made from. */
 struct shard_options {
     uint16_t number, count;
-    struct server *server;         /* may be NULL (simulation) */
+    struct server *server; /* may be NULL (simulation) */
     struct shard *const *all;
     struct siphash_key key;
-    struct ring *ring;             /* owned by the shard from now on */
-    const struct config *config;   /* owned by the server */
+    struct ring *ring;                /* owned by the shard from now on */
+    const struct config *config;      /* owned by the server */
     const struct listener *listeners; /* templates, copied; each socket already listening or RING_SOCKET_NONE */
     uint32_t listener_count;
 };

@@ -14,8 +14,13 @@ static struct slice decoded(const char *text, uint8_t *memory, size_t capacity)
 
 Test(base64, decodes_the_vectors_of_rfc_4648)
 {
-    static const char *const rows[][2] = {{"", ""},         {"Zg==", "f"},       {"Zm8=", "fo"},        {"Zm9v", "foo"},
-                                          {"Zm9vYg==", "foob"}, {"Zm9vYmE=", "fooba"}, {"Zm9vYmFy", "foobar"}};
+    static const char *const rows[][2] = {{"", ""},
+                                          {"Zg==", "f"},
+                                          {"Zm8=", "fo"},
+                                          {"Zm9v", "foo"},
+                                          {"Zm9vYg==", "foob"},
+                                          {"Zm9vYmE=", "fooba"},
+                                          {"Zm9vYmFy", "foobar"}};
     uint8_t memory[16];
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         cr_expect(slice_is(decoded(rows[i][0], memory, sizeof memory), rows[i][1]), "%s", rows[i][0]);
@@ -23,8 +28,9 @@ Test(base64, decodes_the_vectors_of_rfc_4648)
 
 Test(base64, refuses_what_a_lenient_reader_takes)
 {
-    static const char *const rows[] = {"Q",     "QU",   "QUJ",  "QUJDR", "%%%=", "=",    "==",   "====", "Q===",
-                                       "QQ==QQ==", "QUJD RA==", "QUJD\nRA==", "QUJDRA==x", "QR==", "QUK=", "QU-_", "Q=Q="};
+    static const char *const rows[] = {"Q",         "QU",   "QUJ",  "QUJDR",    "%%%=",      "=",
+                                       "==",        "====", "Q===", "QQ==QQ==", "QUJD RA==", "QUJD\nRA==",
+                                       "QUJDRA==x", "QR==", "QUK=", "QU-_",     "Q=Q="};
     uint8_t memory[64];
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct buf out = buf_of(memory, sizeof memory);

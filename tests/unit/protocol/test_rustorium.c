@@ -144,7 +144,8 @@ Test(rustorium, asks_for_quotas_in_order)
     assert_kinds("/ws?token=rk-1", "12akA");
     pure_set(&host, "attempts_per_minute", "0");
     pure_set(&host, "connections_per_key", "0");
-    assert_kinds("/ws?token=rk-1", "akA"); /* the key's place is taken all the same: a reload finds its connections by it (A-13) */
+    assert_kinds("/ws?token=rk-1",
+                 "akA"); /* the key's place is taken all the same: a reload finds its connections by it (A-13) */
     assert_kinds("/ws?token=bad", "ASC");
     pure_set(&host, "auth_reject", "http401");
     assert_kinds("/ws?token=bad", "R");
@@ -357,8 +358,8 @@ Test(rustorium, judges_channels_and_filters)
         if (cases[i].error != NULL)
             cr_expect_str_eq(answer, error_text("\"s\"", 4003, cases[i].error), "%s: %s", cases[i].data, answer);
         else
-            cr_expect(strstr(answer, "{\"type\":\"subscribe_success\",\"id\":\"s\",") == answer, "%s: %s", cases[i].data,
-                      answer);
+            cr_expect(strstr(answer, "{\"type\":\"subscribe_success\",\"id\":\"s\",") == answer, "%s: %s",
+                      cases[i].data, answer);
     }
     for (int bytes = 128; bytes <= 129; bytes++) {
         snprintf(message, sizeof(message),

@@ -29,9 +29,8 @@ struct player {
 static bool wrong(struct player *player, const char *what, const char *expected, const char *found)
 {
     if (player->error[0] == '\0')
-        snprintf(player->error, sizeof(player->error), "line %d: %s\n  expected %.4000s\n  found    %.4000s", player->line,
-                 what,
-                 expected, found);
+        snprintf(player->error, sizeof(player->error), "line %d: %s\n  expected %.4000s\n  found    %.4000s",
+                 player->line, what, expected, found);
     return false;
 }
 

@@ -433,7 +433,8 @@ Test(config, names_the_key_file_and_line_but_never_its_content)
     snprintf(text, sizeof text, "plain:\n  keys_file: %s\necho:\n  keys_file: %s/none\n", key_file, folder);
     snprintf(
         expected, sizeof expected,
-        "@:2: plain.keys_file: %s line 2: a key stands alone: without spaces, and without permissions, which this dialect "
+        "@:2: plain.keys_file: %s line 2: a key stands alone: without spaces, and without permissions, which this "
+        "dialect "
         "does not have\n"
         "@:4: echo.keys_file: %s/none cannot be read: No such file or directory; name a file with one key a line\n",
         key_file, folder);
@@ -471,9 +472,10 @@ Test(config, refuses_permissions_that_are_none_without_showing_the_key)
 Test(config, refuses_proxies_that_are_no_addresses) /* */
 {
     config_free(load_good("plain: {trusted_proxies: [127.0.0.1, \"::1\", 10.0.0.0/8, \"fd00::/8\"]}\n"));
-    refuses("plain:\n  trusted_proxies: [\"10.0.0.0/33\"]\n",
-            "@:2: plain.trusted_proxies: \"10.0.0.0/33\" is no address and no network; write 127.0.0.1, ::1, 10.0.0.0/8 or "
-            "fd00::/8\n");
+    refuses(
+        "plain:\n  trusted_proxies: [\"10.0.0.0/33\"]\n",
+        "@:2: plain.trusted_proxies: \"10.0.0.0/33\" is no address and no network; write 127.0.0.1, ::1, 10.0.0.0/8 or "
+        "fd00::/8\n");
 }
 
 Test(config, refuses_a_prefix_that_is_no_path) /* G-2 */

@@ -282,8 +282,8 @@ Test(conn, gives_a_message_60_seconds)
     world_settle(&world);
     for (unsigned s = 0; s < 59; s++) {
         world_advance(&world, 1000);
-        peer_frame(&world, &slow, WS_CONTINUATION, "a", 1);         /* a byte a second gains no time */
-        peer_frame(&world, &slow, 0x80 | WS_PONG, NULL, 0);         /* nor does a control frame within */
+        peer_frame(&world, &slow, WS_CONTINUATION, "a", 1); /* a byte a second gains no time */
+        peer_frame(&world, &slow, 0x80 | WS_PONG, NULL, 0); /* nor does a control frame within */
     }
     world_advance(&world, 999);
     peer_frame(&world, &quick, 0x80 | WS_CONTINUATION, "b", 1);

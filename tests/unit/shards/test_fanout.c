@@ -59,7 +59,8 @@ Test(fanout, builds_one_frame_for_all_classes_that_match)
     cr_assert_eq(b->pending.frame.offset, all->pending.frame.offset + 9);
     uint64_t posted = stats_get(&home->stats, STAT_MAIL_POSTED);
     cr_assert(fanout_flush(home));
-    cr_assert_eq(stats_get(&home->stats, STAT_MAIL_POSTED), posted + 4, "per class one mail to each shard that listens");
+    cr_assert_eq(stats_get(&home->stats, STAT_MAIL_POSTED), posted + 4,
+                 "per class one mail to each shard that listens");
     cr_assert_not(fanout_flush(home), "nothing is pending");
     world_settle(&world);
     leave_as(home, all, 0);
@@ -81,8 +82,9 @@ Test(fanout, mails_first_what_a_frame_does_not_continue)
     publish(home, "a");
     publish(home, "b");
     publish(home, "a");
-    cr_assert_eq(stats_get(&home->stats, STAT_MAIL_POSTED), posted + 2,
-                 "class a's second is not adjacent: all that is pending goes first, so that no channel overtakes another");
+    cr_assert_eq(
+        stats_get(&home->stats, STAT_MAIL_POSTED), posted + 2,
+        "class a's second is not adjacent: all that is pending goes first, so that no channel overtakes another");
     cr_assert_eq(a->pending.messages, 1);
     cr_assert_eq(all->pending.frame.bytes, 0, "its three messages went with it");
     world_settle(&world);

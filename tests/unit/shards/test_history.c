@@ -17,7 +17,8 @@ static void begin(struct fixture *f)
     frame_memory_init(&f->memory, 0, 1, (size_t)16 << 20);
 }
 
-static void add(struct fixture *f, const struct channel_traits *traits, struct frame_log *log, uint8_t fill, uint64_t now_ms)
+static void add(struct fixture *f, const struct channel_traits *traits, struct frame_log *log, uint8_t fill,
+                uint64_t now_ms)
 {
     uint8_t *at = frame_append_reserve(&f->memory, &f->idle, log, 10);
     memset(at, fill, 10);

@@ -39,7 +39,8 @@ static struct frame message(struct fixture *f, unsigned log, uint32_t bytes, uin
     return frame_append_commit(&f->logs[log], total);
 }
 
-static enum outbox_result push(struct fixture *f, struct frame frame, uint32_t messages, uint32_t source, uint32_t conflate)
+static enum outbox_result push(struct fixture *f, struct frame frame, uint32_t messages, uint32_t source,
+                               uint32_t conflate)
 {
     enum outbox_result result = outbox_push(&f->outbox, &f->pool, frame, messages, source, conflate);
     outbox_check(&f->outbox);
@@ -157,7 +158,8 @@ Test(outbox, replaces_only_a_newest_message_with_the_same_number)
     begin(&f, 1024);
     cr_assert_eq(push(&f, message(&f, 1, 10, 'a'), 1, 7, 5), OUTBOX_PUSHED);
     cr_assert_eq(push(&f, message(&f, 1, 10, 'b'), 1, 7, 6), OUTBOX_PUSHED);
-    cr_assert_eq(push(&f, message(&f, 1, 10, 'c'), 1, 7, 5), OUTBOX_PUSHED, "its elder is not the newest of the source");
+    cr_assert_eq(push(&f, message(&f, 1, 10, 'c'), 1, 7, 5), OUTBOX_PUSHED,
+                 "its elder is not the newest of the source");
     cr_assert_eq(push(&f, message(&f, 1, 10, 'd'), 1, 7, 5), OUTBOX_REPLACED);
     cr_assert_eq(push(&f, message(&f, 1, 10, 'e'), 1, 7, 0), OUTBOX_PUSHED, "0 replaces nothing");
     cr_assert_eq(push(&f, message(&f, 1, 10, 'f'), 1, 7, 0), OUTBOX_PUSHED);

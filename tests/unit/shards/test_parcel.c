@@ -42,7 +42,8 @@ Test(parcel, comes_back_zeroed)
     struct parcel *again = parcel_make(&pool, PARCEL_NEWEST, 512);
     cr_assert_eq(again, parcel, "of the same class");
     cr_assert_eq(pool.bytes, bytes);
-    cr_assert(again->status == 0 && again->reply == NULL && again->frames == NULL && again->used == 0 && !again->for_session);
+    cr_assert(again->status == 0 && again->reply == NULL && again->frames == NULL && again->used == 0 &&
+              !again->for_session);
     parcel_free(&pool, again);
     parcel_pool_destroy(&pool);
 }

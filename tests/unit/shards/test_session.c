@@ -55,8 +55,8 @@ Test(session, counts_connections_of_an_address_over_all_shards)
  * places are free. */
 Test(session, gives_places_back_when_it_is_refused_after_some_were_granted)
 {
-    static const char *const sets[] = {"echo.connections_per_address=1", "echo.connections_per_key=1", "echo.keys=good,full",
-                                       NULL};
+    static const char *const sets[] = {"echo.connections_per_address=1", "echo.connections_per_key=1",
+                                       "echo.keys=good,full", NULL};
     struct world world;
     static struct peer holder, peer;
     world_begin(&world, 2, 65536, sets);
@@ -131,7 +131,8 @@ Test(session, answers_in_order_what_came_while_it_was_being_opened)
 /* A peer that is gone before its session opens leaves none behind. */
 Test(session, ends_when_the_peers_end_came_while_it_was_being_opened)
 {
-    static const char *const sets[] = {"echo.connections_per_address=5", "echo.idle_timeout=0", "echo.ping_interval=0", NULL};
+    static const char *const sets[] = {"echo.connections_per_address=5", "echo.idle_timeout=0", "echo.ping_interval=0",
+                                       NULL};
     struct world world;
     static struct peer peers[8];
     world_begin(&world, 3, 65536, sets);
@@ -148,7 +149,8 @@ Test(session, ends_when_the_peers_end_came_while_it_was_being_opened)
 
 Test(session, publishes_in_order_when_there_is_little_room)
 {
-    static const char *const sets[] = {"plain.client_publish=true", "ingest.outstanding_max=1", "plain.messages_max=0", NULL};
+    static const char *const sets[] = {"plain.client_publish=true", "ingest.outstanding_max=1", "plain.messages_max=0",
+                                       NULL};
     struct world world;
     static struct peer publisher, reader;
     char text[16];

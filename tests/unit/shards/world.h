@@ -103,8 +103,9 @@ static inline void world_check(const struct world *world)
             conn_check(conn);
     }
     cr_assert_eq(world_sum(world, STAT_EXPECTED),
-                 world_sum(world, STAT_DELIVERED) + world_sum(world, STAT_IN_FLIGHT) + world_sum(world, STAT_DROPPED_SLOW) +
-                     world_sum(world, STAT_DROPPED_CONFLATED) + world_sum(world, STAT_DROPPED_CLOSED),
+                 world_sum(world, STAT_DELIVERED) + world_sum(world, STAT_IN_FLIGHT) +
+                     world_sum(world, STAT_DROPPED_SLOW) + world_sum(world, STAT_DROPPED_CONFLATED) +
+                     world_sum(world, STAT_DROPPED_CLOSED),
                  "messages times receivers are conserved");
 }
 
@@ -268,7 +269,8 @@ static inline void peer_upgrade(struct world *world, struct peer *peer, const ch
 }
 
 /* A masked frame; `first` is its first byte. */
-static inline void peer_frame(struct world *world, struct peer *peer, uint8_t first, const void *payload, uint32_t bytes)
+static inline void peer_frame(struct world *world, struct peer *peer, uint8_t first, const void *payload,
+                              uint32_t bytes)
 {
     static const uint8_t key[4] = {1, 2, 3, 4};
     uint8_t header[14];
