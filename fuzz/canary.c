@@ -40,8 +40,7 @@ static void plant_oracle(struct slice text)
     bool surrogate = false;
     for (size_t i = 0; i + 1 < text.bytes; i++)
         surrogate |= text.data[i] == 0xED && text.data[i + 1] >= 0xA0 && text.data[i + 1] < 0xC0;
-    expect((naive_utf8_read(text) != NAIVE_UTF8_INVALID) ==
-           (surrogate || utf8_next(UTF8_START, text) != UTF8_REJECT));
+    expect((naive_utf8_read(text) != NAIVE_UTF8_INVALID) == (surrogate || utf8_next(UTF8_START, text) != UTF8_REJECT));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)

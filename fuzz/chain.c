@@ -3,16 +3,16 @@
  * out at which level of confirmation, in which order, under which numbers (R-16, R-22, R-24 to R-26, Q-6). It never looks into
  * the service. The input is a row of steps. Where memory is so small that blocks are forgotten, order and shape are still
  * checked, the exact events are not. */
+#include "protocol/services/chain.h"
 #include "fuzz/fuzz.h"
 #include "protocol/dialects/rustorium.h"
 #include "protocol/json.h"
-#include "protocol/services/chain.h"
 #include "protocol/services/chain_branch.h"
 #include "protocol/services/chain_filter.h"
 
-#define NAMES 24     /* block hashes, and transactions: h0.., t0.. */
-#define TXS_MAX 6    /* of a block */
-#define LEVELS 40    /* that are listened to */
+#define NAMES 24  /* block hashes, and transactions: h0.., t0.. */
+#define TXS_MAX 6 /* of a block */
+#define LEVELS 40 /* that are listened to */
 #define STEPS_MAX 300
 #define KEYS 6
 #define CLASSES_MAX 16
@@ -45,7 +45,8 @@ struct model {
     uint32_t expected_count, expected_next;
 };
 
-struct class {
+struct class
+{
     bool used, transactions;
     uint8_t variant[512];
     size_t bytes;
@@ -59,9 +60,10 @@ struct run {
     void *state;
     struct model model;
     struct class classes[CLASSES_MAX];
-    bool exact; /* nothing has been forgotten */
+    bool exact;    /* nothing has been forgotten */
+    bool large;    /* there may be keys that the model does not know, and blocks too large to be read */
     uint32_t many; /* blocks made by step_many */
-    uint8_t body[2048], reply[8192], scratch[4096];
+    uint8_t body[1U << 17], reply[8192], scratch[4096];
 };
 
 /* --- the model ---------------------------------------------------------------------------------------------------- */
@@ -192,7 +194,8 @@ static bool is_named(struct slice object, const char *name, char letter, uint32_
 {
     char wanted[16];
     struct json_member member = {.name = name};
-    expect(json_find_members(object, JSON_DEPTH_MAX, true, &member, 1) == JSON_MEMBERS_OK && member.token == JSON_STRING);
+    expect(json_find_members(object, JSON_DEPTH_MAX, true, &member, 1) == JSON_MEMBERS_OK &&
+           member.token == JSON_STRING);
     snprintf(wanted, sizeof(wanted), "%c%u", letter, number);
     return json_raw_equal(member.raw, member.escaped, slice_text(wanted));
 }
@@ -230,7 +233,8 @@ static void drain(struct run *run)
 }
 
 /* The one event of a record. */
-static struct slice expect_record(struct run *run, const char *channel, const char *type, const char *id, uint64_t number)
+static struct slice expect_record(struct run *run, const char *channel, const char *type, const char *id,
+                                  uint64_t number)
 {
     struct buf scratch = buf_of(run->scratch, sizeof(run->scratch));
     struct event event, none;
@@ -262,20 +266,20 @@ static void step_block(struct run *run, bool on_head)
     int status = request(run, CHAIN_BLOCK, block_body(run, &told), &reply);
     if (run->exact)
         expect(status == model_add(model, &block));
-    expect(status == 202 || status == 409);
+    expect(status == 202 || status == 409 || (status == 422 && run->large));
     expect((status == 202) == (reply.used == 0));
     drain(run);
 }
 
-/* So many blocks that the first are forgotten. */
-static void step_many(struct run *run)
+/* So many blocks that the first are forgotten; each on the one before, or each instead of all before. */
+static void step_many(struct run *run, bool on_head)
 {
     struct model_block block = {.number = 0};
     struct buf reply;
     run->exact = false;
     for (uint32_t i = 0; i < 1200; i++) {
         block.hash = 1000 + run->many++;
-        block.parent = block.hash - 1;
+        block.parent = on_head ? block.hash - 1 : 999;
         block.tx_count = 1;
         block.txs[0] = i;
         request(run, CHAIN_BLOCK, block_body(run, &block), &reply);
@@ -296,6 +300,42 @@ static void step_state(struct run *run)
     expect(is_named(data, "key", 'k', key));
     model->keys += !model->key_known[key];
     model->key_known[key] = true;
+}
+
+/* A value, or a block, that is larger than a reply, or than all the memory that there may be. */
+static void step_large(struct run *run)
+{
+    struct buf out = buf_of(run->body, sizeof(run->body)), reply;
+    bool block = fuzz_below(&run->input, 2) == 1;
+    uint32_t bytes = fuzz_below(&run->input, 2) == 1 ? 20000 : 100000;
+    bool fits = bytes < run->settings.chain_memory_bytes / 2;
+    buf_put_text(
+        &out, block ? "{\"number\":1,\"hash\":\"h0\",\"parent_hash\":\"h0\",\"timestamp\":\"\",\"transactions\":[\"t0\""
+                    : "{\"key\":");
+    if (!block)
+        put_name(run, &out, 'l', fuzz_below(&run->input, KEYS));
+    buf_put_text(&out, block ? "" : ",\"value\":\"");
+    while (out.used < bytes)
+        buf_put_text(&out, block ? ",\"t0\"" : "AAAA");
+    buf_put_text(&out, block ? "]}" : "\",\"block_number\":1,\"timestamp\":\"2026-01-01T00:00:00Z\"}");
+    run->exact = false; /* keys and blocks that the model does not know */
+    run->large = true;
+    int status = request(run, block ? CHAIN_BLOCK : CHAIN_STATE, buf_slice(&out), &reply);
+    expect(status == 202 || status == 422 || (block && status == 409));
+    expect(block || (status == 202) == fits);
+    if (!block && status == 202)
+        expect_record(run, CHAIN_CHANNEL_STATE, "state_update", "state", ++run->model.last_state);
+    else
+        drain(run);
+}
+
+/* A reload leaves so little memory that all but the head is forgotten. */
+static void step_shrink(struct run *run)
+{
+    run->exact = false;
+    run->large = true;
+    run->settings.chain_memory_bytes = 4096;
+    chain_service.settings(run->state, &run->settings);
 }
 
 static void step_tx(struct run *run)
@@ -332,9 +372,16 @@ static void step_read(struct run *run)
 {
     const struct model *model = &run->model;
     uint64_t keys = model->keys < run->settings.state_retained ? model->keys : run->settings.state_retained;
+    struct buf reply;
     if (run->exact)
         expect_count(run, CHAIN_READ_BLOCKS, "blocks", model->count);
-    if (run->settings.chain_memory_bytes > 1U << 20)
+    int status = request(run, CHAIN_READ_BLOCKS, slice_text(""), &reply);
+    expect(status == 404 || status == 200 || (status == 503 && run->large));
+    drain(run);
+    status = request(run, CHAIN_READ_STATE, slice_text(""), &reply);
+    expect(status == 404 || (status == 200 && json_valid(buf_slice(&reply), JSON_DEPTH_MAX)));
+    drain(run);
+    if (run->settings.chain_memory_bytes > 1U << 20 && !run->large)
         expect_count(run, CHAIN_READ_STATE, "keys", keys);
     expect_count(run, CHAIN_READ_TX, "count", model->txs_taken);
     drain(run);
@@ -367,13 +414,49 @@ static void step_interest(struct run *run)
     uint32_t *listeners = class->transactions ? run->model.tx_listeners : run->model.block_listeners;
     for (uint32_t i = 0; i < class->level_count; i++)
         listeners[class->levels[i]] += class->used ? 1U : UINT32_MAX;
-    chain_service.interest(run->state, slice_text(class->transactions ? CHAIN_CHANNEL_TRANSACTIONS : CHAIN_CHANNEL_BLOCKS),
+    chain_service.interest(run->state,
+                           slice_text(class->transactions ? CHAIN_CHANNEL_TRANSACTIONS : CHAIN_CHANNEL_BLOCKS),
                            slice_of(class->variant, class->bytes), class->used);
+}
+
+/* A union of filters matches what any of them does; equal sets have equal bytes. */
+static void step_filters(struct run *run)
+{
+    static const char *const keys[] = {"", "a", "ab", "abc", "b"};
+    struct chain_filter filters[8];
+    struct slice encoded[8], backwards[8];
+    uint8_t memory[8][CHAIN_FILTER_BYTES_MAX], one[1024], two[1024];
+    struct buf variant = buf_of(one, sizeof(one)), again = buf_of(two, sizeof(two));
+    uint32_t count = 1 + fuzz_below(&run->input, 8);
+    for (uint32_t i = 0; i < count; i++) {
+        static const enum chain_filter_kind kinds[] = {CHAIN_FILTER_ANY, CHAIN_FILTER_KEY, CHAIN_FILTER_PREFIX};
+        struct buf out = buf_of(memory[i], sizeof(memory[i]));
+        filters[i].level = fuzz_below(&run->input, 3);
+        filters[i].kind = kinds[fuzz_below(&run->input, 3)];
+        filters[i].key = slice_text(filters[i].kind == CHAIN_FILTER_ANY ? "" : keys[1 + fuzz_below(&run->input, 4)]);
+        chain_filter_put(&out, &filters[i]);
+        encoded[i] = backwards[count - 1 - i] = buf_slice(&out);
+    }
+    chain_filter_union(encoded, count, &variant);
+    chain_filter_union(backwards, count, &again);
+    expect(!variant.overflow && slice_equal(buf_slice(&variant), buf_slice(&again)));
+    for (uint32_t level = 0; level < 3; level++) {
+        for (uint32_t k = 0; k < 5; k++) {
+            struct event event = {.level = level, .key = slice_text(keys[k])};
+            bool any = false;
+            for (uint32_t i = 0; i < count; i++)
+                any |= filters[i].level == level &&
+                       (filters[i].kind == CHAIN_FILTER_ANY ||
+                        (filters[i].kind == CHAIN_FILTER_KEY ? slice_equal(event.key, filters[i].key)
+                                                             : slice_starts(event.key, filters[i].key)));
+            expect(chain_filter_matches(buf_slice(&variant), &event) == any);
+        }
+    }
 }
 
 static void step(struct run *run)
 {
-    switch (fuzz_below(&run->input, 16)) {
+    switch (fuzz_below(&run->input, 17)) {
     case 0:
     case 1:
     case 2:
@@ -396,8 +479,23 @@ static void step(struct run *run)
         step_read(run);
         break;
     case 11:
-        if (fuzz_below(&run->input, 64) == 63)
-            step_many(run);
+        switch (fuzz_below(&run->input, 64)) {
+        case 63:
+            step_many(run, true);
+            break;
+        case 62:
+            step_many(run, false);
+            break;
+        case 61:
+            step_shrink(run);
+            break;
+        case 60:
+            step_large(run);
+            break;
+        }
+        break;
+    case 16:
+        step_filters(run);
         break;
     default:
         step_interest(run);

@@ -1,16 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 /* Owns what the contract of dialect.h promises of every dialect in the table, whatever it is: requests, messages, limits,
- * heartbeats, ingest and reads made from the input, and rules for the actions that come back. It knows no dialect by name: of
+ * heartbeats, timers, REST, ingest and reads made from the input, and rules for the actions that come back. It knows no dialect by name: of
  * what one writes itself it asks that text is UTF-8 and that an object is JSON. The input is a dialect, its settings, and a row
  * of steps. */
-#include "fuzz/fuzz.h"
 #include "protocol/dialect.h"
+#include "fuzz/fuzz.h"
 #include "protocol/json.h"
 #include "tests/unit/protocol/naive_utf8.h"
 
 #define TEXT_BYTES (256U << 10)
 #define MEMBERS_MAX SUBSCRIPTIONS_PER_CONNECTION_MAX
-#define STEPS_MAX 64
+#define STEPS_MAX 160
+#define WALL_MS UINT64_C(1767225600000)
+#define SETTINGS_MAX 7
+#define ROUNDS_MAX 16 /* of asking the service in one call */
+
+enum life {
+    LIFE_NEW,  /* neither accepted nor refused */
+    LIFE_OPEN, /* accepted */
+    LIFE_REST, /* a REST request without its answer */
+    LIFE_OVER, /* refused, answered or closed */
+};
 
 struct member {
     uint8_t channel[CHANNEL_NAME_BYTES_MAX];
@@ -25,7 +35,10 @@ struct run {
     struct dialect_settings *settings;
     void *service;
     void *session;
-    bool open; /* accepted and not closed */
+    void *bystander; /* an open session beside a REST request, for a census; or NULL */
+    enum life life;
+    bool timer_set, origin_bad;
+    uint64_t now_ms;
     struct slice given; /* what the present call was given */
     struct member members[MEMBERS_MAX];
     uint32_t member_count;
@@ -37,9 +50,13 @@ struct run {
 /* Text is UTF-8; what a dialect has written itself and looks like an object is JSON. */
 static void expect_text(const struct run *run, struct slice text)
 {
-    expect(naive_utf8_read(text) == NAIVE_UTF8_WHOLE);
-    if (text.bytes > 0 && text.data[0] == '{' && !fuzz_inside(text, run->given))
-        expect(json_valid(text, JSON_DEPTH_MAX));
+    bool utf8 = naive_utf8_read(text) == NAIVE_UTF8_WHOLE;
+    bool object = text.bytes > 0 && text.data[0] == '{' && !fuzz_inside(text, run->given);
+    bool json = !object || json_valid(text, JSON_DEPTH_MAX);
+    if (!utf8 || !json)
+        fprintf(stderr, "%s wrote: %.*s\n", run->dialect->name, (int)text.bytes, (const char *)text.data);
+    expect(utf8);
+    expect(json);
 }
 
 static void expect_respond(const struct run *run, const struct action *action)
@@ -55,7 +72,7 @@ static void expect_respond(const struct run *run, const struct action *action)
 static void leave(struct run *run, uint32_t i)
 {
     struct member *member = &run->members[i];
-    if (run->service != NULL)
+    if (run->service != NULL && run->dialect->service->interest != NULL)
         run->dialect->service->interest(run->service, slice_of(member->channel, member->channel_bytes),
                                         slice_of(member->variant, member->variant_bytes), false);
     free(member->variant);
@@ -65,7 +82,8 @@ static void leave(struct run *run, uint32_t i)
 static uint32_t find_member(const struct run *run, struct slice channel)
 {
     uint32_t i = 0;
-    while (i < run->member_count && !slice_equal(channel, slice_of(run->members[i].channel, run->members[i].channel_bytes)))
+    while (i < run->member_count &&
+           !slice_equal(channel, slice_of(run->members[i].channel, run->members[i].channel_bytes)))
         i++;
     return i;
 }
@@ -78,14 +96,15 @@ static void join(struct run *run, struct slice channel, struct slice variant)
         leave(run, i);
     expect(run->member_count < MEMBERS_MAX);
     struct member *member = &run->members[run->member_count++];
-    *member = (struct member){.channel_bytes = channel.bytes, .variant = fuzz_copy(variant), .variant_bytes = variant.bytes};
+    *member =
+        (struct member){.channel_bytes = channel.bytes, .variant = fuzz_copy(variant), .variant_bytes = variant.bytes};
     memcpy(member->channel, channel.data, channel.bytes);
-    if (run->service != NULL)
+    if (run->service != NULL && run->dialect->service->interest != NULL)
         run->dialect->service->interest(run->service, channel, slice_of(member->variant, member->variant_bytes), true);
     if (run->dialect->traits != NULL) {
         struct channel_traits traits = {.retain_count = UINT32_MAX};
         run->dialect->traits(run->settings, channel, &traits);
-        expect(traits.policy == POLICY_LOSSLESS || traits.policy == POLICY_LATEST);
+        expect(traits.policy <= POLICY_CONFLATE);
     }
 }
 
@@ -93,24 +112,25 @@ static void carry_out(struct run *run, const struct action *action)
 {
     switch (action->kind) {
     case ACTION_RESPOND:
-        expect(!run->open);
+        expect(run->life == LIFE_NEW || run->life == LIFE_REST);
         expect_respond(run, action);
+        run->life = LIFE_OVER;
         break;
     case ACTION_ACCEPT:
-        expect(!run->open);
-        run->open = true;
+        expect(run->life == LIFE_NEW);
+        run->life = LIFE_OPEN;
         break;
     case ACTION_SEND:
-        expect(run->open && (action->send.opcode == WS_TEXT || action->send.opcode == WS_BINARY));
+        expect(run->life == LIFE_OPEN && (action->send.opcode == WS_TEXT || action->send.opcode == WS_BINARY));
         if (action->send.opcode == WS_TEXT)
             expect_text(run, action->send.payload);
         break;
     case ACTION_SUBSCRIBE:
-        expect(run->open);
+        expect(run->life == LIFE_OPEN);
         join(run, action->subscribe.channel, action->subscribe.variant);
         break;
     case ACTION_UNSUBSCRIBE:
-        expect(run->open && find_member(run, action->unsubscribe.channel) < run->member_count);
+        expect(run->life == LIFE_OPEN && find_member(run, action->unsubscribe.channel) < run->member_count);
         leave(run, find_member(run, action->unsubscribe.channel));
         break;
     case ACTION_PUBLISH:
@@ -118,33 +138,49 @@ static void carry_out(struct run *run, const struct action *action)
         expect(action->publish.opcode != WS_TEXT || naive_utf8_read(action->publish.payload) == NAIVE_UTF8_WHOLE);
         break;
     case ACTION_ACQUIRE:
-        expect(!run->open && action->acquire.name.bytes <= KEY_BYTES_MAX);
+        expect(action->acquire.name.bytes <= KEY_BYTES_MAX);
         break;
     case ACTION_CLOSE: {
         uint16_t code = action->close.code;
-        expect(run->open && (code >= 3000 ? code <= 4999 : code >= 1000 && code <= 1014 && code != 1005 && code != 1006));
+        expect(run->life == LIFE_OPEN);
+        expect(code >= 3000 ? code <= 4999 : code >= 1000 && code <= 1014 && code != 1005 && code != 1006);
         expect(strlen(action->close.reason) <= 123);
-        run->open = false;
+        run->life = LIFE_OVER;
         break;
     }
-    default:
-        break; /* kinds that came later */
+    case ACTION_TIMER:
+        run->timer_set = action->timer.after_ms != 0;
+        break;
+    case ACTION_REQUEST:
+        expect(run->service != NULL && run->dialect->replied != NULL);
+        break;
+    case ACTION_CENSUS:
+        expect(run->dialect->describe != NULL && run->dialect->replied != NULL);
+        break;
     }
 }
 
-/* In order; nothing follows a RESPOND or CLOSE. False: the connection has ended. */
+/* Kinds that nothing may follow in a row. */
+static bool is_last(enum action_kind kind)
+{
+    return kind == ACTION_RESPOND || kind == ACTION_CLOSE || kind == ACTION_REQUEST || kind == ACTION_CENSUS;
+}
+
+/* In order. False: the row ends with a question, whose answer has to come first. */
 static bool carry_out_all(struct run *run)
 {
     struct actions *out = run->out;
     expect(out->count <= ACTIONS_MAX && out->text.used <= out->text.capacity);
-    if (out->overflow || out->text.overflow)
-        run->open = false; /* the session closes with 1011 */
-    for (uint32_t i = 0; i < out->count && !out->overflow && !out->text.overflow; i++) {
-        enum action_kind kind = out->items[i].kind;
-        expect(i + 1 == out->count || (kind != ACTION_RESPOND && kind != ACTION_CLOSE));
+    if (out->overflow || out->text.overflow) {
+        run->life = LIFE_OVER; /* the session closes with 1011 */
+        return true;
+    }
+    for (uint32_t i = 0; i < out->count; i++) {
+        expect(run->life != LIFE_OVER && (i + 1 == out->count || !is_last(out->items[i].kind)));
         carry_out(run, &out->items[i]);
     }
-    return run->open;
+    enum action_kind last = out->count == 0 ? ACTION_SEND : out->items[out->count - 1].kind;
+    return last != ACTION_REQUEST && last != ACTION_CENSUS;
 }
 
 /* --- calls -------------------------------------------------------------------------------------------------------- */
@@ -155,101 +191,18 @@ static struct dialect_call begin_call(struct run *run, struct slice given)
     run->out->overflow = false;
     buf_reset(&run->out->text);
     run->given = given;
+    static const uint64_t counts[CENSUS_COUNTS];
     return (struct dialect_call){.settings = run->settings,
                                  .session = run->session,
-                                 .now_ms = 1000,
-                                 .wall_ms = UINT64_C(1767225600000),
+                                 .now_ms = run->now_ms,
+                                 .wall_ms = WALL_MS + run->now_ms,
                                  .connection = 7,
+                                 .received_wall_ms = WALL_MS,
+                                 .sessions = run->dialect->describe != NULL ? 1 : 0,
+                                 .recent_counts = run->dialect->describe != NULL ? counts : NULL,
+                                 .mounts = UINT32_MAX,
+                                 .origin_allowed = !run->origin_bad,
                                  .out = run->out};
-}
-
-static void end_session(struct run *run)
-{
-    while (run->member_count > 0)
-        leave(run, run->member_count - 1);
-    if (run->session != NULL && run->dialect->end != NULL)
-        run->dialect->end(run->session);
-    free(run->session);
-    run->session = NULL;
-    run->open = false;
-}
-
-/* One of its own paths, with the input in the place of the last part, or behind it. */
-static void put_target(struct run *run, struct buf *out)
-{
-    uint32_t paths = 0;
-    while (run->dialect->paths[paths] != NULL)
-        paths++;
-    const char *path = run->dialect->paths[fuzz_below(&run->input, paths)];
-    if (fuzz_below(&run->input, 2) == 1)
-        buf_put(out, slice_of(path, (size_t)(strrchr(path, '/') + 1 - path)));
-    else
-        buf_put_text(out, path);
-    buf_put(out, fuzz_piece(&run->input));
-}
-
-static void step_open(struct run *run)
-{
-    static struct http1_request request;
-    static uint8_t memory[4096];
-    struct buf head = buf_of(memory, sizeof(memory));
-    size_t scanned = 0, head_bytes;
-    const char *why;
-
-    end_session(run);
-    buf_put_text(&head, "GET ");
-    put_target(run, &head);
-    buf_put_text(&head, " HTTP/1.1\r\nHost: h\r\nX-Api-Key:");
-    buf_put(&head, fuzz_below(&run->input, 2) == 1 ? slice_text("key-1") : fuzz_piece(&run->input));
-    buf_put_text(&head, "\r\n\r\n");
-    if (http1_parse_head(buf_slice(&head), &scanned, &request, &head_bytes, &why) != HTTP1_OK ||
-        run->dialect->route(run->settings, request.path) != DIALECT_PATH_SOCKET)
-        return;
-    run->session = fuzz_zeroed(run->dialect->session_bytes + 1);
-    struct dialect_call call = begin_call(run, buf_slice(&head));
-    run->dialect->open(&call, &request, request.path);
-    uint32_t acquires = 0;
-    for (uint32_t i = 0; i < run->out->count; i++)
-        acquires += run->out->items[i].kind == ACTION_ACQUIRE;
-    if (acquires > 0 && fuzz_below(&run->input, 4) == 3) { /* a place is refused: the later actions are dropped */
-        call = begin_call(run, buf_slice(&head));
-        run->dialect->refused(&call, (enum quota_kind)fuzz_below(&run->input, QUOTA_KEY_ATTEMPTS + 1));
-    } else {
-        expect(run->out->count > acquires); /* an answer */
-    }
-    if (!carry_out_all(run))
-        end_session(run);
-}
-
-/* Text of the input if it is text; what is not never gets to a dialect as such. */
-static void step_message(struct run *run, bool over_limit)
-{
-    struct slice message = fuzz_take(&run->input, fuzz_below(&run->input, 1024));
-    bool text = fuzz_below(&run->input, 8) != 7 && naive_utf8_read(message) == NAIVE_UTF8_WHOLE;
-    enum ws_opcode opcode = text ? WS_TEXT : WS_BINARY;
-    if (!run->open || (over_limit && run->dialect->over_limit == NULL))
-        return;
-    uint8_t *copy = fuzz_copy(message);
-    struct slice given = slice_of(copy, message.bytes);
-    struct dialect_call call = begin_call(run, given);
-    if (over_limit)
-        run->dialect->over_limit(&call, opcode, given, run->settings->messages_max + 1 + fuzz_byte(&run->input));
-    else
-        run->dialect->message(&call, opcode, given);
-    bool open = carry_out_all(run);
-    free(copy);
-    if (!open)
-        end_session(run);
-}
-
-static void step_heartbeat(struct run *run)
-{
-    if (!run->open || run->dialect->heartbeat == NULL)
-        return;
-    struct dialect_call call = begin_call(run, (struct slice){0});
-    run->dialect->heartbeat(&call);
-    if (!carry_out_all(run))
-        end_session(run);
 }
 
 /* An event meets every membership. */
@@ -263,25 +216,249 @@ static void expect_event(struct run *run, const struct event *event)
             run->dialect->matches(slice_of(run->members[i].variant, run->members[i].variant_bytes), event);
 }
 
-static void ask_service(struct run *run, const struct ingest_call *call, bool read)
+static void drain_service(struct run *run)
 {
-    static uint8_t reply_memory[65536], scratch_memory[65536];
-    const struct service *service = run->dialect->service;
-    uint8_t *copy = fuzz_copy(call->body); /* it is good until the next call only */
-    struct service_request request = {
-        .kind = call->request_kind, .body = slice_of(copy, call->body.bytes), .now_ms = 1000, .wall_ms = call->wall_ms};
-    struct buf reply = buf_of(reply_memory, sizeof(reply_memory)), scratch = buf_of(scratch_memory, sizeof(scratch_memory));
+    static uint8_t memory[1U << 18];
+    struct buf scratch = buf_of(memory, sizeof(memory));
     struct event event;
-    expect(service != NULL && json_valid(request.body, JSON_DEPTH_MAX) == (request.body.bytes > 0));
-    int status = service->request(run->service, &request, &reply);
+    run->given = (struct slice){0};
+    while (buf_reset(&scratch), event = (struct event){0}, run->dialect->service->next(run->service, &scratch, &event))
+        expect_event(run, &event);
+    expect(!scratch.overflow);
+    if (run->dialect->service->due != NULL)
+        (void)run->dialect->service->due(run->service);
+}
+
+/* The answer of the service to a request; `reply` is filled. */
+static int ask_service(struct run *run, uint32_t kind, struct slice body, struct buf *reply)
+{
+    uint8_t *copy = fuzz_copy(body); /* it is good for the call only */
+    struct service_request request = {
+        .kind = kind, .body = slice_of(copy, body.bytes), .now_ms = run->now_ms, .wall_ms = WALL_MS + run->now_ms};
+    int status = run->dialect->service->request(run->service, &request, reply);
     free(copy);
     expect(status == 200 || status == 202 || status == 404 || status == 409 || status == 422 || status == 503);
-    expect(!reply.overflow && (status == 200) <= read);
+    expect(!reply->overflow);
+    drain_service(run);
+    return status;
+}
+
+/* Carries out what a call has produced; a question is answered, and its consequences carried out likewise. */
+static void settle(struct run *run)
+{
+    static uint8_t memory[65536];
+    for (uint32_t rounds = 0; !carry_out_all(run); rounds++) {
+        uint64_t counts[CENSUS_COUNTS] = {0};
+        struct buf body = buf_of(memory, sizeof(memory));
+        struct action asked = run->out->items[run->out->count - 1];
+        struct dialect_reply reply = {.status = 200};
+        expect(rounds < ROUNDS_MAX);
+        if (asked.kind == ACTION_REQUEST) {
+            reply.tag = asked.request.tag;
+            reply.status = ask_service(run, asked.request.kind, asked.request.body, &body);
+        } else {
+            struct dialect_call about = begin_call(run, (struct slice){0});
+            about.out = NULL;
+            about.session = run->bystander != NULL ? run->bystander : run->session;
+            reply.tag = asked.census.tag;
+            reply.counts = counts;
+            if (run->life == LIFE_OPEN || run->bystander != NULL)
+                run->dialect->describe(&about, &body, counts);
+            expect(body.used == 0 || json_valid(buf_slice(&body), JSON_DEPTH_MAX));
+        }
+        reply.body = buf_slice(&body);
+        struct dialect_call call = begin_call(run, reply.body);
+        run->dialect->replied(&call, &reply);
+    }
+}
+
+static void free_session(struct run *run)
+{
+    if (run->session != NULL && run->dialect->end != NULL)
+        run->dialect->end(run->session);
+    free(run->session);
+    run->session = NULL;
+}
+
+static void end_session(struct run *run)
+{
+    while (run->member_count > 0)
+        leave(run, run->member_count - 1);
+    free_session(run);
+    run->life = LIFE_OVER;
+    run->timer_set = false;
+}
+
+/* A target of the input, or one of the dialect's own paths with the input behind it or in the place of its last part. */
+static void put_target(struct run *run, struct buf *out)
+{
+    uint32_t paths = 0, mode = fuzz_below(&run->input, 3);
+    while (run->dialect->paths[paths] != NULL)
+        paths++;
+    const char *path = mode == 2 ? "" : run->dialect->paths[fuzz_below(&run->input, paths)];
+    size_t bytes = mode == 1 ? (size_t)(strrchr(path, '/') + 1 - path) : strlen(path);
+    buf_put(out, slice_of(path, bytes));
+    buf_put(out, fuzz_piece(&run->input));
+}
+
+static void put_credential(struct run *run, struct buf *out)
+{
+    switch (fuzz_below(&run->input, 4)) {
+    case 0:
+        break;
+    case 1:
+        buf_put_text(out, "X-Api-Key: key-1\r\n");
+        break;
+    case 2:
+        buf_put_text(out, "Authorization: Bearer key-1\r\n");
+        break;
+    default:
+        buf_put_text(out, "X-Api-Key: ");
+        buf_put(out, fuzz_piece(&run->input));
+        buf_put_text(out, "\r\n");
+    }
+    if (fuzz_below(&run->input, 4) == 3) {
+        buf_put_text(out, "Origin: ");
+        buf_put(out, fuzz_piece(&run->input));
+        buf_put_text(out, "\r\n");
+    }
+}
+
+/* A REST request beside the session that there is. */
+static void request_rest(struct run *run, const struct http1_request *request, struct slice head)
+{
+    void *session = run->session;
+    enum life life = run->life;
+    bool timer_set = run->timer_set;
+    run->bystander = life == LIFE_OPEN ? session : NULL;
+    run->session = fuzz_zeroed(run->dialect->session_bytes + 1);
+    run->life = LIFE_REST;
+    struct dialect_call call = begin_call(run, head);
+    run->dialect->rest(&call, request, request->path);
+    settle(run);
+    expect(run->life == LIFE_OVER); /* answered */
+    free_session(run);
+    run->session = session;
+    run->life = life;
+    run->timer_set = timer_set;
+    run->bystander = NULL;
+}
+
+/* What is left of a connection that has ended. */
+static void end_if_over(struct run *run)
+{
+    if (run->life == LIFE_OVER)
+        end_session(run);
+}
+
+/* A place is refused: the later actions are dropped. */
+static void refuse(struct run *run, struct slice head)
+{
+    struct dialect_call call = begin_call(run, head);
+    run->dialect->refused(&call, (enum quota_kind)fuzz_below(&run->input, QUOTA_KEY_ATTEMPTS + 1));
+}
+
+static bool acquires(const struct run *run)
+{
+    for (uint32_t i = 0; i < run->out->count; i++)
+        if (run->out->items[i].kind == ACTION_ACQUIRE)
+            return true;
+    return false;
+}
+
+/* A request that the server would pass on: an upgrade, or REST with any method and content type. */
+static void step_open(struct run *run)
+{
+    static const char *const methods[] = {"GET ", "POST ", "DELETE ", "PUT ", "HEAD ", "OPTIONS "};
+    static struct http1_request request;
+    static uint8_t memory[4096];
+    struct buf head = buf_of(memory, sizeof(memory));
+    size_t scanned = 0, head_bytes;
+    const char *why;
+
+    uint8_t shape = fuzz_byte(&run->input);
+    run->origin_bad = (shape & 128) != 0;
+    buf_put_text(&head, methods[(shape & 127) % (sizeof(methods) / sizeof(methods[0]))]);
+    put_target(run, &head);
+    buf_put_text(&head, " HTTP/1.1\r\nHost: h\r\n");
+    put_credential(run, &head);
+    buf_put_text(&head, "\r\n");
+    if (http1_parse_head(buf_slice(&head), &scanned, &request, &head_bytes, &why) != HTTP1_OK)
+        return;
+    enum dialect_path kind = run->dialect->route(run->settings, request.path);
+    if (kind == DIALECT_PATH_NONE || (kind == DIALECT_PATH_SOCKET && !slice_is(request.method, "GET")) ||
+        (run->origin_bad && !run->dialect->checks_origin))
+        return;
+    if (kind == DIALECT_PATH_REST) {
+        request_rest(run, &request, buf_slice(&head));
+        return;
+    }
+    end_session(run);
+    run->session = fuzz_zeroed(run->dialect->session_bytes + 1);
+    run->life = LIFE_NEW;
+    struct dialect_call call = begin_call(run, buf_slice(&head));
+    run->dialect->open(&call, &request, request.path);
+    expect(run->out->count > 0);
+    if (acquires(run) && fuzz_below(&run->input, 4) == 3)
+        refuse(run, buf_slice(&head));
+    settle(run);
+    expect(run->life != LIFE_NEW); /* an answer */
+    end_if_over(run);
+}
+
+/* Text of the input if it is text; what is not never gets to a dialect as such. */
+static void step_message(struct run *run, bool over_limit)
+{
+    struct slice message = fuzz_take(&run->input, fuzz_below(&run->input, 1024));
+    bool text = fuzz_below(&run->input, 8) != 7 && naive_utf8_read(message) == NAIVE_UTF8_WHOLE;
+    enum ws_opcode opcode = text ? WS_TEXT : WS_BINARY;
+    if (run->life != LIFE_OPEN || (over_limit && run->dialect->over_limit == NULL))
+        return;
+    uint8_t *copy = fuzz_copy(message);
+    struct slice given = slice_of(copy, message.bytes);
+    struct dialect_call call = begin_call(run, given);
+    if (over_limit)
+        run->dialect->over_limit(&call, opcode, given, run->settings->messages_max + 1 + 8U * fuzz_byte(&run->input));
+    else
+        run->dialect->message(&call, opcode, given);
+    settle(run);
+    free(copy);
+    end_if_over(run);
+}
+
+/* The clock moves; what is due is called. */
+static void step_time(struct run *run)
+{
+    const struct service *service = run->dialect->service;
+    run->now_ms += UINT64_C(100) << fuzz_below(&run->input, 12);
+    if (run->life == LIFE_OPEN) {
+        struct dialect_call call = begin_call(run, (struct slice){0});
+        if (run->timer_set && run->dialect->timer != NULL) {
+            run->timer_set = false;
+            run->dialect->timer(&call);
+        } else if (run->dialect->heartbeat != NULL) {
+            run->dialect->heartbeat(&call);
+        }
+        settle(run);
+        end_if_over(run);
+    }
+    if (service == NULL || service->due == NULL)
+        return;
+    for (uint32_t rounds = 0; service->due(run->service) <= run->now_ms && rounds < ROUNDS_MAX; rounds++) {
+        service->timer(run->service, run->now_ms, WALL_MS + run->now_ms);
+        drain_service(run);
+    }
+}
+
+static void ask_ingested(struct run *run, const struct ingest_call *call, bool read)
+{
+    static uint8_t memory[65536];
+    struct buf reply = buf_of(memory, sizeof(memory));
+    expect(run->service != NULL);
+    int status = ask_service(run, call->request_kind, call->body, &reply);
+    expect(status != 202 || !read);
     if (status == 200)
         expect(json_valid(buf_slice(&reply), JSON_DEPTH_MAX));
-    run->given = (struct slice){0};
-    while (service->next(run->service, &scratch, &event))
-        expect_event(run, &event);
 }
 
 static struct slice topic_of(struct run *run)
@@ -297,11 +474,15 @@ static void step_ingest(struct run *run, bool read)
     if (memory == NULL)
         memory = malloc(TEXT_BYTES);
     struct buf text = buf_of(memory, fuzz_below(&run->input, 16) == 15 ? 64 : TEXT_BYTES);
-    struct ingest_call call = {.settings = run->settings, .wall_ms = UINT64_C(1767225600000), .text = &text,
-                               .field = "", .message = ""};
-    struct slice topic = topic_of(run), body = read ? slice_text("") : fuzz_take(&run->input, fuzz_below(&run->input, 2048));
+    struct ingest_call call = {
+        .settings = run->settings, .wall_ms = WALL_MS + run->now_ms, .text = &text, .field = "", .message = ""};
+    struct slice topic = topic_of(run),
+                 body = read ? slice_text("") : fuzz_take(&run->input, fuzz_below(&run->input, 2048));
     call.binary = fuzz_below(&run->input, 8) == 7;
     call.json = !call.binary && json_valid(body, JSON_DEPTH_MAX);
+    call.merge = fuzz_below(&run->input, 4) == 3;
+    if (fuzz_below(&run->input, 4) == 3)
+        call.source = fuzz_piece(&run->input);
     if ((read && run->dialect->read == NULL) || run->dialect->ingest == NULL)
         return;
     uint8_t *topic_copy = fuzz_copy(topic), *body_copy = fuzz_copy(body);
@@ -309,11 +490,12 @@ static void step_ingest(struct run *run, bool read)
     body = slice_of(body_copy, body.bytes);
     run->given = body;
     int status = read ? run->dialect->read(&call, topic) : run->dialect->ingest(&call, topic, body);
-    expect(status == 0 || status == 400 || status == 404 || status == 409 || status == 422);
+    expect(status == 0 || status == 400 || status == 404 || status == 409 || status == 422 ||
+           (status == 413 && text.overflow)); /* as its caller says it then */
     if (status != 0)
         expect(call.message[0] != '\0' && call.field != NULL);
     else if (call.kind == INGEST_REQUEST && !text.overflow)
-        ask_service(run, &call, read);
+        ask_ingested(run, &call, read);
     else if (call.kind == INGEST_PUBLISH)
         expect_event(run, &call.event);
     else if (call.kind == INGEST_NEWEST)
@@ -327,10 +509,10 @@ static void step_route(struct run *run)
     struct slice path = fuzz_piece(&run->input);
     uint8_t *copy = fuzz_copy(path);
     enum dialect_path kind = run->dialect->route(run->settings, slice_of(copy, path.bytes));
-    expect(kind == DIALECT_PATH_NONE || kind == DIALECT_PATH_SOCKET);
+    expect(kind == DIALECT_PATH_NONE || kind == DIALECT_PATH_SOCKET || run->dialect->rest != NULL);
     free(copy);
     for (const char *const *own = run->dialect->paths; *own != NULL; own++)
-        expect(run->dialect->route(run->settings, slice_text(*own)) == DIALECT_PATH_SOCKET);
+        expect(run->dialect->route(run->settings, slice_text(*own)) != DIALECT_PATH_NONE);
 }
 
 /* --- settings ----------------------------------------------------------------------------------------------------- */
@@ -351,7 +533,25 @@ static void set(struct run *run, const char *name, struct slice value)
         option_set(run->settings, row, value, &why);
 }
 
-static void make_settings(struct run *run, uint8_t shape)
+/* As the configuration joins them: the key, and the words behind it. */
+static void make_key_list(struct run *run)
+{
+    const struct option_texts *keys = &run->settings->keys;
+    struct key_list *list = &run->settings->key_list;
+    list->count = keys->count;
+    list->keys = fuzz_zeroed(2 * (keys->count + 1) * sizeof(struct slice));
+    list->words = list->keys + keys->count;
+    for (uint32_t i = 0; i < keys->count; i++) {
+        struct slice words = slice_text(keys->items[i]);
+        list->keys[i] = token_next_word(&words);
+        list->words[i] = slice_skip(words, 1);
+        for (struct slice word; run->dialect->permission_fault != NULL && (word = token_next_word(&words)).bytes > 0;)
+            (void)run->dialect->permission_fault(word);
+    }
+}
+
+/* The defaults, then so many pieces "NAME VALUE" as the first byte says. */
+static void make_settings(struct run *run)
 {
     const struct dialect *dialect = run->dialect;
     run->settings = fuzz_zeroed(dialect->settings_bytes);
@@ -359,22 +559,13 @@ static void make_settings(struct run *run, uint8_t shape)
     expect(option_defaults(run->settings, dialect->options) == 0);
     for (const struct dialect_default *row = dialect->defaults; row->name != NULL; row++)
         set(run, row->name, slice_text(row->value));
-    if ((shape & 1) != 0)
-        set(run, "keys", slice_text("key-1,key-2"));
-    set(run, "connections_per_address", slice_text((shape & 2) != 0 ? "2" : "0"));
-    set(run, "client_publish", slice_text((shape & 4) != 0 ? "true" : "false"));
-    set(run, "tx_source", slice_text((shape & 8) != 0 ? "ingest" : "derive"));
-    set(run, "auth_reject", slice_text((shape & 16) != 0 ? "http401" : "upgrade"));
-    set(run, "attempts_per_minute", slice_text((shape & 32) != 0 ? "0" : "60"));
-    set(run, "retain", slice_text("3"));
-    if ((shape & 64) != 0)
-        set(run, "policy", fuzz_piece(&run->input));
-    if ((shape & 128) != 0)
-        set(run, "connections_per_key", slice_text("0"));
-    run->settings->key_list.count = run->settings->keys.count;
-    run->settings->key_list.keys = fuzz_zeroed((run->settings->keys.count + 1) * sizeof(struct slice));
-    for (uint32_t i = 0; i < run->settings->keys.count; i++)
-        run->settings->key_list.keys[i] = slice_text(run->settings->keys.items[i]);
+    for (uint32_t count = fuzz_below(&run->input, SETTINGS_MAX + 1); count > 0; count--) {
+        struct slice value = fuzz_piece(&run->input), word = token_next_word(&value);
+        char name[64];
+        snprintf(name, sizeof(name), "%.*s", (int)word.bytes, (const char *)word.data);
+        set(run, name, slice_skip(value, 1));
+    }
+    make_key_list(run);
 }
 
 /* A refusal names one of the dialect's options. */
@@ -387,7 +578,8 @@ static bool settings_good(struct run *run)
     const uint8_t *colon = memchr(why.data, ':', why.used);
     expect(why.used > 0 && colon != NULL);
     struct slice name = slice_of(why.data, (size_t)(colon - why.data));
-    expect(option_find(dialect_common_options, name, NULL) != NULL || option_find(run->dialect->options, name, NULL) != NULL);
+    expect(option_find(dialect_common_options, name, NULL) != NULL ||
+           option_find(run->dialect->options, name, NULL) != NULL);
     return false;
 }
 
@@ -405,7 +597,7 @@ static void step(struct run *run)
         step_message(run, true);
         break;
     case 4:
-        step_heartbeat(run);
+        step_time(run);
         break;
     case 5:
         step_ingest(run, false);
@@ -426,9 +618,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         count++;
     run->input = (struct fuzz_input){data, bytes};
     run->dialect = dialects[fuzz_below(&run->input, count)];
+    run->life = LIFE_OVER;
+    run->now_ms = 1000;
     run->out = fuzz_zeroed(sizeof(*run->out));
     run->out->text = buf_of(malloc(TEXT_BYTES), TEXT_BYTES);
-    make_settings(run, fuzz_byte(&run->input));
+    make_settings(run);
     if (settings_good(run)) {
         if (run->dialect->service != NULL) {
             run->service = fuzz_zeroed(run->dialect->service->state_bytes);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Owns a second reading of RFC 6455 section 4.2 (with a SHA-1 and base64 of its own) and of origins, and their comparison with
  * handshake_check and handshake_origin_allowed. It never parses heads itself. The input is a request head. */
-#include "fuzz/fuzz.h"
 #include "protocol/handshake.h"
+#include "fuzz/fuzz.h"
 
 static bool same(struct slice text, const char *word)
 {
@@ -24,8 +24,8 @@ static void sha1_block(uint32_t h[5], const uint8_t block[64])
     static const uint32_t constants[] = {0x5A827999, 0x6ED9EBA1, 0x8F1BBCDC, 0xCA62C1D6};
     uint32_t w[80], a = h[0], b = h[1], c = h[2], d = h[3], e = h[4];
     for (unsigned t = 0; t < 80; t++)
-        w[t] = t < 16 ? (uint32_t)block[4 * t] << 24 | (uint32_t)block[4 * t + 1] << 16 | (uint32_t)block[4 * t + 2] << 8 |
-                            block[4 * t + 3]
+        w[t] = t < 16 ? (uint32_t)block[4 * t] << 24 | (uint32_t)block[4 * t + 1] << 16 |
+                            (uint32_t)block[4 * t + 2] << 8 | block[4 * t + 3]
                       : rotate(w[t - 3] ^ w[t - 8] ^ w[t - 14] ^ w[t - 16], 1);
     for (unsigned t = 0; t < 80; t++) {
         uint32_t f = t < 20 ? (b & c) | (~b & d) : t >= 40 && t < 60 ? (b & c) | (b & d) | (c & d) : b ^ c ^ d;

@@ -2,8 +2,8 @@
 /* Owns what must hold of request heads and bodies however they are cut: the same verdict, the same request from its canonical
  * form, and of bodies what a decoder says that reads them whole. It never judges which requests are good beyond what keeps
  * two readers from disagreeing about where a request ends. The input is a head and what follows it. */
-#include "fuzz/fuzz.h"
 #include "protocol/http1.h"
+#include "fuzz/fuzz.h"
 
 /* --- heads -------------------------------------------------------------------------------------------------------- */
 

@@ -2,8 +2,8 @@
 /* Owns a second JSON reader, a recursive descent straight from the grammar of RFC 8259, and its comparison with the pull reader:
  * verdict, tokens, members, numbers, escapes, and the string writer. It never asks how an error is worded. The input is one
  * byte, which is the depth allowed, and the text. */
-#include "fuzz/fuzz.h"
 #include "protocol/json.h"
+#include "fuzz/fuzz.h"
 #include "tests/unit/protocol/naive_utf8.h"
 
 #define TOKENS_MAX 65536

@@ -39,8 +39,7 @@ struct unit {
 };
 
 static const struct unit durations[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {NULL, 0}};
-static const struct unit sizes[] = {
-    {"B", 1}, {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {NULL, 0}};
+static const struct unit sizes[] = {{"B", 1}, {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {NULL, 0}};
 
 /* Digits and a unit, or "0" alone; false: neither, or beyond 64 bits. */
 static bool naive_number(struct slice text, const struct unit *units, uint64_t *value)
@@ -123,7 +122,8 @@ static void expect_list(const struct option_texts *list, struct slice printed, b
 }
 
 /* What was printed of a value that was taken says the same value. */
-static void expect_printed(const struct settings *settings, const struct option *row, struct slice printed, uint8_t *memory)
+static void expect_printed(const struct settings *settings, const struct option *row, struct slice printed,
+                           uint8_t *memory)
 {
     char words[512];
     struct buf why = buf_of(words, sizeof(words));

@@ -2,8 +2,8 @@
 /* Owns a model of an outbox, a plain row of messages, and drives both through the same operations: what a send would put on the
  * wire, how many messages it holds, what is left when it ends early. It never sends. The input is a row of steps; at the end all
  * memory of frames must be back. */
-#include "fuzz/fuzz.h"
 #include "shards/outbox.h"
+#include "fuzz/fuzz.h"
 
 #define ITEMS_MAX 512
 #define LOGS 4
@@ -15,8 +15,8 @@ struct item {
     uint32_t messages;
     uint32_t source;
     uint32_t conflate; /* 0: never replaced */
-    uint8_t fill;    /* every byte of its payload */
-    uint32_t offset; /* of what is left, in its frame */
+    uint8_t fill;      /* every byte of its payload */
+    uint32_t offset;   /* of what is left, in its frame */
 };
 
 struct run {
@@ -117,11 +117,8 @@ static void step_push(struct run *run)
         return;
     expect((result == OUTBOX_REPLACED) == (at < run->count));
     run->count += at == run->count;
-    run->items[at] = (struct item){.bytes = frame.bytes,
-                                   .messages = messages,
-                                   .source = source,
-                                   .conflate = conflate,
-                                   .fill = run->fill};
+    run->items[at] = (struct item){
+        .bytes = frame.bytes, .messages = messages, .source = source, .conflate = conflate, .fill = run->fill};
     expect(outbox_holds(&run->outbox, frame.segment, frame.segment->serial));
     expect(!outbox_holds(&run->outbox, frame.segment, frame.segment->serial + 1));
 }

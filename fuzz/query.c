@@ -143,7 +143,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 
     expect_decoded(target);
     if (mark != NULL)
-        expect_value(slice_skip(target, (size_t)(mark + 1 - copy)), names[data[0] % (sizeof(names) / sizeof(names[0]))]);
+        expect_value(slice_skip(target, (size_t)(mark + 1 - copy)),
+                     names[data[0] % (sizeof(names) / sizeof(names[0]))]);
     expect_masked(target);
     expect_no_leak(target);
     free(copy);

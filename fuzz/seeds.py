@@ -7,6 +7,7 @@ import pathlib
 import re
 import struct
 import sys
+import zlib
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 OUT = pathlib.Path(sys.argv[1] if len(sys.argv) == 2 else sys.exit("usage: fuzz/seeds.py FOLDER"))
@@ -19,17 +20,20 @@ def write(harness, inputs):
         (folder / f"seed-{number:03}").write_bytes(data)
 
 
-def transcript_lines():
+def transcripts():
+    """The dialect of each transcript, and its lines."""
     for path in sorted((ROOT / "tests/transcripts").glob("*.txt")):
-        yield from path.read_text().splitlines()
+        lines = path.read_text().splitlines()
+        yield next(line.split()[2] for line in lines if line.startswith("@ dialect ")), lines
 
 
-def messages():
+def messages(dialect=None):
     """What clients send and get, and what is ingested: all of it text, most of it JSON."""
-    for line in transcript_lines():
-        found = re.match(r"[A-Z0-9]*[<>] (.*)", line) or re.match(r"! ingest \S+ (.*) -> \d+$", line)
-        if found:
-            yield found[1]
+    for name, lines in transcripts():
+        for line in lines if dialect in (None, name) else ():
+            found = re.match(r"[A-Z0-9]*[<>] (.*)", line) or re.match(r"! ingest \S+ (.*) -> \d+$", line)
+            if found:
+                yield found[1]
 
 
 # --- HTTP ---------------------------------------------------------------------------------------------------------------
@@ -123,9 +127,14 @@ def streams():
         frame(0x02, b"") + frame(0x00, b"") * 3 + frame(0x80, b"x"),
         frame(0x88, struct.pack(">H", 1000) + "büe".encode()) + frame(0x88, b"") + frame(0x88, b"\x03"),
         frame(0x82, b"x" * 66000),
+        frame(0xC1, b"\xf2\x48\xcd\xc9\xc9\x07\x00"),
+        frame(0x41, b"\xf2\x48\xcd") + frame(0x80, b"\xc9\xc9\x07\x00"),
+        frame(0x88, struct.pack(">H", 1000) + "ü".encode()),
     ]
     bad = [
-        frame(0xC1, b"a"),
+        frame(0xA1, b"a"),
+        frame(0xC9, b"a"),
+        frame(0x01, b"a") + frame(0xC0, b"a"),
         frame(0x83, b"a"),
         frame(0x09, b"a"),
         frame(0x89, b"x" * 126),
@@ -140,10 +149,39 @@ def streams():
         frame(0x88, struct.pack(">H", 1000) + b"\xff"),
     ]
     for stream in good + bad:
-        for settings in (0, 0x12, 0x18):
+        for settings in (0, 0x12, 0x18, 0x20):
             yield bytes([settings]) + stream
     yield b"\x19" + frame(0x81, b"Hello", mask=b"") + frame(0x82, b"x" * 300, mask=b"")
     yield b"\x01" + frame(0x81, b"Hello")
+    fragmented = frame(0x02, b"") + frame(0x00, b"") * 2 + frame(0x80, b"x")
+    yield b"\x06" + fragmented * 2 + frame(0x02, b"") + frame(0x00, b"") * 3
+
+
+# --- permessage-deflate -------------------------------------------------------------------------------------------------
+
+OFFERS = [
+    "permessage-deflate", "permessage-deflate; client_max_window_bits", "x-webkit-deflate-frame, permessage-deflate",
+    "permessage-deflate; server_max_window_bits=10; client_max_window_bits=\"9\"", "permessage-deflate; server_max_window_bits=8",
+    "permessage-deflate; server_no_context_takeover; client_no_context_takeover", "permessage-deflate; server_max_window_bits",
+    "permessage-deflate; server_max_window_bits=07, permessage-deflate; x, permessage-deflate ; client_max_window_bits = 15",
+    "permessage-deflate; server_no_context_takeover=1", "permessage-deflate; client_max_window_bits; client_max_window_bits",
+    "a; b=\"c\\\"d,e\", permessage-deflate", ", ,permessage-deflate", "permessage-deflate; client_max_window_bits=\"", ";",
+]  # fmt: skip
+
+
+def deflates():
+    """One byte of settings, then a payload, stream or field value (deflate.c)."""
+    for settings in (0x1F, 0x39, 0x08, 0x2A):
+        for offer in OFFERS:
+            yield bytes([settings]) + offer.encode()
+        for text in (b"", b"Hello", b"a" * 3000, bytes(range(256)) * 8, "κόσμε €".encode() * 50):
+            yield bytes([settings]) + text
+            packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+            stream = packer.compress(text) + packer.flush(zlib.Z_SYNC_FLUSH)
+            yield bytes([settings]) + stream[:-4]
+            yield bytes([settings]) + stream[:-6]
+            yield bytes([settings]) + zlib.compress(text, 9, -15)
+            yield bytes([settings]) + b"\1" + struct.pack("<HH", len(text), len(text) ^ 0xFFFF) + text + b"\0"
 
 
 # --- the rest -----------------------------------------------------------------------------------------------------------
@@ -162,7 +200,7 @@ def jsons():
         yield bytes([31]) + text.encode()
     yield b"\x01[[]]"
     yield b'\x1f"\xff"'
-    yield b"\x1f{" + b",".join(b'"%d":0' % i for i in range(4097)) + b"}"
+    yield b"\x1f{" + b",".join([b'"":0'] * 4097) + b"}"
     yield b"\x1f{" + b",".join(b'"%d":0' % i for i in range(300)) + b',"7":1}'
 
 
@@ -212,31 +250,129 @@ def yamls():
     yield b"plain: {listen: '[::1]:1', prefix: /x/, messages_max: -1, idle_timeout: 10}\nadmin: {listen: '127.0.0.1:1'}\n"
 
 
+METHODS = ["GET", "POST", "DELETE", "PUT", "HEAD", "OPTIONS"]  # as dialect.c has them
+
+
+def opening(target, key=b"\1", method="GET", bad_origin=False, mode=2, path=0, origin=b""):
+    """Step 0 of dialect.c: method and origin, the target (mode 0: behind one of the dialect's paths, 1: in the place of its last
+    part, 2: alone), the credential, an origin, and that no place is refused."""
+    shape = METHODS.index(method) | (128 if bad_origin else 0)
+    where = bytes([mode]) + (b"" if mode == 2 else bytes([path]))
+    return b"\0" + bytes([shape]) + where + piece(target) + key + (b"\3" + piece(origin) if origin else b"\0") + b"\0"
+
+
+def settings(*values):
+    return bytes([len(values)]) + b"".join(piece(value.encode()) for value in values)
+
+
+def pause(ms):
+    """Step 4: the clock moves by 100 ms times a power of two; with what is left over as further steps."""
+    steps = b""
+    while ms >= 100:
+        power = min((ms // 100).bit_length() - 1, 11)
+        steps += bytes([4, power])
+        ms -= 100 << power
+    return steps[:40]
+
+
+def message(text, step=1):
+    """Steps 1 (a message) and 3 (one over the limit)."""
+    data = text.encode()[:1023]
+    return bytes([step]) + struct.pack(">H", len(data)) + data + b"\0" + (b"\xff" if step == 3 else b"")
+
+
+def request(kind, **data):
+    return '{"type":"%s","id":"1","data":{%s}}' % (kind, ",".join(f'"{name}":{value}' for name, value in data.items()))
+
+
+CONVERSATIONS = [
+    [request("subscribe", channel=f'"{c}"', filter=f), request("unsubscribe", subscription_id='"00000007-1"')]
+    for c, f in [("blocks", "{}"), ("blocks", '{"confirmations":2}'), ("transactions", '{"tx_hash":"a\\u0062"}'),
+                 ("state", '{"key":"k"}'), ("state", '{"key_prefix":"k"}'), ("state", '{"key":"k","key_prefix":"k"}'),
+                 ("state", '{"key":1}'), ("blocks", "1"), ("blocks", '{"key":"k"}'), ("other", "{}")]
+] + [
+    [request("subscribe", channel='"blocks"')] * 102,
+    [request("subscribe", channel='"blocks"'), request("unsubscribe", subscription_id='"x"'), request("unsubscribe"),
+     '{"type":"unsubscribe","id":"1"}', '{"type":"subscribe","id":"1"}', '{"type":"ping","id":"1","data":{"a":1,"a":1}}'],
+    ["?"] * 12,
+]  # fmt: skip
+
+
 def dialects():
     """Dialect, settings, then steps (dialect.c): every message of the transcripts as sent, and as ingested."""
-    opening = [
-        b"\x00\x00\x00" + piece(b"?token=key-1") + b"\x01\x00",
-        b"\x00\x00\x01" + piece(b"a,b?last=2") + b"\x01\x00",
-        b"\x00\x00\x00" + piece(b"") + b"\x00" + piece(b"wrong") + b"\x00",
-        b"\x00\x00\x01" + piece(b"a!b") + b"\x01\x00",
-        b"\x00\x00\x00" + piece(b"?token=key-1") + b"\x01\x03\x01",
-    ]
-    said = sorted({text for text in messages()})
-    for index in range(8):
-        for shape in (1, 3, 13, 17, 39):
-            settings = bytes([index, shape])
-            for first in opening:
-                yield settings + first + b"\x04\x07" + piece(b"/ws")
-        for begin in range(0, len(said), 24):
-            steps = b""
-            for text in (t.encode() for t in said[begin : begin + 24]):
-                steps += b"\x01" + struct.pack(">H", len(text) % 1024) + text[: len(text) % 1024] + b"\x00"
-            yield bytes([index, 1]) + opening[0] + steps
-        for topic in range(5):
-            for text in (t.encode() for t in said if '"hash"' in t or '"key"' in t or '"tx_hash"' in t):
-                data = text[text.index(b'"data":') + 7 : -14] if b'"error":null}' in text else text
-                ingest = b"\x05\x00" + bytes([topic]) + struct.pack(">H", len(data)) + data + b"\x00"
-                yield bytes([index, 1 if topic != 1 else 9]) + ingest + b"\x06\x00" + bytes([topic]) + b"\x00"
+    names = re.findall(r"&(\w+)_dialect", (ROOT / "protocol/dialects.c").read_text())
+    for name, lines in transcripts():
+        yield bytes([names.index(name)]) + played(lines)
+    for index, name in enumerate(names):
+        dialect = bytes([index])
+        key = settings("keys key-1,key-2 jobs:a blockchain marketplace")
+        for path in range(8):
+            for mode in (0, 1):
+                for method in METHODS:
+                    yield dialect + key + opening(b"", method=method, mode=mode, path=path) + message("{}") + pause(90000)
+                for credential in (b"\0", b"\2", b"\3" + piece(b"key-2"), b"\3" + piece(b"wrong"), b"\3" + piece(b"")):
+                    yield dialect + key + opening(b"?token=key-1", key=credential, mode=mode, path=path) + message("{}", 3)
+            yield dialect + settings() + opening(b"", bad_origin=True, mode=0, path=path) + message("hello", 3)
+            yield dialect + settings("connections_per_address 2") + opening(b"", mode=0, path=path)[:-1] + b"\3\1"
+        yield from ingests(dialect)
+    plain, rustorium = bytes([names.index("plain")]), bytes([names.index("rustorium")])
+    for policy in ("latest", "a=latest,ab=lossless", "x=", "=latest", "a b=latest"):
+        yield plain + settings("policy " + policy, "client_publish true", "keys key-1") + opening(b"/plain/ab") + message("hello")
+    for target in (b"a,b,a?last=2", b"a?last=x", b"a!b", b"%", b",".join(b"%x" % i for i in range(66))):
+        yield plain + settings() + opening(b"/plain/" + target) + b"\7" + piece(b"/plain/" + target)
+    for texts in CONVERSATIONS:
+        yield rustorium + settings("keys key-1") + opening(b"/ws") + b"".join(map(message, texts))
+    for setting in ("auth_reject http401", "attempts_per_minute 0", "attempts_per_minute 3"):
+        for key in (b"\0", b"\1"):
+            yield rustorium + settings("keys key-1", setting) + opening(b"/ws", key) + message("{}", 3) + message("{}", 3)[:-1] + b"\0"
+
+
+def played(lines):
+    """A transcript as settings and steps. Its connections are one here, which begins again with each connect."""
+    chosen, steps, credential, origin = [], [], b"\0", b""
+    for line in lines:
+        line = re.sub(r"^[A-Z][A-Z0-9]*(?=[@>])", "", line)
+        verb, _, rest = line.partition(" ")
+        words = rest.split(" ")
+        if line.startswith("@ set "):
+            chosen.append(rest[4:])
+        elif line.startswith("@ header X-Api-Key: "):
+            credential = b"\3" + piece(words[2].encode())
+        elif line.startswith("@ header Origin: "):
+            origin = words[2].encode()
+        elif line.startswith("@ connect "):
+            steps.append(opening(words[1].encode(), credential, origin=origin))
+        elif line.startswith("@ request ") and words[1] in METHODS:
+            steps.append(opening(words[2].encode(), credential, words[1], origin=origin))
+        elif line.startswith("@ wait "):
+            steps.append(pause(int(words[1])))
+        elif verb == ">":
+            steps.append(message(rest))
+        elif line.startswith("! ingest "):
+            steps.append(ingest(words[1], " ".join(words[2:]).rsplit(" -> ", 1)[0]))
+        elif line.startswith("! read "):
+            steps.append(b"\6\0\7" + piece(words[1].encode()) + b"\0\0\0")
+    return settings(*chosen[:7]) + b"".join(steps)
+
+
+def ingest(topic, text, room=0):
+    """Step 5; `room` 15: little for what the dialect builds."""
+    data, (topic, _, merge) = text.encode()[:2047], topic.partition("?")
+    where = b"\7" + piece(topic.encode())
+    return b"\5" + bytes([room]) + where + struct.pack(">H", len(data)) + data + b"\0" + (b"\3" if merge else b"\0") + b"\0"
+
+
+def ingests(dialect):
+    """Each object of the transcripts alone, whole and with a member missing, and some that are none."""
+    objects = {("blocks", "1"), ("blocks", "x"), ("news", "hello"), ("a!b", "x"), ("blocks", "[]"), ("blocks", "{}"),
+               ("blocks", '{"number":1,"hash":"h","parent_hash":"p","timestamp":1,"transactions":[1]}')}  # fmt: skip
+    for _, lines in transcripts():
+        objects |= {found.groups() for found in map(re.compile(r"! ingest (\S+) (.*) -> \d+$").match, lines) if found}
+    for topic, text in sorted(objects):
+        steps = [ingest(topic, text), ingest(topic, text, 15), ingest(topic, re.sub(r",[^,]*}$", "}", text)),
+                 ingest(topic, re.sub(r":[^,]*", ":[0]", text, count=1)), b"\6\0\7" + piece(topic.encode()) + b"\0\0\0"]  # fmt: skip
+        for setting in ("tx_source derive", "tx_source ingest"):
+            yield dialect + settings(setting) + b"".join(steps)
 
 
 def walks(shapes, count):
@@ -250,6 +386,24 @@ def walks(shapes, count):
         yield bytes(steps)
 
 
+def block(name, parent, *txs):
+    """Step 5 of chain.c: a block anywhere; no name is written with an escape."""
+    return bytes([5, name, parent, len(txs), *txs]) + b"\1" * (2 + len(txs))
+
+
+def reorganisations():
+    """Listeners of the first three levels, then branches that take each other's place."""
+    listeners = b"".join(bytes([12, 2 * level + txs, txs, 0, level]) for level in range(3) for txs in (0, 1))
+    root, first = block(0, 23), block(1, 0, 5, 6) + block(2, 1, 7)
+    for shape in (0, 1, 2):
+        start = bytes([shape]) + listeners + root + first
+        yield start + block(3, 0, 5) + block(4, 0, 5) + block(6, 4) + block(8, 6)
+        yield start + block(3, 0, 5, 5) + block(4, 3, 5) + block(1, 0, 5, 6) + block(2, 1, 7) + block(9, 2)
+        yield start + block(1, 2) + block(3, 1, 7, 8) + block(4, 20, 5, 7, 8) + block(9, 4, 5) + block(10, 9)
+        yield start + b"\x0a" + bytes([11, 62]) + b"\x0a" + bytes([11, 63]) + b"\x0a"
+        yield start + bytes([11, 60, 0, 0, 0, 1]) * 6 + bytes([11, 60, 1, 0, 11, 60, 0, 1, 0, 1]) + b"\x0a" + bytes([11, 61]) + b"\x0a"
+
+
 def main():
     write("http1", HEADS)
     write("handshake", handshakes())
@@ -260,10 +414,12 @@ def main():
     write("timestamp", [bytes(range(8)) + text.encode() for text in TIMES] + [b"\0\0\0\x17\x48\x76\xe8\0", b"\xff" * 8])
     write("option", [bytes([row]) + text.encode() for row in range(8) for text in VALUES])
     write("token", tokens())
+    write("base64", [b"", b"AA==", b"AB==", b"AAA=", b"AAB=", b"AAAA", b"AAA", b"A===", b"AA=A", b"+/+/", b"AAAA====", b"A*AA"])
     write("config", yamls())
     write("dialect", dialects())
-    write("chain", walks(range(8), 400))
+    write("chain", [*walks(range(8), 400), *reorganisations()])
     write("outbox", walks(range(4), 600))
+    write("deflate", deflates())
     write("server", walks((0, 1, 2, 4, 8, 16, 128, 144, 31, 159), 300))
     write("canary", [b"seed"])
 

@@ -126,8 +126,8 @@ static uint64_t total(const struct world *world, enum stat_id stat)
 /* Holds between any two turns. */
 static void expect_conserved(const struct world *world)
 {
-    uint64_t dropped = total(world, STAT_DROPPED_SLOW) + total(world, STAT_DROPPED_CONFLATED) +
-                       total(world, STAT_DROPPED_CLOSED);
+    uint64_t dropped =
+        total(world, STAT_DROPPED_SLOW) + total(world, STAT_DROPPED_CONFLATED) + total(world, STAT_DROPPED_CLOSED);
     expect(total(world, STAT_EXPECTED) == total(world, STAT_DELIVERED) + dropped + total(world, STAT_IN_FLIGHT));
     for (uint16_t i = 0; i < world->count; i++) {
         uint32_t cursor = 0;
@@ -171,8 +171,8 @@ static void send_text(struct world *world, int peer, const char *text)
 /* A well-formed opening of one of the paths that there are. */
 static void send_opening(struct world *world, int peer)
 {
-    static const char *const targets[] = {"/plain/news", "/plain/late,news?last=2", "/echo", "/ws?token=key",
-                                          "/ingest/v1/ws", "/plain/late"};
+    static const char *const targets[] = {"/plain/news",   "/plain/late,news?last=2", "/echo",
+                                          "/ws?token=key", "/ingest/v1/ws",           "/plain/late"};
     char text[512];
     uint32_t i = fuzz_below(&world->input, sizeof(targets) / sizeof(targets[0]));
     int bytes = snprintf(text, sizeof(text),
@@ -203,7 +203,8 @@ static void send_known(struct world *world, int peer)
 {
     static const char *const texts[] = {
         "{\"type\":\"subscribe\",\"id\":\"1\",\"data\":{\"channel\":\"blocks\"}}",
-        "{\"type\":\"subscribe\",\"id\":\"2\",\"data\":{\"channel\":\"transactions\",\"filter\":{\"confirmations\":2}}}",
+        ("{\"type\":\"subscribe\",\"id\":\"2\","
+         "\"data\":{\"channel\":\"transactions\",\"filter\":{\"confirmations\":2}}}"),
         "{\"type\":\"ping\",\"id\":\"3\"}",
         "{\"id\":1,\"topic\":\"plain/news\",\"data\":{\"a\":1}}",
     };
@@ -219,14 +220,16 @@ static void send_known(struct world *world, int peer)
 /* A publish of the input's bytes, by length or in one chunk. */
 static void send_publish(struct world *world, int peer)
 {
-    static const char *const topics[] = {"plain/news", "plain/late", "rustorium/blocks", "rustorium/state", "plain/a%20b"};
+    static const char *const topics[] = {"plain/news", "plain/late", "rustorium/blocks", "rustorium/state",
+                                         "plain/a%20b"};
     char text[1024], block[300];
     const char *topic = topics[fuzz_below(&world->input, sizeof(topics) / sizeof(topics[0]))];
     struct slice body = fuzz_piece(&world->input);
     uint8_t shape = fuzz_byte(&world->input);
-    snprintf(block, sizeof(block),
-             "{\"number\":1,\"hash\":\"h%u\",\"parent_hash\":\"h%u\",\"timestamp\":1706013296,\"transactions\":[\"t%u\"]}",
-             shape % 7U, (shape + 6U) % 7U, shape % 5U);
+    snprintf(
+        block, sizeof(block),
+        "{\"number\":1,\"hash\":\"h%u\",\"parent_hash\":\"h%u\",\"timestamp\":1706013296,\"transactions\":[\"t%u\"]}",
+        shape % 7U, (shape + 6U) % 7U, shape % 5U);
     if (strstr(topic, "blocks") != NULL && (shape & 1) == 0)
         body = slice_text(block);
     int bytes = snprintf(text, sizeof(text),

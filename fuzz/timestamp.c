@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Owns the comparison of the calendar arithmetic with the C library's (timegm, gmtime_r), and the round trip of every time that
  * can be written. It never reads a clock. The input is eight bytes of a time and a text. */
-#include "fuzz/fuzz.h"
 #include "protocol/timestamp.h"
+#include "fuzz/fuzz.h"
 
 #include <time.h>
 
@@ -49,9 +49,9 @@ static bool oracle_parse(struct slice text, int64_t *unix_ms)
     struct tm given = {0}, back;
     int year = take_number(&text, 4);
     if (year < 0 || !take(&text, '-') || (given.tm_mon = take_number(&text, 2)) < 0 || !take(&text, '-') ||
-        (given.tm_mday = take_number(&text, 2)) < 0 || !take(&text, 'T') || (given.tm_hour = take_number(&text, 2)) < 0 ||
-        !take(&text, ':') || (given.tm_min = take_number(&text, 2)) < 0 || !take(&text, ':') ||
-        (given.tm_sec = take_number(&text, 2)) < 0)
+        (given.tm_mday = take_number(&text, 2)) < 0 || !take(&text, 'T') ||
+        (given.tm_hour = take_number(&text, 2)) < 0 || !take(&text, ':') ||
+        (given.tm_min = take_number(&text, 2)) < 0 || !take(&text, ':') || (given.tm_sec = take_number(&text, 2)) < 0)
         return false;
     int64_t ms = take_fraction(&text);
     if (ms < 0 || !take(&text, 'Z') || text.bytes > 0)
@@ -83,6 +83,9 @@ static void expect_written(int64_t unix_ms)
              parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec);
     expect(slice_is(buf_slice(&out), wanted));
     expect(timestamp_parse_iso(buf_slice(&out), &back) && back == (int64_t)seconds * 1000);
+    buf_reset(&out);
+    timestamp_put_iso_ms(&out, unix_ms);
+    expect(!out.overflow && timestamp_parse_iso(buf_slice(&out), &back) && back == unix_ms);
 }
 
 static void expect_number(uint64_t number)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Owns the comparison of key look-up with a plain search, and of where a request carries its credential with a list of three
  * rules. It never measures time. The input is a list of keys, a presented key, and the parts of a request. */
+#include "protocol/token.h"
 #include "fuzz/fuzz.h"
 #include "fuzz/naive_query.h"
-#include "protocol/token.h"
 
 #define KEYS_MAX 8
 
@@ -62,6 +62,15 @@ struct parts {
     const char *query_name;
 };
 
+/* Whether there is one at all, usable or not. */
+static bool naive_given(const struct parts *parts, uint8_t *memory)
+{
+    struct slice token;
+    long bytes;
+    return parts->has_key || (parts->has_authorization && naive_bearer(trimmed(parts->authorization), &token)) ||
+           (parts->query_name != NULL && naive_query_get(parts->query, parts->query_name, memory, &bytes) != 0);
+}
+
 /* What counts as the credential; false: none. */
 static bool naive_credential(const struct parts *parts, uint8_t *memory, struct slice *out)
 {
@@ -114,21 +123,39 @@ static void expect_credential(struct fuzz_input *input)
     put_request(&head, &parts);
     size_t scanned = 0, head_bytes;
     const char *why;
-    if (http1_parse_head(buf_slice(&head), &scanned, &request, &head_bytes, &why) != HTTP1_OK || head_bytes != head.used)
+    if (http1_parse_head(buf_slice(&head), &scanned, &request, &head_bytes, &why) != HTTP1_OK ||
+        head_bytes != head.used)
         return; /* a byte that no request holds */
     size_t mark = shape >> 3, room = (shape & 8) != 0 ? sizeof(memory) : mark + 40;
     struct buf out = buf_of(memory, room);
     out.used = mark;
     struct slice wanted;
+    expect(token_given(&request, parts.query_name) == naive_given(&parts, naive));
     bool has = naive_credential(&parts, naive, &wanted) && wanted.bytes <= room - mark;
     expect(token_from_request(&request, parts.query_name, &out) == has);
     expect(!out.overflow && out.used == mark + (has ? wanted.bytes : 0));
     expect(!has || slice_equal(buf_since(&out, mark), wanted));
 }
 
+/* Words and spaces put together again are the text. */
+static void expect_words(struct slice text)
+{
+    uint8_t *copy = fuzz_copy(text);
+    struct slice left = slice_of(copy, text.bytes), before = left;
+    for (struct slice word; (word = token_next_word(&left)).bytes > 0; before = left) {
+        for (const uint8_t *at = before.data; at < word.data; at++)
+            expect(*at == ' ');
+        expect(memchr(word.data, ' ', word.bytes) == NULL && left.data == word.data + word.bytes);
+        expect(left.bytes == 0 || left.data[0] == ' ');
+    }
+    expect(left.bytes == 0);
+    free(copy);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     struct fuzz_input input = {data, bytes};
+    expect_words(slice_of(data, bytes));
     expect_lookup(&input);
     expect_credential(&input);
     return 0;

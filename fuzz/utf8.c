@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Owns the comparison of the UTF-8 automaton with code points read by arithmetic (tests/unit/protocol/naive_utf8.h). It never
  * judges how a fault is reported, only at which byte. The input is the text. */
-#include "fuzz/fuzz.h"
 #include "protocol/utf8.h"
+#include "fuzz/fuzz.h"
 #include "tests/unit/protocol/naive_utf8.h"
 
 #define PREFIXES_MAX 256

@@ -2,9 +2,9 @@
 /* Owns a second decoder of WebSocket streams, which reads them whole and by position (RFC 6455 section 5), and the comparison of
  * what it finds with what ws_next yields from any pieces of them. It never looks into the parser. The input is one byte of
  * settings and the stream. */
+#include "protocol/ws.h"
 #include "core/limits.h"
 #include "fuzz/fuzz.h"
-#include "protocol/ws.h"
 #include "tests/unit/protocol/naive_utf8.h"
 
 /* A protocol as text: "data 1 ab.." for messages, "control 9 .." for control frames, "open .." for what was cut off, "error
@@ -47,15 +47,16 @@ struct oracle {
     struct slice stream;
     uint8_t *message; /* payload of the open message */
     size_t message_bytes;
-    size_t boundary; /* of its last whole character, when it is text */
+    size_t boundary;    /* of its last whole character, when it is text */
     uint64_t announced; /* of the open message, all its frames */
+    bool compressed;    /* the open message is */
     unsigned opcode;    /* of the open message; 0: none */
     uint32_t empty;
     size_t error_at; /* bytes of the stream that prove it */
 };
 
 struct head {
-    bool final, masked;
+    bool final, masked, compressed;
     unsigned opcode;
     uint64_t length;
     uint8_t key[4];
@@ -84,8 +85,11 @@ static unsigned read_head(struct oracle *oracle, size_t at, struct head *head)
     head->final = p[0] >= 128;
     head->opcode = p[0] % 16;
     bool control = head->opcode >= 8;
-    if (p[0] / 16 % 8 != 0 || (head->opcode >= 3 && head->opcode <= 7) || head->opcode >= 11 ||
-        (control && !head->final) || (!control && (head->opcode == 0) != (oracle->opcode != 0)))
+    unsigned reserved = p[0] / 16 % 8;
+    bool may_compress = oracle->limits->allow_compressed && head->opcode != 0 && !control; /* RFC 7692 section 6 */
+    head->compressed = reserved == 4;
+    if ((reserved != 0 && !(head->compressed && may_compress)) || (head->opcode >= 3 && head->opcode <= 7) ||
+        head->opcode >= 11 || (control && !head->final) || (!control && (head->opcode == 0) != (oracle->opcode != 0)))
         return fault(oracle, at + 1, 1002);
     if (!has(oracle, at, 2))
         return 0;
@@ -103,8 +107,10 @@ static unsigned read_head(struct oracle *oracle, size_t at, struct head *head)
         head->length = head->length * 256 + p[2 + i];
     if ((extra == 2 && head->length < 126) || (extra == 8 && head->length < 65536))
         return fault(oracle, at + 2 + extra, 1002);
-    if (!control && (head->length > oracle->limits->message_bytes_max ||
-                     oracle->announced + head->length > oracle->limits->message_bytes_max))
+    uint64_t bytes_max = oracle->limits->message_bytes_max;
+    if (head->compressed || (!control && head->opcode == 0 && oracle->compressed))
+        bytes_max = ws_compressed_bytes_max(bytes_max);
+    if (!control && (head->length > bytes_max || oracle->announced + head->length > bytes_max))
         return fault(oracle, at + 2 + extra, 1009);
     if (!control && !head->final && head->length == 0 && oracle->empty == oracle->limits->empty_fragments_max)
         return fault(oracle, at + 2 + extra, 1008);
@@ -122,8 +128,8 @@ static unsigned add_payload(struct oracle *oracle, size_t at, const struct head 
 {
     for (size_t i = 0; i < here; i++) {
         oracle->message[oracle->message_bytes++] = oracle->stream.data[at + i] ^ head->key[i % 4];
-        if (oracle->opcode != 1)
-            continue;
+        if (oracle->opcode != 1 || oracle->compressed)
+            continue; /* the text of a compressed message is not seen here */
         struct slice tail = slice_of(oracle->message + oracle->boundary, oracle->message_bytes - oracle->boundary);
         switch (naive_utf8_read(tail)) {
         case NAIVE_UTF8_INVALID:
@@ -158,16 +164,20 @@ static unsigned read_frame(struct oracle *oracle, size_t *at, struct record *rec
             record_put(record, *cut ? "open control" : "control", head.opcode, slice_of(payload, here));
         return 0;
     }
-    if (head.opcode != 0)
+    if (head.opcode != 0) {
         oracle->opcode = head.opcode;
+        oracle->compressed = head.compressed;
+    }
     oracle->announced += head.length;
     oracle->empty += !head.final && head.length == 0;
     code = add_payload(oracle, from, &head, here);
     if (code != 0 || *cut || !head.final)
         return code;
-    if (oracle->opcode == 1 && naive_utf8_read(slice_of(oracle->message, oracle->message_bytes)) != NAIVE_UTF8_WHOLE)
+    if (oracle->opcode == 1 && !oracle->compressed &&
+        naive_utf8_read(slice_of(oracle->message, oracle->message_bytes)) != NAIVE_UTF8_WHOLE)
         return fault(oracle, *at, 1007);
-    record_put(record, "data", oracle->opcode, slice_of(oracle->message, oracle->message_bytes));
+    record_put(record, oracle->compressed ? "compressed" : "data", oracle->opcode,
+               slice_of(oracle->message, oracle->message_bytes));
     oracle->message_bytes = oracle->boundary = 0;
     oracle->announced = 0;
     oracle->opcode = 0;
@@ -211,7 +221,8 @@ static void reader_event(struct reader *reader, const struct ws_event *event)
             memcpy(reader->message + reader->message_bytes, event->payload.data, event->payload.bytes);
         reader->message_bytes += event->payload.bytes;
         if (event->last)
-            record_put(reader->record, "data", event->opcode, slice_of(reader->message, reader->message_bytes));
+            record_put(reader->record, event->compressed ? "compressed" : "data", event->opcode,
+                       slice_of(reader->message, reader->message_bytes));
         if (event->last)
             reader->message_bytes = 0;
         return;
@@ -332,6 +343,9 @@ static void expect_written(struct slice payload)
     expect(plain_bytes == ws_header_bytes(payload.bytes) && head_bytes == plain_bytes + 4);
     expect(ws_frame_bytes(slice_of(plain, plain_bytes)) == plain_bytes + payload.bytes);
     expect(ws_frame_bytes(slice_of(plain, plain_bytes - 1)) == 0);
+    uint8_t compressed[WS_HEADER_BYTES_MAX];
+    expect(ws_header_write_compressed(compressed, WS_BINARY, payload.bytes) == plain_bytes);
+    expect(compressed[0] == (plain[0] | 0x40) && memcmp(compressed + 1, plain + 1, plain_bytes - 1) == 0);
 
     uint8_t *wire = malloc(head_bytes + payload.bytes);
     memcpy(wire, head, head_bytes);
@@ -353,12 +367,13 @@ static void expect_written(struct slice payload)
     free(wire);
 }
 
-/* bit 0: a client's side; bits 1-2: empty fragments allowed; bits 3-4: message size. */
+/* bit 0: a client's side; bits 1-2: empty fragments allowed; bits 3-4: message size; bit 5: compression agreed on. */
 static struct ws_limits limits_of(uint8_t byte)
 {
     static const uint64_t sizes[] = {64, 300, 70000, UINT64_C(1) << 40};
     return (struct ws_limits){.require_mask = (byte & 1) == 0,
                               .empty_fragments_max = byte >> 1 & 3,
+                              .allow_compressed = (byte & 32) != 0,
                               .message_bytes_max = sizes[byte >> 3 & 3]};
 }
 
@@ -378,7 +393,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         read.used = 0;
         size_t fed = read_pieces(&limits, stream, step == 2 ? stream.bytes : step, &read);
         if (!record_equal(&expected, &read))
-            fprintf(stderr, "expected\n%.*s\nread\n%.*s\n", (int)expected.used, expected.text, (int)read.used, read.text);
+            fprintf(stderr, "expected\n%.*s\nread\n%.*s\n", (int)expected.used, expected.text, (int)read.used,
+                    read.text);
         expect(record_equal(&expected, &read));
         if (step == 1)
             expect(fed == (oracle.error_at != 0 ? oracle.error_at : stream.bytes));

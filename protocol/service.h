@@ -28,7 +28,7 @@ struct service {
     /* Answers with an HTTP status (200, 202, 404, 409, 422, 503); on 200 `reply` holds the content, on an error one short
      * sentence. Is not called again before `next` has returned false. */
     int (*request)(void *state, const struct service_request *request, struct buf *reply);
-    /* The next event that follows from the last request; its slices lie in `scratch` or in the state and are good until the next
+    /* The next event that follows from the last request; the caller has emptied `scratch`, and the event's slices lie in `scratch` or in the state and are good until the next
      * call. False: no more. */
     bool (*next)(void *state, struct buf *scratch, struct event *event);
     /* When the service wants to be called without a request: monotonic milliseconds, UINT64_MAX: never. Asked after each call.

@@ -90,6 +90,9 @@ static const char *pattern_fault(struct slice pattern)
 {
     const uint8_t *star = memchr(pattern.data, '*', pattern.bytes);
     const uint8_t *slash = memchr(pattern.data, '/', pattern.bytes);
+    for (size_t i = 0; i < pattern.bytes; i++)
+        if (pattern.data[i] <= ' ' || pattern.data[i] > '~' || pattern.data[i] == '"' || pattern.data[i] == '\\')
+            return "a pattern is visible ASCII without quotes and backslashes";
     if (star != NULL && (size_t)(star - pattern.data) + 1 != pattern.bytes)
         return "'*' stands for any rest and comes last in a pattern";
     if (slash == NULL)

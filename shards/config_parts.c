@@ -143,10 +143,8 @@ static void finding_put(struct config_findings *findings, const char *where, con
                         va_list arguments)
 {
     char text[1024];
+    size_t from = findings->out->used;
     vsnprintf(text, sizeof text, format, arguments);
-    for (char *c = text; *c != '\0'; c++)
-        if (iscntrl((unsigned char)*c))
-            *c = '?';
     buf_put_text(findings->out, where);
     buf_put_text(findings->out, ": ");
     if (key[0] != '\0') {
@@ -154,6 +152,10 @@ static void finding_put(struct config_findings *findings, const char *where, con
         buf_put_text(findings->out, ": ");
     }
     buf_put_text(findings->out, text);
+    /* A key of the file, too, may hold what would begin a line of its own. */
+    for (size_t i = from; i < findings->out->used; i++)
+        if (iscntrl(findings->out->data[i]))
+            findings->out->data[i] = '?';
     buf_put_byte(findings->out, '\n');
     findings->count++;
 }

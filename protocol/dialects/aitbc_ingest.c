@@ -500,7 +500,7 @@ int aitbc_ingest(struct ingest_call *call, struct slice topic, struct slice body
     else
         status = unknown_topic(call);
     if (status == 0 && call->text->overflow)
-        status = fail(call, 413, "", "too large");
+        status = fail(call, 422, "", "too large");
     call->body = buf_slice(call->text);
     return status;
 }

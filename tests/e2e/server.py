@@ -175,6 +175,26 @@ class Server:
             self.process.kill()
             self.process.wait()
 
+    # --- what it costs ---
+
+    def cpu_seconds(self):
+        """CPU time of all its threads, to the nanosecond that the scheduler counts."""
+        tasks = pathlib.Path(f"/proc/{self.process.pid}/task").glob("*/schedstat")
+        return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
+
+    def pss_bytes(self):
+        """Memory that is its own, and its part of what it shares."""
+        rollup = pathlib.Path(f"/proc/{self.process.pid}/smaps_rollup").read_text()
+        return int(re.search(r"^Pss: +(\d+) kB$", rollup, re.MULTILINE)[1]) * 1024
+
+    def forget_peak(self):
+        pathlib.Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
+
+    def peak_bytes(self):
+        """The most memory that was resident since forget_peak."""
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)[1]) * 1024
+
     # --- what it says ---
 
     def log(self):

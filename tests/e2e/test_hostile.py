@@ -2,11 +2,16 @@
 """Bytes that no honest client sends. Each test has a witness: a connection that was there before and has to be served
 as if nothing had happened."""
 import contextlib
+import itertools
+import os
 import time
+import zlib
 
 from case import expect
 from server import Server, until
 from wire import (BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Wire, close_payload, frame, upgrade_request)
+
+DEFLATE = "Sec-WebSocket-Extensions: permessage-deflate"
 
 
 @contextlib.contextmanager
@@ -344,3 +349,128 @@ def test_idle_and_duration():
         expect(2 <= len(frames) <= 5, True, "pings before the close")
         for wire in (mute, alive):
             wire.socket.close()
+
+
+# --- what it costs ---
+
+def bomb(content_bytes):
+    """A compressed message (RFC 7692 section 7.2.1): that many spaces in a thousandth of the bytes."""
+    deflater = zlib.compressobj(9, wbits=-15)
+    data = deflater.compress(b" " * content_bytes) + deflater.flush(zlib.Z_SYNC_FLUSH)
+    return data.removesuffix(b"\x00\x00\xff\xff")
+
+
+def test_inflate_bombs_take_no_memory():
+    """K-3, K-19: 60 KiB that inflate to 60 MiB are 1009 at the limit of a message, whole, in fragments and byte by byte;
+    the server's memory never holds what they would have become."""
+    payload = bomb(60 << 20)
+    whole = frame(TEXT, payload, rsv=4)
+    halves = frame(TEXT, payload[:30000], rsv=4, fin=False) + frame(CONTINUATION, payload[30000:])
+    crumbs = frame(TEXT, payload[:1], rsv=4, fin=False) + b"".join(
+        frame(CONTINUATION, payload[i:i + 1], fin=False) for i in range(1, 2000)) + frame(CONTINUATION, payload[2000:])
+    with serving() as (server, _):
+        before = server.pss_bytes()
+        server.forget_peak()
+        for sent in (whole, halves, crumbs) * 5:
+            wires = [Wire(server.port("echo")).upgrade("/echo", headers=[DEFLATE]) for _ in range(8)]
+            for wire in wires:
+                wire.send(sent)
+            for wire in wires:
+                expect_close(wire, 1009, "a bomb")
+                wire.socket.close()
+        grown, peak = server.pss_bytes() - before, server.peak_bytes() - before
+        expect(server.metric("ringcast_messages_inflated_total"), 120, "bombs")
+        expect(grown < 16 << 20, True, f"{grown} bytes of memory more than before")
+        expect(peak < 48 << 20, True, f"{peak} bytes of memory more in between")
+
+
+def test_endless_fragments_end_at_the_limit():
+    """K-19, K-24: fragments of one byte are added up: 64 KiB are read, one more is 1009, and what they held is free."""
+    with serving() as (server, connect):
+        for _ in range(3):
+            with connect() as wire, contextlib.suppress(ConnectionError):
+                wire.send(frame(BINARY, b"x", fin=False), frame(CONTINUATION, b"x", fin=False) * 65536)
+                expect_close(wire, 1009, "65537 fragments of one byte")
+        with connect() as wire:
+            wire.send(frame(BINARY, b"x", fin=False), frame(CONTINUATION, b"x", fin=False) * 65534, frame(0, b"x"))
+            expect(wire.frame(), (BINARY, b"x" * 65536))
+        expect(server.metrics()['ringcast_memory_bytes{kind="input"}'], 0)
+
+
+def test_asking_without_reading():
+    """K-25: who has its answers pile up is ended at outbox_bytes_max, with messages of one byte as with large ones."""
+    with serving(echo={"outbox_bytes_max": "256KiB"}, server={"send_buffer": "16KiB"}) as (server, connect):
+        before = server.pss_bytes()
+        for sent in (frame(TEXT, b"x") * 10000, frame(BINARY, b"x" * 60000)):
+            wires = [Wire(server.port("echo"), receive_buffer=4096).upgrade("/echo") for _ in range(8)]
+            slow = server.metric("ringcast_slow_consumer_events_total")
+            for wire in wires:
+                wire.socket.settimeout(0.2)
+                with contextlib.suppress(OSError):
+                    for _ in range(200):
+                        wire.send(sent)
+            until(lambda: server.metric("ringcast_slow_consumer_events_total") == slow + 8, what="the end of each")
+            for wire in wires:
+                wire.reset()
+        until(lambda: server.metric("ringcast_sessions") == 1, what="the end of all but the witness")
+        grown = server.pss_bytes() - before
+        expect(grown < 16 << 20, True, f"{grown} bytes of memory more than before")
+
+
+def test_churn_leaves_nothing():
+    """K-24, K-25: 6000 connections that go at once, in the middle or in order: no descriptor, session or memory stays."""
+    request = upgrade_request("/echo")
+    ways = [b"", request[:40], request, request + frame(TEXT, b"x" * 500)[:200], request + frame(CLOSE)]
+
+    def churn(server, count):
+        for sent, _ in zip(itertools.cycle(ways), range(count)):
+            wire = Wire(server.port("echo"))
+            if sent:
+                wire.send(sent)
+            if sent is not ways[-1]:
+                wire.reset()
+            else:
+                wire.head()
+                expect(wire.frame()[0], CLOSE, "the answer")
+                wire.socket.close()
+        until(lambda: server.metric("ringcast_connections") == 2, what="the end of all but the witness and this question")
+
+    def descriptors(server):
+        return len(os.listdir(f"/proc/{server.process.pid}/fd"))
+
+    with serving(server={"log_level": "info"}) as (server, _):
+        churn(server, 1000)
+        opened, memory = descriptors(server), server.pss_bytes()
+        churn(server, 5000)
+        grown = server.pss_bytes() - memory
+        expect(descriptors(server), opened, "descriptors")
+        expect(server.metric("ringcast_sessions"), 1, "sessions")
+        expect(grown < 2 << 20, True, f"{grown} bytes of memory more after 5000 connections")
+
+
+def test_names_that_collide_cost_what_others_do():
+    """K-11: 16384 channels whose names are the same to a hash without a key (h * 33 + c): the CPU time of
+    a subscription neither grows with their number nor differs from that of names without a pattern."""
+    count, each, group = 16384, 64, 4096
+
+    def costs(names):
+        """CPU time of each group of subscriptions, all of which stay."""
+        found = []
+        with Server(plain={}, server={"shards": 1, "log_level": "warn"}) as server:
+            wires = []
+            for begin in range(0, count, group):
+                before = server.cpu_seconds()
+                for at in range(begin, begin + group, each):
+                    wires.append(Wire(server.port("plain")).upgrade("/plain/" + ",".join(names[at:at + each])))
+                until(lambda: server.metric("ringcast_subscriptions") == begin + group, what="the subscriptions")
+                found.append(server.cpu_seconds() - before)
+            for wire in wires:
+                wire.reset()
+            until(lambda: server.metric("ringcast_channels") == 0, what="the end of the channels")
+        return found
+
+    colliding = ["".join(parts) for parts in itertools.product(("Ez", "FY"), repeat=14)]
+    others = [os.urandom(14).hex() for _ in range(count)]
+    hostile, honest = costs(colliding), costs(others)
+    expect(hostile[-1] < 3 * min(hostile), True, f"flat: {hostile}")
+    expect(min(hostile) < 2 * min(honest), True, f"{hostile} for colliding names, {honest} for others")

@@ -720,7 +720,7 @@ Test(aitbc, says_when_an_object_is_too_large_for_it)
     char body[1200], found[1000];
     start(NULL, NULL);
     snprintf(body, sizeof(body), "{\"type\":\"transaction_pending\",\"tx_hash\":\"t\",\"x\":\"%01000d\"}", 0);
-    cr_assert_eq(normalise("blockchain", body, found), 413);
+    cr_assert_eq(normalise("blockchain", body, found), 422);
     pure_close(&host);
 }
 

@@ -523,6 +523,26 @@ Test(config, prints_every_value_with_its_origin_and_no_secret)
     config_free(loaded.config);
 }
 
+Test(config, keeps_a_finding_on_one_line_whatever_the_key_holds)
+{
+    struct loaded loaded;
+    load(&loaded, "\"a\\tb\\nforged: line\": 1\n", NULL, NULL);
+    cr_assert_not_null(strstr(loaded.why, "a?b?forged: line"));
+    cr_assert_eq(strchr(loaded.why, '\n'), loaded.why + strlen(loaded.why) - 1, "one line");
+}
+
+Test(config, refuses_a_pattern_that_could_not_be_printed)
+{
+    static const char *const patterns[] = {"plain/a\\\"b", "plain/a\\\\b"};
+    for (size_t i = 0; i < sizeof patterns / sizeof patterns[0]; i++) {
+        char text[128];
+        struct loaded loaded;
+        snprintf(text, sizeof text, "ingest:\n  keys: [\"k %s\"]\n", patterns[i]);
+        load(&loaded, text, NULL, NULL);
+        expect_findings(&loaded, "@:2: ingest.keys: entry 1: a pattern is visible ASCII without quotes and backslashes\n");
+    }
+}
+
 Test(config, prints_what_loads_again_to_the_same)
 {
     struct config_source source = {.path = file};
