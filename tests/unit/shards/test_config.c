@@ -526,7 +526,7 @@ Test(config, prints_every_value_with_its_origin_and_no_secret)
 Test(config, keeps_a_finding_on_one_line_whatever_the_key_holds)
 {
     struct loaded loaded;
-    load(&loaded, "\"a\\tb\\nforged: line\": 1\n", NULL, NULL);
+    load(&loaded, "\"a\\tb\\rforged: line\": 1\n", NULL, NULL);
     cr_assert_not_null(strstr(loaded.why, "a?b?forged: line"));
     cr_assert_eq(strchr(loaded.why, '\n'), loaded.why + strlen(loaded.why) - 1, "one line");
 }
@@ -539,7 +539,8 @@ Test(config, refuses_a_pattern_that_could_not_be_printed)
         struct loaded loaded;
         snprintf(text, sizeof text, "ingest:\n  keys: [\"k %s\"]\n", patterns[i]);
         load(&loaded, text, NULL, NULL);
-        expect_findings(&loaded, "@:2: ingest.keys: entry 1: a pattern is visible ASCII without quotes and backslashes\n");
+        expect_findings(&loaded,
+                        "@:2: ingest.keys: entry 1: a pattern is visible ASCII without quotes and backslashes\n");
     }
 }
 
