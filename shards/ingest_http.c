@@ -14,6 +14,8 @@
 #define BATCH_WINDOW 256
 /* Objects of one request that are looked at in one turn: refused ones do not fill the window. */
 #define BATCH_TURN 1024
+/* A body comes at least so fast, beyond the time that a head may take (K-24). */
+#define BODY_BYTES_PER_SECOND_MIN 16384
 /* Refused objects of one batch that are described in its answer; further ones are only counted ("errors_omitted"). */
 #define ERRORS_LISTED_MAX 1000
 
@@ -34,8 +36,9 @@ struct ingest_exchange {
     uint8_t topic[CHANNEL_NAME_BYTES_MAX];
     uint8_t *content;
     size_t used, capacity;
-    size_t at;      /* of the next object */
-    uint32_t index; /* of the next object */
+    uint64_t begun_ms; /* when the head was complete */
+    size_t at;         /* of the next object */
+    uint32_t index;    /* of the next object */
     uint32_t waiting;
     uint32_t accepted;
     uint32_t refused;
@@ -278,6 +281,15 @@ static void refuse_body(struct shard *shard, struct conn *conn, int status, cons
     respond_error(shard, conn, status, message);
 }
 
+/* What has come so far buys time for the rest. */
+static void set_body_deadline(struct shard *shard, struct conn *conn)
+{
+    const struct ingest_exchange *exchange = conn->exchange;
+    conn->deadline_ms = exchange->begun_ms + shard->config->server.handshake_timeout_ms +
+                        (uint64_t)exchange->used * 1000 / BODY_BYTES_PER_SECOND_MIN;
+    conn_set_timer(shard, conn);
+}
+
 void ingest_on_body(struct shard *shard, struct conn *conn, struct slice *input)
 {
     struct ingest_exchange *exchange = conn->exchange;
@@ -285,6 +297,7 @@ void ingest_on_body(struct shard *shard, struct conn *conn, struct slice *input)
         struct slice part;
         switch (http1_body_next(&exchange->body, input, &part)) {
         case HTTP1_BODY_MORE:
+            set_body_deadline(shard, conn);
             return;
         case HTTP1_BODY_PART:
             if (!grow(&exchange->content, &exchange->capacity, exchange->used + part.bytes)) {
@@ -357,9 +370,9 @@ static void begin_post(struct shard *shard, struct conn *conn, const struct http
         return;
     }
     exchange->reading = true;
+    exchange->begun_ms = shard->now_ms;
     http1_body_init(&exchange->body, request, bytes_max);
-    conn->deadline_ms = shard->now_ms + shard->config->server.message_timeout_ms;
-    conn_set_timer(shard, conn);
+    set_body_deadline(shard, conn);
     if (request->expect_continue && !conn_send_bytes(shard, conn, slice_of(go_on, sizeof go_on - 1)))
         return;
     if (!request->chunked && request->content_length == 0) {

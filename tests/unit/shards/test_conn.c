@@ -15,6 +15,57 @@ static void expect_gone(struct world *world, struct peer *peer)
     cr_assert_neq(peer->end, 0, "the connection is still there");
 }
 
+/* ---- a body (at least 16 KiB a second beyond 10 s) ---- */
+
+static const char *const publisher[] = {"ingest.keys=secret *", NULL};
+
+static void begin_body(struct world *world, struct peer *peer, unsigned bytes)
+{
+    char head[200];
+    snprintf(head, sizeof head,
+             "POST /ingest/v1/plain/c HTTP/1.1\r\nHost: h\r\nX-Ingest-Key: secret\r\nContent-Length: %u\r\n\r\n",
+             bytes);
+    peer_connect(world, peer, INGEST_PORT);
+    peer_say(world, peer, head);
+    world_settle(world);
+}
+
+Test(conn, ends_a_body_that_trickles)
+{
+    struct world world;
+    static struct peer peer;
+    world_begin(&world, 1, 65536, publisher);
+    begin_body(&world, &peer, 100);
+    for (unsigned second = 0; second < 9; second++) {
+        peer_say(&world, &peer, "x");
+        world_advance(&world, 1000);
+    }
+    world_advance(&world, 999);
+    cr_assert_eq(world_open(&world), 1);
+    world_advance(&world, 1);
+    cr_assert_eq(world_open(&world), 0);
+    world_end(&world);
+}
+
+Test(conn, gives_a_body_time_as_long_as_it_comes)
+{
+    enum { SECONDS = 30, PER_SECOND = 16384 };
+    struct world world;
+    static struct peer peer;
+    static char piece[PER_SECOND];
+    memset(piece, 'x', sizeof piece);
+    world_begin(&world, 1, 65536, publisher);
+    begin_body(&world, &peer, SECONDS * PER_SECOND);
+    for (unsigned second = 0; second < SECONDS; second++) {
+        peer_send(&world, &peer, piece, sizeof piece);
+        world_settle(&world);
+        if (second + 1 < SECONDS)
+            world_advance(&world, 1000);
+    }
+    cr_assert_eq(peer_response(&world, &peer), 202);
+    world_end(&world);
+}
+
 /* ---- the handshake (K-24: 10 s, 16 KiB, 64 headers) ---- */
 
 Test(conn, ends_a_handshake_after_ten_seconds)
