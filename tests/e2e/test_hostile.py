@@ -361,8 +361,8 @@ def bomb(content_bytes):
 
 
 def test_inflate_bombs_take_no_memory():
-    """K-3, K-19: 60 KiB that inflate to 60 MiB are 1009 at the limit of a message, whole, in fragments and byte by byte;
-    the server's memory never holds what they would have become."""
+    """K-3, K-19: 60 KiB that inflate to 60 MiB are 1009 at a message's limit, whole, in halves and byte by byte; the
+    server's memory never holds what they would have become."""
     payload = bomb(60 << 20)
     whole = frame(TEXT, payload, rsv=4)
     halves = frame(TEXT, payload[:30000], rsv=4, fin=False) + frame(CONTINUATION, payload[30000:])
@@ -371,7 +371,7 @@ def test_inflate_bombs_take_no_memory():
     with serving() as (server, _):
         before = server.pss_bytes()
         server.forget_peak()
-        for sent in (whole, halves, crumbs) * 5:
+        for sent in (whole, halves, crumbs) * 2:
             wires = [Wire(server.port("echo")).upgrade("/echo", headers=[DEFLATE]) for _ in range(8)]
             for wire in wires:
                 wire.send(sent)
@@ -379,9 +379,9 @@ def test_inflate_bombs_take_no_memory():
                 expect_close(wire, 1009, "a bomb")
                 wire.socket.close()
         grown, peak = server.pss_bytes() - before, server.peak_bytes() - before
-        expect(server.metric("ringcast_messages_inflated_total"), 120, "bombs")
+        expect(server.metric("ringcast_messages_inflated_total"), 48, "bombs")
         expect(grown < 16 << 20, True, f"{grown} bytes of memory more than before")
-        expect(peak < 48 << 20, True, f"{peak} bytes of memory more in between")
+        expect(peak < 16 << 20, True, f"{peak} bytes of memory more in between")
 
 
 def test_endless_fragments_end_at_the_limit():
@@ -418,7 +418,7 @@ def test_asking_without_reading():
 
 
 def test_churn_leaves_nothing():
-    """K-24, K-25: 6000 connections that go at once, in the middle or in order: no descriptor, session or memory stays."""
+    """K-24, K-25: 6000 connections going at once, in the middle or in order leave no descriptor, session or memory."""
     request = upgrade_request("/echo")
     ways = [b"", request[:40], request, request + frame(TEXT, b"x" * 500)[:200], request + frame(CLOSE)]
 
@@ -433,7 +433,7 @@ def test_churn_leaves_nothing():
                 wire.head()
                 expect(wire.frame()[0], CLOSE, "the answer")
                 wire.socket.close()
-        until(lambda: server.metric("ringcast_connections") == 2, what="the end of all but the witness and this question")
+        until(lambda: server.metric("ringcast_connections") == 2, what="the end of all but the witness and this one")
 
     def descriptors(server):
         return len(os.listdir(f"/proc/{server.process.pid}/fd"))
