@@ -77,7 +77,8 @@ struct membership {
 };
 
 struct session {
-    void *state;             /* the dialect's, session_bytes */
+    void *state; /* the dialect's, session_bytes; in `small` when it fits there */
+    uint64_t small;
     struct pending *pending; /* actions that wait for an answer */
     struct membership *more; /* all but the first */
     struct membership first;
@@ -138,7 +139,6 @@ struct conn {
     struct conn_input *input;
     struct ingest_exchange *exchange; /* an ingest request, or the state of a publisher */
     struct session session;
-    struct ring_address peer;
 };
 
 /* ---- conn.c: life cycle ---- */

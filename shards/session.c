@@ -58,7 +58,8 @@ void session_end(struct shard *shard, struct conn *conn)
         return;
     if (dialects[conn->dialect]->end != NULL)
         dialects[conn->dialect]->end(session->state);
-    free(session->state);
+    if (session->state != &session->small)
+        free(session->state);
     session->state = NULL;
 }
 
@@ -106,6 +107,17 @@ static bool origin_allowed(const struct dialect_settings *settings, const struct
                                     settings->origins.count);
 }
 
+/* Zeroed memory for the dialect; false when memory is out. A small one needs no block of its own. */
+static bool make_state(struct session *session, size_t bytes)
+{
+    session->small = 0;
+    if (bytes > sizeof session->small)
+        session->state = calloc(1, bytes);
+    else
+        session->state = bytes > 0 ? &session->small : NULL;
+    return bytes == 0 || session->state != NULL;
+}
+
 void session_on_request(struct shard *shard, struct conn *conn, const struct http1_request *request)
 {
     struct slice path = request->path;
@@ -130,13 +142,14 @@ void session_on_request(struct shard *shard, struct conn *conn, const struct htt
         extension_negotiate(request, &windows, &handshake.deflate);
     session_end(shard, conn); /* of an earlier request that was answered with a response */
     conn->dialect = (uint8_t)index;
-    forwarded_client(shard->config->dialects[index], request, conn->peer.bytes, conn->session.client);
+    struct ring_address peer = ring_peer(shard->ring, conn->socket);
+    forwarded_client(shard->config->dialects[index], request, peer.bytes, conn->session.client);
     bool allowed = rest || origin_allowed(shard->config->dialects[index], request);
     if (!allowed && !dialect->checks_origin) {
         refuse(shard, conn, 403, "Origin not allowed");
         return;
     }
-    if (dialect->session_bytes > 0 && (conn->session.state = calloc(1, dialect->session_bytes)) == NULL) {
+    if (!make_state(&conn->session, dialect->session_bytes)) {
         refuse(shard, conn, 503, "Out of memory");
         return;
     }
