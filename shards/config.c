@@ -32,6 +32,10 @@ const struct option config_server_options[] = {
     {"connections_max", OPTION_COUNT, SERVER(connections_max), "1000000", .min = 1,
      .max = (uint64_t)SHARDS_MAX * CONNECTIONS_PER_SHARD_MAX,
      .doc = "Connections of the whole process, split over the shards; beyond: not accepted."},
+    {"connections_per_address", OPTION_COUNT, SERVER(connections_per_address), "0", .max = UINT32_MAX,
+     .reloadable = true,
+     .doc = "Connections of one address at a time, before and after any handshake; 0: no limit. Not for operators' "
+            "listeners."},
     {"frame_memory", OPTION_SIZE, SERVER(frame_memory_bytes), "1GiB", .min = MIB,
      .doc = "Memory for messages that wait for readers, whole process; who holds the oldest beyond it is closed."},
     {"send_buffer", OPTION_SIZE, SERVER(send_buffer_bytes), "128KiB", .max = 64 * MIB,

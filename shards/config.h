@@ -10,13 +10,14 @@
 
 /* Section "" of the file: keys at top level. */
 struct server_settings {
-    uint64_t shards;             /* 0: one per core that the process may use */
-    bool pin;                    /* pin each shard to a core */
-    uint32_t log_level;          /* enum log_level */
-    uint32_t log_format;         /* enum log_format */
-    uint64_t connections_max;    /* whole process, split over the shards */
-    uint64_t frame_memory_bytes; /* budget for shared frames, whole process, split over the shards */
-    uint64_t send_buffer_bytes;  /* SO_SNDBUF */
+    uint64_t shards;                  /* 0: one per core that the process may use */
+    bool pin;                         /* pin each shard to a core */
+    uint32_t log_level;               /* enum log_level */
+    uint32_t log_format;              /* enum log_format */
+    uint64_t connections_max;         /* whole process, split over the shards */
+    uint64_t connections_per_address; /* in any state, whole process; 0: off */
+    uint64_t frame_memory_bytes;      /* budget for shared frames, whole process, split over the shards */
+    uint64_t send_buffer_bytes;       /* SO_SNDBUF */
     uint64_t receive_buffer_bytes;
     uint64_t notsent_lowat_bytes;
     uint64_t handshake_timeout_ms; /* from accept to the 101 or the response (K-24) */

@@ -124,6 +124,36 @@ static void count_open(struct shard *shard, const struct conn *conn, int change)
     stats_add(&shard->stats, STAT_CONNECTIONS, (uint64_t)(int64_t)change);
 }
 
+/* The name under which connections of this peer are counted. */
+static struct hash128 peer_name(const struct shard *shard, const struct conn *conn)
+{
+    struct ring_address peer = ring_peer(shard->ring, conn->socket);
+    return shard_name(shard, 'p', 0, slice_of(peer.bytes, sizeof peer.bytes));
+}
+
+/* Asks for a place among the connections of its address; it is served meanwhile, and ended when there is none. */
+static void ask_for_place(struct shard *shard, const struct conn *conn)
+{
+    uint64_t limit = shard->config->server.connections_per_address;
+    if (limit > 0 && shard->listeners[conn->listener].kind != LISTENER_ADMIN)
+        quota_acquire(shard, conn_handle(conn), peer_name(shard, conn), QUOTA_PEER, (uint32_t)limit, 0);
+}
+
+void conn_on_place(struct shard *shard, const struct mail *mail)
+{
+    struct conn *conn = conn_get(shard, mail->acquire.conn);
+    bool alive = conn != NULL && conn->state != CONN_DYING;
+    if (alive && mail->granted) {
+        conn->placed = true;
+    } else if (mail->granted) {
+        quota_release(shard, mail->acquire.name);
+    } else if (alive) {
+        stats_add(&shard->stats, STAT_QUOTA_REFUSED, 1);
+        stats_add(&shard->stats, STAT_REFUSED_QUOTA, 1);
+        conn_terminate(shard, conn, CLOSE_ADDRESS);
+    }
+}
+
 void conn_open(struct shard *shard, uint32_t socket, uint16_t listener)
 {
     struct handle handle;
@@ -146,6 +176,7 @@ void conn_open(struct shard *shard, uint32_t socket, uint16_t listener)
     stats_add(&shard->stats, STAT_ACCEPTED, 1);
     conn_set_timer(shard, conn);
     conn_arm_receive(shard, conn);
+    ask_for_place(shard, conn);
 }
 
 void conn_upgrade(struct shard *shard, struct conn *conn, enum conn_role role)
@@ -365,6 +396,9 @@ void conn_terminate(struct shard *shard, struct conn *conn, enum close_reason wh
         conn->why = (uint8_t)why;
     stats_add(&shard->stats, reasons[conn->why].stat, 1);
     log_end_of(shard, conn);
+    if (conn->placed)
+        quota_release(shard, peer_name(shard, conn));
+    conn->placed = false;
     conn_drop_waiting(shard, conn, conn->why == CLOSE_SLOW);
     conn->state = CONN_DYING;
     conn->parked = false;

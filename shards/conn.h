@@ -122,6 +122,7 @@ struct conn {
     bool closed : 1;      /* DYING: RING_CLOSE is in flight */
     bool gone : 1;        /* DYING: closed; the slot is freed when the flush queue has let it go */
     bool corked : 1;      /* nothing is flushed until the opening actions are done */
+    bool placed : 1;      /* it holds a place of QUOTA_PEER */
     bool head : 1;        /* HTTP: the request's method is HEAD */
     uint8_t cancels;      /* cancel operations in flight */
     uint16_t listener;    /* index */
@@ -172,6 +173,9 @@ static inline struct handle conn_handle(const struct conn *conn)
 {
     return (struct handle){.index = conn->index, .generation = conn->generation};
 }
+/* The answer to its QUOTA_PEER. */
+struct mail;
+void conn_on_place(struct shard *shard, const struct mail *mail);
 /* MAIL_CUT: frame memory is full and this segment is the oldest. */
 struct mail;
 void conn_on_cut(struct shard *shard, const struct mail *mail);

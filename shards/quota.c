@@ -82,10 +82,10 @@ void quota_sweep(struct quotas *quotas, uint32_t budget, uint64_t now_ms)
     }
 }
 
-void quota_acquire(struct shard *shard, struct handle conn, struct hash128 name, enum quota_kind kind, uint32_t limit,
+void quota_acquire(struct shard *shard, struct handle conn, struct hash128 name, uint8_t kind, uint32_t limit,
                    uint64_t window_ms)
 {
-    struct mail mail = {.kind = MAIL_ACQUIRE, .quota = (uint8_t)kind};
+    struct mail mail = {.kind = MAIL_ACQUIRE, .quota = kind};
     mail.acquire.name = name;
     mail.acquire.conn = conn;
     mail.acquire.limit = limit;

@@ -12,6 +12,10 @@
 struct shard;
 struct mail;
 
+/* A kind of the server's own, beside those of the dialects: connections of one peer, counted from accept on. */
+#define QUOTA_PEER 4
+_Static_assert(QUOTA_KEY_ATTEMPTS < QUOTA_PEER, "not one of enum quota_kind");
+
 struct quota {
     struct hash128 name; /* key in the map; the kind is part of it */
     uint32_t held;
@@ -35,7 +39,7 @@ void quota_give(struct quotas *quotas, struct hash128 name);
 void quota_sweep(struct quotas *quotas, uint32_t budget, uint64_t now_ms);
 
 /* Asks the home; MAIL_ACQUIRED comes back with `conn`. */
-void quota_acquire(struct shard *shard, struct handle conn, struct hash128 name, enum quota_kind kind, uint32_t limit,
+void quota_acquire(struct shard *shard, struct handle conn, struct hash128 name, uint8_t kind, uint32_t limit,
                    uint64_t window_ms);
 void quota_release(struct shard *shard, struct hash128 name);
 void quota_on_acquire(struct shard *shard, const struct mail *mail);

@@ -234,6 +234,10 @@ static void refused(struct shard *shard, struct conn *conn, enum quota_kind kind
 
 void session_on_acquired(struct shard *shard, const struct mail *mail)
 {
+    if (mail->quota == QUOTA_PEER) {
+        conn_on_place(shard, mail);
+        return;
+    }
     struct conn *conn = conn_get(shard, mail->acquire.conn);
     enum quota_kind kind = (enum quota_kind)mail->quota;
     bool place = kind == QUOTA_ADDRESS || kind == QUOTA_KEY;

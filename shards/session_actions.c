@@ -187,7 +187,7 @@ static enum step do_publish(struct shard *shard, struct conn *conn, const struct
 static enum step do_acquire(struct shard *shard, struct conn *conn, const struct action *action)
 {
     struct hash128 name = session_quota_name(shard, conn, action->acquire.quota, action->acquire.name);
-    quota_acquire(shard, conn_handle(conn), name, action->acquire.quota, action->acquire.limit,
+    quota_acquire(shard, conn_handle(conn), name, (uint8_t)action->acquire.quota, action->acquire.limit,
                   action->acquire.window_ms);
     return STEP_WAIT_ANSWER;
 }

@@ -15,6 +15,39 @@ static void expect_gone(struct world *world, struct peer *peer)
     cr_assert_neq(peer->end, 0, "the connection is still there");
 }
 
+/* ---- connections of one address, from accept on (K-24) ---- */
+
+Test(conn, counts_silent_connections_of_an_address_over_all_shards)
+{
+    static const char *const sets[] = {"connections_per_address=3", NULL};
+    struct world world;
+    static struct peer peers[6];
+    world_begin(&world, 2, 65536, sets);
+    for (unsigned i = 0; i < 3; i++)
+        peer_connect(&world, &peers[i], i == 0 ? INGEST_PORT : DIALECT_PORT);
+    world_settle(&world);
+    cr_assert_eq(world_open(&world), 3, "the limit");
+    peer_connect(&world, &peers[3], DIALECT_PORT);
+    world_settle(&world);
+    cr_assert_eq(world_open(&world), 3, "one more is ended without a word");
+    expect_gone(&world, &peers[3]);
+    cr_assert_eq(world_sum(&world, STAT_CLOSED_ADDRESS), 1);
+    peer_connect_from(&world, &peers[4], DIALECT_PORT, 77);
+    world_settle(&world);
+    cr_assert_eq(world_open(&world), 4, "another address");
+    sim_peer_close(world.network, peers[1].number);
+    world_settle(&world);
+    peer_upgrade(&world, &peers[5], "/echo");
+    cr_assert_eq(world_open(&world), 4, "a place is free at once");
+    for (unsigned i = 0; i < 6; i++)
+        if (i != 1 && i != 3)
+            sim_peer_close(world.network, peers[i].number);
+    world_settle(&world);
+    cr_assert_eq(world_open(&world), 0);
+    cr_assert_eq(world.shards[0]->quotas.map.count + world.shards[1]->quotas.map.count, 0, "every place came back");
+    world_end(&world);
+}
+
 /* ---- a body (at least 16 KiB a second beyond 10 s) ---- */
 
 static const char *const publisher[] = {"ingest.keys=secret *", NULL};
