@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Owns what the contract of dialect.h promises of every dialect in the table, whatever it is: requests, messages, limits,
- * heartbeats, timers, REST, ingest and reads made from the input, and rules for the actions that come back. It knows no dialect by name: of
- * what one writes itself it asks that text is UTF-8 and that an object is JSON. The input is a dialect, its settings, and a row
- * of steps. */
+ * heartbeats, timers, REST, ingest, reads and reloads made from the input, and rules for the actions that come back. It knows
+ * no dialect by name: of what one writes itself it asks that text is UTF-8 and that an object is JSON. The input is a byte of
+ * dialect and listener, the settings, and a row of steps. */
 #include "protocol/dialect.h"
 #include "fuzz/fuzz.h"
 #include "protocol/json.h"
@@ -31,7 +31,10 @@ struct member {
 
 struct run {
     struct fuzz_input input;
+    struct fuzz_input chosen; /* the settings, to be read again for a reload */
     const struct dialect *dialect;
+    uint32_t mounts; /* of the listener */
+    bool secure;
     struct dialect_settings *settings;
     void *service;
     void *session;
@@ -200,7 +203,8 @@ static struct dialect_call begin_call(struct run *run, struct slice given)
                                  .received_wall_ms = WALL_MS,
                                  .sessions = run->dialect->describe != NULL ? 1 : 0,
                                  .recent_counts = run->dialect->describe != NULL ? counts : NULL,
-                                 .mounts = UINT32_MAX,
+                                 .secure = run->secure,
+                                 .mounts = run->mounts,
                                  .origin_allowed = !run->origin_bad,
                                  .out = run->out};
 }
@@ -352,10 +356,10 @@ static void end_if_over(struct run *run)
 }
 
 /* A place is refused: the later actions are dropped. */
-static void refuse(struct run *run, struct slice head)
+static void refuse(struct run *run, struct slice head, enum quota_kind quota)
 {
     struct dialect_call call = begin_call(run, head);
-    run->dialect->refused(&call, (enum quota_kind)fuzz_below(&run->input, QUOTA_KEY_ATTEMPTS + 1));
+    run->dialect->refused(&call, quota);
 }
 
 static bool acquires(const struct run *run)
@@ -378,10 +382,14 @@ static void step_open(struct run *run)
 
     uint8_t shape = fuzz_byte(&run->input);
     run->origin_bad = (shape & 128) != 0;
-    buf_put_text(&head, methods[(shape & 127) % (sizeof(methods) / sizeof(methods[0]))]);
+    buf_put_text(&head, methods[(shape & 63) % (sizeof(methods) / sizeof(methods[0]))]);
     put_target(run, &head);
     buf_put_text(&head, " HTTP/1.1\r\nHost: h\r\n");
     put_credential(run, &head);
+    bool refused = fuzz_below(&run->input, 4) == 3;
+    enum quota_kind quota = (enum quota_kind)(refused ? fuzz_below(&run->input, QUOTA_KEY_ATTEMPTS + 1) : 0);
+    if ((shape & 64) != 0)
+        buf_put_text(&head, "Connection: Upgrade\r\nUpgrade: websocket\r\n");
     buf_put_text(&head, "\r\n");
     if (http1_parse_head(buf_slice(&head), &scanned, &request, &head_bytes, &why) != HTTP1_OK)
         return;
@@ -399,8 +407,8 @@ static void step_open(struct run *run)
     struct dialect_call call = begin_call(run, buf_slice(&head));
     run->dialect->open(&call, &request, request.path);
     expect(run->out->count > 0);
-    if (acquires(run) && fuzz_below(&run->input, 4) == 3)
-        refuse(run, buf_slice(&head));
+    if (refused && acquires(run))
+        refuse(run, buf_slice(&head), quota);
     settle(run);
     expect(run->life != LIFE_NEW); /* an answer */
     end_if_over(run);
@@ -412,13 +420,14 @@ static void step_message(struct run *run, bool over_limit)
     struct slice message = fuzz_take(&run->input, fuzz_below(&run->input, 1024));
     bool text = fuzz_below(&run->input, 8) != 7 && naive_utf8_read(message) == NAIVE_UTF8_WHOLE;
     enum ws_opcode opcode = text ? WS_TEXT : WS_BINARY;
+    uint32_t excess = over_limit ? 1 + 8U * fuzz_byte(&run->input) : 0;
     if (run->life != LIFE_OPEN || (over_limit && run->dialect->over_limit == NULL))
         return;
     uint8_t *copy = fuzz_copy(message);
     struct slice given = slice_of(copy, message.bytes);
     struct dialect_call call = begin_call(run, given);
     if (over_limit)
-        run->dialect->over_limit(&call, opcode, given, run->settings->messages_max + 1 + 8U * fuzz_byte(&run->input));
+        run->dialect->over_limit(&call, opcode, given, run->settings->messages_max + excess);
     else
         run->dialect->message(&call, opcode, given);
     settle(run);
@@ -550,8 +559,22 @@ static void make_key_list(struct run *run)
     }
 }
 
-/* The defaults, then so many pieces "NAME VALUE" as the first byte says. */
-static void make_settings(struct run *run)
+/* So many pieces "NAME VALUE" as the first byte says; of a reload, those that may change then and stand in the dialect's
+ * own table. What the common ones do is the server's. */
+static void take_settings(struct run *run, struct fuzz_input *input, bool reload)
+{
+    for (uint32_t count = fuzz_below(input, SETTINGS_MAX + 1); count > 0; count--) {
+        struct slice value = fuzz_piece(input), word = token_next_word(&value);
+        char name[64];
+        snprintf(name, sizeof(name), "%.*s", (int)word.bytes, (const char *)word.data);
+        const struct option *own = option_find(run->dialect->options, slice_text(name), NULL);
+        if (!reload || (own != NULL && own->reloadable))
+            set(run, name, slice_skip(value, 1));
+    }
+}
+
+/* The defaults, then the pieces. */
+static void make_settings(struct run *run, struct fuzz_input *input)
 {
     const struct dialect *dialect = run->dialect;
     run->settings = fuzz_zeroed(dialect->settings_bytes);
@@ -559,20 +582,26 @@ static void make_settings(struct run *run)
     expect(option_defaults(run->settings, dialect->options) == 0);
     for (const struct dialect_default *row = dialect->defaults; row->name != NULL; row++)
         set(run, row->name, slice_text(row->value));
-    for (uint32_t count = fuzz_below(&run->input, SETTINGS_MAX + 1); count > 0; count--) {
-        struct slice value = fuzz_piece(&run->input), word = token_next_word(&value);
-        char name[64];
-        snprintf(name, sizeof(name), "%.*s", (int)word.bytes, (const char *)word.data);
-        set(run, name, slice_skip(value, 1));
-    }
+    take_settings(run, input, false);
     make_key_list(run);
 }
 
-/* A refusal names one of the dialect's options. */
+static void free_settings(struct run *run, struct dialect_settings *settings)
+{
+    free(settings->key_list.keys);
+    option_release(settings, dialect_common_options);
+    option_release(settings, run->dialect->options);
+    free(settings);
+}
+
+/* A refusal names one of the dialect's options. No dialect sees a prefix of other characters than the configuration allows. */
 static bool settings_good(struct run *run)
 {
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~/";
     char memory[1024];
     struct buf why = buf_of(memory, sizeof(memory));
+    if (run->settings->prefix[strspn(run->settings->prefix, plain)] != '\0')
+        return false;
     if (run->dialect->check_settings == NULL || run->dialect->check_settings(run->settings, &why) == 0)
         return true;
     const uint8_t *colon = memchr(why.data, ':', why.used);
@@ -583,9 +612,45 @@ static bool settings_good(struct run *run)
     return false;
 }
 
+/* The settings as at first, with further ones; the old ones end where the service has got the new. */
+static void step_reload(struct run *run)
+{
+    struct dialect_settings *old = run->settings;
+    struct fuzz_input again = run->chosen;
+    make_settings(run, &again);
+    take_settings(run, &run->input, true);
+    if (!settings_good(run)) {
+        free_settings(run, run->settings);
+        run->settings = old;
+        return;
+    }
+    if (run->service != NULL) {
+        run->dialect->service->settings(run->service, run->settings);
+        drain_service(run);
+    }
+    free_settings(run, old);
+}
+
+/* The mounts are the rows of addresses, the common one first. */
+static void expect_mounts(const struct run *run)
+{
+    const struct option *tables[] = {dialect_common_options, run->dialect->options};
+    unsigned mount = 0;
+    for (size_t i = 0; i < 2; i++)
+        for (const struct option *row = tables[i]; row != NULL && row->name != NULL; row++) {
+            const char *tail = strstr(row->name, "listen");
+            if (tail == NULL || tail[strlen("listen")] != '\0')
+                continue;
+            expect((const char *)dialect_listen(run->dialect, run->settings, mount) ==
+                   (const char *)run->settings + row->offset);
+            mount++;
+        }
+    expect(dialect_listen(run->dialect, run->settings, mount) == NULL);
+}
+
 static void step(struct run *run)
 {
-    switch (fuzz_below(&run->input, 8)) {
+    switch (fuzz_below(&run->input, 9)) {
     case 0:
         step_open(run);
         break;
@@ -605,24 +670,37 @@ static void step(struct run *run)
     case 6:
         step_ingest(run, true);
         break;
-    default:
+    case 7:
         step_route(run);
+        break;
+    default:
+        step_reload(run);
     }
+}
+
+/* The dialect, whether its listener speaks TLS, and what that mounts: everything, or a few parts. */
+static void choose_dialect(struct run *run)
+{
+    uint32_t count = 0, shape = fuzz_byte(&run->input);
+    while (dialects[count] != NULL)
+        count++;
+    run->dialect = dialects[shape % count];
+    run->secure = (shape / count & 1) != 0;
+    run->mounts = shape / count / 2 == 0 ? UINT32_MAX : shape / count / 2;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     struct run *run = fuzz_zeroed(sizeof(*run));
-    uint32_t count = 0;
-    while (dialects[count] != NULL)
-        count++;
     run->input = (struct fuzz_input){data, bytes};
-    run->dialect = dialects[fuzz_below(&run->input, count)];
+    choose_dialect(run);
     run->life = LIFE_OVER;
     run->now_ms = 1000;
     run->out = fuzz_zeroed(sizeof(*run->out));
     run->out->text = buf_of(malloc(TEXT_BYTES), TEXT_BYTES);
-    make_settings(run);
+    run->chosen = run->input;
+    make_settings(run, &run->input);
+    expect_mounts(run);
     if (settings_good(run)) {
         if (run->dialect->service != NULL) {
             run->service = fuzz_zeroed(run->dialect->service->state_bytes);
@@ -636,10 +714,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
             run->dialect->service->close(run->service);
     }
     free(run->service);
-    free(run->settings->key_list.keys);
-    option_release(run->settings, dialect_common_options);
-    option_release(run->settings, run->dialect->options);
-    free(run->settings);
+    free_settings(run, run->settings);
     free(run->out->text.data);
     free(run->out);
     free(run);
