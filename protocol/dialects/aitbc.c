@@ -154,7 +154,7 @@ static bool covers_job(struct slice word, struct slice job)
         return true;
     if (!slice_starts(word, slice_text("jobs:")))
         return false;
-    if (pattern.data[pattern.bytes - 1] == '*')
+    if (pattern.bytes > 0 && pattern.data[pattern.bytes - 1] == '*')
         return slice_starts(job, slice_of(pattern.data, pattern.bytes - 1));
     return slice_equal(pattern, job);
 }
