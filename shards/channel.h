@@ -22,7 +22,6 @@ struct channel {
     struct list classes;
     struct list_node active; /* in channels.active while the log holds a tail or frames are retained */
     uint64_t published_ms;
-    uint64_t sequence; /* messages published */
 };
 
 /* What was appended in this tick and has not been mailed. */

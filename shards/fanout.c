@@ -139,7 +139,6 @@ int fanout_publish(struct shard *shard, struct channel *channel, const struct ev
         pend(shard, class, frame, event);
         *receivers += class->listeners;
     }
-    channel->sequence++;
     channel->published_ms = shard->now_ms;
     if (!list_linked(&channel->active))
         list_push_back(&shard->channels.active, &channel->active);
