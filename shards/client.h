@@ -1,23 +1,31 @@
 /* SPDX-License-Identifier: MIT */
-/* The clients behind the commands `publish` and `subscribe`: one blocking socket, one conversation, then the end. */
+/* The clients behind the commands `publish` and `subscribe`: one blocking connection, one conversation, then the end. */
 #ifndef RINGCAST_SHARDS_CLIENT_H
 #define RINGCAST_SHARDS_CLIENT_H
 
 #include "core/bytes.h"
 
+/* Whose certificates are believed, for https and wss. */
+struct client_trust {
+    const char *authorities; /* PEM file; NULL: the system's */
+    bool anybody;            /* no certificate is looked at */
+};
+
 struct client_publish {
-    const char *url;   /* http://HOST[:PORT] */
+    const char *url;   /* http[s]://HOST[:PORT] */
     const char *key;   /* ingest key; "" for none */
     const char *topic; /* DIALECT/TOPIC, not encoded */
     struct slice body;
     bool ndjson; /* one message a line */
+    struct client_trust trust;
 };
 
 struct client_subscribe {
-    const char *url; /* ws://HOST[:PORT]/PATH[?QUERY] */
+    const char *url; /* ws[s]://HOST[:PORT]/PATH[?QUERY] */
     const char *key; /* sent as X-Api-Key; "" for none */
     uint64_t count;  /* end after so many messages; 0: never */
     bool header;     /* time, kind and bytes in front of each message */
+    struct client_trust trust;
 };
 
 /* Both print what they get to stdout and what goes wrong to stderr, and return the exit code of the process: 0; 1

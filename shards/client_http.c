@@ -1,20 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the part of HTTP/1.1 that the clients of the commands need: an address, a connection, a whole answer. It
- * speaks no TLS, follows no redirection and knows nothing of messages. Called by client_publish.c and
- * client_subscribe.c. */
+/* Owns the part of HTTP/1.1 that the clients of the commands need: an address and a whole answer. It follows no redirection and
+ * knows nothing of messages. Called by client_publish.c and client_subscribe.c. */
 #include "shards/client_http.h"
 
 #include "protocol/json.h"
+#include "shards/client_link.h"
 
 #include <errno.h>
-#include <netdb.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-#define TIMEOUT_SECONDS 30 /* to connect, to send, and for an answer */
 
 int client_fail(const char *format, ...)
 {
@@ -40,7 +35,7 @@ bool client_is_visible(const char *text)
 static bool take_port(struct client_url *url, const char *text)
 {
     if (*text == '\0') {
-        snprintf(url->port, sizeof url->port, "80");
+        snprintf(url->port, sizeof url->port, "%s", url->secure ? "443" : "80");
         return true;
     }
     size_t digits = strspn(text + 1, "0123456789");
@@ -48,12 +43,23 @@ static bool take_port(struct client_url *url, const char *text)
     return *text == ':' && digits > 0 && digits <= 5 && text[1 + digits] == '\0';
 }
 
+/* What stands behind "SCHEME://" or "SCHEMEs://", or NULL. */
+static const char *skip_scheme(const char *text, const char *scheme, bool *secure)
+{
+    size_t bytes = strlen(scheme);
+    if (strncmp(text, scheme, bytes) != 0)
+        return NULL;
+    text += bytes;
+    *secure = *text == 's';
+    text += *secure ? 1 : 0;
+    return strncmp(text, "://", 3) == 0 ? text + 3 : NULL;
+}
+
 bool client_url_parse(const char *text, const char *scheme, struct client_url *url)
 {
-    size_t skip = strlen(scheme);
-    if (strncmp(text, scheme, skip) != 0 || !client_is_visible(text))
+    const char *authority = skip_scheme(text, scheme, &url->secure);
+    if (authority == NULL || !client_is_visible(text))
         return false;
-    const char *authority = text + skip;
     size_t bytes = strcspn(authority, "/?#");
     if (bytes == 0 || bytes >= sizeof url->authority || strchr(text, '#') != NULL || authority[bytes] == '?')
         return false;
@@ -67,64 +73,6 @@ bool client_url_parse(const char *text, const char *scheme, struct client_url *u
         return false;
     snprintf(url->host, sizeof url->host, "%.*s", (int)host_bytes, host);
     return take_port(url, host + host_bytes + (v6 ? 1 : 0));
-}
-
-/* --- the socket --------------------------------------------------------------------------------------------------- */
-
-int client_connect(const struct client_url *url)
-{
-    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM}, *found;
-    struct timeval timeout = {.tv_sec = TIMEOUT_SECONDS};
-    int fd = -1, error = getaddrinfo(url->host, url->port, &hints, &found);
-    if (error != 0) {
-        client_fail("%s: %s", url->host, gai_strerror(error));
-        return -1;
-    }
-    for (struct addrinfo *at = found; at != NULL && fd < 0; at = at->ai_next) {
-        fd = socket(at->ai_family, at->ai_socktype | SOCK_CLOEXEC, at->ai_protocol);
-        if (fd < 0) {
-            error = errno;
-            continue;
-        }
-        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout); /* bounds connect too, socket(7) */
-        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
-        if (connect(fd, at->ai_addr, at->ai_addrlen) != 0) {
-            error = errno;
-            close(fd);
-            fd = -1;
-        }
-    }
-    freeaddrinfo(found);
-    if (fd < 0)
-        client_fail("%s: cannot connect: %s", url->authority, strerror(error == EINPROGRESS ? ETIMEDOUT : error));
-    return fd;
-}
-
-bool client_send(int fd, struct slice bytes)
-{
-    while (bytes.bytes > 0) {
-        ssize_t n = send(fd, bytes.data, bytes.bytes, MSG_NOSIGNAL);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return false;
-        bytes = slice_skip(bytes, (size_t)n);
-    }
-    return true;
-}
-
-int client_receive(int fd, struct buf *out)
-{
-    if (out->used == out->capacity)
-        return -ENOBUFS;
-    ssize_t n;
-    do
-        n = recv(fd, out->data + out->used, out->capacity - out->used, 0);
-    while (n < 0 && errno == EINTR);
-    if (n < 0)
-        return errno == EAGAIN ? -ETIMEDOUT : -errno;
-    out->used += (size_t)n;
-    return (int)n;
 }
 
 /* --- answers ------------------------------------------------------------------------------------------------------ */
@@ -182,11 +130,11 @@ static bool is_whole(const struct buf *answer)
            answer->used - head >= content;
 }
 
-int client_receive_answer(int fd, struct buf *answer)
+int client_receive_answer(struct client_link *link, struct buf *answer)
 {
     int n = 1;
-    while (n > 0 && !is_whole(answer))
-        n = client_receive(fd, answer);
+    while ((n > 0 || n == -EAGAIN) && !is_whole(answer))
+        n = client_link_receive(link, answer);
     if (client_head_bytes(answer) > 0)
         return 0;
     return n == 0 ? -ECONNRESET : n;

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* What both clients need of HTTP/1.1: addresses, one blocking socket, and whole answers. For client_*.c only. */
+/* What both clients need of HTTP/1.1: addresses and whole answers. For client_*.c only. */
 #ifndef RINGCAST_SHARDS_CLIENT_HTTP_H
 #define RINGCAST_SHARDS_CLIENT_HTTP_H
 
 #include "core/buf.h"
+
+struct client_link;
 
 #define CLIENT_USAGE 2 /* exit code for an address that is none */
 #define CLIENT_HEAD_END "\r\n\r\n"
@@ -12,6 +14,7 @@ struct client_url {
     char authority[300]; /* as written, for Host */
     char host[256];
     char port[8];
+    bool secure;        /* https or wss */
     const char *target; /* begins with '/', or is "" */
 };
 
@@ -19,18 +22,12 @@ struct client_url {
 int client_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Whether it is ASCII without spaces and control characters: what may stand in a request. */
 bool client_is_visible(const char *text);
-/* SCHEME HOST [:PORT] [TARGET], `scheme` being "http://" or "ws://"; the target points into the text. */
+/* SCHEME://HOST[:PORT][TARGET], `scheme` being "http" or "ws", with or without an 's' behind it; the target points into the
+ * text. */
 bool client_url_parse(const char *text, const char *scheme, struct client_url *url);
 
-/* The descriptor, or -1 with a line on stderr. */
-int client_connect(const struct client_url *url);
-/* False when the connection is broken; errno says why. */
-bool client_send(int fd, struct slice bytes);
-/* Appends what comes next. Bytes, 0 at the end of the stream, -errno; -ENOBUFS when `out` is full. */
-int client_receive(int fd, struct buf *out);
-
 /* Reads a whole answer behind what `answer` holds already. 0, or -errno when not even a head came. */
-int client_receive_answer(int fd, struct buf *answer);
+int client_receive_answer(struct client_link *link, struct buf *answer);
 /* Bytes of the response head, its end included; 0 while it is not complete. */
 size_t client_head_bytes(const struct buf *answer);
 /* "HTTP/1.1 202 Accepted" (RFC 9112 section 4); 0 when it is no such line. */

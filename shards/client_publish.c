@@ -6,11 +6,11 @@
 #include "core/limits.h"
 #include "protocol/json.h"
 #include "shards/client_http.h"
+#include "shards/client_link.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #define ANSWER_BYTES_MAX (1U << 20)
 
@@ -54,22 +54,22 @@ static void put_post(struct buf *out, const struct client_url *url, const struct
 }
 
 /* A refusal may come before all is sent, so a failed send is no reason not to listen. */
-static int exchange(int fd, struct slice head, struct slice body, struct buf *answer)
+static int exchange(struct client_link *link, struct slice head, struct slice body, struct buf *answer)
 {
-    int unsent = client_send(fd, head) && client_send(fd, body) ? 0 : -errno;
-    int error = client_receive_answer(fd, answer);
+    int unsent = client_link_send(link, head) && client_link_send(link, body) ? 0 : -errno;
+    int error = client_receive_answer(link, answer);
     if (error == 0)
         return 0;
     return client_fail("no answer: %s", strerror(unsent != 0 ? -unsent : -error));
 }
 
-static int post(int fd, struct slice head, struct slice body)
+static int post(struct client_link *link, struct slice head, struct slice body)
 {
     uint8_t *memory = malloc(ANSWER_BYTES_MAX + 1);
     if (memory == NULL)
         return client_fail("out of memory");
     struct buf answer = buf_of(memory, ANSWER_BYTES_MAX);
-    int code = exchange(fd, head, body, &answer);
+    int code = exchange(link, head, body, &answer);
     memory[answer.used] = '\0';
     if (code == 0) {
         size_t end = client_head_bytes(&answer);
@@ -88,17 +88,17 @@ int client_publish(const struct client_publish *publish)
     struct client_url url;
     uint8_t memory[4096];
     struct buf head = buf_of(memory, sizeof memory);
-    if (!client_url_parse(publish->url, "http://", &url) || (url.target[0] != '\0' && strcmp(url.target, "/") != 0)) {
-        client_fail("%s: not an address; write http://HOST:PORT", publish->url);
+    if (!client_url_parse(publish->url, "http", &url) || (url.target[0] != '\0' && strcmp(url.target, "/") != 0)) {
+        client_fail("%s: not an address; write http://HOST:PORT or https://HOST:PORT", publish->url);
         return CLIENT_USAGE;
     }
     put_post(&head, &url, publish);
     if (head.overflow || !client_is_visible(publish->key))
         return client_fail("%s", head.overflow ? "topic or key is too long" : "the key is not visible ASCII");
-    int fd = client_connect(&url);
-    if (fd < 0)
+    struct client_link *link = client_link_open(&url, &publish->trust);
+    if (link == NULL)
         return EXIT_FAILURE;
-    int code = post(fd, buf_slice(&head), publish->body);
-    close(fd);
+    int code = post(link, buf_slice(&head), publish->body);
+    client_link_close(link);
     return code;
 }

@@ -8,6 +8,7 @@
 #include "protocol/handshake.h"
 #include "protocol/ws.h"
 #include "shards/client_http.h"
+#include "shards/client_link.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -15,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
-#include <unistd.h>
 
 #define CLOSE_WAIT_NS 2000000000
 #define READ_BYTES 65536
@@ -66,19 +66,19 @@ static bool expected_accept(struct slice request, struct handshake *expected)
 }
 
 /* 0 with everything behind the head in `input`; else an exit code. */
-static int upgrade(int fd, struct slice request, struct buf *input)
+static int upgrade(struct client_link *link, struct slice request, struct buf *input)
 {
     struct handshake expected;
     if (!expected_accept(request, &expected))
         return client_fail("this address cannot be asked for");
-    int n = client_send(fd, request) ? 1 : -errno;
-    while (n > 0 && client_head_bytes(input) == 0)
-        n = client_receive(fd, input);
+    int n = client_link_send(link, request) ? 1 : -errno;
+    while ((n > 0 || n == -EAGAIN) && client_head_bytes(input) == 0)
+        n = client_link_receive(link, input);
     size_t head = client_head_bytes(input);
     if (head == 0)
         return client_fail("no answer: %s", strerror(n == 0 ? ECONNRESET : -n));
     if (client_status(buf_slice(input)) != 101) {
-        client_receive_answer(fd, input);
+        client_receive_answer(link, input);
         input->data[input->used] = '\0';
         return client_report_refusal(input, head);
     }
@@ -94,7 +94,7 @@ static int upgrade(int fd, struct slice request, struct buf *input)
 
 struct reader {
     const struct client_subscribe *subscribe;
-    int fd;
+    struct client_link *link;
     struct ws_parser parser;
     uint8_t *message; /* the present one, grown as needed */
     size_t message_bytes, message_capacity;
@@ -125,7 +125,8 @@ static void send_control(struct reader *reader, enum ws_opcode opcode, struct sl
     if (payload.bytes > 0)
         memcpy(frame + head, payload.data, payload.bytes);
     ws_mask(frame + head, payload.bytes, key, 0);
-    client_send(reader->fd, slice_of(frame, head + payload.bytes)); /* a broken stream shows at the next receive */
+    client_link_send(reader->link,
+                     slice_of(frame, head + payload.bytes)); /* a broken stream shows at the next receive */
 }
 
 static void begin_close(struct reader *reader)
@@ -254,9 +255,9 @@ static void take(struct reader *reader, struct span input)
 /* Waits for bytes, a signal or the end of the wait for the peer's close. Signals come in here and nowhere else. */
 static void wait_and_read(struct reader *reader, struct buf *input, const sigset_t *unblocked)
 {
-    struct pollfd poll = {.fd = reader->fd, .events = POLLIN};
-    struct timespec wait = {0}, *timeout = NULL;
-    if (reader->closing) {
+    struct pollfd poll = {.fd = client_link_descriptor(reader->link), .events = POLLIN};
+    struct timespec wait = {0}, *timeout = client_link_pending(reader->link) ? &wait : NULL;
+    if (timeout == NULL && reader->closing) {
         uint64_t now = clock_monotonic_ns();
         uint64_t left = now < reader->close_by_ns ? reader->close_by_ns - now : 0;
         wait = (struct timespec){.tv_sec = (time_t)(left / 1000000000), .tv_nsec = (long)(left % 1000000000)};
@@ -266,12 +267,15 @@ static void wait_and_read(struct reader *reader, struct buf *input, const sigset
     int ready = ppoll(&poll, 1, timeout, unblocked);
     if (interrupted)
         begin_close(reader);
-    if (ready == 0)
+    bool pending = client_link_pending(reader->link);
+    if (ready == 0 && !pending)
         end(reader, EXIT_SUCCESS);
-    if (ready <= 0)
+    if (ready <= 0 && !pending)
         return;
     buf_reset(input);
-    int n = client_receive(reader->fd, input);
+    int n = client_link_receive(reader->link, input);
+    if (n == -EAGAIN)
+        return;
     if (n <= 0)
         end(reader,
             reader->closing ? EXIT_SUCCESS : client_fail("connection lost: %s", strerror(n == 0 ? ECONNRESET : -n)));
@@ -279,9 +283,10 @@ static void wait_and_read(struct reader *reader, struct buf *input, const sigset
         take(reader, (struct span){.data = input->data, .bytes = input->used});
 }
 
-static int read_messages(int fd, const struct client_subscribe *subscribe, struct buf *input, const sigset_t *unblocked)
+static int read_messages(struct client_link *link, const struct client_subscribe *subscribe, struct buf *input,
+                         const sigset_t *unblocked)
 {
-    struct reader reader = {.subscribe = subscribe, .fd = fd};
+    struct reader reader = {.subscribe = subscribe, .link = link};
     ws_parser_init(&reader.parser);
     take(&reader, (struct span){.data = input->data, .bytes = input->used});
     while (!reader.done)
@@ -311,20 +316,20 @@ int client_subscribe(const struct client_subscribe *subscribe)
     sigset_t unblocked;
     static uint8_t request_memory[HTTP_HEAD_BYTES_MAX], input_memory[READ_BYTES + 1];
     struct buf request = buf_of(request_memory, sizeof request_memory), input = buf_of(input_memory, READ_BYTES);
-    if (!client_url_parse(subscribe->url, "ws://", &url)) {
-        client_fail("%s: not an address; write ws://HOST:PORT/PATH", subscribe->url);
+    if (!client_url_parse(subscribe->url, "ws", &url)) {
+        client_fail("%s: not an address; write ws://HOST:PORT/PATH or wss://HOST:PORT/PATH", subscribe->url);
         return CLIENT_USAGE;
     }
     if (put_upgrade(&request, &url, subscribe->key) != 0 || request.overflow || !client_is_visible(subscribe->key))
         return client_fail("address or key is too long or not visible ASCII");
-    int fd = client_connect(&url);
-    if (fd < 0)
+    struct client_link *link = client_link_open(&url, &subscribe->trust);
+    if (link == NULL)
         return EXIT_FAILURE;
-    int code = upgrade(fd, buf_slice(&request), &input);
+    int code = upgrade(link, buf_slice(&request), &input);
     if (code == 0) {
         take_signals(&unblocked);
-        code = read_messages(fd, subscribe, &input, &unblocked);
+        code = read_messages(link, subscribe, &input, &unblocked);
     }
-    close(fd);
+    client_link_close(link);
     return code;
 }

@@ -17,6 +17,7 @@ static const char *const log_formats[] = {"logfmt", "json", NULL};              
 #define SERVER(field) .offset = offsetof(struct server_settings, field)
 #define INGEST(field) .offset = offsetof(struct ingest_settings, field)
 #define ADMIN(field) .offset = offsetof(struct admin_settings, field)
+#define TLS(field) .offset = offsetof(struct tls_config, field)
 
 #define HOUR_MS 3600000
 #define MIB (UINT64_C(1) << 20)
@@ -65,8 +66,8 @@ const struct option config_ingest_options[] = {
     {"listen", OPTION_TEXTS, INGEST(listen), "127.0.0.1:9400", .doc = "Addresses for publishers; []: none."},
     {"keys", OPTION_SECRETS, INGEST(keys), "", .reloadable = true,
      .doc = "Who may publish what: \"KEY PATTERN [PATTERN...]\", a pattern being DIALECT/TOPIC with * for any rest; "
-            "without "
-            "keys every publisher is refused."},
+            "without keys every publisher is refused. KEY certificate:NAME stands for a client certificate with that "
+            "common name."},
     {"keys_file", OPTION_TEXT, INGEST(keys_file), "", .reloadable = true,
      .doc = "The same from a file, one entry a line; relative to the working directory."},
     {"body_bytes_max", OPTION_SIZE, INGEST(body_bytes_max), "16MiB", .min = 1, .max = INGEST_BODY_BYTES_MAX,
@@ -78,6 +79,30 @@ const struct option config_ingest_options[] = {
 
 const struct option config_admin_options[] = {
     {"listen", OPTION_TEXTS, ADMIN(listen), "127.0.0.1:9401", .doc = "Addresses for health and metrics; []: none."},
+    {0},
+};
+
+static const char *const tls_versions[] = {"1.3", "1.2", NULL};
+
+const struct option config_tls_options[] = {
+    {"certificates", OPTION_TEXTS, TLS(certificates), "", .reloadable = true,
+     .doc = "Certificate chains and keys for listeners with `tls`, each \"CHAIN.pem KEY.pem\", paths relative to the "
+            "working directory. A client's server name (SNI) chooses; the first serves all others."},
+    {"client_authorities", OPTION_TEXT, TLS(client_authorities), "", .reloadable = true,
+     .doc = "PEM file of the authorities that sign clients' certificates, for listeners with `client=`."},
+    {"minimum_version", OPTION_CHOICE, TLS(minimum_version), "1.3", .choices = tls_versions, .reloadable = true,
+     .doc = "Oldest version of TLS that is spoken; 1.2 only with ECDHE and AEAD suites."},
+    {"ticket_lifetime", OPTION_DURATION, TLS(ticket_lifetime_ms), "12h", .max = 168 * HOUR_MS, .reloadable = true,
+     .doc = "For how long a client may resume its session with a ticket; 0: no tickets."},
+    {"handshakes_per_second", OPTION_COUNT, TLS(handshakes_per_second), "2000", .max = UINT32_MAX, .reloadable = true,
+     .doc = "TLS handshakes that each shard begins in a second; beyond it connections are closed before any "
+            "cryptography; 0: no limit."},
+    {"handshakes_max", OPTION_COUNT, TLS(handshakes_max), "1024", .min = 1, .max = UINT32_MAX, .reloadable = true,
+     .doc = "TLS handshakes of each shard that have begun and not ended; beyond it connections are closed."},
+    {"memory", OPTION_SIZE, TLS(memory_bytes), "1GiB", .reloadable = true,
+     .doc = "What the TLS library may hold for all sessions together; 0: no limit. About 5 KiB a session."},
+    {"buffer_memory", OPTION_SIZE, TLS(buffer_bytes), "256MiB", .min = MIB,
+     .doc = "Memory for records on their way to readers, whole process; beyond it TLS connections wait."},
     {0},
 };
 
@@ -128,6 +153,7 @@ void config_free(struct config *config)
         return;
     struct config_sections sections;
     config_keys_free(config);
+    config_tls_free(config);
     config_sections(config, &sections);
     for (uint32_t i = 0; i < sections.count; i++)
         for (uint32_t t = 0; t < 2; t++)
@@ -229,6 +255,8 @@ int config_load(const struct config_source *source, struct config **out, struct 
         error = merge_sets(config, source->sets, &findings);
     if (error == 0)
         error = config_keys_load(config, &findings);
+    if (error == 0)
+        error = config_tls_load(config, &findings);
     if (error == 0)
         config_check(config, &findings);
     if (error == 0 && findings.count > 0)

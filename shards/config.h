@@ -7,6 +7,7 @@
 #include "core/limits.h"
 #include "core/ring.h"
 #include "protocol/dialect.h"
+#include "protocol/tls.h"
 
 /* Section "" of the file: keys at top level. */
 struct server_settings {
@@ -42,8 +43,31 @@ struct admin_settings {
     struct option_texts listen;
 };
 
+struct tls_config {
+    struct option_texts certificates; /* each "CHAIN.pem KEY.pem"; the first serves unknown names */
+    char *client_authorities;         /* PEM file */
+    uint32_t minimum_version;         /* index of config.c's tls_versions */
+    uint64_t ticket_lifetime_ms;      /* 0: no tickets */
+    uint64_t handshakes_per_second;   /* begun by one shard; 0: no limit */
+    uint64_t handshakes_max;          /* unfinished, of one shard */
+    uint64_t memory_bytes;            /* what wolfSSL may hold, whole process */
+    uint64_t buffer_bytes;            /* records on their way out, whole process, split over the shards */
+    struct tls_material *material;    /* not an option: the files' contents; NULL: no certificates */
+};
+
+/* The contents of the files that tls_config names. */
+struct tls_material {
+    struct tls_settings settings; /* its slices point into `texts`; without a ticket secret */
+    struct tls_text {
+        char *data;
+        size_t bytes;
+    } texts[2 * TLS_IDENTITIES_MAX + 1];
+    uint32_t count;
+};
+
 struct config {
     struct server_settings server;
+    struct tls_config tls;
     struct ingest_settings ingest;
     struct admin_settings admin;
     void *dialects[DIALECTS_MAX]; /* settings of dialects[i] (protocol/dialect.h) */
@@ -70,8 +94,16 @@ int config_generate(struct buf *out);
 /* Names of the keys whose values differ but need a restart, comma-separated; empty when there are none. */
 void config_restart_needed(const struct config *now, const struct config *next, struct buf *out);
 
-/* "127.0.0.1:9500", "[::1]:80", "*:9072" (all addresses, both families), "localhost:9500" (both loopbacks: 2 addresses).
- * Number of addresses (1-2) or -EINVAL. */
-int config_parse_listen(const char *text, struct ring_address addresses[2]);
+/* One entry of a `listen` list. */
+struct listen {
+    struct ring_address addresses[2];
+    uint32_t count;
+    bool tls;
+    enum tls_client_certificate client;
+};
+
+/* "127.0.0.1:9500", "[::1]:80", "*:9072" (all addresses, both families), "localhost:9500" (both loopbacks: 2 addresses); behind
+ * it "tls", and behind that "client=optional" or "client=required" (certificates of peers). 0 or -EINVAL. */
+int config_parse_listen(const char *text, struct listen *out);
 
 #endif

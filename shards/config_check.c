@@ -1,87 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /* Owns the rules that concern more than one value: addresses that parse and do not collide, their number, prefixes,
  * and what a dialect itself objects to. It never changes a value and opens no socket: whether a port is free only the
- * listening shows. Called by config_load; the parser of addresses by the server too. */
+ * listening shows. Called by config_load. */
 #include "shards/config_parts.h"
 
 #include "core/check.h"
 #include "core/ring.h"
 #include "shards/forwarded.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
-
-/* --- addresses ---------------------------------------------------------------------------------------------------- */
-
-static int parse_port(const char *text, uint16_t *port)
-{
-    uint32_t value = 0;
-    size_t digits = strspn(text, "0123456789");
-    if (digits == 0 || digits > 5 || text[digits] != '\0')
-        return -EINVAL;
-    for (size_t i = 0; i < digits; i++)
-        value = value * 10 + (uint32_t)(text[i] - '0');
-    if (value > UINT16_MAX)
-        return -EINVAL;
-    *port = (uint16_t)value;
-    return 0;
-}
-
-static void map_v4(struct in_addr v4, struct ring_address *out)
-{
-    static const uint8_t prefix[12] = {[10] = 0xff, [11] = 0xff}; /* ::ffff:0:0/96, RFC 4291 section 2.5.5.2 */
-    memcpy(out->bytes, prefix, sizeof prefix);
-    memcpy(out->bytes + sizeof prefix, &v4, sizeof v4);
-}
-
-/* The part before the port. */
-static int parse_host(const char *host, struct ring_address addresses[2])
-{
-    struct in_addr v4;
-    struct in6_addr v6;
-    size_t bytes = strlen(host);
-    if (strcmp(host, "*") == 0) /* the unspecified IPv6 address, which takes IPv4 too */
-        return 1;
-    if (strcmp(host, "localhost") == 0) {
-        map_v4((struct in_addr){.s_addr = htonl(INADDR_LOOPBACK)}, &addresses[0]);
-        addresses[1].bytes[15] = 1; /* ::1 */
-        return 2;
-    }
-    if (inet_pton(AF_INET, host, &v4) == 1) {
-        map_v4(v4, &addresses[0]);
-        return 1;
-    }
-    char inner[INET6_ADDRSTRLEN];
-    if (bytes < 4 || bytes - 2 >= sizeof inner || host[0] != '[' || host[bytes - 1] != ']')
-        return -EINVAL;
-    memcpy(inner, host + 1, bytes - 2);
-    inner[bytes - 2] = '\0';
-    if (inet_pton(AF_INET6, inner, &v6) != 1)
-        return -EINVAL;
-    memcpy(addresses[0].bytes, &v6, sizeof v6);
-    return 1;
-}
-
-int config_parse_listen(const char *text, struct ring_address addresses[2])
-{
-    char host[INET6_ADDRSTRLEN + 2];
-    uint16_t port;
-    const char *colon = strrchr(text, ':');
-    if (colon == NULL || (size_t)(colon - text) >= sizeof host || parse_port(colon + 1, &port) != 0)
-        return -EINVAL;
-    memcpy(host, text, (size_t)(colon - text));
-    host[colon - text] = '\0';
-    memset(addresses, 0, 2 * sizeof addresses[0]);
-    addresses[0].port = addresses[1].port = port;
-    return parse_host(host, addresses);
-}
 
 /* --- listeners ---------------------------------------------------------------------------------------------------- */
 
 struct listener {
     const struct config_section *section;
     struct ring_address address;
+    bool tls;
+    enum tls_client_certificate client;
 };
 
 struct listeners {
@@ -115,21 +51,23 @@ static bool may_share(const struct config_section *a, const struct config_sectio
     return a == b || (!a_private && !b_private);
 }
 
-/* Adds an address and returns the section that it collides with, or NULL. */
-static const struct config_section *listeners_add(struct listeners *all, const struct config_section *section,
-                                                  const struct ring_address *address)
+/* Adds an address and returns what it collides with, or NULL: one that another section has for itself, or that speaks TLS where
+ * this one does not. */
+static const struct listener *listeners_add(struct listeners *all, const struct listener *added)
 {
     bool known = false;
-    const struct config_section *rival = NULL;
+    const struct listener *rival = NULL;
     for (uint32_t i = 0; i < all->count; i++) {
         const struct listener *other = &all->items[i];
-        known = known || is_same(&other->address, address);
-        if (rival == NULL && !may_share(other->section, section) && is_collision(&other->address, address))
-            rival = other->section;
+        bool differs = other->tls != added->tls || other->client != added->client;
+        known = known || is_same(&other->address, &added->address);
+        if (rival == NULL && (!may_share(other->section, added->section) || differs) &&
+            is_collision(&other->address, &added->address))
+            rival = other;
     }
     all->distinct += known ? 0 : 1;
     if (all->count < sizeof all->items / sizeof all->items[0])
-        all->items[all->count++] = (struct listener){.section = section, .address = *address};
+        all->items[all->count++] = *added;
     return rival;
 }
 
@@ -141,6 +79,16 @@ static bool is_listen(const struct option *option)
     return strcmp(option->name, "listen") == 0 || (bytes > tail && strcmp(option->name + bytes - tail, suffix) == 0);
 }
 
+/* What `tls` needs besides a certificate of its own. */
+static const char *tls_fault(const struct config *config, const struct listen *listen)
+{
+    if (listen->tls && config->tls.certificates.count == 0)
+        return "asks for TLS; name a certificate and its key in tls.certificates";
+    if (listen->client != TLS_CLIENT_NONE && config->tls.client_authorities[0] == '\0')
+        return "asks for clients' certificates; name their authorities in tls.client_authorities";
+    return NULL;
+}
+
 static void check_listen(const struct config *config, const struct config_section *section, uint32_t row,
                          struct listeners *all, struct config_findings *findings)
 {
@@ -148,22 +96,34 @@ static void check_listen(const struct config *config, const struct config_sectio
     const struct option_texts *texts = (const void *)((const uint8_t *)section->object + option->offset);
     const struct config_origin *origin = &config->origins[section->first + row];
     for (uint32_t i = 0; i < texts->count; i++) {
-        struct ring_address addresses[2];
-        int count = config_parse_listen(texts->items[i], addresses);
-        if (count < 0)
+        struct listen listen;
+        if (config_parse_listen(texts->items[i], &listen) != 0)
             config_finding(
                 findings, section, row, origin,
-                "\"%s\" is no address; write localhost:PORT, 127.0.0.1:PORT, [::1]:PORT or *:PORT, PORT being 0 "
-                "to 65535",
+                strchr(texts->items[i], ' ') != NULL
+                    ? "\"%s\" is no address with what may stand behind one: tls, tls client=optional or tls "
+                      "client=required"
+                    : "\"%s\" is no address; write localhost:PORT, 127.0.0.1:PORT, [::1]:PORT or *:PORT, PORT "
+                      "being 0 to 65535",
                 texts->items[i]);
-        const struct config_section *rival = NULL;
-        for (int a = 0; a < count; a++) {
-            const struct config_section *found = listeners_add(all, section, &addresses[a]);
+        const char *fault = tls_fault(config, &listen);
+        if (fault != NULL)
+            config_finding(findings, section, row, origin, "\"%s\" %s", texts->items[i], fault);
+        const struct listener *rival = NULL;
+        for (uint32_t a = 0; a < listen.count; a++) {
+            struct listener added = {
+                .section = section, .address = listen.addresses[a], .tls = listen.tls, .client = listen.client};
+            const struct listener *found = listeners_add(all, &added);
             rival = rival == NULL ? found : rival;
         }
-        if (rival != NULL)
+        if (rival != NULL && may_share(rival->section, section))
+            config_finding(
+                findings, section, row, origin,
+                "\"%s\" is used by %s.listen with other words behind it; TLS or not, a port is the same for all",
+                texts->items[i], rival->section->name);
+        else if (rival != NULL)
             config_finding(findings, section, row, origin, "\"%s\" is taken by %s.listen; use another port",
-                           texts->items[i], rival->name);
+                           texts->items[i], rival->section->name);
     }
 }
 

@@ -37,6 +37,7 @@ void config_sections(const struct config *config, struct config_sections *out)
     sections_add(out, "", &config->server, config_server_options, NULL);
     sections_add(out, "ingest", &config->ingest, config_ingest_options, NULL);
     sections_add(out, "admin", &config->admin, config_admin_options, NULL);
+    sections_add(out, "tls", &config->tls, config_tls_options, NULL);
     for (uint32_t i = 0; dialects[i] != NULL; i++)
         sections_add(out, dialects[i]->name, config->dialects[i], dialect_common_options, dialects[i]->options);
 }

@@ -6,7 +6,7 @@
 
 #include "shards/config.h"
 
-#define CONFIG_SECTIONS_FIXED 3 /* top level, ingest, admin; the dialects follow */
+#define CONFIG_SECTIONS_FIXED 4 /* top level, ingest, admin, tls; the dialects follow */
 #define CONFIG_SECTIONS_MAX (CONFIG_SECTIONS_FIXED + DIALECTS_MAX)
 #define CONFIG_FILE_BYTES_MAX (1U << 20) /* of the configuration and of each key file */
 #define CONFIG_KEY_BYTES_MAX 64          /* "section.key" with NUL, cut when longer */
@@ -15,6 +15,7 @@
 extern const struct option config_server_options[];
 extern const struct option config_ingest_options[];
 extern const struct option config_admin_options[];
+extern const struct option config_tls_options[];
 
 /* One section of the file: a settings struct and the tables that describe it. Its rows are those of the first table
  * and then those of the second. */
@@ -95,6 +96,10 @@ char *config_file_read(const char *path, size_t *bytes, int *error);
  * form; a finding never shows a key. 0 or -ENOMEM. */
 int config_keys_load(struct config *config, struct config_findings *findings);
 void config_keys_free(struct config *config);
+
+/* config_tls.c: reads the certificates and keys that tls names and tries them. 0 or -ENOMEM. */
+int config_tls_load(struct config *config, struct config_findings *findings);
+void config_tls_free(struct config *config);
 
 /* config_check.c: what one row alone cannot know. */
 void config_check(const struct config *config, struct config_findings *findings);

@@ -63,9 +63,8 @@ void conn_put_address(struct buf *out, const struct ring_address *address)
     buf_put_u64(out, address->port);
 }
 
-/* Begins a line about a connection; false when nothing is to be logged: below the level or beyond the rate. */
-static bool log_about(struct shard *shard, const struct conn *conn, enum log_level level, const char *message,
-                      struct log_line *line)
+bool conn_log_begin(struct shard *shard, const struct conn *conn, enum log_level level, const char *message,
+                    struct log_line *line)
 {
     if (!log_enabled(level) || !shard_may_log(shard))
         return false;
@@ -78,6 +77,9 @@ static bool log_about(struct shard *shard, const struct conn *conn, enum log_lev
     log_slice(line, "remote", buf_slice(&address));
     if (conn->role == CONN_ROLE_SESSION)
         log_text(line, "dialect", dialects[conn->dialect]->name);
+    struct slice subject = conn_tls_subject(conn);
+    if (subject.bytes > 0)
+        log_slice(line, "subject", subject);
     return true;
 }
 
@@ -86,7 +88,7 @@ static void log_end_of(struct shard *shard, const struct conn *conn)
 {
     bool quiet = strcmp(reasons[conn->why].fault, "none") == 0;
     struct log_line line;
-    if (!log_about(shard, conn, quiet ? LOG_DEBUG : LOG_INFO, "connection ended", &line))
+    if (!conn_log_begin(shard, conn, quiet ? LOG_DEBUG : LOG_INFO, "connection ended", &line))
         return;
     log_text(&line, "reason", reasons[conn->why].text);
     log_text(&line, "fault", reasons[conn->why].fault);
@@ -102,7 +104,7 @@ static void log_end_of(struct shard *shard, const struct conn *conn)
 void conn_log_refusal(struct shard *shard, const struct conn *conn, int status, struct slice content)
 {
     struct log_line line;
-    if (!log_about(shard, conn, LOG_INFO, "request refused", &line))
+    if (!conn_log_begin(shard, conn, LOG_INFO, "request refused", &line))
         return;
     log_u64(&line, "status", (uint64_t)status);
     log_slice(&line, "answer",
@@ -174,6 +176,10 @@ void conn_open(struct shard *shard, uint32_t socket, uint16_t listener)
     shard->open_http++;
     count_open(shard, conn, 1);
     stats_add(&shard->stats, STAT_ACCEPTED, 1);
+    if (shard->listeners[listener].tls && !conn_tls_open(conn)) {
+        conn_terminate(shard, conn, CLOSE_MEMORY);
+        return;
+    }
     conn_set_timer(shard, conn);
     conn_arm_receive(shard, conn);
     ask_for_place(shard, conn);
@@ -197,7 +203,7 @@ void conn_upgrade(struct shard *shard, struct conn *conn, enum conn_role role)
     stats_add(&shard->stats, STAT_HANDSHAKES, 1);
     conn_set_timer(shard, conn);
     struct log_line line;
-    if (log_about(shard, conn, LOG_DEBUG, "connection opened", &line))
+    if (conn_log_begin(shard, conn, LOG_DEBUG, "connection opened", &line))
         log_end(&line);
 }
 
@@ -420,7 +426,7 @@ static void retry_later(struct shard *shard, struct conn *conn)
 
 static void advance_linger(struct shard *shard, struct conn *conn)
 {
-    if (!conn->shut && conn->outbox.count == 0) {
+    if (!conn->shut && conn->outbox.count == 0 && (conn->tls == NULL || conn_tls_goodbye(shard, conn))) {
         if (ring_begin_shutdown(shard->ring, conn->socket, tag_of(conn), SHUT_WR) != 0) {
             retry_later(shard, conn);
             return;
@@ -476,6 +482,7 @@ static void slot_free(struct shard *shard, struct conn *conn)
 void conn_on_close_completed(struct shard *shard, uint32_t index)
 {
     struct conn *conn = slab_at(&shard->conns, index);
+    conn_tls_end(shard, conn);
     conn_drop_waiting(shard, conn, false);
     if (list_linked(&conn->wait))
         list_remove(&conn->wait);
@@ -505,7 +512,10 @@ void conn_on_cut(struct shard *shard, const struct mail *mail)
 void conn_check(const struct conn *conn)
 {
     outbox_check(&conn->outbox);
-    check(conn->sending == (conn->outbox.inflight_bytes > 0));
+    if (conn->tls != NULL)
+        conn_tls_check(conn);
+    else
+        check(conn->sending == (conn->outbox.inflight_bytes > 0));
     check(!conn->stopping || conn->receiving || conn->cancels > 0);
     switch (conn->state) {
     case CONN_HTTP:

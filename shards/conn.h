@@ -28,6 +28,7 @@
 #define RINGCAST_SHARDS_CONN_H
 
 #include "core/bucket.h"
+#include "core/log.h"
 #include "core/ring.h"
 #include "core/siphash.h"
 #include "core/slab.h"
@@ -35,6 +36,7 @@
 #include "protocol/handshake.h"
 #include "protocol/http1.h"
 #include "protocol/ws.h"
+#include "shards/conn_tls.h"
 #include "shards/outbox.h"
 
 struct shard;
@@ -138,6 +140,7 @@ struct conn {
     uint64_t heartbeat_ms; /* next; 0: none */
     struct ws_parser parser;
     struct conn_input *input;
+    struct conn_tls *tls;             /* NULL: plain text */
     struct ingest_exchange *exchange; /* an ingest request, or the state of a publisher */
     struct session session;
 };
@@ -183,6 +186,9 @@ void conn_on_cut(struct shard *shard, const struct mail *mail);
 uint64_t conn_id(const struct shard *shard, const struct conn *conn);
 /* "127.0.0.1:9500" or "[::1]:9500". */
 void conn_put_address(struct buf *out, const struct ring_address *address);
+/* Begins a line about a connection; false when nothing is to be logged: below the level or beyond the rate. */
+bool conn_log_begin(struct shard *shard, const struct conn *conn, enum log_level level, const char *message,
+                    struct log_line *line);
 /* One line for a response that refuses (K-32). */
 void conn_log_refusal(struct shard *shard, const struct conn *conn, int status, struct slice content);
 void conn_check(const struct conn *conn);
@@ -199,6 +205,10 @@ void conn_wait_for_room(struct shard *shard, struct conn *conn);
 void conn_unpark(struct shard *shard, struct conn *conn);
 /* Arms the receive unless it is armed, stopped or out of buffers. */
 void conn_arm_receive(struct shard *shard, struct conn *conn);
+/* Bytes of the peer, in plain text. */
+void conn_take_input(struct shard *shard, struct conn *conn, struct span input);
+/* Nothing more will come from the peer. */
+void conn_on_end_of_stream(struct shard *shard, struct conn *conn);
 /* The input buffers go back. */
 void conn_free_input(struct shard *shard, struct conn *conn);
 
@@ -217,6 +227,8 @@ void conn_mark_dirty(struct shard *shard, struct conn *conn, bool bulk);
 void conn_flush(struct shard *shard, struct conn *conn);
 /* RING_SEND completed. */
 void conn_on_sent(struct shard *shard, struct conn *conn, int32_t result);
+/* Counts channel messages that the kernel has taken. */
+void conn_count_sent(struct shard *shard, uint32_t messages);
 /* Flushes queued connections, express before bulk, within the tick's bounds. Whether some are left. */
 bool conn_flush_queues(struct shard *shard);
 /* Releases all that waits in the outbox (not what is in flight), accounted as dropped. */

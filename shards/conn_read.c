@@ -476,8 +476,10 @@ void conn_arm_receive(struct shard *shard, struct conn *conn)
         list_push_back(&shard->starved, &conn->wait);
 }
 
-static void on_end_of_stream(struct shard *shard, struct conn *conn)
+void conn_on_end_of_stream(struct shard *shard, struct conn *conn)
 {
+    if (conn->eof)
+        return;
     conn->eof = conn->peer_closed = true;
     switch (conn->state) {
     case CONN_HTTP:
@@ -498,6 +500,15 @@ static void on_end_of_stream(struct shard *shard, struct conn *conn)
     }
 }
 
+void conn_take_input(struct shard *shard, struct conn *conn, struct span input)
+{
+    if (!conn->parked)
+        process(shard, conn, &input);
+    if (input.bytes > 0 && conn->parked)
+        stash(shard, conn, input);
+    trim_input(shard, conn);
+}
+
 void conn_on_receive(struct shard *shard, struct conn *conn, const struct ring_completion *completion)
 {
     if (!completion->more)
@@ -505,14 +516,12 @@ void conn_on_receive(struct shard *shard, struct conn *conn, const struct ring_c
     if (completion->result > 0) {
         stats_add(&shard->stats, STAT_BYTES_IN, (uint64_t)completion->result);
         conn->received_ms = shard->now_ms;
-        struct span input = completion->data;
-        if (!conn->parked)
-            process(shard, conn, &input);
-        if (input.bytes > 0 && conn->parked)
-            stash(shard, conn, input);
-        trim_input(shard, conn);
+        if (conn->tls != NULL)
+            conn_tls_receive(shard, conn, slice_of(completion->data.data, completion->data.bytes));
+        else
+            conn_take_input(shard, conn, completion->data);
     } else if (completion->result == 0) {
-        on_end_of_stream(shard, conn);
+        conn_on_end_of_stream(shard, conn);
     } else if (completion->result != -ENOBUFS && completion->result != -ECANCELED) {
         conn_terminate(shard, conn, CLOSE_PEER_GONE);
     }

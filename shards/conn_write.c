@@ -121,6 +121,10 @@ void conn_drop_waiting(struct shard *shard, struct conn *conn, bool slow)
 void conn_flush(struct shard *shard, struct conn *conn)
 {
     struct outbox *outbox = &conn->outbox;
+    if (conn->tls != NULL) {
+        conn_tls_flush(shard, conn);
+        return;
+    }
     if (conn->sending || conn->corked || conn->state == CONN_DYING || outbox->count == 0)
         return;
     uint32_t max = outbox->count < SEND_SLICES_MAX ? outbox->count : SEND_SLICES_MAX;
@@ -150,22 +154,33 @@ void conn_flush(struct shard *shard, struct conn *conn)
     conn_mark_dirty(shard, conn, true);
 }
 
+void conn_count_sent(struct shard *shard, uint32_t messages)
+{
+    stats_add(&shard->stats, STAT_DELIVERED, messages);
+    stats_sub(&shard->stats, STAT_IN_FLIGHT, messages);
+}
+
+static bool on_sent_plain(struct shard *shard, struct conn *conn, uint64_t taken)
+{
+    struct outbox *outbox = &conn->outbox;
+    bool whole = taken == outbox->inflight_bytes;
+    conn_count_sent(shard,
+                    whole ? outbox_sent(outbox, &shard->outbox_pool) : outbox_cut(outbox, &shard->outbox_pool, taken));
+    if (whole && outbox->count > 0 && conn->state != CONN_DYING)
+        conn_mark_dirty(shard, conn, false);
+    return whole;
+}
+
 void conn_on_sent(struct shard *shard, struct conn *conn, int32_t result)
 {
     uint64_t taken = result > 0 ? (uint64_t)result : 0;
-    bool whole = taken == conn->outbox.inflight_bytes;
     conn->sending = false;
-    uint32_t messages =
-        whole ? outbox_sent(&conn->outbox, &shard->outbox_pool) : outbox_cut(&conn->outbox, &shard->outbox_pool, taken);
-    stats_add(&shard->stats, STAT_DELIVERED, messages);
-    stats_sub(&shard->stats, STAT_IN_FLIGHT, messages);
+    bool whole = conn->tls != NULL ? conn_tls_on_sent(shard, conn, result) : on_sent_plain(shard, conn, taken);
     stats_add(&shard->stats, STAT_BYTES_OUT, taken);
     conn->bytes_out += taken;
     stats_add(&shard->stats, STAT_SENDS, 1);
     if (!whole)
         conn_terminate(shard, conn, CLOSE_SEND_FAILED);
-    else if (conn->outbox.count > 0 && conn->state != CONN_DYING)
-        conn_mark_dirty(shard, conn, false);
     conn_advance(shard, conn);
 }
 

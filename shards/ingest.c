@@ -26,17 +26,36 @@ static struct slice next_word(struct slice *text)
     return word;
 }
 
-int ingest_key(const struct shard *shard, const struct http1_request *request)
+/* In an entry, what stands before the name of a certificate: a word that no request can bring. */
+#define CERTIFICATE "certificate:"
+
+/* The key that a request brings, or what its connection's certificate stands for; without data: neither. */
+static struct slice credential(const struct conn *conn, const struct http1_request *request, struct buf *memory)
 {
-    const struct option_texts *keys = &shard->config->ingest.all_keys;
     struct slice given = http1_header(request, "X-Ingest-Key");
     if (given.data == NULL) {
         struct slice value = http1_header(request, "Authorization");
-        struct slice scheme = next_word(&value);
-        if (!slice_is_nocase(scheme, "Bearer"))
-            return -1;
-        given = next_word(&value);
+        if (slice_is_nocase(next_word(&value), "Bearer"))
+            given = next_word(&value);
     }
+    if (given.data != NULL)
+        return slice_starts(given, slice_text(CERTIFICATE)) ? slice_of(NULL, 0) : given;
+    struct slice name = conn_tls_common_name(conn);
+    if (name.bytes == 0)
+        return slice_of(NULL, 0);
+    buf_put_text(memory, CERTIFICATE);
+    buf_put(memory, name);
+    return memory->overflow ? slice_of(NULL, 0) : buf_slice(memory);
+}
+
+int ingest_key(const struct shard *shard, const struct conn *conn, const struct http1_request *request)
+{
+    const struct option_texts *keys = &shard->config->ingest.all_keys;
+    uint8_t text[KEY_BYTES_MAX];
+    struct buf memory = buf_of(text, sizeof text);
+    struct slice given = credential(conn, request, &memory);
+    if (given.data == NULL)
+        return -1;
     int found = -1;
     for (uint32_t i = 0; i < keys->count; i++) {
         struct slice key = first_word(slice_text(keys->items[i]));

@@ -42,8 +42,9 @@ void ingest_end(struct shard *shard, struct conn *conn);
 
 /* The index of the configured dialect of that name that takes ingest, or -1. */
 int ingest_dialect(const struct shard *shard, struct slice name);
-/* The index of the ingest key of a request (X-Ingest-Key, then Authorization: Bearer; never the query: I-2), or -1. */
-int ingest_key(const struct shard *shard, const struct http1_request *request);
+/* The index of the ingest key of a request (X-Ingest-Key, then Authorization: Bearer; never the query: I-2), or -1. A request
+ * without any key has that of its connection's certificate: the entry "certificate:COMMON_NAME". */
+int ingest_key(const struct shard *shard, const struct conn *conn, const struct http1_request *request);
 /* What stays of a key over a reload, and the index of the key of that name, or -1. */
 struct hash128 ingest_key_name(const struct shard *shard, uint32_t key);
 int ingest_key_named(const struct shard *shard, struct hash128 name);

@@ -428,7 +428,7 @@ void ingest_on_request(struct shard *shard, struct conn *conn, const struct http
         respond_error(shard, conn, 404, "Not found");
         return;
     }
-    int key = ingest_key(shard, request);
+    int key = ingest_key(shard, conn, request);
     if (key < 0) {
         respond_error(shard, conn, 401, "Missing or unknown ingest key");
         return;

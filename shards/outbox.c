@@ -163,6 +163,29 @@ uint32_t outbox_begin_send(struct outbox *outbox, struct iovec *vector, uint32_t
     return count;
 }
 
+uint32_t outbox_in_flight(const struct outbox *outbox, uint64_t from, uint64_t bytes, struct iovec *vector,
+                          uint32_t max)
+{
+    check_op(from + bytes, <=, outbox->inflight_bytes);
+    uint32_t count = 0;
+    const struct outbox_slice *slice = &outbox->first;
+    for (const struct outbox_node *next = outbox->rest; bytes > 0; next = next->next) {
+        uint64_t skip = from < slice->frame.bytes ? from : slice->frame.bytes;
+        uint64_t part = slice->frame.bytes - skip < bytes ? slice->frame.bytes - skip : bytes;
+        from -= skip;
+        bytes -= part;
+        if (part > 0) {
+            check_op(count, <, max);
+            vector[count].iov_base = slice->frame.segment->data + slice->frame.offset + skip;
+            vector[count++].iov_len = part;
+        }
+        if (bytes == 0)
+            break;
+        slice = &next->slice;
+    }
+    return count;
+}
+
 /* Takes the first slice out; its reference is released. */
 static void pop_first(struct outbox *outbox, struct outbox_pool *pool)
 {

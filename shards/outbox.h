@@ -71,6 +71,10 @@ static inline uint64_t outbox_waiting(const struct outbox *outbox)
 /* Names everything that waits for one send: fills up to `max` iovecs and marks them in flight. Nothing may be in flight.
  * Returns how many; their total is outbox->inflight_bytes. At most UINT32_MAX / 2 bytes. */
 uint32_t outbox_begin_send(struct outbox *outbox, struct iovec *vector, uint32_t max);
+/* Names the bytes [from, from + bytes) of what is in flight: fills up to `max` iovecs, each within one slice; returns how many.
+ * `max` is at least the number of slices in flight. */
+uint32_t outbox_in_flight(const struct outbox *outbox, uint64_t from, uint64_t bytes, struct iovec *vector,
+                          uint32_t max);
 /* The send took all of it: releases what was in flight. Returns the channel messages it held. */
 uint32_t outbox_sent(struct outbox *outbox, struct outbox_pool *pool);
 /* The send ended early, after `bytes` bytes (less than what was in flight): what it took is released, messages cut in the

@@ -35,13 +35,14 @@ static bool same_address(const struct ring_address *a, const struct ring_address
 static bool add_listener(struct ports *ports, enum listener_kind kind, uint32_t dialect, unsigned mount,
                          const char *text)
 {
-    struct ring_address addresses[2];
-    int count = config_parse_listen(text, addresses);
-    check(count > 0); /* config_load has checked it */
-    for (int a = 0; a < count; a++) {
+    struct listen listen;
+    int error = config_parse_listen(text, &listen);
+    check(error == 0); /* config_load has checked it */
+    for (uint32_t a = 0; a < listen.count; a++) {
+        const struct ring_address *address = &listen.addresses[a];
         struct listener *found = NULL;
         for (uint32_t i = 0; i < ports->count; i++)
-            if (same_address(&ports->items[i].address, &addresses[a]))
+            if (same_address(&ports->items[i].address, address))
                 found = &ports->items[i];
         if (found == NULL && ports->count == LISTENERS_MAX) {
             log_failure("too many listeners", text, "at most 32 addresses; merge or remove some");
@@ -49,7 +50,11 @@ static bool add_listener(struct ports *ports, enum listener_kind kind, uint32_t 
         }
         if (found == NULL) {
             found = &ports->items[ports->count++];
-            *found = (struct listener){.kind = kind, .address = addresses[a], .socket = RING_SOCKET_NONE};
+            *found = (struct listener){.kind = kind,
+                                       .address = *address,
+                                       .tls = listen.tls,
+                                       .client = listen.client,
+                                       .socket = RING_SOCKET_NONE};
         } else if (found->kind != kind) {
             log_failure("address used twice", text, "ingest, admin and dialects need addresses of their own");
             return false;
@@ -157,6 +162,12 @@ static int wait_for_port(const struct ring_address *address)
     return error;
 }
 
+static const char *const client_words[] = {
+    [TLS_CLIENT_NONE] = "true",
+    [TLS_CLIENT_OPTIONAL] = "client certificates optional",
+    [TLS_CLIENT_REQUIRED] = "client certificates required",
+};
+
 bool ports_listen(const struct ports *ports, struct ring *ring, bool first, struct listener *of_shard)
 {
     const struct server_settings *settings = &ports->config->server;
@@ -194,6 +205,8 @@ bool ports_listen(const struct ports *ports, struct ring *ring, bool first, stru
                  listener->kind == LISTENER_INGEST  ? "ingest"
                  : listener->kind == LISTENER_ADMIN ? "admin"
                                                     : "dialects");
+        if (listener->tls)
+            log_text(&line, "tls", client_words[listener->client]);
         for (uint32_t d = 0; d < ports->config->dialect_count; d++)
             if (listener->dialects & 1U << d)
                 log_text(&line, "dialect", dialects[d]->name);

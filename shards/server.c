@@ -34,6 +34,7 @@ struct server {
     uint16_t count;
     struct ports ports;
     struct siphash_key key;
+    uint8_t ticket_secret[32];
     uint64_t started_s;
     _Atomic bool reload_ok;
     struct ring_features features;
@@ -71,6 +72,9 @@ void server_print_metrics(const struct server *server, struct buf *out)
     put_gauge(out, "ringcast_start_time_seconds", "", "When the process started, seconds since 1970.",
               server->started_s);
     put_gauge(out, "ringcast_shards", "", "Shards.", server->count);
+    put_gauge(out, "ringcast_tls_memory_bytes", "", "Memory of the TLS library, in all sessions.", tls_memory_bytes());
+    put_gauge(out, "ringcast_tls_memory_refused", "", "Allocations that the TLS library was refused for its limit.",
+              tls_memory_refused());
     put_gauge(out, "ringcast_config_last_reload_successful", "",
               "Whether the last reload was taken over (1 before any).", atomic_load(&server->reload_ok));
 }
@@ -154,6 +158,7 @@ static bool make_shards(struct server *server)
             .listeners = listeners,
             .listener_count = server->ports.count,
         };
+        memcpy(options.ticket_secret, server->ticket_secret, sizeof options.ticket_secret);
         server->shards[i] = shard_create(&options);
         if (server->shards[i] == NULL) {
             log_message(LOG_ERROR, "out of memory for a shard");
@@ -196,6 +201,7 @@ static void log_ready(const struct server *server)
     log_text(&line, "version", server->build->version);
     log_u64(&line, "shards", server->count);
     log_text(&line, "ring", server->features.summary);
+    log_text(&line, "tls", tls_library());
     log_u64(&line, "pid", (uint64_t)getpid());
     log_end(&line);
 }
@@ -376,7 +382,9 @@ static bool start(struct server *server)
     uint64_t shards = server->config->server.shards;
     server->count = (uint16_t)(shards != 0 ? shards : thread_cores() < SHARDS_MAX ? thread_cores() : SHARDS_MAX);
     raise_descriptor_limit();
-    if (clock_entropy(&server->key, sizeof server->key) != 0 || !ports_collect(&server->ports, server->config))
+    if (clock_entropy(&server->key, sizeof server->key) != 0 ||
+        clock_entropy(server->ticket_secret, sizeof server->ticket_secret) != 0 ||
+        !ports_collect(&server->ports, server->config))
         return false;
     return make_rings(server) && make_shards(server) && start_threads(server);
 }

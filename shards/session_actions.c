@@ -30,6 +30,7 @@ struct dialect_call session_call_about(const struct shard *shard, const struct c
         .connection = conn_id(shard, conn),
         .received_wall_ms = shard->wall_ms - (shard->now_ms - conn->received_ms),
         .mounts = shard->listeners[conn->listener].mounts[conn->dialect],
+        .secure = conn->tls != NULL,
     };
 }
 

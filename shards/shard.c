@@ -196,6 +196,7 @@ static void on_second(struct shard *shard)
     channels_sweep(shard);
     quota_sweep(&shard->quotas, QUOTA_SWEEP + (uint32_t)(shard->quotas.map.count / 8), shard->now_ms);
     session_count_all(shard);
+    conn_tls_tidy(shard);
     update_gauges(shard);
     if (shard->stage_seen >= STAGE_FAREWELL)
         shard->farewell_at = 0; /* who was waiting for an answer may be done by now */
@@ -275,6 +276,7 @@ static void follow_config(struct shard *shard)
     if (next == shard->config)
         return;
     shard->config = next;
+    conn_tls_configure(shard);
     service_host_settings(shard);
     channels_settings(shard);
     uint32_t cursor = 0;
@@ -393,9 +395,10 @@ static bool init_parts(struct shard *shard, const struct shard_options *options)
                      shard->number, &shard->idle);
     parcel_pool_init(&shard->parcels, shard->number);
     quotas_init(&shard->quotas, shard->key);
+    conn_tls_init(shard, options->ticket_secret);
     return slab_init(&shard->conns, sizeof(struct conn), connections) == 0 &&
            audiences_init(&shard->audiences, shard->count) == 0 && channels_init(&shard->channels, shard->key) == 0 &&
-           mailbox_init(&shard->mail, shard->count) == 0;
+           mailbox_init(&shard->mail, shard->count) == 0 && conn_tls_configure(shard);
 }
 
 struct shard *shard_create(const struct shard_options *options)
@@ -436,6 +439,7 @@ void shard_destroy(struct shard *shard)
         channels_destroy(shard);
         audiences_destroy(&shard->audiences, shard->count);
         slab_destroy(&shard->conns);
+        conn_tls_destroy(shard);
         quotas_destroy(&shard->quotas);
     }
     codec_destroy(&shard->codec);

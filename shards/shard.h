@@ -67,6 +67,8 @@ struct shard {
     size_t input_bytes;
     uint32_t open_http; /* connections in state HTTP */
 
+    struct tls_side tls;
+
     /* frames */
     struct frame_memory frames;
     struct frame_idle idle;
@@ -116,6 +118,9 @@ struct shard {
     uint64_t recent_counts[CENSUS_COUNTS]; /* of dialect_call, summed over the shards */
     struct iovec vectors[FLUSH_VECTORS];
     uint32_t vectors_used;
+    struct iovec seal_vectors[SEND_SLICES_MAX];
+    uint8_t tls_plain[TLS_PLAIN_BYTES_MAX];
+    uint8_t tls_out[TLS_OUT_ROOM];
     uint8_t text[SCRATCH_BYTES];
     uint8_t scratch[SCRATCH_BYTES];
 };
@@ -126,6 +131,7 @@ struct shard_options {
     struct server *server; /* may be NULL (simulation) */
     struct shard *const *all;
     struct siphash_key key;
+    uint8_t ticket_secret[32];        /* the same in all shards */
     struct ring *ring;                /* owned by the shard from now on */
     const struct config *config;      /* owned by the server */
     const struct listener *listeners; /* templates, copied; each socket already listening or RING_SOCKET_NONE */

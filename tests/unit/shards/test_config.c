@@ -617,20 +617,44 @@ static void expect_address(const struct ring_address *address, const char *hexad
 
 Test(config, parses_addresses_of_both_families) /* K-1 */
 {
-    struct ring_address a[2];
-    cr_assert_eq(config_parse_listen("127.0.0.1:9500", a), 1);
+    struct listen l;
+    const struct ring_address *a = l.addresses;
+    cr_assert_eq(config_parse_listen("127.0.0.1:9500", &l), 0);
+    cr_expect_eq(l.count, 1);
+    cr_expect_not(l.tls);
     expect_address(&a[0], "00000000000000000000ffff7f000001", 9500);
-    cr_assert_eq(config_parse_listen("0.0.0.0:0", a), 1);
+    cr_assert_eq(config_parse_listen("0.0.0.0:0", &l), 0);
+    cr_expect_eq(l.count, 1);
+    cr_expect_not(l.tls);
     expect_address(&a[0], "00000000000000000000ffff00000000", 0);
-    cr_assert_eq(config_parse_listen("[::1]:65535", a), 1);
+    cr_assert_eq(config_parse_listen("[::1]:65535", &l), 0);
+    cr_expect_eq(l.count, 1);
+    cr_expect_not(l.tls);
     expect_address(&a[0], "00000000000000000000000000000001", 65535);
-    cr_assert_eq(config_parse_listen("[2001:db8::7]:80", a), 1);
+    cr_assert_eq(config_parse_listen("[2001:db8::7]:80", &l), 0);
+    cr_expect_eq(l.count, 1);
+    cr_expect_not(l.tls);
     expect_address(&a[0], "20010db8000000000000000000000007", 80);
-    cr_assert_eq(config_parse_listen("*:9072", a), 1);
+    cr_assert_eq(config_parse_listen("*:9072", &l), 0);
+    cr_expect_eq(l.count, 1);
+    cr_expect_not(l.tls);
     expect_address(&a[0], "00000000000000000000000000000000", 9072);
-    cr_assert_eq(config_parse_listen("localhost:9500", a), 2);
+    cr_assert_eq(config_parse_listen("localhost:9500", &l), 0);
+    cr_expect_eq(l.count, 2);
+    cr_expect_not(l.tls);
     expect_address(&a[0], "00000000000000000000ffff7f000001", 9500);
     expect_address(&a[1], "00000000000000000000000000000001", 9500);
+}
+
+Test(config, reads_what_stands_behind_an_address) /* K-4 */
+{
+    struct listen l;
+    cr_assert_eq(config_parse_listen("*:443 tls", &l), 0);
+    cr_expect(l.tls && l.client == TLS_CLIENT_NONE && l.addresses[0].port == 443);
+    cr_assert_eq(config_parse_listen("localhost:443 tls client=optional", &l), 0);
+    cr_expect(l.tls && l.client == TLS_CLIENT_OPTIONAL && l.count == 2);
+    cr_assert_eq(config_parse_listen("[::1]:443  tls  client=required", &l), 0);
+    cr_expect(l.tls && l.client == TLS_CLIENT_REQUIRED);
 }
 
 Test(config, refuses_what_is_no_address)
@@ -657,8 +681,14 @@ Test(config, refuses_what_is_no_address)
                                       "**:80",
                                       " 127.0.0.1:80",
                                       "127.0.0.1:80 ",
+                                      "127.0.0.1:80 ssl",
+                                      "127.0.0.1:80 tls tls",
+                                      "127.0.0.1:80 client=required",
+                                      "127.0.0.1:80 tls client=sometimes",
+                                      "127.0.0.1:80 tls client=required client=optional",
+                                      "tls 127.0.0.1:80",
                                       "[1111:2222:3333:4444:5555:6666:7777:8888:9999:aaaa:bbbb]:80"};
-    struct ring_address a[2];
+    struct listen l;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
-        cr_expect_eq(config_parse_listen(bad[i], a), -EINVAL, "%s", bad[i]);
+        cr_expect_eq(config_parse_listen(bad[i], &l), -EINVAL, "%s", bad[i]);
 }

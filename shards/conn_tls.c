@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: MIT */
+/* Owns the bytes of a TLS connection between its socket and its plaintext: admission of handshakes, opening and sealing, and the
+ * pooled buffers. It never looks into a message and never decides when a connection ends for other reasons than TLS. Called by
+ * conn (open, goodbye, end), conn_read (bytes in), conn_write (flush, sent) and the shard (configuration, tidying). */
+#include "shards/conn_tls.h"
+
+#include "core/check.h"
+#include "core/log.h"
+#include "shards/shard.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* Plaintext in one send: what a stalled reader holds twice, shared and sealed. */
+#define SEAL_BYTES_MAX (128U << 10)
+/* The same while more than half of the budget for buffers is taken: one record. */
+#define SEAL_BYTES_SHORT TLS_PLAIN_BYTES_MAX
+/* What TLS itself may have to say to a peer that does not read. */
+#define WAITING_BYTES_MAX (TLS_OUT_ROOM + 4096)
+
+_Static_assert(SEAL_BYTES_MAX + SEAL_BYTES_MAX / 64 + WAITING_BYTES_MAX <= POOL_BYTES_MAX, "one send fits a buffer");
+
+/* ---- the shard's half ---- */
+
+void conn_tls_init(struct shard *shard, const uint8_t ticket_secret[32])
+{
+    struct tls_side *side = &shard->tls;
+    pool_init(&side->buffers, shard->config->tls.buffer_bytes / shard->count);
+    list_init(&side->short_of);
+    memcpy(side->ticket_secret, ticket_secret, sizeof side->ticket_secret);
+}
+
+bool conn_tls_configure(struct shard *shard)
+{
+    const struct tls_material *material = shard->config->tls.material;
+    struct tls_context *context = NULL;
+    if (material != NULL) {
+        struct tls_settings settings = material->settings;
+        char why[256];
+        memcpy(settings.ticket_secret, shard->tls.ticket_secret, sizeof settings.ticket_secret);
+        context = tls_context_create(&settings, why, sizeof why);
+        explicit_bzero(settings.ticket_secret, sizeof settings.ticket_secret);
+        if (context == NULL) { /* config_load has tried it once: memory */
+            struct log_line line;
+            log_begin(&line, LOG_ERROR, "certificates not taken over");
+            log_u64(&line, "shard", shard->number);
+            log_text(&line, "error", why);
+            log_end(&line);
+            return false;
+        }
+    }
+    tls_context_release(shard->tls.context);
+    shard->tls.context = context;
+    return true;
+}
+
+void conn_tls_destroy(struct shard *shard)
+{
+    tls_context_release(shard->tls.context);
+    shard->tls.context = NULL;
+    pool_destroy(&shard->tls.buffers);
+    explicit_bzero(shard->tls.ticket_secret, sizeof shard->tls.ticket_secret);
+}
+
+void conn_tls_tidy(struct shard *shard)
+{
+    pool_trim(&shard->tls.buffers);
+    stats_set(&shard->stats, STAT_TLS_BUFFER_BYTES, shard->tls.buffers.bytes);
+    stats_set(&shard->stats, STAT_TLS_HANDSHAKING, shard->tls.handshaking);
+}
+
+/* ---- beginning and end of a session ---- */
+
+bool conn_tls_open(struct conn *conn)
+{
+    conn->tls = calloc(1, sizeof *conn->tls);
+    if (conn->tls == NULL)
+        return false;
+    conn->tls->conn = conn;
+    return true;
+}
+
+/* Whether one more handshake may begin: decided before anything is computed for the peer. */
+static bool may_begin(struct shard *shard)
+{
+    const struct tls_config *config = &shard->config->tls;
+    struct tls_side *side = &shard->tls;
+    if (side->context == NULL || side->handshaking >= config->handshakes_max)
+        return false;
+    return config->handshakes_per_second == 0 ||
+           bucket_count(&side->handshakes, shard->now_ms, 1000) <= config->handshakes_per_second;
+}
+
+static bool begin_session(struct shard *shard, struct conn *conn)
+{
+    if (!may_begin(shard)) {
+        stats_add(&shard->stats, STAT_TLS_REFUSED, 1);
+        conn_terminate(shard, conn, CLOSE_TLS_BUSY);
+        return false;
+    }
+    conn->tls->session = tls_create(shard->tls.context, shard->listeners[conn->listener].client);
+    if (conn->tls->session == NULL) {
+        conn_terminate(shard, conn, CLOSE_MEMORY);
+        return false;
+    }
+    conn->tls->handshaking = true;
+    shard->tls.handshaking++;
+    return true;
+}
+
+static void end_handshake(struct shard *shard, struct conn_tls *tls, enum stat_id result)
+{
+    if (!tls->handshaking)
+        return;
+    tls->handshaking = false;
+    shard->tls.handshaking--;
+    stats_add(&shard->stats, result, 1);
+}
+
+static void on_established(struct shard *shard, struct conn *conn)
+{
+    struct tls *session = conn->tls->session;
+    struct log_line line;
+    end_handshake(shard, conn->tls, tls_resumed(session) ? STAT_TLS_RESUMED : STAT_TLS_FULL);
+    if (!conn_log_begin(shard, conn, LOG_DEBUG, "tls established", &line))
+        return;
+    log_text(&line, "version", tls_version(session));
+    log_text(&line, "cipher", tls_cipher(session));
+    log_text(&line, "resumed", tls_resumed(session) ? "true" : "false");
+    log_end(&line);
+}
+
+static bool is_established(const struct conn *conn)
+{
+    return conn->tls != NULL && conn->tls->session != NULL && tls_established(conn->tls->session);
+}
+
+struct slice conn_tls_subject(const struct conn *conn)
+{
+    return is_established(conn) ? tls_subject(conn->tls->session) : slice_of(NULL, 0);
+}
+
+struct slice conn_tls_common_name(const struct conn *conn)
+{
+    return is_established(conn) ? tls_common_name(conn->tls->session) : slice_of(NULL, 0);
+}
+
+/* A buffer has come back: who waits for one tries again. */
+static void resume_short(struct shard *shard)
+{
+    struct list_node *node = list_pop_front(&shard->tls.short_of);
+    if (node == NULL)
+        return;
+    const struct conn_tls *tls = list_entry(node, struct conn_tls, wait);
+    conn_mark_dirty(shard, tls->conn, true);
+}
+
+static void give_back(struct shard *shard, struct buf *buffer)
+{
+    if (buffer->data == NULL)
+        return;
+    pool_give(&shard->tls.buffers, buffer);
+    resume_short(shard);
+}
+
+/* What the outbox still has in flight was not sent. */
+static void cut(struct shard *shard, struct conn *conn)
+{
+    struct conn_tls *tls = conn->tls;
+    if (conn->outbox.inflight_bytes > 0)
+        conn_count_sent(shard, outbox_cut(&conn->outbox, &shard->outbox_pool, tls->taken));
+    tls->taken = 0;
+    tls->sealed = 0;
+}
+
+void conn_tls_end(struct shard *shard, struct conn *conn)
+{
+    struct conn_tls *tls = conn->tls;
+    if (tls == NULL)
+        return;
+    cut(shard, conn);
+    end_handshake(shard, tls, STAT_TLS_FAILED);
+    if (list_linked(&tls->wait))
+        list_remove(&tls->wait);
+    give_back(shard, &tls->sending);
+    give_back(shard, &tls->waiting);
+    if (tls->session != NULL)
+        tls_destroy(tls->session);
+    free(tls);
+    conn->tls = NULL;
+}
+
+/* ---- bytes in ---- */
+
+/* Puts what TLS has to say behind what waits. False: the connection has been ended. */
+static bool say(struct shard *shard, struct conn *conn, struct slice bytes)
+{
+    struct buf *waiting = &conn->tls->waiting;
+    if (bytes.bytes == 0)
+        return true;
+    if (waiting->used + bytes.bytes > WAITING_BYTES_MAX) {
+        conn_terminate(shard, conn, CLOSE_SLOW);
+        return false;
+    }
+    if (waiting->capacity - waiting->used < bytes.bytes) {
+        struct buf larger;
+        if (!pool_take(&shard->tls.buffers, waiting->used + bytes.bytes, &larger)) {
+            conn_terminate(shard, conn, CLOSE_MEMORY);
+            return false;
+        }
+        buf_put(&larger, buf_slice(waiting));
+        give_back(shard, waiting);
+        *waiting = larger;
+    }
+    buf_put(waiting, bytes);
+    conn_mark_dirty(shard, conn, false);
+    return true;
+}
+
+/* An HTTP request where TLS was expected: the answer goes out in plain text, and nothing else. */
+static void answer_plain(struct shard *shard, struct conn *conn)
+{
+    static const char text[] = "{\"error\":\"this port speaks TLS: use https:// or wss://\"}";
+    end_handshake(shard, conn->tls, STAT_TLS_FAILED);
+    conn_tls_end(shard, conn);
+    conn->keep_alive = false;
+    conn_respond(shard, conn, 400, "application/json", "", slice_text(text));
+}
+
+/* Nothing more can be sealed: what waits is dropped. */
+static void drop_all(struct shard *shard, struct conn *conn)
+{
+    cut(shard, conn);
+    conn_drop_waiting(shard, conn, false);
+}
+
+static void fail(struct shard *shard, struct conn *conn)
+{
+    struct conn_tls *tls = conn->tls;
+    struct log_line line;
+    bool handshake = tls->handshaking;
+    end_handshake(shard, tls, STAT_TLS_FAILED);
+    tls->closed = true;
+    if (conn_log_begin(shard, conn, LOG_INFO, handshake ? "tls handshake failed" : "tls failed", &line)) {
+        log_text(&line, "error", tls_why(tls->session));
+        log_end(&line);
+    }
+    if (!conn->sending) /* else conn_tls_on_sent does it */
+        drop_all(shard, conn);
+    conn_finish(shard, conn, CLOSE_TLS_FAILED); /* the alert goes out, nothing behind it */
+}
+
+/* The peer's close_notify: ours is the answer, so the connection is finished, not cut (RFC 8446 section 6.1). */
+static void on_close_notify(struct shard *shard, struct conn *conn)
+{
+    bool idle = conn->state == CONN_HTTP && !conn->parked && conn->outbox.count == 0;
+    if (!idle && conn->state != CONN_OPEN) {
+        conn_on_end_of_stream(shard, conn);
+        return;
+    }
+    conn->eof = conn->peer_closed = true;
+    conn_drop_waiting(shard, conn, false);
+    conn_finish(shard, conn, conn->state == CONN_OPEN ? CLOSE_PEER_GONE : CLOSE_HTTP_DONE);
+}
+
+static bool reads_on(const struct conn *conn)
+{
+    return (conn->state == CONN_HTTP || conn->state == CONN_OPEN || conn->state == CONN_CLOSING) && !conn->eof &&
+           conn->tls != NULL && !conn->tls->closed;
+}
+
+void conn_tls_receive(struct shard *shard, struct conn *conn, struct slice ciphertext)
+{
+    struct conn_tls *tls = conn->tls;
+    if (!reads_on(conn) || (tls->session == NULL && !begin_session(shard, conn)))
+        return;
+    enum tls_result result;
+    do {
+        struct buf plain = buf_of(shard->tls_plain, sizeof shard->tls_plain);
+        struct buf out = buf_of(shard->tls_out, sizeof shard->tls_out);
+        result = tls_read(tls->session, &ciphertext, &plain, &out, shard->wall_ms / 1000);
+        check(!out.overflow && !plain.overflow);
+        if (!say(shard, conn, buf_slice(&out)))
+            return;
+        if (tls->handshaking && result != TLS_ERROR && result != TLS_NOT_TLS && tls_established(tls->session))
+            on_established(shard, conn);
+        switch (result) {
+        case TLS_NEED_MORE:
+            break;
+        case TLS_DATA:
+            conn_take_input(shard, conn, (struct span){.data = plain.data, .bytes = plain.used});
+            break;
+        case TLS_CLOSED:
+            on_close_notify(shard, conn);
+            break;
+        case TLS_NOT_TLS:
+            answer_plain(shard, conn);
+            break;
+        case TLS_ERROR:
+            fail(shard, conn);
+            break;
+        }
+    } while (result == TLS_DATA && reads_on(conn));
+}
+
+/* ---- bytes out ---- */
+
+/* Seals the ranges in as few records as they need: what lies in one piece as it is, pieces gathered to whole records. */
+static bool seal(struct shard *shard, struct tls *session, const struct iovec *vector, uint32_t count, struct buf *out)
+{
+    struct buf record = buf_of(shard->tls_plain, sizeof shard->tls_plain);
+    for (uint32_t i = 0; i < count; i++) {
+        struct slice piece = slice_of(vector[i].iov_base, vector[i].iov_len);
+        while (piece.bytes > 0) {
+            bool direct = record.used == 0 && (piece.bytes >= record.capacity || i + 1 == count);
+            size_t part = record.capacity - record.used < piece.bytes ? record.capacity - record.used : piece.bytes;
+            if (!direct)
+                buf_put(&record, slice_of(piece.data, part));
+            if (direct && !tls_seal(session, slice_of(piece.data, part), out))
+                return false;
+            piece = slice_skip(piece, part);
+            if (record.used == record.capacity) {
+                if (!tls_seal(session, buf_slice(&record), out))
+                    return false;
+                buf_reset(&record);
+            }
+        }
+    }
+    return record.used == 0 || tls_seal(session, buf_slice(&record), out);
+}
+
+/* How much plaintext the next send takes. */
+static uint64_t next_part(const struct shard *shard, const struct conn *conn)
+{
+    const struct pool *pool = &shard->tls.buffers;
+    uint64_t max = pool->bytes > pool->bytes_max / 2 ? SEAL_BYTES_SHORT : SEAL_BYTES_MAX;
+    uint64_t left = conn->outbox.inflight_bytes - conn->tls->taken;
+    return left < max ? left : max;
+}
+
+/* Puts what waits, and `part` bytes of plaintext sealed behind it, into `sending`. 0; -ENOMEM: no buffer now; -EIO: failed. */
+static int prepare(struct shard *shard, struct conn *conn, uint64_t part)
+{
+    struct conn_tls *tls = conn->tls;
+    size_t room = tls->waiting.used + (part == 0 ? 0 : tls_sealed_bytes_max(part));
+    if (tls->waiting.capacity >= room) {
+        tls->sending = tls->waiting;
+        tls->waiting = (struct buf){0};
+    } else {
+        if (!pool_take(&shard->tls.buffers, room, &tls->sending))
+            return -ENOMEM;
+        buf_put(&tls->sending, buf_slice(&tls->waiting));
+        give_back(shard, &tls->waiting);
+    }
+    tls->own = (uint32_t)tls->sending.used;
+    tls->sealed = (uint32_t)part;
+    if (part == 0)
+        return 0;
+    uint32_t count = outbox_in_flight(&conn->outbox, tls->taken, part, shard->seal_vectors, SEND_SLICES_MAX);
+    return seal(shard, tls->session, shard->seal_vectors, count, &tls->sending) ? 0 : -EIO;
+}
+
+/* The ring could not take the send: the records are made and numbered, so they wait as they are. */
+static void send(struct shard *shard, struct conn *conn)
+{
+    struct ring_tag tag = {.index = conn->index, .generation = conn->generation};
+    struct buf *sending = &conn->tls->sending;
+    if (ring_begin_send(shard->ring, conn->socket, tag, sending->data, (uint32_t)sending->used) == 0)
+        conn->sending = true;
+    else
+        conn_mark_dirty(shard, conn, true);
+}
+
+void conn_tls_flush(struct shard *shard, struct conn *conn)
+{
+    struct conn_tls *tls = conn->tls;
+    if (conn->sending || conn->state == CONN_DYING || list_linked(&tls->wait))
+        return;
+    if (tls->sending.data != NULL) {
+        send(shard, conn);
+        return;
+    }
+    bool sealing = !conn->corked && !tls->closed && tls->session != NULL && conn->outbox.count > 0 &&
+                   tls_established(tls->session);
+    if (sealing && conn->outbox.inflight_bytes == 0)
+        outbox_begin_send(&conn->outbox, shard->seal_vectors, SEND_SLICES_MAX);
+    uint64_t part = sealing ? next_part(shard, conn) : 0;
+    if (tls->waiting.used == 0 && part == 0)
+        return;
+    int error = prepare(shard, conn, part);
+    if (error == -ENOMEM) {
+        stats_add(&shard->stats, STAT_TLS_BUFFERS_SHORT, 1);
+        list_push_back(&shard->tls.short_of, &tls->wait);
+    } else if (error != 0) {
+        conn_terminate(shard, conn, CLOSE_MEMORY);
+    } else {
+        conn->greeted |= sealing && conn->state != CONN_HTTP;
+        send(shard, conn);
+    }
+}
+
+bool conn_tls_on_sent(struct shard *shard, struct conn *conn, int32_t result)
+{
+    struct conn_tls *tls = conn->tls;
+    struct outbox *outbox = &conn->outbox;
+    uint64_t sent = result > 0 ? (uint64_t)result : 0;
+    bool whole = sent == tls->sending.used;
+    if (whole)
+        tls->taken += tls->sealed;
+    else if (sent > tls->own)
+        tls->taken += tls_plain_within(tls->session, slice_skip(buf_slice(&tls->sending), tls->own), sent - tls->own);
+    tls->sealed = 0;
+    give_back(shard, &tls->sending);
+    if (!whole) {
+        cut(shard, conn);
+    } else if (tls->taken > 0 && tls->taken == outbox->inflight_bytes) {
+        conn_count_sent(shard, outbox_sent(outbox, &shard->outbox_pool));
+        tls->taken = 0;
+    }
+    if (tls->closed)
+        drop_all(shard, conn);
+    if (whole && (tls->waiting.used > 0 || outbox->count > 0) && conn->state != CONN_DYING)
+        conn_mark_dirty(shard, conn, false);
+    return whole;
+}
+
+bool conn_tls_goodbye(struct shard *shard, struct conn *conn)
+{
+    struct conn_tls *tls = conn->tls;
+    if (!tls->closed && tls->session != NULL) {
+        struct buf out = buf_of(shard->tls_out, sizeof shard->tls_out);
+        tls->closed = true;
+        tls_close(tls->session, &out);
+        if (!say(shard, conn, buf_slice(&out)))
+            return false;
+    }
+    return tls->waiting.used == 0 && tls->sending.data == NULL;
+}
+
+void conn_tls_check(const struct conn *conn)
+{
+    const struct conn_tls *tls = conn->tls;
+    check((tls->waiting.data != NULL) == (tls->waiting.used > 0));
+    check(!conn->sending || tls->sending.data != NULL);
+    check_op(tls->own, <=, tls->sending.used);
+    check_op(tls->taken + tls->sealed, <=, conn->outbox.inflight_bytes);
+    check(!list_linked(&tls->wait) || !conn->sending);
+    check(tls->session != NULL || (tls->waiting.data == NULL && tls->sending.data == NULL && !tls->handshaking));
+}
