@@ -5,7 +5,6 @@
 
 #include "core/check.h"
 
-#include <stdio.h>
 #include <wolfssl/wolfcrypt/asn.h>
 
 #if defined(WOLFSSL_AESNI) || defined(WOLFSSL_ARMASM)
@@ -128,9 +127,22 @@ WOLFSSL_CTX *tls_context_for(struct tls_context *context, struct slice name)
 
 /* ---- making ---- */
 
+/* One line of at most why_bytes with its NUL. */
+static void say(char *why, size_t why_bytes, const char *what)
+{
+    struct buf text = buf_of(why, why_bytes - 1);
+    buf_put_text(&text, what);
+    why[text.used] = '\0';
+}
+
 static bool complain(char *why, size_t why_bytes, uint32_t identity, const char *what)
 {
-    snprintf(why, why_bytes, "certificate %u: %s", identity + 1, what);
+    struct buf text = buf_of(why, why_bytes - 1);
+    buf_put_text(&text, "certificate ");
+    buf_put_u64(&text, identity + 1);
+    buf_put_text(&text, ": ");
+    buf_put_text(&text, what);
+    why[text.used] = '\0';
     return false;
 }
 
@@ -206,7 +218,7 @@ static struct tls_context *context_new(const struct tls_settings *settings)
 struct tls_context *tls_context_create(const struct tls_settings *settings, char *why, size_t why_bytes)
 {
     struct tls_context *context = context_new(settings);
-    snprintf(why, why_bytes, "out of memory");
+    say(why, why_bytes, "out of memory");
     if (context == NULL)
         return NULL;
     bool good = settings->identity_count > 0 && wc_InitRng(&context->random) == 0;
@@ -223,7 +235,7 @@ struct tls_context *tls_context_create_client(const struct tls_settings *setting
                                               char *why, size_t why_bytes)
 {
     struct tls_context *context = context_new(settings);
-    snprintf(why, why_bytes, "out of memory");
+    say(why, why_bytes, "out of memory");
     if (context == NULL)
         return NULL;
     WOLFSSL_CTX *library =
@@ -238,7 +250,7 @@ struct tls_context *tls_context_create_client(const struct tls_settings *setting
         good = wolfSSL_CTX_load_verify_buffer(library, settings->authorities.data, (long)settings->authorities.bytes,
                                               WOLFSSL_FILETYPE_PEM) == WOLFSSL_SUCCESS;
         if (!good)
-            snprintf(why, why_bytes, "no certificate of an authority in PEM form is in the file");
+            say(why, why_bytes, "no certificate of an authority in PEM form is in the file");
     } else if (good && verify && ca_folder != NULL) {
         /* Some of a system's certificates may be of kinds that the library does not know. */
         wolfSSL_CTX_load_verify_locations_ex(library, NULL, ca_folder, WOLFSSL_LOAD_FLAG_IGNORE_ERR);
