@@ -3,8 +3,9 @@
  * Two implementations, chosen at link time: ring_uring.c (liburing) and ring_sim.c (a simulated network, see ring_sim.h).
  * Everything but ring_wake is called by the owning thread only.
  *
- * An operation is FREE -> QUEUED -> INFLIGHT -> DONE. Memory named by a send must stay until its completion with more ==
- * false has been taken from ring_next; nothing else releases it, a cancel least of all.
+ * An operation is FREE -> QUEUED -> INFLIGHT -> DONE, one that sends without a copy FREE -> QUEUED -> INFLIGHT -> RESULT ->
+ * DONE. Memory named by a send must stay until its completion with more == false has been taken from ring_next; nothing
+ * else releases it, a cancel least of all.
  *
  * Sockets are ring_socket numbers: places in the ring's table of registered files (direct descriptors), so that their
  * number is not bound by the process's descriptors. A listening socket has a number in the same table. */
@@ -22,9 +23,12 @@ enum ring_op {
     RING_RECEIVE, /* result: bytes in `data` (buffer to be given back), 0: end of stream, -errno (-ENOBUFS: no buffers; the
                       receive has ended and is to be armed again later); more: still armed */
     RING_SEND,    /* result: bytes taken by the kernel or -errno; a cancelled send may report a positive short count */
-    RING_SHUTDOWN, /* result: 0 or -errno */
-    RING_CLOSE,    /* result: 0 or -errno; the number is free again */
-    RING_CANCEL,   /* result: number of operations found, or -errno; the cancelled ones complete on their own */
+    RING_SEND_ZERO_COPY, /* first the result, as of RING_SEND. With `more` the memory is still the kernel's: a second
+                            completion gives it back, result: 0, or RING_COPIED when the kernel has copied all the same.
+                            Without, there was nothing to give back */
+    RING_SHUTDOWN,       /* result: 0 or -errno */
+    RING_CLOSE,          /* result: 0 or -errno; the number is free again */
+    RING_CANCEL,         /* result: number of operations found, or -errno; the cancelled ones complete on their own */
     RING_OPS,
 };
 
@@ -44,6 +48,7 @@ struct ring_completion {
 };
 
 #define RING_SOCKET_NONE UINT32_MAX
+#define RING_COPIED 1
 
 struct ring_options {
     uint32_t entries;         /* submission queue size, 64-4096 */
@@ -57,7 +62,8 @@ struct ring_options {
 struct ring_features {
     bool direct_descriptors; /* sockets live in a registered-file table */
     bool defer_taskrun;
-    char summary[128]; /* for the start-up log */
+    bool zero_copy;    /* sends without a copy that report whether there was none */
+    char summary[160]; /* for the start-up log */
 };
 
 struct ring_address {
@@ -81,7 +87,8 @@ int ring_probe(struct ring_features *features, char *why, size_t why_bytes);
 /* Sets *out. 0 or -errno (with a line in why, as above). The calling thread becomes the ring's owner at the first
  * ring_wait (the ring is created disabled and enabled there), so main may create rings and hand them to shards. */
 int ring_create(struct ring **out, const struct ring_options *options, char *why, size_t why_bytes);
-/* Ends everything and frees. The caller has closed its sockets and taken their completions. */
+/* Ends everything and frees. The caller has closed its sockets and taken their completions, those that give back memory
+ * included: sockets with unacknowledged bytes live on in the kernel unless they were reset. */
 void ring_destroy(struct ring *ring);
 
 /* Listening. socket + SO_REUSEPORT + options + bind + listen; returns a ring_socket >= 0 or -errno. Port 0: the kernel
@@ -104,16 +111,26 @@ int ring_begin_send(struct ring *ring, uint32_t socket, struct ring_tag tag, con
 /* The iovec array may be reused when ring_submit or ring_wait has returned 0 or more; what it points to stays. */
 int ring_begin_send_vector(struct ring *ring, uint32_t socket, struct ring_tag tag, const struct iovec *vector,
                            uint32_t count);
+/* Whether ring_begin_send_zero_copy may be called. */
+bool ring_has_zero_copy(const struct ring *ring);
+/* Sends without copying where the way to the peer allows that. As above for the stream: the socket's one send ends with the
+ * result, and the next may begin. The memory comes back when the peer has acknowledged all of it, or the connection has been
+ * reset: for a peer that stalls that may be never, and it may be long after the socket was closed. So `tag` is not the
+ * socket's but stands for this memory. The array as above; of a single piece it may be reused at once. */
+int ring_begin_send_zero_copy(struct ring *ring, uint32_t socket, struct ring_tag tag, const struct iovec *vector,
+                              uint32_t count);
 /* SHUT_WR or SHUT_RDWR. */
 int ring_begin_shutdown(struct ring *ring, uint32_t socket, struct ring_tag tag, int how);
 /* Cancels the receive and the send of the socket, which were begun with this `tag`; they complete with -ECANCELED or what
  * they had. */
 int ring_begin_cancel(struct ring *ring, uint32_t socket, struct ring_tag tag);
+/* The same for a socket whose send was begun without a copy, with the tag `send`. */
+int ring_begin_cancel_zero_copy(struct ring *ring, uint32_t socket, struct ring_tag tag, struct ring_tag send);
 /* Cancels the armed receive (RING_RECEIVE) or accept (RING_ACCEPT) of the socket only; `tag` is the one it was armed
  * with. */
 int ring_begin_cancel_op(struct ring *ring, uint32_t socket, struct ring_tag tag, enum ring_op op);
-/* Only when no other operation of the socket is pending. `reset`: linger 0, so that the peer sees RST and nothing stays in
- * the kernel. */
+/* Only when no other operation of the socket is pending; memory that a send without a copy has left with the kernel does not
+ * count. `reset`: linger 0, so that the peer sees RST and nothing stays in the kernel, such memory least of all. */
 int ring_begin_close(struct ring *ring, uint32_t socket, struct ring_tag tag, bool reset);
 
 /* Hands what is queued to the kernel without waiting. Number submitted, or -errno: the rest stays queued for the next

@@ -17,7 +17,8 @@ int ring_probe(struct ring_features *features, char *why, size_t why_bytes)
 {
     (void)why;
     (void)why_bytes;
-    *features = (struct ring_features){.direct_descriptors = true, .defer_taskrun = true, .summary = "simulated"};
+    *features = (struct ring_features){
+        .direct_descriptors = true, .defer_taskrun = true, .zero_copy = true, .summary = "simulated"};
     return 0;
 }
 
@@ -47,6 +48,7 @@ int ring_create(struct ring **out, const struct ring_options *options, char *why
         ring->buffers_free[i] = i;
     list_init(&ring->queued);
     list_init(&ring->active);
+    list_init(&ring->pinned);
     list_init(&ring->completions);
     sim_network_join(ring->network, ring);
     *out = ring;
@@ -79,6 +81,8 @@ void ring_destroy(struct ring *ring)
     for (uint32_t i = 0; i < ring->sockets_made; i++)
         socket_abandon(&ring->sockets[i]);
     while ((node = list_pop_front(&ring->queued)) != NULL)
+        operation_free(list_entry(node, struct sim_operation, node));
+    while ((node = list_pop_front(&ring->pinned)) != NULL)
         operation_free(list_entry(node, struct sim_operation, node));
     while ((node = list_pop_front(&ring->completions)) != NULL) {
         struct sim_completion *completion = list_entry(node, struct sim_completion, node);
@@ -211,6 +215,7 @@ int ring_wait(struct ring *ring, uint64_t timeout_ns)
         list_push_back(&now, node);
     while ((node = list_first(&now)) != NULL)
         sim_socket_go_on(ring, (uint32_t)(list_entry(node, struct sim_socket, active) - ring->sockets));
+    sim_unpin(ring);
     return 0;
 }
 
@@ -274,27 +279,49 @@ static void remember_pieces(struct sim_operation *send, const struct iovec *vect
     }
 }
 
-int ring_begin_send_vector(struct ring *ring, uint32_t socket, struct ring_tag tag, const struct iovec *vector,
-                           uint32_t count)
+static int begin_send(struct ring *ring, uint32_t socket, struct ring_tag tag, const struct iovec *vector,
+                      uint32_t count, enum ring_op op)
 {
     struct sim_socket *sock = socket_of(ring, socket, SOCKET_CONNECTION);
     check(sock->send == NULL);
     check_op(count, >, 0);
-    struct sim_operation *send = begin(ring, socket, tag, RING_SEND);
+    struct sim_operation *send = begin(ring, socket, tag, op);
     if (send == NULL)
         return -EAGAIN;
     remember_pieces(send, vector, count);
     send->vector = vector;
+    send->link = sock->link;
     sock->send = send;
     return 0;
+}
+
+int ring_begin_send_vector(struct ring *ring, uint32_t socket, struct ring_tag tag, const struct iovec *vector,
+                           uint32_t count)
+{
+    return begin_send(ring, socket, tag, vector, count, RING_SEND);
 }
 
 int ring_begin_send(struct ring *ring, uint32_t socket, struct ring_tag tag, const void *data, uint32_t bytes)
 {
     const struct iovec one = {.iov_base = (void *)(uintptr_t)data, .iov_len = bytes};
-    int result = ring_begin_send_vector(ring, socket, tag, &one, 1);
+    int result = begin_send(ring, socket, tag, &one, 1, RING_SEND);
     if (result == 0)
         ring->sockets[socket].send->vector = ring->sockets[socket].send->pieces; /* `one` is gone at the submission */
+    return result;
+}
+
+bool ring_has_zero_copy(const struct ring *ring)
+{
+    (void)ring;
+    return true;
+}
+
+int ring_begin_send_zero_copy(struct ring *ring, uint32_t socket, struct ring_tag tag, const struct iovec *vector,
+                              uint32_t count)
+{
+    int result = begin_send(ring, socket, tag, vector, count, RING_SEND_ZERO_COPY);
+    if (result == 0 && count == 1)
+        ring->sockets[socket].send->vector = ring->sockets[socket].send->pieces;
     return result;
 }
 
@@ -309,7 +336,16 @@ int ring_begin_shutdown(struct ring *ring, uint32_t socket, struct ring_tag tag,
 
 int ring_begin_cancel(struct ring *ring, uint32_t socket, struct ring_tag tag)
 {
-    return begin(ring, socket, tag, RING_CANCEL) == NULL ? -EAGAIN : 0;
+    return ring_begin_cancel_zero_copy(ring, socket, tag, tag);
+}
+
+int ring_begin_cancel_zero_copy(struct ring *ring, uint32_t socket, struct ring_tag tag, struct ring_tag send)
+{
+    struct sim_operation *operation = begin(ring, socket, tag, RING_CANCEL);
+    if (operation == NULL)
+        return -EAGAIN;
+    operation->send = send;
+    return 0;
 }
 
 int ring_begin_cancel_op(struct ring *ring, uint32_t socket, struct ring_tag tag, enum ring_op op)
@@ -336,20 +372,30 @@ int ring_begin_close(struct ring *ring, uint32_t socket, struct ring_tag tag, bo
 
 /* --- taking -------------------------------------------------------------------------------------------------------- */
 
-/* Frees the operation whose last completion is being taken. */
-static void retire(struct ring *ring, struct sim_operation *operation)
+static bool is_send(const struct sim_operation *operation)
+{
+    return operation->op == RING_SEND || operation->op == RING_SEND_ZERO_COPY;
+}
+
+/* The owner has its result: for the socket it is over, even when its memory is still pinned. */
+static void leave_socket(struct ring *ring, const struct sim_operation *operation)
 {
     struct sim_socket *sock = &ring->sockets[operation->socket];
     sock->pending--;
-    ring->operations--;
     if (operation == sock->receive)
         sock->receive = NULL;
     if (operation == sock->accept)
         sock->accept = NULL;
-    if (operation == sock->send) {
-        sim_send_check(operation);
+    if (operation == sock->send)
         sock->send = NULL;
-    }
+}
+
+/* Frees the operation whose last completion is being taken. */
+static void retire(struct ring *ring, struct sim_operation *operation)
+{
+    ring->operations--;
+    if (is_send(operation))
+        sim_send_check(operation);
     if (operation->op == RING_CLOSE)
         socket_release(ring, operation->socket);
     operation_free(operation);
@@ -365,6 +411,8 @@ bool ring_next(struct ring *ring, struct ring_completion *completion)
     list_remove(node);
     struct sim_completion *entry = list_entry(node, struct sim_completion, node);
     *completion = entry->completion;
+    if (!entry->gives_back && (!completion->more || completion->op == RING_SEND_ZERO_COPY))
+        leave_socket(ring, entry->operation);
     if (!completion->more)
         retire(ring, entry->operation);
     free(entry);
@@ -400,6 +448,9 @@ void ring_counters_read(const struct ring *ring, struct ring_counters *out)
 
 bool sim_ring_ready(const struct ring *ring)
 {
+    for (struct list_node *node = list_first(&ring->pinned); node != NULL; node = list_next(&ring->pinned, node))
+        if (sim_unpinned(ring, list_entry(node, struct sim_operation, node)))
+            return true;
     return ring->woken || !list_empty(&ring->queued) || !list_empty(&ring->active) || !list_empty(&ring->completions);
 }
 

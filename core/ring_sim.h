@@ -6,7 +6,7 @@
  * carried out, what can go on goes on, and what is ready can be taken. Receives of a socket keep their order, as do the
  * accepts of a listener; everything else may be overtaken. What the contract of ring.h forbids fails a check: a close with
  * operations pending, two sends or receives of a socket, a number that is not open, a buffer given back twice, memory of a
- * send that changes before its completion is taken, an iovec array that changes before the submission. Given back buffers
+ * send that changes before its last completion is taken, an iovec array that changes before the submission. Given back buffers
  * are overwritten.
  *
  * As in Linux, a close with unread bytes is a reset. A reset throws away what is on its way in both directions. */
@@ -28,6 +28,8 @@ struct sim_faults { /* chances in 1000 per opportunity; 0: never */
     uint32_t accept_error; /* a multishot accept ends with -EMFILE */
     uint32_t receive_ends; /* a multishot receive ends (more == false) behind good data */
     uint32_t queue_full;   /* an arm/begin call answers -EAGAIN */
+    uint32_t copied;       /* a send without a copy was one with a copy after all */
+    uint32_t pinned; /* its memory comes back late, after up to five minutes of the clock, or when the link ends */
 };
 
 /* Starts a new network: the rings created from now on belong to it. Its monotonic clock starts at 0, its wall clock at

@@ -48,8 +48,11 @@ struct sim_network {
  *
  *            begin            submit              last completion            taken by ring_next
  *   (none) --------> QUEUED ---------> INFLIGHT ------------------> DONE ------------------------> (none)
+ *                                         |                          ^
+ *                                         |  result of a send        |  memory comes back
+ *                                         +-------------> PINNED ----+  without a copy
  */
-enum operation_state { OPERATION_QUEUED, OPERATION_INFLIGHT, OPERATION_DONE };
+enum operation_state { OPERATION_QUEUED, OPERATION_INFLIGHT, OPERATION_PINNED, OPERATION_DONE };
 
 struct sim_operation {
     enum ring_op op;
@@ -57,7 +60,7 @@ struct sim_operation {
     struct ring_tag tag;
     uint32_t socket;
     uint64_t due_last;     /* of its completions so far: later ones are not due before */
-    struct list_node node; /* in ring->queued */
+    struct list_node node; /* in ring->queued, or in ring->pinned */
 
     /* Of a send. */
     const struct iovec *vector; /* the owner's, until the submission */
@@ -66,16 +69,20 @@ struct sim_operation {
     uint8_t *copy; /* of all bytes at the begin call */
     uint32_t bytes;
     uint32_t taken;
+    const struct sim_link *link; /* without a copy: its socket's number may have been given out again */
+    uint64_t pinned_until_ns;
 
     int how;              /* of a shutdown */
     bool reset;           /* of a close */
     enum ring_op cancels; /* of a cancel; RING_OPS: receive and send */
+    struct ring_tag send; /* the send's, where it is not the cancel's */
 };
 
 struct sim_completion {
     struct ring_completion completion;
     struct sim_operation *operation;
-    uint64_t due; /* step of the ring from which on it can be taken */
+    bool gives_back; /* the second one of a send without a copy */
+    uint64_t due;    /* step of the ring from which on it can be taken */
     struct list_node node;
 };
 
@@ -114,6 +121,7 @@ struct ring {
     struct list queued; /* operations */
     uint32_t queued_count;
     struct list active;      /* sockets */
+    struct list pinned;      /* operations whose memory is still the kernel's */
     struct list completions; /* in the order in which they came about */
     uint32_t operations;
 
@@ -154,6 +162,10 @@ void sim_carry_out(struct ring *ring, struct sim_operation *operation);
 void sim_socket_go_on(struct ring *ring, uint32_t number);
 /* What a send still names must be what it named at the begin call. */
 void sim_send_check(const struct sim_operation *send);
+/* Whether the memory of a pinned send is to come back: its time has come, or its link was reset. */
+bool sim_unpinned(const struct ring *ring, const struct sim_operation *send);
+/* Gives all such memory back. */
+void sim_unpin(struct ring *ring);
 
 /* ring_sim.c */
 

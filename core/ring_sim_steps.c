@@ -10,6 +10,9 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#define PINNED_SOON_NS UINT64_C(5000000)
+#define PINNED_LATE_NS UINT64_C(300000000000)
+
 /* --- completing ---------------------------------------------------------------------------------------------------- */
 
 static struct ring_completion *complete(struct ring *ring, struct sim_operation *operation, int32_t result, bool more)
@@ -121,10 +124,57 @@ static bool go_on_receiving(struct ring *ring, struct sim_socket *sock)
     return false;
 }
 
+/* Until when the memory of a send without a copy stays pinned: acknowledgements come soon, or the seed lets them wait. */
+static uint64_t pinned_until(struct ring *ring)
+{
+    struct sim_network *network = ring->network;
+    uint64_t most_ns = sim_fault(network, network->faults.pinned) ? PINNED_LATE_NS : PINNED_SOON_NS;
+    return network->now_ns + random_below(&network->random, most_ns);
+}
+
+/* The result of a send. Of one without a copy whose memory may be in use it is not the last completion; what has failed before
+ * the first byte may go without. */
+static void complete_send(struct ring *ring, struct sim_operation *send, int32_t result)
+{
+    bool pinned = send->op == RING_SEND_ZERO_COPY && (result > 0 || random_chance(&ring->network->random, 1, 2));
+    complete(ring, send, result, pinned);
+    if (!pinned)
+        return;
+    send->state = OPERATION_PINNED;
+    send->pinned_until_ns = pinned_until(ring);
+    list_push_back(&ring->pinned, &send->node);
+}
+
+bool sim_unpinned(const struct ring *ring, const struct sim_operation *send)
+{
+    return send->link->reset || ring->network->now_ns >= send->pinned_until_ns;
+}
+
+void sim_unpin(struct ring *ring)
+{
+    const struct sim_faults *faults = &ring->network->faults;
+    struct list_node *node = list_first(&ring->pinned);
+    while (node != NULL) {
+        struct sim_operation *send = list_entry(node, struct sim_operation, node);
+        node = list_next(&ring->pinned, node);
+        if (!sim_unpinned(ring, send))
+            continue;
+        sim_send_check(send);
+        list_remove(&send->node);
+        bool copied = sim_fault(ring->network, faults->copied);
+        complete(ring, send, copied ? RING_COPIED : 0, false);
+        list_entry(ring->completions.head.prev, struct sim_completion, node)->gives_back = true;
+    }
+}
+
 /* As the kernel does: what a send had got rid of before it failed is its result. */
 static void fail(struct ring *ring, struct sim_operation *operation, int32_t error)
 {
-    complete(ring, operation, operation->taken > 0 ? (int32_t)operation->taken : error, false);
+    int32_t result = operation->taken > 0 ? (int32_t)operation->taken : error;
+    if (operation->op == RING_SEND_ZERO_COPY)
+        complete_send(ring, operation, result);
+    else
+        complete(ring, operation, result, false);
 }
 
 static bool go_on_sending(struct ring *ring, struct sim_socket *sock)
@@ -143,7 +193,7 @@ static bool go_on_sending(struct ring *ring, struct sim_socket *sock)
     sim_send_check(send);
     if (link->peer_gone) { /* the bytes leave, and a reset comes back */
         sim_link_reset(link);
-        complete(ring, send, (int32_t)send->bytes, false);
+        complete_send(ring, send, (int32_t)send->bytes);
         return false;
     }
     uint32_t left = send->bytes - send->taken;
@@ -152,7 +202,7 @@ static bool go_on_sending(struct ring *ring, struct sim_socket *sock)
         left = (uint32_t)random_below(&network->random, left);
     send->taken += sim_queue_put(&link->to_peer, send->copy + send->taken, left);
     if (send->taken == send->bytes)
-        complete(ring, send, (int32_t)send->bytes, false);
+        complete_send(ring, send, (int32_t)send->bytes);
     return part;
 }
 
@@ -208,7 +258,7 @@ static int32_t cancel_one(struct ring *ring, struct sim_operation *operation, st
 static int32_t carry_out_cancel(struct ring *ring, struct sim_socket *sock, const struct sim_operation *cancel)
 {
     if (cancel->cancels == RING_OPS)
-        return cancel_one(ring, sock->receive, cancel->tag) + cancel_one(ring, sock->send, cancel->tag);
+        return cancel_one(ring, sock->receive, cancel->tag) + cancel_one(ring, sock->send, cancel->send);
     return cancel_one(ring, cancel->cancels == RING_ACCEPT ? sock->accept : sock->receive, cancel->tag);
 }
 
@@ -228,6 +278,7 @@ void sim_carry_out(struct ring *ring, struct sim_operation *operation)
     operation->state = OPERATION_INFLIGHT;
     switch (operation->op) {
     case RING_SEND:
+    case RING_SEND_ZERO_COPY:
         check(memcmp(operation->vector, operation->pieces, operation->piece_count * sizeof(struct iovec)) == 0);
         operation->vector = NULL;
         sim_socket_go_on(ring, operation->socket);

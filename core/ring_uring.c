@@ -131,6 +131,7 @@ int ring_create(struct ring **out, const struct ring_options *options, char *why
         return result;
     }
     ring->direct = options->allow_direct && features.direct_descriptors;
+    ring->zero_copy = features.zero_copy;
     ring->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     result = ring->wake_fd < 0 ? -errno : sockets_init(ring, options);
     if (result == 0)
@@ -272,6 +273,16 @@ int ring_begin_send(struct ring *ring, uint32_t socket, struct ring_tag tag, con
     return queue(ring, sqe, RING_SEND, tag);
 }
 
+/* The header of a send whose entry is `sqe`. The kernel copies header and vector when the entry is submitted
+ * (IORING_FEAT_SUBMIT_STABLE). */
+static struct msghdr *header_of(struct ring *ring, const struct io_uring_sqe *sqe, const struct iovec *vector,
+                                uint32_t count)
+{
+    struct msghdr *header = &ring->headers[sqe - ring->uring.sq.sqes];
+    *header = (struct msghdr){.msg_iov = (struct iovec *)(uintptr_t)vector, .msg_iovlen = count};
+    return header;
+}
+
 int ring_begin_send_vector(struct ring *ring, uint32_t socket, struct ring_tag tag, const struct iovec *vector,
                            uint32_t count)
 {
@@ -279,11 +290,29 @@ int ring_begin_send_vector(struct ring *ring, uint32_t socket, struct ring_tag t
     struct io_uring_sqe *sqe = entry(ring);
     if (sqe == NULL)
         return -EAGAIN;
-    /* The kernel copies header and vector when the entry is submitted (IORING_FEAT_SUBMIT_STABLE). */
-    struct msghdr *header = &ring->headers[sqe - ring->uring.sq.sqes];
-    *header = (struct msghdr){.msg_iov = (struct iovec *)(uintptr_t)vector, .msg_iovlen = count};
-    io_uring_prep_sendmsg(sqe, to, header, MSG_WAITALL | MSG_NOSIGNAL);
+    io_uring_prep_sendmsg(sqe, to, header_of(ring, sqe, vector, count), MSG_WAITALL | MSG_NOSIGNAL);
     return queue(ring, sqe, RING_SEND, tag);
+}
+
+bool ring_has_zero_copy(const struct ring *ring)
+{
+    return ring->zero_copy;
+}
+
+int ring_begin_send_zero_copy(struct ring *ring, uint32_t socket, struct ring_tag tag, const struct iovec *vector,
+                              uint32_t count)
+{
+    check(ring->zero_copy && count > 0);
+    int to = target(ring, socket);
+    struct io_uring_sqe *sqe = entry(ring);
+    if (sqe == NULL)
+        return -EAGAIN;
+    if (count == 1)
+        io_uring_prep_send_zc(sqe, to, vector->iov_base, vector->iov_len, MSG_WAITALL | MSG_NOSIGNAL, 0);
+    else
+        io_uring_prep_sendmsg_zc(sqe, to, header_of(ring, sqe, vector, count), MSG_WAITALL | MSG_NOSIGNAL);
+    sqe->ioprio |= RING_SEND_ZC_REPORT_USAGE;
+    return queue(ring, sqe, RING_SEND_ZERO_COPY, tag);
 }
 
 int ring_begin_shutdown(struct ring *ring, uint32_t socket, struct ring_tag tag, int how)
@@ -298,22 +327,33 @@ int ring_begin_shutdown(struct ring *ring, uint32_t socket, struct ring_tag tag,
 
 /* Takes a reserved entry. An operation is named by its user_data, which the kernel finds in a hash table; by its file it
  * would be searched for among all pending operations of the ring (16 us among 1,000, and more with each further socket). */
-static void prep_cancel(struct ring *ring, unsigned op, enum ring_op cancelled, struct ring_tag tag)
+static void prep_cancel(struct ring *ring, uint64_t user_data, uint64_t cancelled)
 {
     struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->uring);
-    io_uring_prep_cancel64(sqe, pack(cancelled, tag), 0);
-    sqe->user_data = pack(op, tag);
+    io_uring_prep_cancel64(sqe, cancelled, 0);
+    sqe->user_data = user_data;
 }
 
-int ring_begin_cancel(struct ring *ring, uint32_t socket, struct ring_tag tag)
+/* The receive with the socket's tag, and the send with its own. */
+static int cancel_both(struct ring *ring, uint32_t socket, struct ring_tag tag, enum ring_op op, struct ring_tag send)
 {
     (void)ring_slot_open(ring, socket);
     if (!reserve(ring, 2))
         return -EAGAIN;
-    prep_cancel(ring, OP_CANCEL_RECEIVE, RING_RECEIVE, tag);
-    prep_cancel(ring, RING_CANCEL, RING_SEND, tag);
+    prep_cancel(ring, pack(OP_CANCEL_RECEIVE, tag), pack(RING_RECEIVE, tag));
+    prep_cancel(ring, pack(RING_CANCEL, tag), pack(op, send));
     ring_count(&ring->counters.submitted[RING_CANCEL], 1);
     return 0;
+}
+
+int ring_begin_cancel(struct ring *ring, uint32_t socket, struct ring_tag tag)
+{
+    return cancel_both(ring, socket, tag, RING_SEND, tag);
+}
+
+int ring_begin_cancel_zero_copy(struct ring *ring, uint32_t socket, struct ring_tag tag, struct ring_tag send)
+{
+    return cancel_both(ring, socket, tag, RING_SEND_ZERO_COPY, send);
 }
 
 int ring_begin_cancel_op(struct ring *ring, uint32_t socket, struct ring_tag tag, enum ring_op op)
@@ -322,7 +362,7 @@ int ring_begin_cancel_op(struct ring *ring, uint32_t socket, struct ring_tag tag
     (void)ring_slot_open(ring, socket);
     if (!reserve(ring, 1))
         return -EAGAIN;
-    prep_cancel(ring, RING_CANCEL, op, tag);
+    prep_cancel(ring, pack(RING_CANCEL, tag), pack(op, tag));
     ring_count(&ring->counters.submitted[RING_CANCEL], 1);
     return 0;
 }
@@ -474,6 +514,10 @@ static bool translate(struct ring *ring, const struct io_uring_cqe *cqe, struct 
         if (completion->result >= 0 && ring->receives_cancelled > 0)
             completion->result += ring->receives_cancelled;
         ring->receives_cancelled = 0;
+        break;
+    case RING_SEND_ZERO_COPY:
+        if ((cqe->flags & IORING_CQE_F_NOTIF) != 0)
+            completion->result = ((uint32_t)cqe->res & RING_NOTIF_USAGE_ZC_COPIED) != 0 ? RING_COPIED : 0;
         break;
     case RING_SEND:
     case RING_SHUTDOWN:

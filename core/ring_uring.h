@@ -7,8 +7,10 @@
 
 #include <liburing.h>
 
-/* Newer than the headers of liburing 2.3 (Linux 6.7, include/uapi/linux/io_uring.h); used only where ring_probe saw them work. */
-#define RING_SOCKET_SETSOCKOPT 3 /* SOCKET_URING_OP_SETSOCKOPT */
+/* Newer than the headers of liburing 2.3 (include/uapi/linux/io_uring.h); used only where ring_probe saw them work. */
+#define RING_SOCKET_SETSOCKOPT 3                       /* SOCKET_URING_OP_SETSOCKOPT, Linux 6.7 */
+#define RING_SEND_ZC_REPORT_USAGE (1U << 3)            /* IORING_SEND_ZC_REPORT_USAGE, Linux 6.2 */
+#define RING_NOTIF_USAGE_ZC_COPIED (UINT32_C(1) << 31) /* IORING_NOTIF_USAGE_ZC_COPIED */
 
 /* One place in the table of sockets.
  *
@@ -32,6 +34,7 @@ struct ring_slot {
 
 struct ring {
     struct io_uring uring;
+    bool zero_copy;  /* ring_features */
     bool direct;     /* sockets live in the kernel's table of registered files */
     bool enabled;    /* the owner has begun */
     bool wake_armed; /* the poll on wake_fd is in the kernel or queued */

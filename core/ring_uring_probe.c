@@ -211,6 +211,31 @@ static bool probe_direct(struct io_uring *uring)
     return good;
 }
 
+/* Whether sends without a copy report what became of them (Linux 6.2): a kernel that does not know the flag refuses the
+ * entry, one that does finds that the socket has no peer. */
+static bool probe_zero_copy(struct io_uring *uring)
+{
+    struct __kernel_timespec wait = {.tv_nsec = PROBE_WAIT_MS * 1000000LL};
+    struct io_uring_cqe *cqe;
+    bool more = true, known = false;
+    int alone = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (alone < 0)
+        return false;
+    struct io_uring_sqe *sqe = io_uring_get_sqe(uring);
+    io_uring_prep_send_zc(sqe, alone, "", 1, MSG_NOSIGNAL, 0);
+    sqe->ioprio |= RING_SEND_ZC_REPORT_USAGE;
+    sqe->user_data = 0;
+    if (io_uring_submit(uring) != 1)
+        more = false;
+    while (more && io_uring_wait_cqe_timeout(uring, &cqe, &wait) == 0) {
+        more = (cqe->flags & IORING_CQE_F_MORE) != 0;
+        known = known || cqe->res == -EPIPE || cqe->res == -ENOTCONN;
+        io_uring_cqe_seen(uring, cqe);
+    }
+    close(alone);
+    return known && !more;
+}
+
 int ring_probe(struct ring_features *features, char *why, size_t why_bytes)
 {
     struct io_uring uring;
@@ -223,10 +248,12 @@ int ring_probe(struct ring_features *features, char *why, size_t why_bytes)
     result = probe_needed(&uring, why, why_bytes);
     if (result == 0) {
         features->direct_descriptors = probe_direct(&uring);
-        snprintf(features->summary, sizeof features->summary, "%s; %s",
+        features->zero_copy = probe_zero_copy(&uring);
+        snprintf(features->summary, sizeof features->summary, "%s; %s; %s",
                  features->direct_descriptors ? "direct descriptors"
                                               : "plain descriptors (direct ones close late here)",
-                 features->defer_taskrun ? "deferred task work" : "task work not deferred (DEFER_TASKRUN missing)");
+                 features->defer_taskrun ? "deferred task work" : "task work not deferred (DEFER_TASKRUN missing)",
+                 features->zero_copy ? "zero copy" : "no zero copy (Linux 6.2)");
     }
     io_uring_queue_exit(&uring);
     return result;

@@ -13,6 +13,7 @@
 
 static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL}; /* enum log_level */
 static const char *const log_formats[] = {"logfmt", "json", NULL};                /* enum log_format */
+static const char *const zero_copies[] = {"auto", "off", NULL};                   /* enum zero_copy */
 
 #define SERVER(field) .offset = offsetof(struct server_settings, field)
 #define INGEST(field) .offset = offsetof(struct ingest_settings, field)
@@ -45,6 +46,12 @@ const struct option config_server_options[] = {
      .doc = "Kernel receive buffer of a connection (SO_RCVBUF); 0: the kernel's default."},
     {"notsent_lowat", OPTION_SIZE, SERVER(notsent_lowat_bytes), "128KiB", .max = 64 * MIB,
      .doc = "Unsent bytes in the kernel beyond which a socket takes no more (TCP_NOTSENT_LOWAT); 0: unset."},
+    {"zero_copy", OPTION_CHOICE, SERVER(zero_copy), "auto", .choices = zero_copies, .reloadable = true,
+     .doc = "Long sends read frames in place, except to peers where the kernel copies them all the same; off: never."},
+    {"zero_copy_min", OPTION_SIZE, SERVER(zero_copy_bytes_min), "16KiB", .min = 1, .max = 64 * MIB, .reloadable = true,
+     .doc = "Shorter sends are copied."},
+    {"zero_copy_pinned_max", OPTION_SIZE, SERVER(zero_copy_pinned_max), "256MiB", .reloadable = true,
+     .doc = "Bytes on their way without a copy, whole process, split over the shards; beyond it sends are copied."},
     {"handshake_timeout", OPTION_DURATION, SERVER(handshake_timeout_ms), "10s", .min = 10, .max = HOUR_MS,
      .reloadable = true, .doc = "From accepting a connection to the answer to its request (K-24)."},
     {"message_timeout", OPTION_DURATION, SERVER(message_timeout_ms), "60s", .min = 10, .max = HOUR_MS,

@@ -9,6 +9,8 @@
 #include "protocol/dialect.h"
 #include "protocol/tls.h"
 
+enum zero_copy { ZERO_COPY_AUTO, ZERO_COPY_OFF };
+
 /* Section "" of the file: keys at top level. */
 struct server_settings {
     uint64_t shards;                  /* 0: one per core that the process may use */
@@ -21,6 +23,9 @@ struct server_settings {
     uint64_t send_buffer_bytes;       /* SO_SNDBUF */
     uint64_t receive_buffer_bytes;
     uint64_t notsent_lowat_bytes;
+    uint32_t zero_copy;            /* enum zero_copy */
+    uint64_t zero_copy_bytes_min;  /* a send has so many per piece on the average */
+    uint64_t zero_copy_pinned_max; /* bytes that the kernel reads in place, whole process, split over the shards */
     uint64_t handshake_timeout_ms; /* from accept to the 101 or the response (K-24) */
     uint64_t message_timeout_ms;   /* a started message is complete within (K-24) */
     uint64_t close_timeout_ms;     /* the peer's half of a close */

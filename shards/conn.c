@@ -435,15 +435,21 @@ static void advance_linger(struct shard *shard, struct conn *conn)
         conn->deadline_ms = shard->now_ms + LINGER_MS;
         conn_set_timer(shard, conn);
     }
-    if (conn->shut && !conn->shutting && conn->eof)
+    if (conn->shut && !conn->shutting && conn->eof && conn->pins == 0)
         conn_terminate(shard, conn, conn->why);
+}
+
+static int begin_cancel(struct shard *shard, const struct conn *conn)
+{
+    return conn->pin == 0 ? ring_begin_cancel(shard->ring, conn->socket, tag_of(conn))
+                          : ring_begin_cancel_zero_copy(shard->ring, conn->socket, tag_of(conn), pin_tag(shard, conn));
 }
 
 static void advance_dying(struct shard *shard, struct conn *conn)
 {
     bool busy = conn->receiving || conn->sending;
     if (busy && !conn->cancelled) {
-        if (ring_begin_cancel(shard->ring, conn->socket, tag_of(conn)) != 0) {
+        if (begin_cancel(shard, conn) != 0) {
             retry_later(shard, conn);
             return;
         }
@@ -452,7 +458,8 @@ static void advance_dying(struct shard *shard, struct conn *conn)
     }
     if (busy || conn->shutting || conn->cancels > 0 || conn->closed)
         return;
-    if (ring_begin_close(shard->ring, conn->socket, tag_of(conn), !conn->eof) != 0)
+    bool reset = !conn->eof || conn->pins > 0; /* a reset makes the kernel give back what is pinned */
+    if (ring_begin_close(shard->ring, conn->socket, tag_of(conn), reset) != 0)
         retry_later(shard, conn);
     else
         conn->closed = true;
@@ -507,6 +514,7 @@ void conn_on_cut(struct shard *shard, const struct mail *mail)
         conn_drop_waiting(shard, conn, true);
         conn_terminate(shard, conn, CLOSE_SLOW);
     }
+    pin_cut(shard, mail->cut.segment, mail->cut.serial);
 }
 
 void conn_check(const struct conn *conn)
@@ -516,6 +524,7 @@ void conn_check(const struct conn *conn)
         conn_tls_check(conn);
     else
         check(conn->sending == (conn->outbox.inflight_bytes > 0));
+    check(conn->pin == 0 || (conn->sending && conn->pins > 0));
     check(!conn->stopping || conn->receiving || conn->cancels > 0);
     switch (conn->state) {
     case CONN_HTTP:

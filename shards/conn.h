@@ -126,7 +126,10 @@ struct conn {
     bool corked : 1;      /* nothing is flushed until the opening actions are done */
     bool placed : 1;      /* it holds a place of QUOTA_PEER */
     bool head : 1;        /* HTTP: the request's method is HEAD */
+    bool copied : 1;      /* to this peer the kernel copies whatever we ask for: no more sends without a copy */
     uint8_t cancels;      /* cancel operations in flight */
+    uint8_t pins;         /* sends of its whose memory has not come back (pin.h), the one in flight included */
+    uint16_t pin;         /* number + 1 of the send in flight, when it is one without a copy; else 0 */
     uint16_t listener;    /* index */
     uint16_t close_code;  /* of our close frame; 0: none was sent */
     /* touched per message and deadline */

@@ -118,6 +118,17 @@ void conn_drop_waiting(struct shard *shard, struct conn *conn, bool slow)
     stats_sub(&shard->stats, STAT_IN_FLIGHT, messages);
 }
 
+/* The send that the outbox has named. 0 or -EAGAIN. */
+static int begin_send(struct shard *shard, struct conn *conn, const struct iovec *vector, uint32_t count)
+{
+    struct ring_tag tag = {.index = conn->index, .generation = conn->generation};
+    if (pin_begin_send(shard, conn, vector, count))
+        return 0;
+    if (count == 1)
+        return ring_begin_send(shard->ring, conn->socket, tag, vector->iov_base, (uint32_t)vector->iov_len);
+    return ring_begin_send_vector(shard->ring, conn->socket, tag, vector, count);
+}
+
 void conn_flush(struct shard *shard, struct conn *conn)
 {
     struct outbox *outbox = &conn->outbox;
@@ -136,16 +147,10 @@ void conn_flush(struct shard *shard, struct conn *conn)
         shard->vectors_used = 0;
     }
     struct iovec *vector = &shard->vectors[shard->vectors_used];
-    struct ring_tag tag = {.index = conn->index, .generation = conn->generation};
     uint32_t count = outbox_begin_send(outbox, vector, max);
-    int error;
-    if (count == 1) {
-        error = ring_begin_send(shard->ring, conn->socket, tag, vector->iov_base, (uint32_t)vector->iov_len);
-    } else {
-        error = ring_begin_send_vector(shard->ring, conn->socket, tag, vector, count);
+    if (count > 1)
         shard->vectors_used += count;
-    }
-    if (error == 0) {
+    if (begin_send(shard, conn, vector, count) == 0) {
         conn->sending = true;
         conn->greeted = conn->state != CONN_HTTP;
         return;
@@ -174,9 +179,12 @@ static bool on_sent_plain(struct shard *shard, struct conn *conn, uint64_t taken
 void conn_on_sent(struct shard *shard, struct conn *conn, int32_t result)
 {
     uint64_t taken = result > 0 ? (uint64_t)result : 0;
+    bool zero_copy = conn->pin != 0;
     conn->sending = false;
+    conn->pin = 0;
     bool whole = conn->tls != NULL ? conn_tls_on_sent(shard, conn, result) : on_sent_plain(shard, conn, taken);
-    stats_add(&shard->stats, STAT_BYTES_OUT, taken);
+    if (!zero_copy) /* else counted when it is known whether it was copied */
+        stats_add(&shard->stats, STAT_BYTES_OUT, taken);
     conn->bytes_out += taken;
     stats_add(&shard->stats, STAT_SENDS, 1);
     if (!whole)

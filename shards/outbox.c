@@ -186,6 +186,18 @@ uint32_t outbox_in_flight(const struct outbox *outbox, uint64_t from, uint64_t b
     return count;
 }
 
+uint32_t outbox_inflight_segments(const struct outbox *outbox, struct segment **segments, uint32_t max)
+{
+    check_op(outbox->inflight_slices, <=, max);
+    const struct outbox_node *node = outbox->rest;
+    for (uint32_t i = 0; i < outbox->inflight_slices; i++) {
+        segments[i] = i == 0 ? outbox->first.frame.segment : node->slice.frame.segment;
+        if (i > 0)
+            node = node->next;
+    }
+    return outbox->inflight_slices;
+}
+
 /* Takes the first slice out; its reference is released. */
 static void pop_first(struct outbox *outbox, struct outbox_pool *pool)
 {

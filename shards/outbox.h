@@ -75,6 +75,8 @@ uint32_t outbox_begin_send(struct outbox *outbox, struct iovec *vector, uint32_t
  * `max` is at least the number of slices in flight. */
 uint32_t outbox_in_flight(const struct outbox *outbox, uint64_t from, uint64_t bytes, struct iovec *vector,
                           uint32_t max);
+/* The segments that the send names, one per slice: at most `max`, which is no less than there are slices. Their number. */
+uint32_t outbox_inflight_segments(const struct outbox *outbox, struct segment **segments, uint32_t max);
 /* The send took all of it: releases what was in flight. Returns the channel messages it held. */
 uint32_t outbox_sent(struct outbox *outbox, struct outbox_pool *pool);
 /* The send ended early, after `bytes` bytes (less than what was in flight): what it took is released, messages cut in the

@@ -303,6 +303,15 @@ static uint32_t count_open(const struct server *server)
     return open;
 }
 
+/* Whether the kernel still has something of a shard's: a connection, or frames that it reads. */
+static bool any_open(const struct server *server)
+{
+    for (uint16_t i = 0; i < server->count; i++)
+        if (stats_get(&server->shards[i]->stats, STAT_PINNED_BYTES) > 0)
+            return true;
+    return count_open(server) > 0;
+}
+
 /* Waits for a further signal at most POLL_MS; whether one came that asks to hurry. */
 static bool hurried(const sigset_t *signals)
 {
@@ -336,9 +345,9 @@ static void drain(struct server *server, const sigset_t *signals)
 static bool wait_for_end(const struct server *server)
 {
     uint64_t deadline = now_ms() + GRACE_MS;
-    while (count_open(server) > 0 && now_ms() < deadline)
+    while (any_open(server) && now_ms() < deadline)
         sleep_ms(POLL_MS);
-    return count_open(server) == 0;
+    return !any_open(server);
 }
 
 static void destroy(struct server *server)

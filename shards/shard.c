@@ -111,6 +111,8 @@ static bool take_completions(struct shard *shard)
         taken++;
         if (completion.op == RING_ACCEPT)
             listener_on_accept(shard, &completion);
+        else if (completion.op == RING_SEND_ZERO_COPY)
+            pin_on_completion(shard, &completion);
         else
             on_conn_completion(shard, &completion);
         if (completion.op == RING_RECEIVE && completion.result > 0)
@@ -350,7 +352,7 @@ bool shard_tick(struct shard *shard, bool may_wait)
     mail_return_idle(shard);
     mail_ring_doorbells(shard);
     if (shard->stage_seen == STAGE_STOP && atomic_load_explicit(&shard->open, memory_order_relaxed) == 0 &&
-        listener_all_ended(shard))
+        shard->pins.bytes == 0 && listener_all_ended(shard))
         return false;
     atomic_store_explicit(&shard->quiet, shard->stage_seen >= STAGE_QUIESCE && is_quiet(shard), memory_order_release);
     submit_and_wait(shard, worked, may_wait);
@@ -396,7 +398,7 @@ static bool init_parts(struct shard *shard, const struct shard_options *options)
     parcel_pool_init(&shard->parcels, shard->number);
     quotas_init(&shard->quotas, shard->key);
     conn_tls_init(shard, options->ticket_secret);
-    return slab_init(&shard->conns, sizeof(struct conn), connections) == 0 &&
+    return slab_init(&shard->conns, sizeof(struct conn), connections) == 0 && pins_init(&shard->pins) == 0 &&
            audiences_init(&shard->audiences, shard->count) == 0 && channels_init(&shard->channels, shard->key) == 0 &&
            mailbox_init(&shard->mail, shard->count) == 0 && conn_tls_configure(shard);
 }
@@ -440,6 +442,7 @@ void shard_destroy(struct shard *shard)
         audiences_destroy(&shard->audiences, shard->count);
         slab_destroy(&shard->conns);
         conn_tls_destroy(shard);
+        pins_destroy(&shard->pins);
         quotas_destroy(&shard->quotas);
     }
     codec_destroy(&shard->codec);

@@ -13,6 +13,7 @@
 #include "shards/listener.h"
 #include "shards/mail.h"
 #include "shards/message.h"
+#include "shards/pin.h"
 #include "shards/quota.h"
 #include "shards/service_host.h"
 
@@ -64,6 +65,7 @@ struct shard {
     struct list parked;  /* to unpark when there is room for publishing */
     struct list doomed;  /* slow readers found in a delivery loop */
     struct outbox_pool outbox_pool;
+    struct pins pins;
     size_t input_bytes;
     uint32_t open_http; /* connections in state HTTP */
 

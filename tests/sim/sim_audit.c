@@ -164,6 +164,16 @@ static uint32_t outbox_references(const struct shard *shard, const struct segmen
     return count;
 }
 
+/* What the kernel still reads for a shard. */
+static uint32_t pin_references(const struct shard *shard, const struct segment *segment)
+{
+    uint32_t cursor = 0, count = 0;
+    for (const struct pin *pin; (pin = slab_next(&shard->pins.slab, &cursor, NULL)) != NULL;)
+        for (uint32_t i = 0; i < pin->segment_count; i++)
+            count += pin->segments[i] == segment;
+    return count;
+}
+
 static uint32_t home_references(const struct shard *home, const struct segment *segment)
 {
     uint32_t count = home->replies.tail == segment;
@@ -183,7 +193,7 @@ static void check_segment(const struct sim_world *world, const struct shard *hom
     uint32_t lendings = 0;
     for (uint16_t i = 0; i < world->plan.shards; i++) {
         const struct segment_share *share = &segment->shares[i];
-        uint32_t references = outbox_references(world->shards[i], segment);
+        uint32_t references = outbox_references(world->shards[i], segment) + pin_references(world->shards[i], segment);
         if (i == home->number)
             references += home_references(home, segment);
         else

@@ -356,9 +356,18 @@ void sim_client_leave(struct sim_world *world, struct sim_client *client)
 
 /* --- judging --------------------------------------------------------------------------------------------------------- */
 
+/* When frame memory is full, what is only kept makes room first: then the model promises no history. */
+static void forget_history(struct sim_world *world)
+{
+    for (uint16_t i = 0; i < world->plan.shards; i++)
+        if (stats_get(&world->shards[i]->stats, STAT_RETAINED_DROPPED) > 0)
+            world->model.retain = 0;
+}
+
 static void check_complete(struct sim_world *world, struct sim_client *client)
 {
     const char *wrong = NULL;
+    forget_history(world);
     for (uint32_t i = 0; i < client->reader_count && wrong == NULL; i++)
         wrong = sim_model_complete(&world->model, &client->readers[i]);
     if (client->kind == SIM_RUSTORIUM && wrong == NULL)

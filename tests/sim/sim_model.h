@@ -74,7 +74,7 @@ struct sim_model {
     uint32_t count, capacity;
     struct sim_channel channels[SIM_CHANNELS_MAX];
     uint32_t channel_count;
-    uint32_t retain;     /* of plain, when it is not bounded by age; else 0 */
+    uint32_t retain;     /* of plain, when neither age nor full memory bounds it; else 0 */
     uint32_t *by_number; /* message by its number at the home of rustorium's state */
     uint32_t by_number_count;
     uint64_t deliveries;

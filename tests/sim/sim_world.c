@@ -83,6 +83,8 @@ static struct sim_faults choose_faults(struct random *random)
         .accept_error = sometimes(random, 40, 60),
         .receive_ends = sometimes(random, 40, 80),
         .queue_full = sometimes(random, 40, ONE_OF(random, 40, 300)),
+        .copied = sometimes(random, 30, 300),
+        .pinned = sometimes(random, 50, ONE_OF(random, 20, 500)),
     };
     return faults;
 }
@@ -104,6 +106,7 @@ static void choose_plan(struct sim_plan *plan, struct random *random)
     plan->frame_memory_mib = random_chance(random, 1, 8) ? plan->shards : 1024;
     plan->connections_max = random_chance(random, 1, 8) ? 4U * plan->shards : 1000;
     plan->outstanding_max = ONE_OF(random, 1, 4, 1024);
+    plan->zero_copy_min = ONE_OF(random, 1, 1000, 16384);
     plan->per_key = ONE_OF(random, 1, 3, 10);
     plan->quick_pings = random_chance(random, 1, 3);
     plan->client_publish = random_chance(random, 1, 4);
@@ -130,9 +133,10 @@ static void trace_plan(struct sim_world *world)
               p->quick_pings, p->client_publish, p->drain, p->reload, p->stall_max, p->rush);
     sim_trace(
         world,
-        "faults: delay %u to %u, chunk %u, partial %u, reset %u, no buffers %u, accept %u, ends %u, queue full %u",
+        "faults: delay %u to %u, chunk %u, partial %u, reset %u, no buffers %u, accept %u, ends %u, queue full %u, "
+        "zero copy from %u B: copied %u, pinned %u",
         f->delay, f->delay_max, f->chunk, f->partial_send, f->reset, f->no_buffers, f->accept_error, f->receive_ends,
-        f->queue_full);
+        f->queue_full, p->zero_copy_min, f->copied, f->pinned);
 }
 
 /* --- configuration --------------------------------------------------------------------------------------------------- */
@@ -164,6 +168,7 @@ static struct config *load_config(const struct sim_world *world, bool reloaded)
     set(&sets, "shards=%u", plan->shards);
     set(&sets, "connections_max=%u", plan->connections_max);
     set(&sets, "frame_memory=%uMiB", plan->frame_memory_mib);
+    set(&sets, "zero_copy_min=%uB", plan->zero_copy_min);
     set(&sets, "handshake_timeout=2s");
     set(&sets, "message_timeout=5s");
     set(&sets, "close_timeout=1s");

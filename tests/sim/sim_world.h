@@ -31,6 +31,7 @@ struct sim_plan {
     uint32_t frame_memory_mib;
     uint32_t connections_max;
     uint32_t outstanding_max;
+    uint32_t zero_copy_min;
     uint32_t per_key;
     bool quick_pings; /* idle connections end within seconds */
     bool client_publish;

@@ -754,3 +754,92 @@ Test(ring_sim, a_second_network_is_caught, .signal = SIGABRT)
     (void)start(1, 8, 2);
     (void)sim_network_create(2, &calm, WINDOW);
 }
+
+/* --- sends without a copy --------------------------------------------------------------------------------------------- */
+
+static const struct ring_tag memory_tag = {.index = 9, .generation = 5};
+
+static void send_in_place(struct world *world, uint32_t socket, uint8_t *data, size_t bytes)
+{
+    const struct iovec one = {.iov_base = data, .iov_len = bytes};
+    cr_assert_eq(ring_begin_send_zero_copy(world->ring, socket, memory_tag, &one, 1), 0);
+    cr_assert_geq(ring_submit(world->ring), 0);
+    struct ring_completion result = expect(world->ring, RING_SEND_ZERO_COPY);
+    cr_assert_eq(result.result, (int)bytes);
+    cr_assert(result.more, "the memory is still in use");
+}
+
+/* Between result and return the socket goes on as if there were nothing: the next send, and its end. */
+Test(ring_sim, memory_comes_back_apart_from_the_socket_that_sent_it)
+{
+    const struct sim_faults late = {.pinned = 1000};
+    struct world world = start(1, 8, 4);
+    uint8_t first[100] = {1}, second[50] = {2}, got[200];
+    int peer, again;
+    uint32_t socket = connect_one(&world, &peer);
+    sim_set_faults(world.network, &late);
+    send_in_place(&world, socket, first, sizeof first);
+    cr_assert_eq(ring_begin_send(world.ring, socket, tag, second, sizeof second), 0);
+    cr_assert_not(expect(world.ring, RING_SEND).more);
+    cr_assert_eq(sim_peer_receive(world.network, peer, got, sizeof got), 150);
+    close_one(&world, socket, false);
+    cr_assert_eq(connect_one(&world, &again), socket, "the number is free");
+    expect_nothing(world.ring);
+    cr_assert_eq(sim_operations_pending(world.network), 2, "an accept and the memory");
+    sim_clock_advance(UINT64_C(300000000000));
+    cr_assert(sim_ready(world.network));
+    struct ring_completion back = expect(world.ring, RING_SEND_ZERO_COPY);
+    cr_assert_not(back.more);
+    cr_assert_eq(back.result, 0);
+    cr_assert_eq(back.tag.index, memory_tag.index);
+    cr_assert_eq(back.tag.generation, memory_tag.generation);
+    close_one(&world, socket, false);
+    stop(&world);
+}
+
+Test(ring_sim, a_reset_brings_the_memory_back_at_once)
+{
+    const struct sim_faults late = {.pinned = 1000, .copied = 1000};
+    struct world world = start(1, 8, 4);
+    uint8_t data[100] = {1};
+    int peer;
+    uint32_t socket = connect_one(&world, &peer);
+    sim_set_faults(world.network, &late);
+    send_in_place(&world, socket, data, sizeof data);
+    close_one(&world, socket, true);
+    struct ring_completion back = expect(world.ring, RING_SEND_ZERO_COPY);
+    cr_assert_not(back.more);
+    cr_assert_eq(back.result, RING_COPIED);
+    stop(&world);
+}
+
+Test(ring_sim, a_send_without_a_copy_is_cancelled_by_its_own_tag)
+{
+    struct world world = start(1, 8, 4);
+    uint8_t data[3 * WINDOW] = {1};
+    const struct iovec one = {.iov_base = data, .iov_len = sizeof data};
+    int peer;
+    uint32_t socket = connect_one(&world, &peer);
+    cr_assert_eq(ring_begin_send_zero_copy(world.ring, socket, memory_tag, &one, 1), 0);
+    expect_nothing(world.ring);
+    cr_assert_eq(ring_begin_cancel_zero_copy(world.ring, socket, tag, memory_tag), 0);
+    struct ring_completion result = expect(world.ring, RING_SEND_ZERO_COPY);
+    cr_assert_eq(result.result, WINDOW, "the bytes that were gone");
+    cr_assert(result.more);
+    cr_assert_eq(expect(world.ring, RING_CANCEL).result, 1);
+    close_one(&world, socket, true);
+    cr_assert_not(expect(world.ring, RING_SEND_ZERO_COPY).more);
+    stop(&world);
+}
+
+Test(ring_sim, catches_memory_that_changes_before_it_has_come_back, .signal = SIGABRT)
+{
+    struct world world = start(1, 8, 4);
+    uint8_t data[100] = {1};
+    int peer;
+    uint32_t socket = connect_one(&world, &peer);
+    send_in_place(&world, socket, data, sizeof data);
+    data[99] = 1;
+    sim_clock_advance(UINT64_C(5000000));
+    (void)ring_wait(world.ring, 0);
+}

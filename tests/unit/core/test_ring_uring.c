@@ -861,3 +861,91 @@ Test(ring_uring, a_socket_used_after_its_close_is_caught, .signal = SIGABRT)
     cr_assert_eq(ring_begin_close(server.ring, socket, conn_tag, false), 0);
     (void)ring_arm_receive(server.ring, socket, conn_tag);
 }
+
+/* --- sends without a copy --------------------------------------------------------------------------------------------- */
+
+static const struct ring_tag memory_tag = {.index = 9, .generation = 5};
+
+static struct ring_completion await_memory(struct ring *ring)
+{
+    struct ring_completion completion = await(ring, RING_SEND_ZERO_COPY);
+    cr_assert_eq(completion.tag.index, memory_tag.index);
+    cr_assert_eq(completion.tag.generation, memory_tag.generation);
+    return completion;
+}
+
+/* On the loopback device the kernel copies in the end, and says so. */
+Test(ring_uring, a_send_without_a_copy_gives_its_memory_back_and_tells_of_a_copy)
+{
+    BOTH(direct) for (uint32_t pieces = 1; pieces <= 3; pieces += 2)
+    {
+        struct server server = start(direct, 8, 4);
+        if (!ring_has_zero_copy(server.ring)) {
+            stop(&server);
+            cr_skip("Linux 6.2 is needed");
+        }
+        int fd = dial(server.port);
+        uint32_t socket = accept_one(&server);
+        uint8_t *data = make_pattern(9000), got[9000];
+        const struct iovec vector[3] = {{data, 3000}, {data + 3000, 3000}, {data + 6000, 3000}};
+        uint32_t bytes = pieces * 3000;
+        cr_assert_eq(ring_begin_send_zero_copy(server.ring, socket, memory_tag, vector, pieces), 0);
+        struct ring_completion result = await_memory(server.ring);
+        cr_assert_eq(result.result, (int)bytes);
+        cr_assert(result.more);
+        read_exactly(fd, got, bytes);
+        cr_assert_arr_eq(got, data, bytes);
+        struct ring_completion back = await_memory(server.ring);
+        cr_assert_not(back.more);
+        cr_assert_eq(back.result, RING_COPIED);
+        close_one(server.ring, socket, true);
+        close(fd);
+        free(data);
+        stop(&server);
+    }
+}
+
+Test(ring_uring, a_stalled_peer_keeps_the_memory_until_its_connection_is_reset)
+{
+    BOTH(direct)
+    {
+        struct server server = start(direct, 8, 4);
+        if (!ring_has_zero_copy(server.ring)) {
+            stop(&server);
+            cr_skip("Linux 6.2 is needed");
+        }
+        int fd = dial(server.port);
+        uint32_t socket = accept_one(&server);
+        const size_t bytes = 4 << 20;
+        uint8_t *data = make_pattern(bytes);
+        const struct iovec one = {.iov_base = data, .iov_len = bytes};
+        cr_assert_eq(ring_begin_send_zero_copy(server.ring, socket, memory_tag, &one, 1), 0);
+        expect_silence(server.ring);
+        cr_assert_eq(ring_begin_cancel_zero_copy(server.ring, socket, conn_tag, memory_tag), 0);
+        struct ring_completion completion;
+        bool result = false, cancelled = false;
+        for (int waited = 0; waited < PATIENCE_MS && !(result && cancelled); waited += 100) {
+            cr_assert_eq(ring_wait(server.ring, 100 * MS), 0);
+            while (ring_next(server.ring, &completion)) {
+                result |= completion.op == RING_SEND_ZERO_COPY && completion.more;
+                cancelled |= completion.op == RING_CANCEL && completion.result == 1;
+                cr_assert(completion.op != RING_SEND_ZERO_COPY || (uint32_t)completion.result < bytes);
+            }
+        }
+        cr_assert(result && cancelled);
+        expect_silence(server.ring);
+        cr_assert_eq(ring_begin_close(server.ring, socket, conn_tag, true), 0);
+        bool closed = false, back = false;
+        for (int waited = 0; waited < PATIENCE_MS && !(closed && back); waited += 100) {
+            cr_assert_eq(ring_wait(server.ring, 100 * MS), 0);
+            while (ring_next(server.ring, &completion)) {
+                closed |= completion.op == RING_CLOSE;
+                back |= completion.op == RING_SEND_ZERO_COPY && !completion.more;
+            }
+        }
+        cr_assert(closed && back);
+        close(fd);
+        free(data);
+        stop(&server);
+    }
+}

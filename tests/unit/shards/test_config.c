@@ -131,6 +131,9 @@ Test(config, has_safe_defaults_without_any_source)
     cr_expect_eq(config->server.message_timeout_ms, 60000);   /* K-24 */
     cr_expect_eq(config->server.close_timeout_ms, 5000);
     cr_expect_eq(config->server.drain_timeout_ms, 10000); /* K-31 */
+    cr_expect_eq(config->server.zero_copy, ZERO_COPY_AUTO);
+    cr_expect_eq(config->server.zero_copy_bytes_min, 16 << 10);
+    cr_expect_eq(config->server.zero_copy_pinned_max, 256 << 20);
     cr_expect_eq(config->server.spin_us, 0);
     cr_expect(config->server.direct_descriptors);
     cr_expect_eq(config->ingest.listen.count, 1);
