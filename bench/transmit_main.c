@@ -18,7 +18,7 @@
 #define DESCRIPTORS_BESIDES 64
 
 const struct transmit_path *const transmit_paths[] = {
-    &transmit_write, &transmit_ring, &transmit_zero_copy, &transmit_registered, NULL,
+    &transmit_write, &transmit_ring, &transmit_zero_copy, &transmit_registered, &transmit_server, NULL,
 };
 
 /* Nanoseconds of CPU time per message and connection in one repetition. */
