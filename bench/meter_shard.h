@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* A whole shard for meters: sockets that are established already become its connections and subscribers of one channel of
+ * `plain`, to which the meter publishes. The calling thread is the shard's. */
+#ifndef RINGCAST_METER_SHARD_H
+#define RINGCAST_METER_SHARD_H
+
+#include "shards/shard.h"
+
+struct meter_shard {
+    struct config *config;
+    struct ring *ring;
+    struct shard *shard;
+};
+
+/* What a peer sends to become a subscriber. */
+extern const char meter_request[];
+
+/* For at most `conns` connections. 0 or -errno; meter_shard_close in any case. */
+int meter_shard_open(struct meter_shard *meter, uint32_t conns);
+void meter_shard_close(struct meter_shard *meter);
+/* Takes a descriptor over, as if it had been accepted from the n-th peer. 0 or -errno. */
+int meter_shard_adopt(struct meter_shard *meter, int descriptor, uint32_t n);
+/* Turns until a counter has come to `wanted`. 0 or -ETIME. */
+int meter_shard_await(struct meter_shard *meter, enum stat_id stat, uint64_t wanted);
+/* Publishes one message; the next turns deliver it. 0 or -ENOMEM. */
+int meter_shard_publish(struct meter_shard *meter, struct slice payload);
+
+#endif
