@@ -159,12 +159,10 @@ void frame_log_release(struct frame_memory *memory, struct frame_idle *idle, str
     *log = (struct frame_log){0};
 }
 
-void frame_release(struct frame_idle *idle, struct segment *segment, uint16_t shard, uint32_t count)
+void frame_idle_push(struct frame_idle *idle, struct segment *segment, uint16_t shard)
 {
     struct segment_share *share = &segment->shares[shard];
-    check_op(share->refs, >=, count);
-    share->refs -= count;
-    if (share->refs != 0 || share->queued_idle)
+    if (share->queued_idle)
         return;
     share->queued_idle = true;
     share->next_idle = idle->first;

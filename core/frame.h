@@ -13,6 +13,7 @@
 #define RINGCAST_CORE_FRAME_H
 
 #include "core/bytes.h"
+#include "core/check.h"
 #include "core/list.h"
 
 struct segment_share { /* written by one shard only */
@@ -85,8 +86,18 @@ static inline void frame_ref(struct segment *segment, uint16_t shard, uint32_t c
     segment->shares[shard].refs += count;
 }
 
+/* Puts a segment without references on the list, unless it is there. */
+void frame_idle_push(struct frame_idle *idle, struct segment *segment, uint16_t shard);
+
 /* Drops references of the calling shard. */
-void frame_release(struct frame_idle *idle, struct segment *segment, uint16_t shard, uint32_t count);
+static inline void frame_release(struct frame_idle *idle, struct segment *segment, uint16_t shard, uint32_t count)
+{
+    struct segment_share *share = &segment->shares[shard];
+    check_op(share->refs, >=, count);
+    share->refs -= count;
+    if (share->refs == 0)
+        frame_idle_push(idle, segment, shard);
+}
 /* The next segment that is still unreferenced here, or NULL when the list is empty. */
 struct segment *frame_idle_pop(struct frame_idle *idle, uint16_t shard);
 /* At home, for a segment from frame_idle_pop: frees (or caches) it unless it is lent. */

@@ -207,14 +207,17 @@ int ring_submit(struct ring *ring)
     return result < 0 ? result : total;
 }
 
-/* Makes room for `count` entries, so that the next `count` calls of io_uring_get_sqe succeed. False: none to be had. */
-static bool reserve(struct ring *ring, uint32_t count)
+static bool make_room(struct ring *ring, uint32_t count)
 {
-    if (io_uring_sq_space_left(&ring->uring) >= count)
-        return true;
     ring_count(&ring->counters.queue_full, 1);
     (void)ring_submit(ring);
     return io_uring_sq_space_left(&ring->uring) >= count;
+}
+
+/* Makes room for `count` entries, so that the next `count` calls of io_uring_get_sqe succeed. False: none to be had. */
+static inline bool reserve(struct ring *ring, uint32_t count)
+{
+    return io_uring_sq_space_left(&ring->uring) >= count || make_room(ring, count);
 }
 
 static struct io_uring_sqe *entry(struct ring *ring)

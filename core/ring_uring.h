@@ -3,6 +3,7 @@
 #ifndef RINGCAST_CORE_RING_URING_H
 #define RINGCAST_CORE_RING_URING_H
 
+#include "core/check.h"
 #include "core/ring.h"
 
 #include <liburing.h>
@@ -86,6 +87,12 @@ int32_t ring_slot_take_accepted(struct ring *ring, int descriptor);
 void ring_slot_release(struct ring *ring, uint32_t socket);
 
 /* The slot of an open socket; anything else is our bug. */
-struct ring_slot *ring_slot_open(const struct ring *ring, uint32_t socket);
+static inline struct ring_slot *ring_slot_open(const struct ring *ring, uint32_t socket)
+{
+    check_op(socket, <, ring->slots_made);
+    struct ring_slot *slot = &ring->slots[socket];
+    check(slot->descriptor >= RING_SLOT_DIRECT);
+    return slot;
+}
 
 #endif

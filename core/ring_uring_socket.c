@@ -9,15 +9,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <unistd.h>
-
-struct ring_slot *ring_slot_open(const struct ring *ring, uint32_t socket)
-{
-    check_op(socket, <, ring->slots_made);
-    struct ring_slot *slot = &ring->slots[socket];
-    check(slot->descriptor >= RING_SLOT_DIRECT);
-    return slot;
-}
-
 int32_t ring_slot_take(struct ring *ring, int descriptor, const struct ring_address *peer)
 {
     bool fresh = ring->slot_free == RING_SOCKET_NONE;

@@ -109,13 +109,6 @@ void slab_free(struct slab *slab, uint32_t index)
     slab->count_live--;
 }
 
-void *slab_get(const struct slab *slab, struct handle handle)
-{
-    if (!is_live(slab, handle.index) || slot_at(slab, handle.index)->generation != handle.generation)
-        return NULL;
-    return slab_at(slab, handle.index);
-}
-
 struct handle slab_handle(const struct slab *slab, uint32_t index)
 {
     check(is_live(slab, index));

@@ -39,8 +39,6 @@ void slab_destroy(struct slab *slab);
  * first; fresh slots are handed out in rising order, so objects made in a row lie in a row. */
 void *slab_alloc(struct slab *slab, struct handle *handle);
 void slab_free(struct slab *slab, uint32_t index);
-/* The live object of a handle, NULL when stale or out of range. */
-void *slab_get(const struct slab *slab, struct handle handle);
 /* The handle of the live object at `index`. */
 struct handle slab_handle(const struct slab *slab, uint32_t index);
 /* Walks the live objects in rising order: start with *cursor = 0; NULL at the end. `index` may be NULL. Freeing the object
@@ -51,6 +49,16 @@ void *slab_next(const struct slab *slab, uint32_t *cursor, uint32_t *index);
 static inline void *slab_at(const struct slab *slab, uint32_t index)
 {
     return slab->chunks[index >> SLAB_CHUNK_SHIFT] + (size_t)(index & (SLAB_CHUNK_COUNT - 1)) * slab->object_bytes;
+}
+
+/* The live object of a handle, NULL when stale or out of range. */
+static inline void *slab_get(const struct slab *slab, struct handle handle)
+{
+    if (handle.index >= slab->count_made)
+        return NULL;
+    const struct slab_slot *slot =
+        &slab->slots[handle.index >> SLAB_CHUNK_SHIFT][handle.index & (SLAB_CHUNK_COUNT - 1)];
+    return slot->next_free == SLAB_LIVE && slot->generation == handle.generation ? slab_at(slab, handle.index) : NULL;
 }
 
 #endif

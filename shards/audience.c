@@ -185,36 +185,45 @@ void audience_leave_all(struct shard *shard, struct conn *conn)
     conn->session.more_capacity = 0;
 }
 
-/* Pushes a range to one member and accounts for it; the caller marks it dirty. `source` 0: lossless; else the range is one
- * message, the newest, which replaces an older one of the same source that waits. `waiting_max`: bytes that may wait behind what
- * is being sent. */
-static void push(struct shard *shard, uint64_t waiting_max, struct conn *conn, struct frame frame, uint32_t messages,
-                 uint32_t source, uint32_t conflate)
+/* What became of the pushes of one range. */
+struct pushes {
+    uint32_t by_result[OUTBOX_FULL + 1];
+};
+
+static void account(struct shard *shard, const struct pushes *pushes, uint64_t messages)
 {
-    stats_add(&shard->stats, STAT_EXPECTED, messages);
-    if (conn->slow) {
-        stats_add(&shard->stats, STAT_DROPPED_SLOW, messages);
+    uint64_t pushed = pushes->by_result[OUTBOX_PUSHED] * messages;
+    uint64_t replaced = pushes->by_result[OUTBOX_REPLACED] * messages;
+    uint64_t full = pushes->by_result[OUTBOX_FULL] * messages;
+    stats_add(&shard->stats, STAT_EXPECTED, pushed + replaced + full);
+    stats_add(&shard->stats, STAT_IN_FLIGHT, pushed);
+    stats_add(&shard->stats, STAT_DROPPED_CONFLATED, replaced);
+    stats_add(&shard->stats, STAT_DROPPED_SLOW, full);
+}
+
+static void doom(struct shard *shard, struct conn *conn)
+{
+    if (conn->slow)
         return;
-    }
+    conn->slow = true;
+    if (list_linked(&conn->wait))
+        list_remove(&conn->wait);
+    list_push_back(&shard->doomed, &conn->wait);
+}
+
+/* Pushes a range to one member; the caller accounts for it and marks the member dirty. `source` 0: lossless; else the range is
+ * one message, the newest, which replaces an older one of the same source that waits. `waiting_max`: bytes that may wait behind
+ * what is being sent. */
+static inline enum outbox_result push(struct shard *shard, uint64_t waiting_max, struct conn *conn, struct frame frame,
+                                      uint32_t messages, uint32_t source, uint32_t conflate)
+{
     uint64_t waiting = outbox_waiting(&conn->outbox);
-    bool full = waiting > 0 && waiting + frame.bytes > waiting_max;
+    bool full = conn->slow || (waiting > 0 && waiting + frame.bytes > waiting_max);
     enum outbox_result result =
         full ? OUTBOX_FULL : outbox_push(&conn->outbox, &shard->outbox_pool, frame, messages, source, conflate);
-    switch (result) {
-    case OUTBOX_PUSHED:
-        stats_add(&shard->stats, STAT_IN_FLIGHT, messages);
-        break;
-    case OUTBOX_REPLACED:
-        stats_add(&shard->stats, STAT_DROPPED_CONFLATED, messages);
-        break;
-    case OUTBOX_FULL:
-        stats_add(&shard->stats, STAT_DROPPED_SLOW, messages);
-        conn->slow = true;
-        if (list_linked(&conn->wait))
-            list_remove(&conn->wait);
-        list_push_back(&shard->doomed, &conn->wait);
-        break;
-    }
+    if (result == OUTBOX_FULL)
+        doom(shard, conn);
+    return result;
 }
 
 static void close_doomed(struct shard *shard)
@@ -244,11 +253,13 @@ static void deliver(struct shard *shard, struct audience *audience, const struct
         conflate = 1;
         waiting_max = UINT64_MAX; /* one message at most waits */
     }
+    struct pushes pushes = {{0}};
     for (uint32_t i = 0; i < audience->count; i++) {
         struct conn *conn = slab_at(&shard->conns, audience->members[i].conn);
-        push(shard, waiting_max, conn, frame, messages, source, conflate);
+        pushes.by_result[push(shard, waiting_max, conn, frame, messages, source, conflate)]++;
         conn_mark_dirty(shard, conn, bulk);
     }
+    account(shard, &pushes, messages);
     close_doomed(shard);
 }
 
@@ -287,9 +298,11 @@ bool audience_join(struct shard *shard, struct conn *conn, struct parcel *parcel
     }
     if (before != UINT32_MAX)
         member_remove(shard, conn, before);
-    for (uint32_t i = 0; i < parcel->frame_count; i++)
-        push(shard, UINT64_MAX, conn, parcel->frames[i], parcel->frame_messages[i], 0,
-             0); /* bounded by what is retained */
+    for (uint32_t i = 0; i < parcel->frame_count; i++) { /* bounded by what is retained */
+        struct pushes pushes = {{0}};
+        pushes.by_result[push(shard, UINT64_MAX, conn, parcel->frames[i], parcel->frame_messages[i], 0, 0)]++;
+        account(shard, &pushes, parcel->frame_messages[i]);
+    }
     if (parcel->frame_count > 0)
         conn_mark_dirty(shard, conn, false);
     close_doomed(shard);

@@ -189,7 +189,8 @@ void conn_on_sent(struct shard *shard, struct conn *conn, int32_t result)
     stats_add(&shard->stats, STAT_SENDS, 1);
     if (!whole)
         conn_terminate(shard, conn, CLOSE_SEND_FAILED);
-    conn_advance(shard, conn);
+    if (conn->state > CONN_OPEN)
+        conn_advance(shard, conn);
 }
 
 /* Flushes up to `sends` connections and `bytes` bytes of one queue; returns how many sends are left of the bound. */

@@ -112,8 +112,8 @@ static bool append(struct outbox *outbox, struct outbox_pool *pool, struct outbo
     return true;
 }
 
-enum outbox_result outbox_push(struct outbox *outbox, struct outbox_pool *pool, struct frame frame, uint32_t messages,
-                               uint32_t source, uint32_t conflate)
+enum outbox_result outbox_push_behind(struct outbox *outbox, struct outbox_pool *pool, struct frame frame,
+                                      uint32_t messages, uint32_t source, uint32_t conflate)
 {
     if (source != 0 && conflate != 0) {
         struct outbox_slice *old = find_waiting(outbox, source);
@@ -137,9 +137,8 @@ enum outbox_result outbox_push(struct outbox *outbox, struct outbox_pool *pool, 
     return OUTBOX_PUSHED;
 }
 
-uint32_t outbox_begin_send(struct outbox *outbox, struct iovec *vector, uint32_t max)
+uint32_t outbox_begin_send_all(struct outbox *outbox, struct iovec *vector, uint32_t max)
 {
-    check_op(outbox->inflight_bytes, ==, 0);
     uint32_t count = 0, messages = 0;
     uint64_t bytes = 0;
     const struct outbox_slice *slice = &outbox->first;
@@ -240,7 +239,7 @@ static void clear_inflight(struct outbox *outbox)
     outbox->inflight_messages = 0;
 }
 
-uint32_t outbox_sent(struct outbox *outbox, struct outbox_pool *pool)
+uint32_t outbox_sent_rest(struct outbox *outbox, struct outbox_pool *pool)
 {
     uint32_t messages = outbox->inflight_messages;
     consume(outbox, pool, outbox->inflight_bytes, messages);

@@ -58,10 +58,29 @@ enum outbox_result {
 void outbox_pool_init(struct outbox_pool *pool, uint32_t count_max, uint16_t shard, struct frame_idle *idle);
 void outbox_pool_destroy(struct outbox_pool *pool);
 
+/* What is inline below is a subscriber's usual life: nothing waits, one slice is pushed, sent and done with. The functions
+ * named _behind, _all and _rest are the general cases. */
+
+enum outbox_result outbox_push_behind(struct outbox *outbox, struct outbox_pool *pool, struct frame frame,
+                                      uint32_t messages, uint32_t source, uint32_t conflate);
+uint32_t outbox_begin_send_all(struct outbox *outbox, struct iovec *vector, uint32_t max);
+uint32_t outbox_sent_rest(struct outbox *outbox, struct outbox_pool *pool);
+
 /* Adds a frame at the end and references its segment. `source` 0: lossless. Else it takes the place of the newest slice of that
  * source, if that still waits and both bear the same `conflate` number (not 0). */
-enum outbox_result outbox_push(struct outbox *outbox, struct outbox_pool *pool, struct frame frame, uint32_t messages,
-                               uint32_t source, uint32_t conflate);
+static inline enum outbox_result outbox_push(struct outbox *outbox, struct outbox_pool *pool, struct frame frame,
+                                             uint32_t messages, uint32_t source, uint32_t conflate)
+{
+    if (outbox->count > 0)
+        return outbox_push_behind(outbox, pool, frame, messages, source, conflate);
+    outbox->first = (struct outbox_slice){.frame = frame, .messages = messages, .source = source, .conflate = conflate};
+    outbox->count = 1;
+    outbox->messages = messages;
+    outbox->bytes = frame.bytes;
+    frame_ref(frame.segment, pool->shard, 1);
+    return OUTBOX_PUSHED;
+}
+
 /* Bytes that wait behind what is in flight. */
 static inline uint64_t outbox_waiting(const struct outbox *outbox)
 {
@@ -70,7 +89,19 @@ static inline uint64_t outbox_waiting(const struct outbox *outbox)
 
 /* Names everything that waits for one send: fills up to `max` iovecs and marks them in flight. Nothing may be in flight.
  * Returns how many; their total is outbox->inflight_bytes. At most UINT32_MAX / 2 bytes. */
-uint32_t outbox_begin_send(struct outbox *outbox, struct iovec *vector, uint32_t max);
+static inline uint32_t outbox_begin_send(struct outbox *outbox, struct iovec *vector, uint32_t max)
+{
+    const struct outbox_slice *first = &outbox->first;
+    check_op(outbox->inflight_bytes, ==, 0);
+    if (outbox->count != 1 || max == 0 || first->frame.bytes > UINT32_MAX / 2)
+        return outbox_begin_send_all(outbox, vector, max);
+    vector->iov_base = first->frame.segment->data + first->frame.offset;
+    vector->iov_len = first->frame.bytes;
+    outbox->inflight_slices = 1;
+    outbox->inflight_messages = first->messages;
+    outbox->inflight_bytes = first->frame.bytes;
+    return 1;
+}
 /* Names the bytes [from, from + bytes) of what is in flight: fills up to `max` iovecs, each within one slice; returns how many.
  * `max` is at least the number of slices in flight. */
 uint32_t outbox_in_flight(const struct outbox *outbox, uint64_t from, uint64_t bytes, struct iovec *vector,
@@ -78,7 +109,17 @@ uint32_t outbox_in_flight(const struct outbox *outbox, uint64_t from, uint64_t b
 /* The segments that the send names, one per slice: at most `max`, which is no less than there are slices. Their number. */
 uint32_t outbox_inflight_segments(const struct outbox *outbox, struct segment **segments, uint32_t max);
 /* The send took all of it: releases what was in flight. Returns the channel messages it held. */
-uint32_t outbox_sent(struct outbox *outbox, struct outbox_pool *pool);
+static inline uint32_t outbox_sent(struct outbox *outbox, struct outbox_pool *pool)
+{
+    uint32_t messages = outbox->messages;
+    if (outbox->count != 1 || outbox->inflight_bytes != outbox->bytes)
+        return outbox_sent_rest(outbox, pool);
+    frame_release(pool->idle, outbox->first.frame.segment, pool->shard, 1);
+    outbox->count = outbox->inflight_slices = 0;
+    outbox->messages = outbox->inflight_messages = 0;
+    outbox->bytes = outbox->inflight_bytes = 0;
+    return messages;
+}
 /* The send ended early, after `bytes` bytes (less than what was in flight): what it took is released, messages cut in the
  * middle count as not sent. Returns the channel messages that went out whole. Nothing is in flight afterwards. */
 uint32_t outbox_cut(struct outbox *outbox, struct outbox_pool *pool, uint64_t bytes);

@@ -71,7 +71,7 @@ bool shard_may_log(struct shard *shard)
 static void on_conn_completion(struct shard *shard, const struct ring_completion *completion)
 {
     struct handle handle = {.index = completion->tag.index, .generation = completion->tag.generation};
-    struct conn *conn = conn_get(shard, handle);
+    struct conn *conn = slab_get(&shard->conns, handle);
     if (conn == NULL) {
         if (handle.generation != 0)
             stats_add(&shard->stats, STAT_RING_STALE, 1);
