@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Starting, naming, pinning and joining threads.
- * It never tells a thread to end: its main returns when the work says so. All signals stay with the thread that main runs
- * on, which alone waits for them.
+ * It never tells a thread to end: its main returns when the work says so. All signals but those of a fault stay with the thread
+ * that main runs on, which alone waits for them.
  * Called by the server for its shards and by the storage; by nothing that runs inside a shard. */
 #include "core/thread.h"
 
@@ -79,11 +79,15 @@ static void *begin(void *argument)
     return NULL;
 }
 
-/* pthread_create with every signal blocked, which the new thread inherits. 0 or -errno. */
+/* pthread_create with every signal blocked, which the new thread inherits, but those of the thread's own faults: blocked, they
+ * would end the process without its last words (crash.c). 0 or -errno. */
 static int create_without_signals(struct thread *thread, const pthread_attr_t *attributes)
 {
+    static const int own[] = {SIGABRT, SIGSEGV, SIGBUS, SIGILL, SIGFPE};
     sigset_t all, before;
     sigfillset(&all);
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
+        sigdelset(&all, own[i]);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int result = pthread_create(&thread->id, attributes, begin, thread);
     pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -332,6 +332,7 @@ void channels_cut_oldest(struct shard *shard)
     }
     struct segment *segment = list_entry(node, struct segment, node);
     channels->cut_serial = segment->serial;
+    shard_note(shard, FLIGHT_CUT, shard->number, (int64_t)segment->serial, 0);
     relieve(shard, segment);
     for (uint16_t to = 0; to < shard->count; to++) {
         struct mail mail = {.kind = MAIL_CUT, .cut = {.segment = segment, .serial = segment->serial}};

@@ -176,6 +176,7 @@ void conn_open(struct shard *shard, uint32_t socket, uint16_t listener)
     shard->open_http++;
     count_open(shard, conn, 1);
     stats_add(&shard->stats, STAT_ACCEPTED, 1);
+    shard_note(shard, FLIGHT_ACCEPT, conn->index, socket, listener);
     if (shard->listeners[listener].tls && !conn_tls_open(conn)) {
         conn_terminate(shard, conn, CLOSE_MEMORY);
         return;
@@ -201,6 +202,7 @@ void conn_upgrade(struct shard *shard, struct conn *conn, enum conn_role role)
     }
     conn->ping_ms = ping == 0 ? 0 : shard->now_ms + ping;
     stats_add(&shard->stats, STAT_HANDSHAKES, 1);
+    shard_note(shard, FLIGHT_UPGRADE, conn->index, role, conn->dialect);
     conn_set_timer(shard, conn);
     struct log_line line;
     if (conn_log_begin(shard, conn, LOG_DEBUG, "connection opened", &line))
@@ -295,6 +297,7 @@ void conn_on_timer(struct shard *shard, struct wheel_timer *timer)
 {
     struct conn *conn = list_entry(timer, struct conn, timer);
     bool due = conn->deadline_ms != 0 && shard->now_ms >= conn->deadline_ms;
+    shard_note(shard, FLIGHT_TIMER, conn->index, conn->state, 0);
     switch (conn->state) {
     case CONN_HTTP:
         if (due && conn->parked) /* it waits for us, not we for it */
@@ -351,6 +354,7 @@ void conn_close(struct shard *shard, struct conn *conn, enum close_reason why, u
     conn->deadline_ms = shard->now_ms + shard->config->server.close_timeout_ms;
     uint8_t frame[127];
     conn->close_code = code != 0 ? code : close_code(why);
+    shard_note(shard, FLIGHT_CLOSE, conn->index, why, conn->close_code);
     size_t bytes = ws_close_write(frame, conn->close_code, reason_text != NULL ? reason_text : close_text(why));
     if (!conn_send_bytes(shard, conn, slice_of(frame, bytes)))
         return;
@@ -383,6 +387,7 @@ void conn_finish(struct shard *shard, struct conn *conn, enum close_reason why)
     if (conn->why == CLOSE_NONE)
         conn->why = (uint8_t)why;
     conn->state = CONN_LINGER;
+    shard_note(shard, FLIGHT_FINISH, conn->index, conn->why, 0);
     conn->parked = false;
     conn->deadline_ms = shard->now_ms + shard->config->server.handshake_timeout_ms;
     conn_free_input(shard, conn);
@@ -401,6 +406,7 @@ void conn_terminate(struct shard *shard, struct conn *conn, enum close_reason wh
     if (conn->why == CLOSE_NONE)
         conn->why = (uint8_t)why;
     stats_add(&shard->stats, reasons[conn->why].stat, 1);
+    shard_note(shard, FLIGHT_TERMINATE, conn->index, conn->why, conn->state);
     log_end_of(shard, conn);
     if (conn->placed)
         quota_release(shard, peer_name(shard, conn));
@@ -478,6 +484,7 @@ void conn_advance(struct shard *shard, struct conn *conn)
 static void slot_free(struct shard *shard, struct conn *conn)
 {
     check(!list_linked(&conn->wait));
+    shard_note(shard, FLIGHT_FREE, conn->index, conn->generation, 0);
     conn_free_input(shard, conn);
     ingest_end(shard, conn);
     session_end(shard, conn);

@@ -409,6 +409,7 @@ void conn_park(struct shard *shard, struct conn *conn)
 {
     if (!conn->parked)
         stats_add(&shard->stats, STAT_PARKED, 1);
+    shard_note(shard, FLIGHT_PARK, conn->index, conn->state, 0);
     conn->parked = true;
 }
 
@@ -511,6 +512,7 @@ void conn_take_input(struct shard *shard, struct conn *conn, struct span input)
 
 void conn_on_receive(struct shard *shard, struct conn *conn, const struct ring_completion *completion)
 {
+    shard_note(shard, FLIGHT_RECEIVE, conn->index, completion->result, completion->more);
     if (!completion->more)
         conn->receiving = conn->stopping = false;
     if (completion->result > 0) {

@@ -148,6 +148,7 @@ void conn_flush(struct shard *shard, struct conn *conn)
     }
     struct iovec *vector = &shard->vectors[shard->vectors_used];
     uint32_t count = outbox_begin_send(outbox, vector, max);
+    shard_note(shard, FLIGHT_SEND, conn->index, (int64_t)outbox->inflight_bytes, count);
     if (count > 1)
         shard->vectors_used += count;
     if (begin_send(shard, conn, vector, count) == 0) {
@@ -179,6 +180,7 @@ static bool on_sent_plain(struct shard *shard, struct conn *conn, uint64_t taken
 void conn_on_sent(struct shard *shard, struct conn *conn, int32_t result)
 {
     uint64_t taken = result > 0 ? (uint64_t)result : 0;
+    shard_note(shard, FLIGHT_SENT, conn->index, result, (int64_t)conn->outbox.inflight_bytes);
     bool zero_copy = conn->pin != 0;
     conn->sending = false;
     conn->pin = 0;

@@ -143,6 +143,7 @@ int fanout_publish(struct shard *shard, struct channel *channel, const struct ev
     if (!list_linked(&channel->active))
         list_push_back(&shard->channels.active, &channel->active);
     stats_add(&shard->stats, STAT_PUBLISHED, 1);
+    shard_note(shard, FLIGHT_PUBLISH, channel->dialect, (int64_t)event->payload.bytes, *receivers);
     return 202;
 refused:
     stats_add(&shard->stats, STAT_FRAMES_REFUSED, 1);

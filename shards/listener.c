@@ -64,6 +64,7 @@ void listener_on_accept(struct shard *shard, const struct ring_completion *compl
     } else if (completion->result == -EMFILE || completion->result == -ENFILE || completion->result == -ENOBUFS ||
                completion->result == -ENOMEM) {
         stats_add(&shard->stats, STAT_REFUSED_DESCRIPTORS, 1);
+        shard_note(shard, FLIGHT_ACCEPT_ERROR, completion->tag.index, completion->result, 0);
         if (listener->armed && !listener->paused) /* it could go on, but only to refuse one after the other */
             ring_begin_cancel_op(shard->ring, listener->socket, tag_of(shard, listener), RING_ACCEPT);
         if (!listener->paused)
@@ -76,6 +77,7 @@ void listener_on_accept(struct shard *shard, const struct ring_completion *compl
 void listener_refuse(struct shard *shard, uint32_t socket)
 {
     struct ring_tag nobody = {0};
+    shard_note(shard, FLIGHT_REFUSE, socket, 0, 0);
     if (ring_begin_close(shard->ring, socket, nobody, true) == 0)
         return;
     /* A ring that has taken nothing for so long that this is full serves nobody any more. */

@@ -85,6 +85,7 @@ void mail_post(struct shard *shard, uint16_t to, struct mail mail)
     struct mail_backlog *backlog = &shard->mail.backlog[to];
     mail.from = shard->number;
     stats_add(&shard->stats, STAT_MAIL_POSTED, 1);
+    shard_note(shard, FLIGHT_POST, to, mail.kind, backlog->count);
     if (backlog->count == 0 && push(shard, to, &mail))
         return;
     stats_add(&shard->stats, STAT_MAIL_FULL, 1);
@@ -119,6 +120,7 @@ uint32_t mail_drain(struct shard *shard, uint32_t budget)
             memcpy(&mail, &item, sizeof mail);
             check_op(mail.kind, <, MAIL_KINDS);
             check_op(mail.from, ==, i);
+            shard_note(shard, FLIGHT_MAIL, i, mail.kind, 0);
             handlers[mail.kind](shard, &mail);
         }
     }

@@ -5,6 +5,7 @@
 
 #include "core/check.h"
 #include "core/clock.h"
+#include "core/crash.h"
 #include "core/log.h"
 #include "core/thread.h"
 #include "shards/ports.h"
@@ -171,8 +172,10 @@ static bool make_shards(struct server *server)
 static void shard_main(void *argument)
 {
     struct shard *shard = argument;
+    crash_register(shard->number, &shard->flight);
     while (shard_tick(shard, true))
         ;
+    crash_forget(shard->number);
 }
 
 static bool start_threads(struct server *server)
@@ -412,6 +415,7 @@ int server_run(struct config *config, const struct config_source *source, const 
     server->started_s = clock_wall_ms() / 1000;
     atomic_store(&server->reload_ok, true);
     log_configure((enum log_level)config->server.log_level, (enum log_format)config->server.log_format);
+    crash_install(FLIGHT_EVENTS);
     prctl(PR_SET_DUMPABLE, 0); /* keys are in memory: no core file */
     block_signals(&signals);
     if (!start(server)) {

@@ -68,13 +68,20 @@ bool shard_may_log(struct shard *shard)
 
 /* ---- completions ---- */
 
+/* Of a connection that has ended. */
+static void on_stale(struct shard *shard, const struct ring_completion *completion)
+{
+    stats_add(&shard->stats, STAT_RING_STALE, 1);
+    shard_note(shard, FLIGHT_STALE, completion->tag.index, completion->op, completion->result);
+}
+
 static void on_conn_completion(struct shard *shard, const struct ring_completion *completion)
 {
     struct handle handle = {.index = completion->tag.index, .generation = completion->tag.generation};
     struct conn *conn = slab_get(&shard->conns, handle);
     if (conn == NULL) {
         if (handle.generation != 0)
-            stats_add(&shard->stats, STAT_RING_STALE, 1);
+            on_stale(shard, completion);
         else if (completion->op == RING_SHUTDOWN)
             listener_on_shut(shard, handle.index); /* else nobody's, such as the close of a socket that found no slot */
         return;
@@ -265,6 +272,7 @@ static void follow_stage(struct shard *shard)
     if (stage >= STAGE_FAREWELL)
         while (mail_drain(shard, MAILS_MAX) > 0)
             ; /* all that was published before the stop is in our rings: it goes out before the farewell */
+    shard_note(shard, FLIGHT_STAGE, shard->number, stage, shard->stage_seen);
     shard->stage_seen = stage;
     shard->farewell_at = 0;
     listener_stop(shard);
@@ -278,6 +286,7 @@ static void follow_config(struct shard *shard)
     if (next == shard->config)
         return;
     shard->config = next;
+    shard_note(shard, FLIGHT_RELOAD, shard->number, shard->conns.count_live, 0);
     conn_tls_configure(shard);
     service_host_settings(shard);
     channels_settings(shard);

@@ -4,6 +4,7 @@
 #ifndef RINGCAST_SHARDS_SHARD_H
 #define RINGCAST_SHARDS_SHARD_H
 
+#include "core/flight.h"
 #include "core/ring.h"
 #include "core/stats.h"
 #include "shards/audience.h"
@@ -115,6 +116,8 @@ struct shard {
     uint8_t *ingest_memory; /* INGEST_TEXT_BYTES, for what a dialect builds from one object */
     struct buf ingest_text;
 
+    struct flight flight; /* what happened last */
+
     /* scratch memory of one call */
     struct actions actions;
     uint64_t recent_counts[CENSUS_COUNTS]; /* of dialect_call, summed over the shards */
@@ -164,6 +167,11 @@ static inline const struct dialect_settings *shard_dialect_settings(const struct
 void shard_ask(struct shard *shard, struct parcel *parcel, uint16_t home);
 /* Whether this shard may take in another publish now. */
 bool shard_has_room(const struct shard *shard);
+/* Into the flight recorder (flight.def). */
+static inline void shard_note(struct shard *shard, enum flight_kind kind, uint32_t index, int64_t first, int64_t second)
+{
+    flight_note(&shard->flight, shard->now_ms, kind, index, first, second);
+}
 /* Whether one more log line about a single connection is within the rate limit. */
 bool shard_may_log(struct shard *shard);
 

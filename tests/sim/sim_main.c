@@ -5,6 +5,7 @@
  *   sim            runs seeds 1, 2, 3 ... for about 20 seconds; the first few twice, to see that they repeat
  *   sim SEED...    runs these and prints their traces */
 #include "core/check.h"
+#include "core/crash.h"
 #include "core/log.h"
 #include "tests/sim/sim_run.h"
 
@@ -19,7 +20,8 @@
 #define SEEDS_MIN 20    /* also on a slow machine, or under a sanitizer */
 #define SEED_SECONDS 60 /* a run that hangs is a failed one */
 #define REPEATED 5
-#define FAILED_MAX 10 /* enough to look at */
+#define FAILED_MAX 10     /* enough to look at */
+#define EVENTS_OF_MANY 40 /* of each flight recorder; all of them when the seed was asked for */
 
 static uint64_t seed_now;
 
@@ -35,6 +37,7 @@ _Noreturn static void run_here(uint64_t seed, bool verbose, int out)
     seed_now = seed;
     check_report = report_check;
     log_redirect(-1);
+    crash_install(verbose ? FLIGHT_EVENTS : EVENTS_OF_MANY);
     alarm(SEED_SECONDS);
     struct sim_result result = sim_run(seed, verbose);
     if (verbose)

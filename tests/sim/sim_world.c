@@ -6,11 +6,13 @@
 
 #include "core/check.h"
 #include "core/clock.h"
+#include "core/crash.h"
 #include "core/log.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define RING_ENTRIES 64
 #define SETS_MAX 40
@@ -43,6 +45,7 @@ void sim_fail(const struct sim_world *world, const char *format, ...)
     vfprintf(stderr, format, arguments);
     va_end(arguments);
     fputc('\n', stderr);
+    crash_print(STDERR_FILENO);
     _Exit(1);
 }
 
@@ -244,6 +247,7 @@ static void make_shard(struct sim_world *world, uint16_t number, struct siphash_
     };
     world->shards[number] = shard_create(&options);
     check(world->shards[number] != NULL);
+    crash_register(number, &world->shards[number]->flight);
 }
 
 void sim_world_create(struct sim_world *world, uint64_t seed, bool verbose)
@@ -263,8 +267,10 @@ void sim_world_create(struct sim_world *world, uint64_t seed, bool verbose)
 
 void sim_world_destroy(struct sim_world *world)
 {
-    for (uint16_t i = 0; i < world->plan.shards; i++)
+    for (uint16_t i = 0; i < world->plan.shards; i++) {
+        crash_forget(i);
         shard_destroy(world->shards[i]);
+    }
     for (uint16_t i = 0; i < world->plan.shards; i++)
         ring_destroy(world->rings[i]);
     sim_network_destroy(world->network);
