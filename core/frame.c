@@ -6,6 +6,7 @@
 
 #include "core/check.h"
 #include "core/limits.h"
+#include "core/poison.h"
 
 #include <stdlib.h>
 
@@ -62,6 +63,7 @@ static struct segment *cache_take(struct frame_memory *memory, uint32_t capacity
     memory->cache[class] = segment->shares[memory->shard].next_idle;
     memory->cache_count[class]--;
     segment->shares[memory->shard].next_idle = NULL;
+    unpoison(segment->data, segment->capacity);
     return segment;
 }
 
@@ -195,6 +197,7 @@ void frame_reclaim(struct frame_memory *memory, struct segment *segment)
         segment->shares[memory->shard].next_idle = memory->cache[class];
         memory->cache[class] = segment;
         memory->cache_count[class]++;
+        poison(segment->data, segment->capacity); /* the heap would have told of a late reader or writer, too */
         return;
     }
     memory->bytes -= segment_footprint(segment);

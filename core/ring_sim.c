@@ -3,6 +3,7 @@
  * It never blocks, starts no thread, and aborts when its owner does what the contract of ring.h forbids.
  * Called by shards as their ring in simulations, and by ring_sim_network.c when a peer has done something. */
 #include "core/check.h"
+#include "core/poison.h"
 #include "core/ring_sim_parts.h"
 
 #include <errno.h>
@@ -46,6 +47,7 @@ int ring_create(struct ring **out, const struct ring_options *options, char *why
     ring->buffers_free = zeroed(ring->buffer_count, sizeof *ring->buffers_free);
     for (uint32_t i = 0; i < ring->buffer_count; i++)
         ring->buffers_free[i] = i;
+    poison(ring->buffers, (size_t)ring->buffer_count * ring->buffer_bytes);
     list_init(&ring->queued);
     list_init(&ring->active);
     list_init(&ring->pinned);
@@ -411,6 +413,7 @@ bool ring_next(struct ring *ring, struct ring_completion *completion)
     list_remove(node);
     struct sim_completion *entry = list_entry(node, struct sim_completion, node);
     *completion = entry->completion;
+    unpoison(completion->data.data, completion->data.bytes);
     if (!entry->gives_back && (!completion->more || completion->op == RING_SEND_ZERO_COPY))
         leave_socket(ring, entry->operation);
     if (!completion->more)
@@ -425,7 +428,10 @@ void ring_give_back(struct ring *ring, uint32_t buffer)
     check_op(buffer, <, ring->buffer_count);
     check(ring->buffer_out[buffer]);
     ring->buffer_out[buffer] = false;
-    memset(ring->buffers + (size_t)buffer * ring->buffer_bytes, SCRIBBLE, ring->buffer_bytes);
+    uint8_t *data = ring->buffers + (size_t)buffer * ring->buffer_bytes;
+    unpoison(data, ring->buffer_bytes);
+    memset(data, SCRIBBLE, ring->buffer_bytes);
+    poison(data, ring->buffer_bytes);
     ring->buffers_free[(ring->buffers_head + ring->buffers_free_count) % ring->buffer_count] = buffer;
     ring->buffers_free_count++;
 }

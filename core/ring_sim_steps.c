@@ -4,6 +4,7 @@
  * It never hands anything to the owner.
  * Called by ring_sim.c alone, at a submission and once a step. */
 #include "core/check.h"
+#include "core/poison.h"
 #include "core/ring_sim_parts.h"
 
 #include <errno.h>
@@ -88,7 +89,9 @@ static void receive_bytes(struct ring *ring, struct sim_socket *sock, uint32_t b
     ring->buffers_free_count--;
     ring->buffer_out[buffer] = true;
     uint8_t *data = ring->buffers + (size_t)buffer * ring->buffer_bytes;
+    unpoison(data, ring->buffer_bytes);
     uint32_t got = sim_queue_take(&sock->link->to_server, data, bytes);
+    poison(data, ring->buffer_bytes); /* until the owner has the completion (ring_next) */
     struct ring_completion *completion = complete(ring, sock->receive, (int32_t)got, more);
     completion->buffer = buffer;
     completion->data = (struct span){.data = data, .bytes = got};

@@ -5,6 +5,7 @@
  * Called by the shard that owns the ring; main creates and destroys it, and ring_wake may come from anywhere. */
 #include "core/ring_uring.h"
 #include "core/check.h"
+#include "core/poison.h"
 
 #include <poll.h>
 #include <stdlib.h>
@@ -47,10 +48,13 @@ static unsigned unpack(uint64_t user_data, struct ring_tag *tag)
 
 /* --- life ---------------------------------------------------------------------------------------------------------- */
 
+/* From here on the buffer is the kernel's, until a completion names it. */
 static void buffer_offer(struct ring *ring, uint32_t buffer)
 {
-    io_uring_buf_ring_add(ring->buffer_ring, ring->buffers + (size_t)buffer * ring->buffer_bytes, ring->buffer_bytes,
-                          (unsigned short)buffer, io_uring_buf_ring_mask(ring->buffer_count), 0);
+    uint8_t *data = ring->buffers + (size_t)buffer * ring->buffer_bytes;
+    poison(data, ring->buffer_bytes);
+    io_uring_buf_ring_add(ring->buffer_ring, data, ring->buffer_bytes, (unsigned short)buffer,
+                          io_uring_buf_ring_mask(ring->buffer_count), 0);
     io_uring_buf_ring_advance(ring->buffer_ring, 1);
 }
 
@@ -165,6 +169,7 @@ void ring_destroy(struct ring *ring)
 {
     close_descriptors(ring);
     io_uring_queue_exit(&ring->uring);
+    unpoison(ring->buffers, (size_t)ring->buffers_offered * ring->buffer_bytes);
     if (ring->buffer_ring != NULL)
         munmap(ring->buffer_ring, ring->mapping_bytes);
     if (ring->wake_fd >= 0)
@@ -464,6 +469,7 @@ static void received(struct ring *ring, const struct io_uring_cqe *cqe, struct r
     completion->buffer = buffer;
     completion->data.data = ring->buffers + (size_t)buffer * ring->buffer_bytes;
     completion->data.bytes = (uint32_t)cqe->res;
+    unpoison(completion->data.data, completion->data.bytes);
 }
 
 /* How many operations a cancel has found: one that is just completing cannot be cancelled any more, but it was there. */

@@ -4,42 +4,15 @@
 #include "core/check.h"
 #include "core/crash.h"
 #include "core/log.h"
-#include "core/poison.h"
 #include "core/thread.h"
+#include "tests/unit/core/last_words.h"
 
-#include <criterion/criterion.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 static struct flight flights[2];
-static char said[1 << 20];
-
-/* Runs `die` in a child; returns how it ended, and what it said in said[]. */
-static int end_of(void (*die)(void))
-{
-    int channel[2], status;
-    cr_assert_eq(pipe(channel), 0);
-    pid_t child = fork();
-    cr_assert_geq(child, 0);
-    if (child == 0) {
-        setrlimit(RLIMIT_CORE, &(struct rlimit){0});
-        dup2(channel[1], STDERR_FILENO);
-        die();
-        _exit(0);
-    }
-    close(channel[1]);
-    size_t used = 0;
-    for (ssize_t got; (got = read(channel[0], said + used, sizeof said - 1 - used)) > 0;)
-        used += (size_t)got;
-    said[used] = '\0';
-    cr_assert_eq(waitpid(child, &status, 0), child);
-    return status;
-}
 
 static void expect_signal(int status, int wanted)
 {

@@ -2,6 +2,7 @@
 /* Owns the tests of core/frame on one shard: logs and their segments, rewinding, references, the budget. */
 #include "core/limits.h"
 #include "tests/unit/core/frame_shard.h"
+#include "tests/unit/core/last_words.h"
 #include "tests/unit/starve.h"
 
 #include <signal.h>
@@ -368,3 +369,24 @@ Test(frame, stops_when_more_is_committed_than_there_is_room, .signal = SIGABRT)
     reserve(&home, &log, 10);
     frame_append_commit(&log, SEGMENT_BYTES_MIN + 1);
 }
+
+#if POISON_WORKS
+
+static void write_to_a_frame_that_nobody_holds(void)
+{
+    struct shard home;
+    struct frame_log log = {.tail = NULL};
+    begin(&home, 0, ROOMY);
+    struct frame frame = append(&home, &log, 7, 1000);
+    release_log(&home, &log);
+    reclaim_idle(&home);
+    cr_assert_gt(home.memory.bytes, 0, "it is cached, not freed");
+    *(volatile uint8_t *)(uintptr_t)frame_data(frame) = 0;
+}
+
+Test(frame, the_address_sanitizer_watches_cached_segments)
+{
+    expect_poisoned(write_to_a_frame_that_nobody_holds);
+}
+
+#endif

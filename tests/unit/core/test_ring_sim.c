@@ -3,8 +3,8 @@
  * that a seed repeats its run, and that an owner's mistakes are caught. */
 #include "core/clock.h"
 #include "core/ring_sim.h"
+#include "tests/unit/core/last_words.h"
 
-#include <criterion/criterion.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -139,6 +139,7 @@ Test(ring_sim, bytes_go_both_ways_and_only_after_a_submit)
     cr_assert_arr_eq(received.data.data, "ping", 4);
     cr_assert_eq(ring_buffers_free(world.ring), 3);
     ring_give_back(world.ring, received.buffer);
+    unpoison(received.data.data, 4); /* the address sanitizer would not let us look */
     cr_assert_neq(memcmp(received.data.data, "ping", 4), 0, "a buffer given back is overwritten");
 
     char text[8];
@@ -843,3 +844,37 @@ Test(ring_sim, catches_memory_that_changes_before_it_has_come_back, .signal = SI
     sim_clock_advance(UINT64_C(5000000));
     (void)ring_wait(world.ring, 0);
 }
+
+#if POISON_WORKS
+
+static struct ring_completion receive_ping(struct world *world)
+{
+    int peer;
+    uint32_t socket = connect_one(world, &peer);
+    cr_assert_eq(ring_arm_receive(world->ring, socket, tag), 0);
+    cr_assert_eq(sim_peer_send(world->network, peer, "ping", 4), 4);
+    return expect(world->ring, RING_RECEIVE);
+}
+
+static void touch_what_was_given_back(void)
+{
+    struct world world = start(1, 8, 4);
+    struct ring_completion received = receive_ping(&world);
+    ring_give_back(world.ring, received.buffer);
+    ((volatile uint8_t *)received.data.data)[0] = 0;
+}
+
+static void touch_behind_what_was_received(void)
+{
+    struct world world = start(1, 8, 4);
+    struct ring_completion received = receive_ping(&world);
+    ((volatile uint8_t *)received.data.data)[received.data.bytes] = 0;
+}
+
+Test(ring_sim, the_address_sanitizer_watches_buffers_that_are_the_rings)
+{
+    expect_poisoned(touch_what_was_given_back);
+    expect_poisoned(touch_behind_what_was_received);
+}
+
+#endif

@@ -2,9 +2,9 @@
 /* The ring over io_uring against real sockets on the loopback device, each test with direct and with plain descriptors.
  * The clients are blocking sockets of this process; ports are chosen by the kernel. */
 #include "core/ring.h"
+#include "tests/unit/core/last_words.h"
 
 #include <arpa/inet.h>
-#include <criterion/criterion.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -949,3 +949,37 @@ Test(ring_uring, a_stalled_peer_keeps_the_memory_until_its_connection_is_reset)
         stop(&server);
     }
 }
+
+#if POISON_WORKS
+
+static struct ring_completion receive_ping(struct server *server)
+{
+    int client = dial(server->port);
+    uint32_t socket = accept_one(server);
+    cr_assert_eq(ring_arm_receive(server->ring, socket, conn_tag), 0);
+    cr_assert_eq(write(client, "ping", 4), 4);
+    return await(server->ring, RING_RECEIVE);
+}
+
+static void touch_what_was_given_back(void)
+{
+    struct server server = start(true, 8, 4);
+    struct ring_completion received = receive_ping(&server);
+    ring_give_back(server.ring, received.buffer);
+    ((volatile uint8_t *)received.data.data)[0] = 0;
+}
+
+static void touch_behind_what_was_received(void)
+{
+    struct server server = start(true, 8, 4);
+    struct ring_completion received = receive_ping(&server);
+    ((volatile uint8_t *)received.data.data)[received.data.bytes] = 0;
+}
+
+Test(ring_uring, the_address_sanitizer_watches_buffers_that_are_the_kernels)
+{
+    expect_poisoned(touch_what_was_given_back);
+    expect_poisoned(touch_behind_what_was_received);
+}
+
+#endif
