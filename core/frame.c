@@ -1,7 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* Owns the segments of one shard: making, caching and freeing them, and the reference protocol between shards. It never
  * touches the counts of another shard and never writes to bytes that were committed. Called by fanout and session (to
- * append), outbox (references) and the mail handlers (lendings). */
+ * append), outbox (references) and the mail handlers (lendings).
+ *
+ * Between two turns of the home (frame_check):
+ *   - `bytes` is the sum of all segments, alive and cached, headers included, and within the budget;
+ *   - the segments alive stand in the order of their serials, all of this home, none used beyond its capacity;
+ *   - a segment alive is referenced here, lent, or waits on the idle list: nothing is forgotten;
+ *   - a cached segment is of its class's size, and neither referenced, lent nor on the idle list;
+ *   - a class caches no more than its share. */
 #include "core/frame.h"
 
 #include "core/check.h"
@@ -228,4 +235,50 @@ void frame_return(struct frame_memory *memory, struct segment *segment, uint32_t
     check_op(segment->lent, >=, lendings);
     segment->lent -= lendings;
     frame_reclaim(memory, segment);
+}
+
+static size_t check_alive(const struct frame_memory *memory)
+{
+    size_t bytes = 0;
+    uint64_t serial = 0;
+    for (const struct list_node *node = list_first(&memory->segments); node != NULL;
+         node = list_next(&memory->segments, node)) {
+        const struct segment *segment = list_entry(node, struct segment, node);
+        const struct segment_share *share = &segment->shares[memory->shard];
+        check_op(segment->home, ==, memory->shard);
+        check_op(segment->shards, ==, memory->shards);
+        check_op(segment->serial, >, serial);
+        check_op(segment->used, <=, segment->capacity);
+        check_op(share->lendings, ==, 0);
+        check(share->refs > 0 || segment->lent > 0 || share->queued_idle);
+        serial = segment->serial;
+        bytes += segment_footprint(segment);
+    }
+    check_op(serial, <=, memory->serial);
+    return bytes;
+}
+
+static size_t check_cached(const struct frame_memory *memory, unsigned class)
+{
+    size_t bytes = 0;
+    uint32_t count = 0;
+    for (const struct segment *segment = memory->cache[class]; segment != NULL; count++) {
+        const struct segment_share *share = &segment->shares[memory->shard];
+        check_op(segment->capacity, ==, SEGMENT_BYTES_MIN << class);
+        check(share->refs == 0 && segment->lent == 0 && !share->queued_idle && !list_linked(&segment->node));
+        bytes += segment_footprint(segment);
+        segment = share->next_idle;
+    }
+    check_op(count, ==, memory->cache_count[class]);
+    check_op(count, <=, CACHE_BYTES_PER_CLASS / (SEGMENT_BYTES_MIN << class));
+    return bytes;
+}
+
+void frame_check(const struct frame_memory *memory)
+{
+    size_t bytes = check_alive(memory);
+    for (unsigned class = 0; class < FRAME_CACHE_CLASSES; class ++)
+        bytes += check_cached(memory, class);
+    check_op(bytes, ==, memory->bytes);
+    check_op(bytes, <=, memory->bytes_max);
 }

@@ -112,6 +112,9 @@ uint32_t frame_take_lendings(struct segment *segment, uint16_t shard);
 /* At home: lendings came back. */
 void frame_return(struct frame_memory *memory, struct segment *segment, uint32_t lendings);
 
+/* At home: asserts what holds for all segments of the memory (frame.c says what). */
+void frame_check(const struct frame_memory *memory);
+
 /* Whether b starts right where a ends, so that they are one range. */
 static inline bool frame_adjacent(struct frame a, struct frame b)
 {

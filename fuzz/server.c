@@ -129,11 +129,8 @@ static void expect_conserved(const struct world *world)
     uint64_t dropped =
         total(world, STAT_DROPPED_SLOW) + total(world, STAT_DROPPED_CONFLATED) + total(world, STAT_DROPPED_CLOSED);
     expect(total(world, STAT_EXPECTED) == total(world, STAT_DELIVERED) + dropped + total(world, STAT_IN_FLIGHT));
-    for (uint16_t i = 0; i < world->count; i++) {
-        uint32_t cursor = 0;
-        for (struct conn *conn; (conn = slab_next(&world->shards[i]->conns, &cursor, NULL)) != NULL;)
-            conn_check(conn);
-    }
+    for (uint16_t i = 0; i < world->count; i++)
+        shard_check(world->shards[i]);
 }
 
 /* One turn of each shard that has not stopped. */

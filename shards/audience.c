@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Owns the audiences of one shard and the delivery loop. It never sends: it pushes into outboxes and marks connections dirty;
- * a reader that is too slow is only marked, and closed after the loop. Called by session (join, leave) and by mail. */
+ * a reader that is too slow is only marked, and closed after the loop. Called by session (join, leave) and by mail.
+ *
+ * Between two turns (audiences_check):
+ *   - an audience is found under its home and class, and nothing else is found there; it has members, as many as fit;
+ *   - a member is an open session of the audience's dialect, and that session's membership names this audience and this place;
+ *   - no session is twice in one channel. */
 #include "shards/audience.h"
 
 #include "core/check.h"
@@ -308,4 +313,48 @@ bool audience_join(struct shard *shard, struct conn *conn, struct parcel *parcel
         conn_mark_dirty(shard, conn, false);
     close_doomed(shard);
     return true;
+}
+
+/* ---- what holds ---- */
+
+static bool same_channel(const struct audience *a, const struct audience *b)
+{
+    return a->channel.low == b->channel.low && a->channel.high == b->channel.high;
+}
+
+static void check_member(const struct shard *shard, const struct audience *audience, uint32_t position)
+{
+    const struct member *member = &audience->members[position];
+    struct conn *conn = slab_at(&shard->conns, member->conn);
+    check_op(member->membership, <, conn->session.memberships);
+    check(conn->state == CONN_OPEN && conn->role == CONN_ROLE_SESSION);
+    check_op(conn->dialect, ==, audience->dialect);
+    for (uint32_t i = 0; i < conn->session.memberships; i++) {
+        const struct membership *membership = audience_membership(conn, i);
+        const struct audience *other = slab_at(&shard->audiences.slab, membership->audience - 1);
+        if (i == member->membership)
+            check(other == audience && membership->position == position);
+        else
+            check(!same_channel(other, audience));
+    }
+}
+
+void audiences_check(const struct shard *shard)
+{
+    const struct audiences *audiences = &shard->audiences;
+    uint32_t cursor = 0, index, named = 0;
+    for (const struct audience *audience; (audience = slab_next(&audiences->slab, &cursor, &index)) != NULL;) {
+        check_op(audience->index, ==, index);
+        check_op(audience->home, <, shard->count);
+        check_op(audience->class_index, <, audiences->by_class_count[audience->home]);
+        check_op(audiences->by_class[audience->home][audience->class_index], ==, index + 1);
+        check_op(audience->count, >, 0);
+        check_op(audience->count, <=, audience->capacity);
+        for (uint32_t i = 0; i < audience->count; i++)
+            check_member(shard, audience, i);
+    }
+    for (uint16_t home = 0; home < shard->count; home++)
+        for (uint32_t i = 0; i < audiences->by_class_count[home]; i++)
+            named += audiences->by_class[home][i] != 0;
+    check_op(named, ==, audiences->slab.count_live);
 }

@@ -48,6 +48,8 @@ bool audience_leave(struct shard *shard, struct conn *conn, struct hash128 chann
 void audience_leave_all(struct shard *shard, struct conn *conn);
 /* MAIL_DELIVER: pushes the range to every member. */
 void audience_on_deliver(struct shard *shard, const struct mail *mail);
+/* Asserts what holds for all audiences (audience.c says what). */
+void audiences_check(const struct shard *shard);
 /* The connection's membership number i. */
 struct membership *audience_membership(struct conn *conn, uint32_t i);
 

@@ -1,6 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* Owns the channels whose home is this shard: their classes, listeners per shard, and what they retain. It never sees a
- * connection and never delivers. Called by home (parcels), mail (unsubscribe) and the once-a-second sweep. */
+ * connection and never delivers. Called by home (parcels), mail (unsubscribe) and the once-a-second sweep.
+ *
+ * Between two turns (channel_check):
+ *   - a channel is found under its identity, which is its name's, and its home is this shard;
+ *   - it has listeners or retains something; else, or while a log holds its tail, the sweep has it on its list;
+ *   - a class belongs to its channel, is found under its key, which begins with the channel's identity, and has listeners:
+ *     the sum over the shards;
+ *   - a class is on the list of pending ones exactly when its pending range holds bytes; then it counts at least one message
+ *     and the newest is no longer than the range; all of it is committed;
+ *   - tails and retained frames lie in referenced segments of this home; what is retained is in the order of time. */
 #include "shards/channel.h"
 
 #include "core/check.h"
@@ -338,4 +347,78 @@ void channels_cut_oldest(struct shard *shard)
         struct mail mail = {.kind = MAIL_CUT, .cut = {.segment = segment, .serial = segment->serial}};
         mail_post(shard, to, mail);
     }
+}
+
+/* ---- what holds ---- */
+
+static void check_frame(const struct shard *shard, struct frame frame)
+{
+    check_op(frame.bytes, >, 0);
+    check_op(frame.segment->home, ==, shard->number);
+    check_op(frame.segment->shares[shard->number].refs, >, 0);
+    check_op(frame.offset, <=, frame.segment->used);
+    check_op(frame.bytes, <=, frame.segment->used - frame.offset);
+}
+
+static void check_class(const struct shard *shard, const struct channel *channel, const struct class *class)
+{
+    uint64_t listeners = 0;
+    check(class->channel == channel);
+    check(slab_at(&shard->channels.classes, class->index) == class);
+    check(map_get(&shard->channels.by_variant, class->key) == class);
+    check(memcmp(class->key.data, &channel->id, sizeof channel->id) == 0);
+    check_op(class->encoding, <, DEFLATE_CLASSES);
+    for (uint16_t i = 0; i < shard->count; i++)
+        listeners += class->counts[i];
+    check_op(listeners, ==, class->listeners);
+    check_op(listeners, >, 0);
+    check(list_linked(&class->pending_node) == (class->pending.frame.bytes > 0));
+    if (class->pending.frame.bytes == 0)
+        return;
+    check_frame(shard, class->pending.frame);
+    check_op(class->pending.messages, >, 0);
+    check_op(class->pending.last_bytes, <=, class->pending.frame.bytes);
+}
+
+static void check_history(const struct shard *shard, const struct history *history)
+{
+    uint64_t at_ms = 0;
+    check_op(history->count, <=, history->capacity);
+    for (uint32_t i = 0; i < history->count; i++) {
+        const struct history_entry *entry = &history->entries[(history->head + i) % history->capacity];
+        check_frame(shard, entry->frame);
+        check_op(entry->at_ms, >=, at_ms);
+        at_ms = entry->at_ms;
+    }
+}
+
+void channel_check(const struct shard *shard, const struct channel *channel)
+{
+    bool swept = list_linked(&channel->active);
+    struct hash128 id = channel_id(shard, channel->dialect, channel->name);
+    check(memcmp(&id, &channel->id, sizeof id) == 0);
+    check(map_get(&shard->channels.map, slice_of(&channel->id, sizeof channel->id)) == channel);
+    check_op(channel_home(shard, channel->dialect, channel->name), ==, shard->number);
+    check(!list_empty(&channel->classes) || channel->history.count > 0 || swept);
+    for (const struct list_node *node = list_first(&channel->classes); node != NULL;
+         node = list_next(&channel->classes, node))
+        check_class(shard, channel, list_entry(node, struct class, node));
+    for (unsigned class = 0; class < DEFLATE_CLASSES; class ++) {
+        const struct segment *tail = channel->logs[class].tail;
+        check(tail == NULL || (swept && tail->home == shard->number && tail->shares[shard->number].refs > 0));
+    }
+    check_history(shard, &channel->history);
+}
+
+void channels_check(const struct shard *shard)
+{
+    size_t cursor = 0, classes = 0;
+    for (const struct channel *channel; (channel = map_next(&shard->channels.map, &cursor)) != NULL;) {
+        channel_check(shard, channel);
+        for (const struct list_node *node = list_first(&channel->classes); node != NULL;
+             node = list_next(&channel->classes, node))
+            classes++;
+    }
+    check_op(classes, ==, shard->channels.classes.count_live); /* none is without its channel */
+    check_op(classes, ==, shard->channels.by_variant.count);
 }

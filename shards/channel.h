@@ -83,6 +83,10 @@ void channels_settings(struct shard *shard);
  * sooner than 10 ms later, takes the next segment. */
 void channels_cut_oldest(struct shard *shard);
 
+/* Asserts what holds for one channel, and for all of them (channel.c says what). */
+void channel_check(const struct shard *shard, const struct channel *channel);
+void channels_check(const struct shard *shard);
+
 /* ---- fanout.c ---- */
 
 /* Sequences and retains one event of a channel at its home: one frame, built once, marked for every class that it matches.

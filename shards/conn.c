@@ -173,7 +173,6 @@ void conn_open(struct shard *shard, uint32_t socket, uint16_t listener)
     conn->dirty_next = SLAB_NONE;
     conn->accepted_ms = conn->received_ms = shard->now_ms;
     conn->deadline_ms = shard->now_ms + shard->config->server.handshake_timeout_ms;
-    shard->open_http++;
     count_open(shard, conn, 1);
     stats_add(&shard->stats, STAT_ACCEPTED, 1);
     shard_note(shard, FLIGHT_ACCEPT, conn->index, socket, listener);
@@ -192,7 +191,6 @@ void conn_upgrade(struct shard *shard, struct conn *conn, enum conn_role role)
     conn->state = CONN_OPEN;
     conn->role = (uint8_t)role;
     conn->deadline_ms = 0;
-    shard->open_http--;
     ws_parser_init(&conn->parser);
     uint64_t ping = PUBLISHER_PING_MS;
     if (role == CONN_ROLE_SESSION) {
@@ -325,12 +323,6 @@ void conn_on_timer(struct shard *shard, struct wheel_timer *timer)
 
 /* ---- ending ---- */
 
-static void leave_http(struct shard *shard, const struct conn *conn)
-{
-    if (conn->state == CONN_HTTP)
-        shard->open_http--;
-}
-
 /* Whatever the connection was part of lets it go: audiences, quotas, waiting lists. */
 static void leave(struct shard *shard, struct conn *conn)
 {
@@ -382,7 +374,6 @@ void conn_finish(struct shard *shard, struct conn *conn, enum close_reason why)
 {
     if (conn->state == CONN_DYING || conn->state == CONN_LINGER)
         return;
-    leave_http(shard, conn);
     leave(shard, conn);
     if (conn->why == CLOSE_NONE)
         conn->why = (uint8_t)why;
@@ -401,7 +392,6 @@ void conn_terminate(struct shard *shard, struct conn *conn, enum close_reason wh
 {
     if (conn->state == CONN_DYING)
         return;
-    leave_http(shard, conn);
     leave(shard, conn);
     if (conn->why == CLOSE_NONE)
         conn->why = (uint8_t)why;
@@ -522,32 +512,4 @@ void conn_on_cut(struct shard *shard, const struct mail *mail)
         conn_terminate(shard, conn, CLOSE_SLOW);
     }
     pin_cut(shard, mail->cut.segment, mail->cut.serial);
-}
-
-void conn_check(const struct conn *conn)
-{
-    outbox_check(&conn->outbox);
-    if (conn->tls != NULL)
-        conn_tls_check(conn);
-    else
-        check(conn->sending == (conn->outbox.inflight_bytes > 0));
-    check(conn->pin == 0 || (conn->sending && conn->pins > 0));
-    check(!conn->stopping || conn->receiving || conn->cancels > 0);
-    switch (conn->state) {
-    case CONN_HTTP:
-        check(!conn->shut && conn->why == CLOSE_NONE);
-        break;
-    case CONN_OPEN:
-        check(conn->role != CONN_ROLE_NONE && conn->why == CLOSE_NONE && !conn->shut);
-        break;
-    case CONN_CLOSING:
-        check(conn->why != CLOSE_NONE && conn->session.memberships == 0 && conn->deadline_ms != 0);
-        break;
-    case CONN_LINGER:
-        check(conn->why != CLOSE_NONE && conn->session.memberships == 0 && conn->input == NULL);
-        break;
-    case CONN_DYING:
-        check(conn->why != CLOSE_NONE && conn->session.memberships == 0);
-        break;
-    }
 }

@@ -23,7 +23,7 @@
  *            no reset destroys what we sent last. Deadline: 2 s.
  *   DYING    every operation has been cancelled; the slot waits for their completions. No deadline: the kernel answers.
  *
- * conn_check asserts what holds in each. */
+ * What holds in each: conn_check.c. */
 #ifndef RINGCAST_SHARDS_CONN_H
 #define RINGCAST_SHARDS_CONN_H
 
@@ -194,7 +194,11 @@ bool conn_log_begin(struct shard *shard, const struct conn *conn, enum log_level
                     struct log_line *line);
 /* One line for a response that refuses (K-32). */
 void conn_log_refusal(struct shard *shard, const struct conn *conn, int status, struct slice content);
-void conn_check(const struct conn *conn);
+
+/* ---- conn_check.c ---- */
+
+/* Asserts what holds between two turns. */
+void conn_check(const struct shard *shard, struct conn *conn);
 
 /* ---- conn_read.c: the incoming half ---- */
 

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Owns the counters of the names whose home is this shard, and the questions to other homes. It never knows a name itself,
- * only its keyed hash, and never ends a connection. Called by session and mail. */
+ * only its keyed hash, and never ends a connection. Called by session and mail.
+ *
+ * Between two calls (quotas_check): a quota is found under its name, and it holds places or has counted attempts; of names that
+ * do neither nothing is kept. */
 #include "shards/quota.h"
 
 #include "core/check.h"
@@ -112,4 +115,13 @@ void quota_on_acquire(struct shard *shard, const struct mail *mail)
 void quota_on_release(struct shard *shard, const struct mail *mail)
 {
     quota_give(&shard->quotas, mail->acquire.name);
+}
+
+void quotas_check(const struct quotas *quotas)
+{
+    size_t cursor = 0;
+    for (const struct quota *quota; (quota = map_next(&quotas->map, &cursor)) != NULL;) {
+        check(map_get(&quotas->map, slice_of(&quota->name, sizeof quota->name)) == quota);
+        check(quota->held > 0 || quota->attempts.count > 0);
+    }
 }

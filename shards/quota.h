@@ -38,6 +38,9 @@ void quota_give(struct quotas *quotas, struct hash128 name);
 /* Forgets names that hold nothing and whose window is over. Looks at `budget` entries at most, going on where it stopped. */
 void quota_sweep(struct quotas *quotas, uint32_t budget, uint64_t now_ms);
 
+/* Asserts what holds for all names counted here (quota.c says what). */
+void quotas_check(const struct quotas *quotas);
+
 /* Asks the home; MAIL_ACQUIRED comes back with `conn`. */
 void quota_acquire(struct shard *shard, struct handle conn, struct hash128 name, uint8_t kind, uint32_t limit,
                    uint64_t window_ms);

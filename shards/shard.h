@@ -68,7 +68,6 @@ struct shard {
     struct outbox_pool outbox_pool;
     struct pins pins;
     size_t input_bytes;
-    uint32_t open_http; /* connections in state HTTP */
 
     struct tls_side tls;
 
@@ -151,6 +150,9 @@ void shard_destroy(struct shard *shard);
 /* One turn: completions, mail, timers, flush, then submit and wait. Waits at most until something is to be done, not at all
  * when `may_wait` is false. Each phase is bounded. False: the shard has stopped and is not to be ticked again. */
 bool shard_tick(struct shard *shard, bool may_wait);
+
+/* Asserts what holds for it and all its parts between two turns (shard_check.c). */
+void shard_check(const struct shard *shard);
 
 /* The home of a name; the same on every shard. */
 uint16_t shard_home(const struct shard *shard, struct hash128 name);

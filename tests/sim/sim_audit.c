@@ -16,33 +16,6 @@ static uint64_t stat(const struct shard *shard, enum stat_id id)
 
 /* --- always ---------------------------------------------------------------------------------------------------------- */
 
-static void check_accounts(const struct sim_world *world, const struct shard *shard, uint64_t waiting)
-{
-    uint64_t expected = stat(shard, STAT_EXPECTED), delivered = stat(shard, STAT_DELIVERED);
-    uint64_t dropped =
-        stat(shard, STAT_DROPPED_SLOW) + stat(shard, STAT_DROPPED_CONFLATED) + stat(shard, STAT_DROPPED_CLOSED);
-    uint64_t in_flight = stat(shard, STAT_IN_FLIGHT);
-    if (expected != delivered + dropped + in_flight)
-        sim_fail(world, "shard %u: expected %llu, but delivered %llu, dropped %llu, in flight %llu", shard->number,
-                 (unsigned long long)expected, (unsigned long long)delivered, (unsigned long long)dropped,
-                 (unsigned long long)in_flight);
-    if (in_flight != waiting)
-        sim_fail(world, "shard %u: %llu in flight, but %llu in outboxes", shard->number, (unsigned long long)in_flight,
-                 (unsigned long long)waiting);
-}
-
-static void check_memberships(const struct sim_world *world, const struct shard *shard, struct conn *conn)
-{
-    for (uint32_t i = 0; i < conn->session.memberships; i++) {
-        const struct membership *membership = audience_membership(conn, i);
-        const struct audience *audience = slab_at(&shard->audiences.slab, membership->audience - 1);
-        const struct member *member = &audience->members[membership->position];
-        if (membership->position >= audience->count || member->conn != conn->index || member->membership != i)
-            sim_fail(world, "shard %u: membership %u of connection %u is not in its audience", shard->number, i,
-                     conn->index);
-    }
-}
-
 struct place {
     struct hash128 name;
     uint32_t count;
@@ -65,26 +38,13 @@ static void add_place(struct places *places, struct hash128 name)
     places->items[places->count++] = (struct place){.name = name, .count = 1};
 }
 
-static void check_connections(const struct sim_world *world, const struct shard *shard, struct places *places)
+static void check_shard(const struct sim_world *world, const struct shard *shard, struct places *places)
 {
-    uint32_t cursor = 0, index, http = 0, sessions = 0;
-    uint64_t waiting = 0, memberships = 0;
-    for (struct conn *conn; (conn = slab_next(&shard->conns, &cursor, &index)) != NULL;) {
-        conn_check(conn);
-        check_memberships(world, shard, conn);
-        waiting += conn->outbox.messages;
-        memberships += conn->session.memberships;
-        http += conn->state == CONN_HTTP;
-        sessions += conn->state == CONN_OPEN && conn->role == CONN_ROLE_SESSION;
+    uint32_t cursor = 0;
+    shard_check(shard);
+    for (struct conn *conn; (conn = slab_next(&shard->conns, &cursor, NULL)) != NULL;)
         if (conn->session.quotas & 1U << QUOTA_KEY)
             add_place(places, conn->session.key_name);
-    }
-    check_accounts(world, shard, waiting);
-    if (stat(shard, STAT_CONNECTIONS) != shard->conns.count_live || shard->open_http != http ||
-        stat(shard, STAT_SESSIONS) != sessions || stat(shard, STAT_SUBSCRIPTIONS) != memberships)
-        sim_fail(world, "shard %u: gauges of connections (%llu), open_http (%u), sessions (%llu), subscriptions (%llu)",
-                 shard->number, (unsigned long long)stat(shard, STAT_CONNECTIONS), shard->open_http,
-                 (unsigned long long)stat(shard, STAT_SESSIONS), (unsigned long long)stat(shard, STAT_SUBSCRIPTIONS));
     if (stat(shard, STAT_RING_STALE) != 0)
         sim_fail(world, "shard %u: a completion for a connection that has ended", shard->number);
 }
@@ -93,7 +53,7 @@ static void collect(const struct sim_world *world, struct places *places)
 {
     places->count = 0;
     for (uint16_t i = 0; i < world->plan.shards; i++)
-        check_connections(world, world->shards[i], places);
+        check_shard(world, world->shards[i], places);
     for (uint32_t i = 0; i < places->count; i++)
         if (places->items[i].count > world->plan.per_key)
             sim_fail(world, "%u connections of one key, %u are allowed", places->items[i].count, world->plan.per_key);
@@ -283,8 +243,6 @@ static void check_shard_empty(const struct sim_world *world, const struct shard 
         left = "messages in flight";
     else if (shard->express.head != SLAB_NONE || shard->bulk.head != SLAB_NONE)
         left = "flush queues";
-    else if (shard->open_http != 0)
-        left = "HTTP connections";
     for (const struct channel *channel; left == NULL && (channel = map_next(&shard->channels.map, &cursor)) != NULL;)
         if (channel->history.count == 0)
             left = "a channel that nobody listens to and that retains nothing";

@@ -6,7 +6,7 @@
 
 #include "tests/sim/sim_world.h"
 
-/* What holds between any two turns: conn_check, memberships, the conservation law, quotas within their limits. */
+/* What holds between any two turns: shard_check with all its parts, and quotas within their limits. */
 void sim_audit_always(const struct sim_world *world);
 /* What holds when nothing moves: nothing on its way between shards, homes and audiences agree, lendings add up, places in
  * quotas are those that connections hold. */

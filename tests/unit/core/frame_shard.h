@@ -55,6 +55,7 @@ static inline void reclaim_idle(struct shard *home)
 {
     for (struct segment *segment; (segment = frame_idle_pop(&home->idle, home->number)) != NULL;)
         frame_reclaim(&home->memory, segment);
+    frame_check(&home->memory);
 }
 
 static inline void release_log(struct shard *shard, struct frame_log *log)

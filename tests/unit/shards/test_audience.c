@@ -105,6 +105,7 @@ Test(audience, gets_what_its_present_variant_matches)
     peer_upgrade(&world, &peer, "/echo");
     uint32_t cursor = 0, receivers;
     struct conn *conn = slab_next(&shard->conns, &cursor, NULL);
+    conn->dialect = RUSTORIUM; /* whose channels these are */
     for (unsigned variant = 0; variant < VARIANTS; variant++) {
         cr_assert(join(shard, conn, 0, variant));
         cr_assert_eq(conn->session.memberships, 1, "the new variant is in place of the one before");

@@ -97,11 +97,8 @@ static inline uint64_t world_sum(const struct world *world, enum stat_id stat)
 /* What holds at the end of every turn. */
 static inline void world_check(const struct world *world)
 {
-    for (uint16_t i = 0; i < world->count; i++) {
-        uint32_t cursor = 0;
-        for (struct conn *conn; (conn = slab_next(&world->shards[i]->conns, &cursor, NULL)) != NULL;)
-            conn_check(conn);
-    }
+    for (uint16_t i = 0; i < world->count; i++)
+        shard_check(world->shards[i]);
     cr_assert_eq(world_sum(world, STAT_EXPECTED),
                  world_sum(world, STAT_DELIVERED) + world_sum(world, STAT_IN_FLIGHT) +
                      world_sum(world, STAT_DROPPED_SLOW) + world_sum(world, STAT_DROPPED_CONFLATED) +

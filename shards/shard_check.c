@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/* Owns the assertion of what holds for a whole shard between two turns. It never changes anything and never looks at another
+ * shard. Called by the simulation every few steps, by unit tests after every turn, and by the fuzz harness of the server.
+ *
+ *   parts     conn_check, frame_check, channels_check, audiences_check and quotas_check hold.
+ *   queues    a connection is marked dirty exactly when one of the two flush queues names it, once.
+ *   waiting   a connection waits in at most one list, and in `doomed` only inside a delivery.
+ *   accounts  messages x receivers: expected = delivered + dropped + in flight, and in flight is what the outboxes hold.
+ *   gauges    connections, sessions, subscriptions, channels and classes are what a count finds. */
+#include "core/check.h"
+#include "shards/shard.h"
+
+struct census {
+    uint64_t messages, memberships, sessions;
+    uint32_t dirty, waiting;
+};
+
+static uint64_t stat(const struct shard *shard, enum stat_id id)
+{
+    return stats_get(&shard->stats, id);
+}
+
+static void check_connections(const struct shard *shard, struct census *census)
+{
+    uint32_t cursor = 0;
+    for (struct conn *conn; (conn = slab_next(&shard->conns, &cursor, NULL)) != NULL;) {
+        conn_check(shard, conn);
+        census->messages += conn->outbox.messages;
+        census->memberships += conn->session.memberships;
+        census->sessions += conn->state == CONN_OPEN && conn->role == CONN_ROLE_SESSION;
+        census->dirty += conn->dirty;
+        census->waiting += list_linked(&conn->wait);
+    }
+}
+
+static void check_queue(const struct shard *shard, const struct flush_queue *queue)
+{
+    uint32_t count = 0, last = SLAB_NONE;
+    for (uint32_t index = queue->head; index != SLAB_NONE; count++) {
+        const struct conn *conn = slab_at(&shard->conns, index);
+        check(conn->dirty);
+        check_op(count, <, queue->count);
+        last = index;
+        index = conn->dirty_next;
+    }
+    check_op(count, ==, queue->count);
+    check_op(last, ==, queue->tail);
+}
+
+static uint32_t list_count(const struct list *list)
+{
+    uint32_t count = 0;
+    for (const struct list_node *node = list_first(list); node != NULL; node = list_next(list, node))
+        count++;
+    return count;
+}
+
+static void check_accounts(const struct shard *shard, const struct census *census)
+{
+    uint64_t dropped =
+        stat(shard, STAT_DROPPED_SLOW) + stat(shard, STAT_DROPPED_CONFLATED) + stat(shard, STAT_DROPPED_CLOSED);
+    check_op(stat(shard, STAT_EXPECTED), ==, stat(shard, STAT_DELIVERED) + dropped + stat(shard, STAT_IN_FLIGHT));
+    check_op(stat(shard, STAT_IN_FLIGHT), ==, census->messages);
+    check_op(stat(shard, STAT_CONNECTIONS), ==, shard->conns.count_live);
+    check_op(stat(shard, STAT_SESSIONS), ==, census->sessions);
+    check_op(stat(shard, STAT_SUBSCRIPTIONS), ==, census->memberships);
+    check_op(stat(shard, STAT_CHANNELS), ==, shard->channels.map.count);
+    check_op(stat(shard, STAT_CLASSES), ==, shard->channels.classes.count_live);
+}
+
+void shard_check(const struct shard *shard)
+{
+    struct census census = {0};
+    check_connections(shard, &census);
+    check_queue(shard, &shard->express);
+    check_queue(shard, &shard->bulk);
+    check_op(census.dirty, ==, shard->express.count + shard->bulk.count);
+    check(list_empty(&shard->doomed));
+    check_op(census.waiting, ==, list_count(&shard->starved) + list_count(&shard->parked));
+    check_accounts(shard, &census);
+    frame_check(&shard->frames);
+    channels_check(shard);
+    audiences_check(shard);
+    quotas_check(&shard->quotas);
+}
