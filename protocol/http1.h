@@ -61,8 +61,6 @@ bool http1_percent_decode(struct slice text, struct buf *out);
 /* The first value of `name` in an application/x-www-form-urlencoded query, decoded into `out` ('+' is a space): 1 found, 0
  * absent, -1 bad escape or overflow. */
 int http1_query_get(struct slice query, const char *name, struct buf *out);
-/* Copies the target with the values of api_key, token, key, access_token (any case) replaced by *** (G-43). */
-void http1_mask_target(struct slice target, struct buf *out);
 
 enum http1_body_result {
     HTTP1_BODY_MORE,  /* input used up */
