@@ -4,6 +4,7 @@
 #define RINGCAST_SHARDS_CLIENT_H
 
 #include "core/bytes.h"
+#include "shards/command.h"
 
 /* Whose certificates are believed, for https and wss. */
 struct client_trust {
@@ -36,5 +37,11 @@ int client_publish(const struct client_publish *publish);
 /* Prints each message as a line until the count is reached, SIGINT or SIGTERM comes (both close with 1000 and are
  * success), or the server closes, whose code and reason go to stderr: success when it is 1000. */
 int client_subscribe(const struct client_subscribe *subscribe);
+
+/* ---- client_command.c: the commands ---- */
+
+extern const struct args_flag client_publish_flags[], client_subscribe_flags[];
+int client_run_publish(const struct command *command, char **arguments);
+int client_run_subscribe(const struct command *command, char **arguments);
 
 #endif

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Owns the command line: which command, its arguments, its help, and the exit codes of the process (0 done, 1
- * failure, 2 usage, 78 configuration as in sysexits.h). It serves nothing itself and never takes a key as an
- * argument, where other users of the machine could read it. Called by the operating system. */
+ * failure, 2 usage, 78 configuration as in sysexits.h). It serves nothing itself. Called by the operating system. */
 #include "core/log.h"
 #include "protocol/json.h"
-#include "shards/args.h"
 #include "shards/client.h"
 #include "shards/config.h"
 #include "shards/server.h"
@@ -18,9 +16,6 @@
 
 #include <wolfssl/version.h>
 
-#define EXIT_USAGE 2
-#define EXIT_CONFIG 78
-
 #define FINDINGS_BYTES_MAX 65536
 #define PRINT_BYTES_MAX (1U << 20)
 #define SETS_MAX 64
@@ -30,59 +25,6 @@
 #else
 #define COMPILER "gcc " __VERSION__
 #endif
-
-struct command {
-    const char *name;
-    const char *summary;
-    const char *arguments; /* behind the name in the usage line */
-    const char *help;
-    const struct args_flag *flags;
-    int (*run)(const struct command *command, char **arguments);
-};
-
-/* --- messages ----------------------------------------------------------------------------------------------------- */
-
-static int fail(const char *what, const char *why)
-{
-    fprintf(stderr, "ringcast: %s%s%s\n", what, why[0] == '\0' ? "" : ": ", why);
-    return EXIT_FAILURE;
-}
-
-static int usage_error(const struct command *command, const char *what, const char *which)
-{
-    fprintf(stderr, "ringcast: %s%s%s\nusage: ringcast %s%s\n", what, which[0] == '\0' ? "" : ": ", which,
-            command->name, command->arguments);
-    return EXIT_USAGE;
-}
-
-static int print_help(const struct command *command)
-{
-    printf("usage: ringcast %s%s\n\n%s", command->name, command->arguments, command->help);
-    return EXIT_SUCCESS;
-}
-
-/* What a negative number of args_next means to the user. */
-static int argument_error(const struct command *command, int fault, const char *argument)
-{
-    switch (fault) {
-    case ARGS_OPERAND:
-        return usage_error(command, "unexpected argument", argument);
-    case ARGS_NO_VALUE:
-        return usage_error(command, "a value is missing behind", argument);
-    case ARGS_SURPLUS:
-        return usage_error(command, "this option takes no value", argument);
-    default:
-        return usage_error(command, "unknown option", argument);
-    }
-}
-
-/* What was written to stdout has arrived, or the command has failed. */
-static int finish_output(int code)
-{
-    if (fflush(stdout) == 0 && !ferror(stdout))
-        return code;
-    return fail("cannot write", strerror(errno));
-}
 
 /* --- serve and check ---------------------------------------------------------------------------------------------- */
 
@@ -111,7 +53,7 @@ static int parse_source(const struct command *command, char **arguments, struct 
     *out = (struct source_arguments){.source = {.environment = environ, .sets = out->sets}};
     while ((flag = args_next(&args, source_flags, &value)) != ARGS_END) {
         if (flag < 0)
-            return argument_error(command, flag, value);
+            return command_argument(command, flag, value);
         if (flag == SOURCE_HELP) {
             out->help = true;
             return 0;
@@ -119,7 +61,7 @@ static int parse_source(const struct command *command, char **arguments, struct 
         if (flag == SOURCE_CONFIG)
             out->source.path = value;
         else if (sets == SETS_MAX)
-            return usage_error(command, "too many --set; write a file", "");
+            return command_usage(command, "too many --set; write a file", "");
         else
             out->sets[sets++] = value;
     }
@@ -148,7 +90,7 @@ static int run_serve(const struct command *command, char **arguments)
     if (code != 0)
         return code;
     if (parsed.help)
-        return print_help(command);
+        return command_help(command);
     struct config *config = load(&parsed.source);
     if (config == NULL)
         return EXIT_CONFIG;
@@ -166,16 +108,16 @@ static int run_check(const struct command *command, char **arguments)
     if (code != 0)
         return code;
     if (parsed.help)
-        return print_help(command);
+        return command_help(command);
     struct config *config = load(&parsed.source);
     if (config == NULL)
         return EXIT_CONFIG;
     config_print(config, &parsed.source, &out);
     config_free(config);
     if (out.overflow)
-        return fail("the values are too long to print", "");
+        return command_fail("the values are too long to print", "");
     fwrite(out.data, 1, out.used, stdout);
-    return finish_output(EXIT_SUCCESS);
+    return command_finish(EXIT_SUCCESS);
 }
 
 /* --- genconfig ---------------------------------------------------------------------------------------------------- */
@@ -193,8 +135,8 @@ static int write_new_file(const char *path, struct slice text)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
-        return fail(path,
-                    errno == EEXIST ? "is there already and is not overwritten; name another file" : strerror(errno));
+        return command_fail(path, errno == EEXIST ? "is there already and is not overwritten; name another file"
+                                                  : strerror(errno));
     FILE *out = fdopen(fd, "w");
     bool written = out != NULL && fwrite(text.data, 1, text.bytes, out) == text.bytes;
     int error = errno;
@@ -204,7 +146,7 @@ static int write_new_file(const char *path, struct slice text)
         written = false;
         error = errno;
     }
-    return written ? EXIT_SUCCESS : fail(path, strerror(error));
+    return written ? EXIT_SUCCESS : command_fail(path, strerror(error));
 }
 
 static int run_genconfig(const struct command *command, char **arguments)
@@ -216,18 +158,18 @@ static int run_genconfig(const struct command *command, char **arguments)
     int flag;
     while ((flag = args_next(&args, genconfig_flags, &value)) != ARGS_END) {
         if (flag < 0)
-            return argument_error(command, flag, value);
+            return command_argument(command, flag, value);
         if (flag == GENCONFIG_HELP)
-            return print_help(command);
+            return command_help(command);
         path = value;
     }
     int error = config_generate(&text);
     if (error != 0)
-        return fail("no random bytes", strerror(-error));
+        return command_fail("no random bytes", strerror(-error));
     if (path != NULL)
         return write_new_file(path, buf_slice(&text));
     fwrite(text.data, 1, text.used, stdout);
-    return finish_output(EXIT_SUCCESS);
+    return command_finish(EXIT_SUCCESS);
 }
 
 /* --- version ------------------------------------------------------------------------------------------------------ */
@@ -274,9 +216,9 @@ static int run_version(const struct command *command, char **arguments)
     int flag;
     while ((flag = args_next(&args, version_flags, &value)) != ARGS_END) {
         if (flag < 0)
-            return argument_error(command, flag, value);
+            return command_argument(command, flag, value);
         if (flag == VERSION_HELP)
-            return print_help(command);
+            return command_help(command);
         json = true;
     }
     if (uname(&kernel) == 0)
@@ -292,173 +234,7 @@ static int run_version(const struct command *command, char **arguments)
         {0},
     };
     print_facts(facts, json);
-    return finish_output(EXIT_SUCCESS);
-}
-
-/* --- publish ------------------------------------------------------------------------------------------------------ */
-
-enum { PUBLISH_HELP, PUBLISH_URL, PUBLISH_KEY_ENV, PUBLISH_KEY_FILE, PUBLISH_NDJSON };
-
-static const struct args_flag publish_flags[] = {
-    [PUBLISH_HELP] = {"help", 'h', false},       [PUBLISH_URL] = {"url", '\0', true},
-    [PUBLISH_KEY_ENV] = {"key-env", '\0', true}, [PUBLISH_KEY_FILE] = {"key-file", 'k', true},
-    [PUBLISH_NDJSON] = {"ndjson", '\0', false},  {0},
-};
-
-struct publish_arguments {
-    struct client_publish publish;
-    const char *key_env;
-    const char *key_file;
-    const char *message; /* NULL or "-": stdin */
-    bool help;
-};
-
-static int parse_publish(const struct command *command, char **arguments, struct publish_arguments *out)
-{
-    struct args args = {.rest = arguments};
-    const char *value;
-    int flag;
-    *out = (struct publish_arguments){.publish.url = "http://127.0.0.1:9400", .key_env = "RINGCAST_INGEST_KEY"};
-    while ((flag = args_next(&args, publish_flags, &value)) != ARGS_END) {
-        if (flag == PUBLISH_HELP) {
-            out->help = true;
-            return 0;
-        }
-        if (flag == PUBLISH_URL)
-            out->publish.url = value;
-        else if (flag == PUBLISH_KEY_ENV)
-            out->key_env = value;
-        else if (flag == PUBLISH_KEY_FILE)
-            out->key_file = value;
-        else if (flag == PUBLISH_NDJSON)
-            out->publish.ndjson = true;
-        else if (flag == ARGS_OPERAND && out->publish.topic == NULL)
-            out->publish.topic = value;
-        else if (flag == ARGS_OPERAND && out->message == NULL)
-            out->message = value;
-        else
-            return argument_error(command, flag, value);
-    }
-    const char *slash = out->publish.topic == NULL ? NULL : strchr(out->publish.topic, '/');
-    if (slash == NULL || slash == out->publish.topic || slash[1] == '\0')
-        return usage_error(command, "where to? name DIALECT/TOPIC",
-                           out->publish.topic == NULL ? "" : out->publish.topic);
-    return 0;
-}
-
-/* The key of the first entry of a key file, which may be one for the server with patterns behind it. False when there
- * is none. */
-static bool read_key(const char *path, char *key, size_t bytes)
-{
-    FILE *in = fopen(path, "r");
-    char line[4096];
-    bool found = false;
-    while (in != NULL && !found && fgets(line, sizeof line, in) != NULL) {
-        const char *from = line + strspn(line, " \t");
-        size_t length = strcspn(from, " \t\r\n");
-        found = length > 0 && length < bytes && from[0] != '#';
-        if (found)
-            snprintf(key, bytes, "%.*s", (int)length, from);
-    }
-    if (in == NULL)
-        fail(path, strerror(errno));
-    else
-        fclose(in);
-    if (in != NULL && !found)
-        fail(path, "holds no key");
-    return found;
-}
-
-/* All of stdin in memory of its own; NULL with a line on stderr. */
-static uint8_t *read_stdin(size_t *bytes)
-{
-    uint8_t *text = malloc(INGEST_BODY_BYTES_MAX + 1);
-    if (text == NULL) {
-        fail("out of memory", "");
-        return NULL;
-    }
-    *bytes = fread(text, 1, INGEST_BODY_BYTES_MAX + 1, stdin);
-    if (!ferror(stdin) && *bytes <= INGEST_BODY_BYTES_MAX)
-        return text;
-    fail("stdin", ferror(stdin) ? strerror(errno) : "more than one request can carry (16 MiB)");
-    free(text);
-    return NULL;
-}
-
-static int run_publish(const struct command *command, char **arguments)
-{
-    struct publish_arguments parsed;
-    char key[KEY_BYTES_MAX + 1];
-    int code = parse_publish(command, arguments, &parsed);
-    if (code != 0)
-        return code;
-    if (parsed.help)
-        return print_help(command);
-    const char *from_environment = getenv(parsed.key_env);
-    parsed.publish.key = from_environment == NULL ? "" : from_environment;
-    if (parsed.key_file != NULL) {
-        if (!read_key(parsed.key_file, key, sizeof key))
-            return EXIT_FAILURE;
-        parsed.publish.key = key;
-    }
-    if (parsed.message != NULL && strcmp(parsed.message, "-") != 0) {
-        parsed.publish.body = slice_text(parsed.message);
-        return finish_output(client_publish(&parsed.publish));
-    }
-    size_t bytes = 0;
-    uint8_t *text = read_stdin(&bytes);
-    if (text == NULL)
-        return EXIT_FAILURE;
-    parsed.publish.body = slice_of(text, bytes);
-    code = finish_output(client_publish(&parsed.publish));
-    free(text);
-    return code;
-}
-
-/* --- subscribe ---------------------------------------------------------------------------------------------------- */
-
-enum { SUBSCRIBE_HELP, SUBSCRIBE_COUNT, SUBSCRIBE_HEADER };
-
-static const struct args_flag subscribe_flags[] = {
-    [SUBSCRIBE_HELP] = {"help", 'h', false},
-    [SUBSCRIBE_COUNT] = {"count", 'n', true},
-    [SUBSCRIBE_HEADER] = {"header", '\0', false},
-    {0},
-};
-
-/* A positive whole number. */
-static bool parse_count(const char *text, uint64_t *count)
-{
-    char *end;
-    errno = 0;
-    unsigned long long value = strtoull(text, &end, 10);
-    *count = value;
-    return text[0] >= '1' && text[0] <= '9' && *end == '\0' && errno == 0;
-}
-
-static int run_subscribe(const struct command *command, char **arguments)
-{
-    struct args args = {.rest = arguments};
-    struct client_subscribe subscribe = {0};
-    const char *value;
-    int flag;
-    while ((flag = args_next(&args, subscribe_flags, &value)) != ARGS_END) {
-        if (flag == SUBSCRIBE_HELP)
-            return print_help(command);
-        if (flag == SUBSCRIBE_HEADER)
-            subscribe.header = true;
-        else if (flag == SUBSCRIBE_COUNT && !parse_count(value, &subscribe.count))
-            return usage_error(command, "not a number of messages", value);
-        else if (flag == ARGS_OPERAND && subscribe.url == NULL)
-            subscribe.url = value;
-        else if (flag < 0)
-            return argument_error(command, flag, value);
-    }
-    if (subscribe.url == NULL)
-        return usage_error(command, "where from? name an address", "");
-    const char *key = getenv("RINGCAST_KEY");
-    subscribe.key = key == NULL ? "" : key;
-    return finish_output(client_subscribe(&subscribe));
+    return command_finish(EXIT_SUCCESS);
 }
 
 /* --- the commands ------------------------------------------------------------------------------------------------- */
@@ -498,7 +274,7 @@ static const struct command commands[] = {
      "      --key-env NAME   variable with the ingest key; default RINGCAST_INGEST_KEY\n"
      "  -k, --key-file FILE  file whose first line begins with the ingest key\n"
      "      --ndjson         each line is one message\n",
-     publish_flags, run_publish},
+     client_publish_flags, client_run_publish},
     {"subscribe", "print what a WebSocket sends, a line per message", " [--count N] [--header] URL",
      "URL is ws://HOST:PORT/PATH. A key in the variable RINGCAST_KEY is sent as X-Api-Key. Ctrl-C closes and is "
      "success; the\n"
@@ -506,7 +282,7 @@ static const struct command commands[] = {
      "\n"
      "  -n, --count N   end after N messages\n"
      "      --header    time of arrival, kind and number of bytes in front of each message\n",
-     subscribe_flags, run_subscribe},
+     client_subscribe_flags, client_run_subscribe},
     {"version", "print what this is built from and what the kernel offers", " [--json]",
      "      --json   as one JSON object\n", version_flags, run_version},
     {"help", "print this, or the help of a command", " [COMMAND]", "", help_flags, run_help},
@@ -543,12 +319,12 @@ static int run_help(const struct command *command, char **arguments)
     int flag = args_next(&args, command->flags, &value);
     if (flag == ARGS_OPERAND) {
         const struct command *asked = find_command(value);
-        return asked == NULL ? unknown_command(value) : finish_output(print_help(asked));
+        return asked == NULL ? unknown_command(value) : command_finish(command_help(asked));
     }
     if (flag < ARGS_END)
-        return argument_error(command, flag, value);
+        return command_argument(command, flag, value);
     print_commands(stdout);
-    return finish_output(EXIT_SUCCESS);
+    return command_finish(EXIT_SUCCESS);
 }
 
 int main(int argc, char **argv)
