@@ -106,14 +106,26 @@ static enum shape shape_of(const yaml_node_t *node)
                                                                                                : SHAPE_TEXT;
 }
 
+/* What can stand in a finding, and be found again in what libcyaml says of it: no blanks, no control characters, not endless. */
+static bool is_word(const yaml_node_t *key)
+{
+    if (key->type != YAML_SCALAR_NODE || key->data.scalar.length == 0 ||
+        key->data.scalar.length >= CONFIG_KEY_BYTES_MAX)
+        return false;
+    for (size_t i = 0; i < key->data.scalar.length; i++)
+        if (key->data.scalar.value[i] <= ' ' || key->data.scalar.value[i] == 0x7F)
+            return false;
+    return true;
+}
+
 static int outline_add(struct outline *outline, const char *section, const yaml_node_t *key, const yaml_node_t *value,
                        struct config_findings *findings)
 {
     uint32_t line = (uint32_t)key->start_mark.line + 1;
     char name[CONFIG_KEY_BYTES_MAX];
-    if (key->type != YAML_SCALAR_NODE || outline->count == OUTLINE_ROWS_MAX) {
+    if (!is_word(key) || outline->count == OUTLINE_ROWS_MAX) {
         config_finding_file(findings, line, section, "%s",
-                            key->type != YAML_SCALAR_NODE ? "a key is not a word; write KEY: VALUE" : "too many keys");
+                            is_word(key) ? "too many keys" : "a key is not a word; write KEY: VALUE");
         outline->sound = false;
         return 0;
     }
@@ -142,7 +154,7 @@ static int outline_mapping(struct outline *outline, yaml_document_t *document, c
         const yaml_node_t *key = yaml_document_get_node(document, pair->key);
         const yaml_node_t *value = yaml_document_get_node(document, pair->value);
         error = outline_add(outline, section, key, value, findings);
-        if (error == 0 && section[0] == '\0' && key->type == YAML_SCALAR_NODE && value->type == YAML_MAPPING_NODE)
+        if (error == 0 && section[0] == '\0' && is_word(key) && value->type == YAML_MAPPING_NODE)
             error = outline_mapping(outline, document, (const char *)key->data.scalar.value, value, findings);
     }
     return error;

@@ -312,6 +312,21 @@ Test(config, refuses_an_unknown_key_that_resembles_nothing)
     refuses("zzzzzzzzzz: 1\n", "@:1: zzzzzzzzzz: unknown key; 'ringcast check' prints all that there are\n");
 }
 
+Test(config, names_the_line_of_a_key_that_is_no_word)
+{
+    static const char *const keys[] = {"\"a\\nb\"", "\"\"", "a b", "\"a\\0b\"",
+                                       "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk"};
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        char text[256];
+        snprintf(text, sizeof text, "shards: 1\n%s: 3\n", keys[i]);
+        refuses(text, "@:2: a key is not a word; write KEY: VALUE\n");
+        snprintf(text, sizeof text, "shards: 1\nplain:\n  retain: 1\n  %s: 3\n", keys[i]);
+        refuses(text, "@:4: plain: a key is not a word; write KEY: VALUE\n");
+        snprintf(text, sizeof text, "shards: 1\n%s:\n  retain: 3\n", keys[i]);
+        refuses(text, "@:2: a key is not a word; write KEY: VALUE\n");
+    }
+}
+
 Test(config, refuses_what_is_not_yaml)
 {
     refuses("shards: 2\nplain: [\n",
@@ -528,8 +543,9 @@ Test(config, prints_every_value_with_its_origin_and_no_secret)
 
 Test(config, keeps_a_finding_on_one_line_whatever_the_key_holds)
 {
+    const char *sets[] = {"a\tb\rforged: line=1", NULL};
     struct loaded loaded;
-    load(&loaded, "\"a\\tb\\rforged: line\": 1\n", NULL, NULL);
+    load(&loaded, NULL, NULL, sets);
     cr_assert_not_null(strstr(loaded.why, "a?b?forged: line"));
     cr_assert_eq(strchr(loaded.why, '\n'), loaded.why + strlen(loaded.why) - 1, "one line");
 }
