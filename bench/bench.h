@@ -6,6 +6,7 @@
 #ifndef RINGCAST_BENCH_H
 #define RINGCAST_BENCH_H
 
+#include "bench/bench_ends.h"
 #include "bench/bench_options.h"
 #include "bench/bench_url.h"
 
@@ -20,6 +21,7 @@ enum phase {
     PHASE_HELLO, /* publishers send probes until every receiver has got one */
     PHASE_RESET, /* nothing is sent; counts go back to zero */
     PHASE_RUN,   /* streams send, by schedule or in bursts */
+    PHASE_DRAIN, /* slow subscribers read everything */
     PHASE_END,   /* connections are closed */
 };
 
@@ -54,6 +56,8 @@ struct counts {
     _Atomic uint64_t opened;
     _Atomic uint64_t lost_connections;
     _Atomic uint64_t hellos;
+    _Atomic uint64_t spun_ns;    /* CPU time of looking in vain */
+    _Atomic uint64_t slow_bytes; /* that slow subscribers have read */
     /* back to zero at PHASE_RESET */
     _Atomic uint64_t published;
     _Atomic uint64_t stopped; /* streams that have sent all they had to */
@@ -71,6 +75,17 @@ struct faults {
     uint64_t foreign; /* messages without a stamp: not ours */
 };
 
+/* Of slow and roaming subscribers: no part of the verdict. */
+struct apart {
+    struct ends slow_ends;
+    struct ends roaming_ends; /* those that the server ended */
+    uint64_t left;
+    uint64_t returned;
+    uint64_t stayed_out; /* not back in time for their next turn */
+    uint64_t roaming_messages;
+    struct faults roaming; /* within a visit */
+};
+
 struct bench {
     const struct options *options;
     struct url url;
@@ -78,6 +93,8 @@ struct bench {
     struct sockaddr_storage *sources; /* addresses to bind to */
     uint32_t source_count;
     uint32_t connection_count;
+    uint32_t slow_count;
+    uint32_t roamer_count;
     uint32_t publishers_per_channel;
     uint64_t hellos_expected;
     uint64_t receivers_per_stream;
@@ -89,6 +106,8 @@ struct bench {
     enum phase phase; /* written before `step` */
     struct run run;
     _Atomic uint32_t step;
+    uint32_t arrival_slots;   /* per stream; 0: nobody asks who is the last receiver */
+    _Atomic uint64_t *shared; /* of all streams: which workers' receivers have a message */
 
     _Atomic bool failed;
     char failure[1024];
@@ -112,8 +131,11 @@ void bench_fail(struct bench *bench, const char *format, ...) __attribute__((for
 #define CHANNEL_NAME_BYTES 24
 const char *bench_channel_name(const struct bench *bench, uint32_t channel, char memory[CHANNEL_NAME_BYTES]);
 
-/* bench_scenario.c: lays out workers, connections and streams. 0 or -errno. */
-int bench_plan(struct bench *bench);
+/* bench_scenario.c: lays out workers, connections and streams. 0, -ENOMEM, or -EMFILE: a thread has too
+ * many sockets for `sockets_max`. */
+int bench_plan(struct bench *bench, uint64_t sockets_max);
+/* The fewest threads of which none has more than so many sockets. */
+uint32_t bench_threads(const struct options *options, uint64_t sockets_max);
 void bench_plan_free(struct bench *bench);
 
 #endif

@@ -4,6 +4,8 @@
 #include "bench/bench_connection.h"
 
 #include "bench/bench_opening.h"
+#include "bench/bench_roamer.h"
+#include "bench/bench_slow.h"
 #include "bench/bench_worker.h"
 #include "core/check.h"
 
@@ -13,6 +15,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+#define FRAME_HEADER_BYTES_MAX 14 /* of a masked frame */
 
 static const struct url *url_of(const struct worker *worker, const struct connection *connection)
 {
@@ -62,6 +66,12 @@ void connection_begin(struct worker *worker, struct connection *connection, uint
     check(connection->opening != NULL);
     connection->opening->used = 0;
     frames_init(&connection->frames);
+    if (worker->bench->options->speak == SPEAK_NATS && connection->role != ROLE_PUBLISHER_HTTP) {
+        connection->frames.raw = true;
+        connection->nats = connection->nats ? connection->nats : malloc(sizeof(*connection->nats));
+        check(connection->nats != NULL);
+        nats_init(connection->nats);
+    }
     int fd = open_socket(worker, connection);
     int error = fd < 0 ? fd : bench_ring_adopt(&worker->ring, connection->slot, fd);
     if (error < 0) {
@@ -78,7 +88,10 @@ static void on_connect(struct worker *worker, struct connection *connection, int
         fail_connect(worker, connection, result);
         return;
     }
-    bench_ring_receive(&worker->ring, connection->slot);
+    if (connection->role == ROLE_SLOW)
+        slow_begin(worker, connection);
+    else
+        bench_ring_receive(&worker->ring, connection->slot);
     if (connection->role == ROLE_PUBLISHER_HTTP) {
         connection->state = CONNECTION_OPEN;
         worker_on_open(worker, connection);
@@ -99,6 +112,22 @@ static void fail_refused(struct worker *worker, const struct connection *connect
     bench_fail(worker->bench, "%s%s: %.*s", url->authority, url->path, (int)why->used, (const char *)why->data);
 }
 
+/* NATS subscribes by a line, not by the URL. */
+static void subscribe_nats(struct worker *worker, struct connection *connection)
+{
+    const struct bench *bench = worker->bench;
+    char memory[CHANNEL_NAME_BYTES];
+    char subject[URL_PATH_BYTES_MAX + CHANNEL_NAME_BYTES] = "";
+    struct buf name = buf_of(subject, sizeof(subject) - 1);
+    url_put_topic(&bench->url, bench_channel_name(bench, connection->channel, memory), &name);
+    uint8_t text[NATS_LINE_BYTES_MAX + sizeof(subject)];
+    struct buf lines = buf_of(text, sizeof(text));
+    nats_put_connect(&lines, connection_publishes(connection) ? NULL : subject);
+    check(!lines.overflow);
+    connection_put_frame(worker, connection, WS_BINARY, buf_slice(&lines));
+    connection_flush(worker, connection);
+}
+
 static void on_opening(struct worker *worker, struct connection *connection, struct slice *input, bool ended)
 {
     uint8_t memory[768];
@@ -114,6 +143,8 @@ static void on_opening(struct worker *worker, struct connection *connection, str
         free(connection->opening);
         connection->opening = NULL;
         connection->state = CONNECTION_OPEN;
+        if (connection->nats)
+            subscribe_nats(worker, connection);
         worker_on_open(worker, connection);
         return;
     }
@@ -132,18 +163,18 @@ static void on_answers(struct worker *worker, struct connection *connection, str
         connection->state = CONNECTION_CLOSED;
 }
 
-void connection_put_control(struct worker *worker, struct connection *connection, enum ws_opcode opcode,
-                            struct slice payload)
+void connection_put_frame(struct worker *worker, struct connection *connection, enum ws_opcode opcode,
+                          struct slice payload)
 {
     uint8_t key[4];
     uint64_t bits = random_u64(&worker->random);
     memcpy(key, &bits, sizeof(key));
-    uint8_t frame[14 + WS_CONTROL_BYTES_MAX];
+    uint8_t *frame = outgoing_reserve(&connection->out, FRAME_HEADER_BYTES_MAX + payload.bytes);
     size_t header = ws_header_write_masked(frame, opcode, payload.bytes, key);
     if (payload.bytes > 0)
         memcpy(frame + header, payload.data, payload.bytes);
     ws_mask(frame + header, payload.bytes, key, 0);
-    outgoing_put(&connection->out, slice_of(frame, header + payload.bytes));
+    outgoing_commit(&connection->out, header + payload.bytes);
 }
 
 static void on_close_frame(struct worker *worker, struct connection *connection, struct slice payload)
@@ -154,9 +185,34 @@ static void on_close_frame(struct worker *worker, struct connection *connection,
     char text[160];
     snprintf(text, sizeof(text), "closed by the server with %u %.*s", code, (int)reason.bytes,
              (const char *)reason.data);
-    connection_put_control(worker, connection, WS_CLOSE, payload);
+    connection_put_frame(worker, connection, WS_CLOSE, payload);
     connection_flush(worker, connection);
-    worker_on_lost(worker, connection, text);
+    worker_on_lost(worker, connection, code, text);
+}
+
+static void on_nats(struct worker *worker, struct connection *connection, struct slice input)
+{
+    struct nats_event event;
+    enum nats_result result;
+    while ((result = nats_next(connection->nats, &input, &event)) != NATS_MORE) {
+        switch (result) {
+        case NATS_MORE:
+            break;
+        case NATS_MESSAGE:
+            worker_on_message(
+                worker, connection,
+                &(struct frames_event){.stamped = event.stamped, .stamp = event.stamp, .bytes = event.bytes});
+            break;
+        case NATS_PING:
+            connection_put_frame(worker, connection, WS_BINARY, slice_text("PONG\r\n"));
+            connection_flush(worker, connection);
+            break;
+        case NATS_REFUSED:
+        case NATS_BAD:
+            bench_fail(worker->bench, "the server says: %.*s", (int)event.text.bytes, (const char *)event.text.data);
+            return;
+        }
+    }
 }
 
 static void on_frames(struct worker *worker, struct connection *connection, struct slice input)
@@ -169,9 +225,12 @@ static void on_frames(struct worker *worker, struct connection *connection, stru
         case FRAMES_MESSAGE:
             worker_on_message(worker, connection, &event);
             break;
+        case FRAMES_PIECE:
+            on_nats(worker, connection, event.payload);
+            break;
         case FRAMES_CONTROL:
             if (event.opcode == WS_PING) {
-                connection_put_control(worker, connection, WS_PONG, event.payload);
+                connection_put_frame(worker, connection, WS_PONG, event.payload);
                 connection_flush(worker, connection);
             } else if (event.opcode == WS_CLOSE) {
                 on_close_frame(worker, connection, event.payload);
@@ -204,15 +263,21 @@ static void on_end(struct worker *worker, struct connection *connection, int32_t
     else if (connection->role == ROLE_PUBLISHER_HTTP)
         on_answers(worker, connection, slice_of(NULL, 0), true);
     else if (connection->state == CONNECTION_OPEN)
-        worker_on_lost(worker, connection,
+        worker_on_lost(worker, connection, ENDS_WITHOUT_CLOSE,
                        result == 0 ? "ended by the server without a close frame" : strerror(-result));
-    connection->state = CONNECTION_CLOSED;
+    if (connection->state == CONNECTION_LEAVING)
+        worker->open--;
+    connection->state = connection->state == CONNECTION_LEAVING ? CONNECTION_LEFT : CONNECTION_CLOSED;
     bench_ring_drop(&worker->ring, connection->slot);
+    if (connection->role == ROLE_ROAMER)
+        roamer_on_ended(worker, connection);
 }
 
 static void on_receive(struct worker *worker, struct connection *connection, const struct bench_ring_event *event)
 {
     struct slice input = event->data;
+    if (connection->role == ROLE_SLOW && event->result > 0)
+        counts_add(&worker->counts.slow_bytes, (uint64_t)event->result);
     if (event->result <= 0) {
         on_end(worker, connection, event->result);
         return;
@@ -229,18 +294,30 @@ static void on_receive(struct worker *worker, struct connection *connection, con
         on_frames(worker, connection, input);
 }
 
+static void on_read(struct worker *worker, struct connection *connection, const struct bench_ring_event *event)
+{
+    if (event->result != -ENOBUFS)
+        on_receive(worker, connection, event);
+    slow_on_read(worker, connection);
+}
+
 static void on_send(struct worker *worker, struct connection *connection, int32_t result)
 {
     if (result < 0) {
         if (connection->state == CONNECTION_OPEN)
-            worker_on_lost(worker, connection, strerror(-result));
+            worker_on_lost(worker, connection, ENDS_WITHOUT_CLOSE, strerror(-result));
+        outgoing_free(&connection->out);
+        if (connection->role == ROLE_ROAMER)
+            roamer_on_ended(worker, connection);
         return;
     }
     struct slice rest = outgoing_sent(&connection->out, (size_t)result);
     if (rest.bytes > 0)
         bench_ring_send(&worker->ring, connection->slot, rest.data, rest.bytes);
-    else if (connection->role == ROLE_SUBSCRIBER || connection->role == ROLE_IDLE)
+    else if (!connection_publishes(connection) && connection->role != ROLE_ECHO)
         outgoing_free(&connection->out); /* they rarely send */
+    if (connection->role == ROLE_ROAMER)
+        roamer_on_ended(worker, connection);
 }
 
 void connection_on_event(struct worker *worker, struct connection *connection, const struct bench_ring_event *event)
@@ -251,6 +328,9 @@ void connection_on_event(struct worker *worker, struct connection *connection, c
         break;
     case BENCH_RING_RECEIVE:
         on_receive(worker, connection, event);
+        break;
+    case BENCH_RING_READ:
+        on_read(worker, connection, event);
         break;
     case BENCH_RING_SEND:
         on_send(worker, connection, event->result);
@@ -271,4 +351,5 @@ void connection_free(struct connection *connection)
 {
     outgoing_free(&connection->out);
     free(connection->opening);
+    free(connection->nats);
 }

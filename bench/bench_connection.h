@@ -2,11 +2,13 @@
 /* One connection of the bench.
  *
  *   NEW --begin--> CONNECTING --connected--> OPENING --101--> OPEN --end of stream or error--> CLOSED
- *                                 (HTTP publishers go straight to OPEN) */
+ *                                 (HTTP publishers go straight to OPEN)
+ *   roamers:  OPEN --goodbye--> LEAVING --end of stream--> LEFT --nothing in flight--> CONNECTING */
 #ifndef RINGCAST_BENCH_CONNECTION_H
 #define RINGCAST_BENCH_CONNECTION_H
 
 #include "bench/bench_frames.h"
+#include "bench/bench_nats.h"
 #include "bench/bench_outgoing.h"
 #include "bench/bench_ring.h"
 #include "bench/bench_track.h"
@@ -18,6 +20,8 @@ enum connection_role {
     ROLE_SUBSCRIBER,
     ROLE_ECHO, /* publishes to itself */
     ROLE_IDLE,
+    ROLE_SLOW,   /* a subscriber that reads little or nothing */
+    ROLE_ROAMER, /* a subscriber that leaves and comes back */
     ROLE_PUBLISHER_WS,
     ROLE_PUBLISHER_INGEST,
     ROLE_PUBLISHER_HTTP,
@@ -28,6 +32,8 @@ enum connection_state {
     CONNECTION_CONNECTING,
     CONNECTION_OPENING,
     CONNECTION_OPEN,
+    CONNECTION_LEAVING,
+    CONNECTION_LEFT,
     CONNECTION_CLOSED,
 };
 
@@ -41,7 +47,10 @@ struct connection {
     struct outgoing out;
     uint64_t published;      /* messages on a publisher WebSocket: its `seq` */
     struct opening *opening; /* while CONNECTING and OPENING; of HTTP publishers for good */
+    struct nats *nats;       /* --speak nats */
     uint64_t begun_ns;       /* when it was to be opened */
+    bool reading;            /* of slow ones: a read is in flight */
+    bool returning;          /* of roamers: not the first visit */
 };
 
 static inline bool connection_publishes(const struct connection *connection)
@@ -55,9 +64,9 @@ void connection_begin(struct worker *worker, struct connection *connection, uint
 void connection_on_event(struct worker *worker, struct connection *connection, const struct bench_ring_event *event);
 /* Sends what waits in `out`, unless a send is in flight: its completion then does. */
 void connection_flush(struct worker *worker, struct connection *connection);
-/* Queues a masked frame of at most 125 bytes. */
-void connection_put_control(struct worker *worker, struct connection *connection, enum ws_opcode opcode,
-                            struct slice payload);
+/* Queues a masked frame. */
+void connection_put_frame(struct worker *worker, struct connection *connection, enum ws_opcode opcode,
+                          struct slice payload);
 void connection_free(struct connection *connection);
 
 #endif

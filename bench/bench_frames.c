@@ -31,7 +31,7 @@ static uint64_t payload_bytes(const uint8_t *frame)
 }
 
 /* How much of a frame must be there before it can be judged; `have` of it is. */
-static size_t needed(const uint8_t *frame, size_t have)
+static size_t needed(const struct frames *frames, const uint8_t *frame, size_t have)
 {
     if (have < 2)
         return 2;
@@ -42,7 +42,7 @@ static size_t needed(const uint8_t *frame, size_t have)
     uint8_t opcode = frame[0] & OPCODE;
     if (opcode & CONTROL)
         return header + (payload <= WS_CONTROL_BYTES_MAX ? (size_t)payload : 0);
-    if (opcode == WS_CONTINUATION)
+    if (opcode == WS_CONTINUATION || frames->raw)
         return header;
     return header + (payload < STAMP_HEAD_BYTES ? (size_t)payload : STAMP_HEAD_BYTES);
 }
@@ -59,6 +59,8 @@ static enum frames_result frame_end(struct frames *frames, struct frames_event *
     if (!frames->final)
         return FRAMES_MORE;
     frames->open = false;
+    if (frames->raw)
+        return FRAMES_MORE;
     event->opcode = frames->opcode;
     event->stamped = frames->stamped;
     event->stamp = frames->stamp;
@@ -110,7 +112,7 @@ static enum frames_result frame_begin(struct frames *frames, const uint8_t *fram
 static size_t gather(struct frames *frames, struct slice *input)
 {
     size_t need;
-    while (frames->head_used < (need = needed(frames->head, frames->head_used))) {
+    while (frames->head_used < (need = needed(frames, frames->head, frames->head_used))) {
         size_t missing = need - frames->head_used;
         size_t n = missing < input->bytes ? missing : input->bytes;
         if (n == 0)
@@ -129,13 +131,16 @@ enum frames_result frames_next(struct frames *frames, struct slice *input, struc
     while (input->bytes > 0 && result == FRAMES_MORE) {
         if (frames->skip > 0) {
             size_t n = frames->skip < input->bytes ? (size_t)frames->skip : input->bytes;
+            event->payload = slice_of(input->data, n);
             frames->skip -= n;
             *input = slice_skip(*input, n);
             if (frames->skip == 0)
                 result = frame_end(frames, event);
+            if (frames->raw)
+                result = FRAMES_PIECE;
             continue;
         }
-        size_t need = frames->head_used == 0 ? needed(input->data, input->bytes) : SIZE_MAX;
+        size_t need = frames->head_used == 0 ? needed(frames, input->data, input->bytes) : SIZE_MAX;
         if (need <= input->bytes) {
             const uint8_t *frame = input->data;
             *input = slice_skip(*input, need);

@@ -11,6 +11,7 @@
 enum frames_result {
     FRAMES_MORE,    /* the input is used up */
     FRAMES_MESSAGE, /* a text or binary message is complete */
+    FRAMES_PIECE,   /* raw only: some bytes of a message */
     FRAMES_CONTROL, /* a close, ping or pong */
     FRAMES_BAD,     /* the server breaks RFC 6455; nothing more can be read */
 };
@@ -20,7 +21,7 @@ struct frames_event {
     bool stamped; /* of MESSAGE: `stamp` was there */
     struct stamp stamp;
     uint64_t bytes;       /* of MESSAGE: payload */
-    struct slice payload; /* of CONTROL; good until the next call */
+    struct slice payload; /* of CONTROL and PIECE; good until the next call */
     const char *why;      /* of BAD */
 };
 
@@ -31,6 +32,7 @@ struct frames {
     uint64_t bytes; /* payload of the present message up to now, announced ones included */
     struct stamp stamp;
     bool stamped;
+    bool raw;       /* messages are a stream of bytes: PIECEs instead of MESSAGEs, no stamps */
     bool open;      /* a message has begun and is not complete */
     bool final;     /* the present frame completes it */
     uint8_t opcode; /* of the present message */

@@ -2,12 +2,12 @@
 /* Owns the program ringcast-bench from its arguments to its exit code. It never measures or connects itself. Called
  * by the shell. */
 #include "bench/bench_process.h"
+#include "bench/bench_report.h"
 #include "bench/bench_stage.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 static int usage_error(const struct buf *why)
 {
@@ -16,14 +16,15 @@ static int usage_error(const struct buf *why)
     return 2;
 }
 
-/* The table of registered files of each ring is bound by this limit. */
-static void raise_file_limit(void)
+/* The table of registered files of each ring is bound by this limit, which is returned: not the process as a whole. */
+static uint64_t raise_file_limit(void)
 {
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
-    }
+    struct rlimit limit = {0};
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return 1024;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    return limit.rlim_cur;
 }
 
 static bool read_urls(struct bench *bench, struct buf *why)
@@ -49,76 +50,118 @@ static bool resolve(struct bench *bench, struct buf *why)
     return true;
 }
 
+/* The server's memory at that moment; nothing without --server-pid. */
+static bool read_memory(struct bench *bench, struct result *result, enum moment moment)
+{
+    uint64_t pid = bench->options->server_pid;
+    if (pid == 0 || memory_read(pid, &result->memory[moment]))
+        return true;
+    bench_fail(bench, "no process %llu (--server-pid)", (unsigned long long)pid);
+    return false;
+}
+
 static bool run_connect(struct bench *bench, struct result *result)
 {
-    const struct options *options = bench->options;
-    uint64_t pid = options->server_pid;
+    uint64_t pid = bench->options->server_pid;
     uint64_t cpu[2] = {0, 0};
-    uint64_t bytes[2] = {0, 0};
-    if (pid > 0 && !(process_cpu_ns(pid, &cpu[0]) && process_resident_bytes(pid, &bytes[0]))) {
-        bench_fail(bench, "no process %llu (--server-pid)", (unsigned long long)pid);
-        return false;
-    }
-    uint64_t client[2] = {0, 0};
-    process_cpu_ns((uint64_t)getpid(), &client[0]);
+    if (pid > 0)
+        process_cpu_ns(pid, &cpu[0]);
     if (!stage_open(bench, result))
         return false;
-    process_cpu_ns((uint64_t)getpid(), &client[1]);
-    result->client_cpu_ns = client[1] - client[0];
     if (pid > 0)
         result->server_measured = process_cpu_ns(pid, &cpu[1]);
-    if (!stage_hold(bench, options->duration_ms))
-        return false;
-    if (pid > 0)
-        process_resident_bytes(pid, &bytes[1]);
     result->seconds = result->opening_s;
     result->server_cpu_ns = cpu[1] - cpu[0];
-    result->server_bytes = (int64_t)(bytes[1] - bytes[0]);
-    return true;
+    return stage_hold(bench, bench->options->duration_ms) && read_memory(bench, result, MOMENT_LOADED);
 }
 
 static bool run_load(struct bench *bench, struct result *result)
 {
     const struct options *options = bench->options;
-    if (!stage_open(bench, result) || !stage_hello(bench))
+    if (!stage_open(bench, result) || !stage_hello(bench) || !read_memory(bench, result, MOMENT_OPEN))
         return false;
     if (options->warmup_ms > 0 && !stage_run(bench, "warm-up", options->warmup_ms, 0, result))
         return false;
     /* After a stall in the warm-up the load cannot be carried on. */
-    return result->stalled || stage_run(bench, "measure", options->duration_ms, options->messages, result);
+    if (!result->stalled && !stage_run(bench, "measure", options->duration_ms, options->messages, result))
+        return false;
+    return read_memory(bench, result, MOMENT_LOADED) && (bench->slow_count == 0 || stage_drain(bench));
+}
+
+/* The file of that name, - being the standard output. */
+static FILE *open_out(const char *path)
+{
+    FILE *out = strcmp(path, "-") == 0 ? stdout : fopen(path, "we");
+    if (!out)
+        perror(path);
+    return out;
+}
+
+static bool close_out(FILE *out)
+{
+    return (out == stdout ? fflush(out) : fclose(out)) == 0;
 }
 
 static bool write_json(const struct result *result, const char *path)
 {
-    bool to_stdout = path[0] == '-' && path[1] == '\0';
-    FILE *out = to_stdout ? stdout : fopen(path, "we");
-    if (!out) {
-        perror(path);
+    FILE *out = open_out(path);
+    if (!out)
         return false;
-    }
-    result_print_json(result, out);
-    return (to_stdout ? fflush(out) : fclose(out)) == 0;
+    report_json(result, out);
+    return close_out(out);
+}
+
+static bool write_histogram(const struct result *result, const char *path)
+{
+    FILE *out = open_out(path);
+    if (!out)
+        return false;
+    report_histogram(result->options->scenario == SCENARIO_CONNECT ? &result->opening_ns : &result->latency_ns, out);
+    return close_out(out);
 }
 
 static int report(const struct bench *bench, const struct result *result)
 {
     const struct options *options = bench->options;
     bool written = options->json[0] == '\0' || write_json(result, options->json);
+    written = (options->histogram[0] == '\0' || write_histogram(result, options->histogram)) && written;
+    bool taken = strcmp(options->json, "-") == 0 || strcmp(options->histogram, "-") == 0;
     if (!options->quiet)
-        result_print(result, options->json[0] == '-' && options->json[1] == '\0' ? stderr : stdout);
-    return written && result_good(result) ? 0 : 1;
+        report_table(result, taken ? stderr : stdout);
+    return written ? verdict_exit_code(result_verdict(result)) : 1;
+}
+
+static bool plan(struct bench *bench)
+{
+    uint64_t sockets_max = raise_file_limit();
+    switch (bench_plan(bench, sockets_max)) {
+    case 0:
+        return true;
+    case -EMFILE:
+        fprintf(
+            stderr,
+            "ringcast-bench: a thread has %llu sockets at most (ulimit -n): --threads 0 takes as many as are needed, "
+            "up to %d; channels are not divided\n",
+            (unsigned long long)sockets_max, THREADS_MAX);
+        return false;
+    default:
+        fputs("ringcast-bench: out of memory\n", stderr);
+        return false;
+    }
 }
 
 static int run(struct bench *bench)
 {
     struct result *result = calloc(1, sizeof(*result));
-    if (!result || bench_plan(bench) != 0) {
-        fputs("ringcast-bench: out of memory\n", stderr);
+    if (!result || !plan(bench)) {
         free(result);
         return 1;
     }
     result->options = bench->options;
-    bool done = stage_start(bench);
+    result->threads = bench->worker_count;
+    result->slow = bench->slow_count;
+    result->roamers = bench->roamer_count;
+    bool done = stage_start(bench) && read_memory(bench, result, MOMENT_START);
     if (done)
         done = bench->options->scenario == SCENARIO_CONNECT ? run_connect(bench, result) : run_load(bench, result);
     stage_end(bench, result);
@@ -151,7 +194,6 @@ int main(int count, char **arguments)
         } else if (!resolve(&bench, &why)) {
             fprintf(stderr, "ringcast-bench: %.*s\n", (int)why.used, (const char *)why.data);
         } else {
-            raise_file_limit();
             code = run(&bench);
         }
         break;

@@ -5,10 +5,12 @@
 
 #include <errno.h>
 
+static const char *const speaks[] = {"plain", "nats", NULL};
+
 #define ROW(name_, kind_, field_, fallback_, min_, max_, doc_)                                                         \
     {                                                                                                                  \
         .name = name_, .kind = kind_, .offset = offsetof(struct options, field_), .fallback = fallback_, .min = min_,  \
-        .max = max_, .doc = doc_                                                                                       \
+        .max = max_, .choices = speaks, .doc = doc_                                                                    \
     }
 
 static const struct option rows[] = {
@@ -25,22 +27,33 @@ static const struct option rows[] = {
     ROW("size", OPTION_COUNT, size, "128", PAYLOAD_BYTES_MIN, UINT64_C(16) << 20, "payload bytes of a message"),
     ROW("binary", OPTION_BOOL, binary, "false", 0, 0, "binary messages instead of text"),
     ROW("rate", OPTION_COUNT, rate, "0", 0, 100000000,
-        "messages per second of all publishers together, sent by schedule (connect: handshakes per second)"),
+        "messages per second of all publishers together, sent by schedule"),
     ROW("window", OPTION_COUNT, window, "0", 0, 1000000,
         "messages per burst; the next burst when every receiver has all of the last; default 1 without --rate"),
     ROW("messages", OPTION_COUNT, messages, "0", 0, 4000000000, "ends the measured part by count, not by --duration"),
     ROW("duration", OPTION_DURATION, duration_ms, "10s", 0, 86400000, "measured part; of connect: how long to stay"),
     ROW("warmup", OPTION_DURATION, warmup_ms, "1s", 0, 86400000, "the same load before the measured part"),
     ROW("timeout", OPTION_DURATION, timeout_ms, "5s", 1, 3600000, "gives up after so long without any progress"),
-    ROW("threads", OPTION_COUNT, threads, "1", 1, 64, "client threads"),
+    ROW("threads", OPTION_COUNT, threads, "0", 0, THREADS_MAX,
+        "client threads; 0: as few as the limit of open files allows, which bounds each thread's sockets"),
     ROW("opening", OPTION_COUNT, opening, "64", 1, 4096, "handshakes in flight"),
+    ROW("connect-rate", OPTION_COUNT, connect_rate, "0", 0, 10000000,
+        "handshakes begun per second while connections open; 0: as fast as --opening lets them"),
+    ROW("churn", OPTION_COUNT, churn, "0", 0, 99,
+        "percent of the subscribers that leave and come back, each once per second (fanout)"),
+    ROW("slow-pct", OPTION_COUNT, slow_pct, "0", 0, 99, "percent of the subscribers that are slow (fanout)"),
+    ROW("slow-rate", OPTION_SIZE, slow_bytes, "0", 0, UINT64_C(1) << 30,
+        "bytes per second that a slow subscriber reads; 0: nothing"),
+    ROW("speak", OPTION_CHOICE, speak, "plain", 0, 0,
+        "plain, or nats: NATS' protocol in the messages; subject: last part of the URL's path"),
     ROW("spin-us", OPTION_COUNT, spin_us, "50", 0, 1000000,
         "microseconds that a thread looks for more before it sleeps"),
     ROW("bind-address", OPTION_TEXTS, bind_addresses, "", 0, 0,
         "source addresses, comma-separated, taken in turn: one address has about 28,000 ports"),
-    ROW("server-pid", OPTION_COUNT, server_pid, "0", 0, INT32_MAX,
-        "server whose CPU time (connect: memory) is measured"),
+    ROW("server-pid", OPTION_COUNT, server_pid, "0", 0, INT32_MAX, "server whose CPU time and memory are measured"),
     ROW("json", OPTION_TEXT, json, "", 0, 0, "file for the result as JSON; - is the standard output"),
+    ROW("histogram", OPTION_TEXT, histogram, "", 0, 0,
+        "file for the distribution of latencies, in the text form of HdrHistogram"),
     ROW("quiet", OPTION_BOOL, quiet, "false", 0, 0, "neither progress nor table"),
     {.name = NULL},
 };
@@ -67,10 +80,10 @@ void options_usage(FILE *out)
     for (const struct option *row = rows; row->name; row++)
         fprintf(out, "  --%-15s %s%s%s%s\n", row->name, row->doc, row->fallback[0] ? " (" : "", row->fallback,
                 row->fallback[0] ? ")" : "");
-    fputs(
-        "\nDurations carry a unit: 500ms, 10s, 5m. Exit code: 0, 1 (failed, or messages were lost, repeated or out of\n"
-        "order), 2 (wrong usage).\n",
-        out);
+    fputs("\nDurations carry a unit: 500ms, 10s, 5m. Exit code: 0 (clean), 1 (failed, or messages were lost, repeated "
+          "or\n"
+          "out of order), 2 (wrong usage), 3 (all arrived, but the client itself was the limit).\n",
+          out);
 }
 
 /* One "--name value" or "--name=value"; a bool may stand alone. Moves *at behind it. */
@@ -141,8 +154,16 @@ static bool combine(struct options *options, struct buf *why)
     const char *wrong = NULL;
     if (options->rate > 0 && options->window > 0)
         wrong = "--rate and --window exclude each other: by schedule, or a burst at a time";
-    else if (options->scenario == SCENARIO_CONNECT && options->window > 0)
-        wrong = "connect sends no messages: --window means nothing there";
+    else if (options->scenario == SCENARIO_CONNECT && (options->window > 0 || options->rate > 0))
+        wrong = "connect sends no messages: --window and --rate mean nothing there; --connect-rate paces handshakes";
+    else if (options->scenario != SCENARIO_FANOUT && (options->churn > 0 || options->slow_pct > 0))
+        wrong = "--churn and --slow-pct belong to fanout";
+    else if (options->churn + options->slow_pct > 99)
+        wrong = "--churn and --slow-pct together leave nobody whose messages are checked";
+    else if (options->speak == SPEAK_NATS && (options->publish_ingest[0] || options->publish_http[0]))
+        wrong = "--speak nats publishes on WebSockets: --publish-ws may say where";
+    else if (options->speak == SPEAK_NATS && options->scenario == SCENARIO_ECHO)
+        wrong = "--speak nats has no echo: a publisher gets nothing back";
     else if (options->scenario == SCENARIO_CHANNELS && !strstr(options->url, "{channel}"))
         wrong = "channels needs {channel} in the URL, as in ws://127.0.0.1:9500/plain/{channel}";
     else if (options->duration_ms == 0 && options->messages == 0 && options->scenario != SCENARIO_CONNECT)

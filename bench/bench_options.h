@@ -20,6 +20,11 @@ enum publish_by {
     PUBLISH_BY_HTTP,   /* one POST per message */
 };
 
+enum speak {
+    SPEAK_PLAIN, /* a message on the wire is a message */
+    SPEAK_NATS,  /* NATS' protocol inside binary messages */
+};
+
 struct options {
     enum scenario scenario;
     const char *url;
@@ -31,6 +36,7 @@ struct options {
     char *publish_http;
     char *key;
     char *json;
+    char *histogram;
     struct option_texts bind_addresses;
     uint64_t conns;
     uint64_t publishers;
@@ -44,8 +50,13 @@ struct options {
     uint64_t warmup_ms;
     uint64_t timeout_ms;
     uint64_t opening;
+    uint64_t connect_rate;
+    uint64_t churn;
+    uint64_t slow_pct;
+    uint64_t slow_bytes;
     uint64_t spin_us;
     uint64_t server_pid;
+    uint32_t speak; /* enum speak */
     bool binary;
     bool quiet;
 };
@@ -56,6 +67,7 @@ enum options_result {
     OPTIONS_WRONG, /* `why` says what; the caller ends with 2 */
 };
 
+#define THREADS_MAX 64
 #define PAYLOAD_BYTES_MIN 32 /* the stamp, and quotation marks around it */
 
 /* `options` is filled, whatever the result; release it with options_release. */

@@ -68,15 +68,3 @@ bool process_cpu_ns(uint64_t pid, uint64_t *ns)
     closedir(tasks);
     return true;
 }
-
-bool process_resident_bytes(uint64_t pid, uint64_t *bytes)
-{
-    char path[64];
-    char text[128];
-    uint64_t pages;
-    snprintf(path, sizeof(path), "/proc/%" PRIu64 "/statm", pid);
-    if (!read_text(path, text, sizeof(text)) || sscanf(text, "%*u %" SCNu64, &pages) != 1)
-        return false;
-    *bytes = pages * (uint64_t)sysconf(_SC_PAGESIZE);
-    return true;
-}

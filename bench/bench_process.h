@@ -8,7 +8,5 @@
 
 /* Nanoseconds on a CPU of all its threads, those of its io_uring workers included. False: no such process. */
 bool process_cpu_ns(uint64_t pid, uint64_t *ns);
-/* Resident memory in bytes. */
-bool process_resident_bytes(uint64_t pid, uint64_t *bytes);
 
 #endif

@@ -75,6 +75,23 @@ static void publish_by_ingest(struct worker *worker, const struct stream *stream
     commit_frame(worker, to, &out, WS_TEXT);
 }
 
+static void publish_by_nats(struct worker *worker, const struct stream *stream, uint32_t sequence, uint64_t sent_ns)
+{
+    const struct bench *bench = worker->bench;
+    struct outgoing *to = &stream->publisher->out;
+    size_t room = WRAPPING_BYTES_MAX + (size_t)bench->options->size;
+    struct buf out = buf_of(outgoing_reserve(to, room), room);
+    char channel[CHANNEL_NAME_BYTES];
+    uint8_t memory[URL_PATH_BYTES_MAX + CHANNEL_NAME_BYTES];
+    struct buf subject = buf_of(memory, sizeof(memory));
+    url_put_topic(&bench->url, bench_channel_name(bench, stream->channel, channel), &subject);
+    out.used = FRAME_HEADER_BYTES_MAX;
+    nats_put_publish(&out, buf_slice(&subject), (size_t)bench->options->size);
+    put_payload(&out, (size_t)bench->options->size, stream, sequence, sent_ns);
+    buf_put_text(&out, "\r\n");
+    commit_frame(worker, to, &out, WS_BINARY);
+}
+
 static void publish_by_http(struct worker *worker, const struct stream *stream, uint32_t sequence, uint64_t sent_ns)
 {
     const struct bench *bench = worker->bench;
@@ -110,9 +127,16 @@ void publish_message(struct worker *worker, const struct stream *stream, uint32_
         publish_by_http(worker, stream, sequence, sent_ns);
         break;
     case ROLE_PUBLISHER_WS:
+        if (stream->publisher->nats)
+            publish_by_nats(worker, stream, sequence, sent_ns);
+        else
+            publish_by_ws(worker, stream, sequence, sent_ns);
+        break;
     case ROLE_ECHO:
     case ROLE_SUBSCRIBER:
     case ROLE_IDLE:
+    case ROLE_SLOW:
+    case ROLE_ROAMER:
         publish_by_ws(worker, stream, sequence, sent_ns);
         break;
     }

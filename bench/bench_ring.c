@@ -138,6 +138,14 @@ void bench_ring_receive(struct bench_ring *ring, uint32_t slot)
     seal_sqe(sqe, BENCH_RING_RECEIVE, slot, IOSQE_FIXED_FILE | IOSQE_BUFFER_SELECT);
 }
 
+void bench_ring_read(struct bench_ring *ring, uint32_t slot, size_t bytes)
+{
+    struct io_uring_sqe *sqe = next_sqe(ring);
+    io_uring_prep_recv(sqe, (int)slot, NULL, bytes < BUFFER_BYTES ? bytes : BUFFER_BYTES, 0);
+    sqe->buf_group = BUFFER_GROUP;
+    seal_sqe(sqe, BENCH_RING_READ, slot, IOSQE_FIXED_FILE | IOSQE_BUFFER_SELECT);
+}
+
 void bench_ring_send(struct bench_ring *ring, uint32_t slot, const void *data, size_t bytes)
 {
     struct io_uring_sqe *sqe = next_sqe(ring);
@@ -166,13 +174,17 @@ static int sleep_until(struct bench_ring *ring, uint64_t deadline_ns)
 
 int bench_ring_wait(struct bench_ring *ring, uint64_t deadline_ns)
 {
-    for (;;) {
-        if (io_uring_sq_ready(&ring->uring) > 0 || kernel_has_work(ring)) {
+    for (bool looked = false;; looked = true) {
+        bool work = io_uring_sq_ready(&ring->uring) > 0 || kernel_has_work(ring);
+        if (work) {
             int result = io_uring_submit_and_get_events(&ring->uring);
             if (result < 0 && result != -EINTR && result != -EAGAIN && result != -EBUSY)
                 return result;
         }
+        uint64_t before_ns = ring->now_ns;
         ring->now_ns = clock_monotonic_ns();
+        if (looked && !work)
+            ring->spun_ns += ring->now_ns - before_ns;
         if (io_uring_cq_ready(&ring->uring) > 0) {
             ring->busy_ns = ring->now_ns;
             return 0;
@@ -202,17 +214,19 @@ static bool take(struct bench_ring *ring, const struct io_uring_cqe *cqe, struct
         .op = (enum bench_ring_op)(cqe->user_data >> 32), .slot = (uint32_t)cqe->user_data, .result = cqe->res};
     if (event->op == BENCH_RING_WAKE)
         arm_wake(ring);
-    if (event->op != BENCH_RING_RECEIVE)
+    if (event->op != BENCH_RING_RECEIVE && event->op != BENCH_RING_READ)
         return true;
+    if (cqe->res == -ENOBUFS)
+        ring->out_of_buffers++;
     if (cqe->flags & IORING_CQE_F_BUFFER) {
         ring->held = (int32_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT);
         event->data = slice_of(ring->memory + (size_t)ring->held * BUFFER_BYTES, cqe->res > 0 ? (size_t)cqe->res : 0);
     }
+    if (event->op == BENCH_RING_READ)
+        return true;
     bool ended = (cqe->flags & IORING_CQE_F_MORE) == 0;
     if (ended && (cqe->res > 0 || cqe->res == -ENOBUFS))
         bench_ring_receive(ring, event->slot);
-    if (cqe->res == -ENOBUFS)
-        ring->out_of_buffers++;
     return cqe->res != -ENOBUFS;
 }
 

@@ -16,23 +16,21 @@ const char *bench_channel_name(const struct bench *bench, uint32_t channel, char
 }
 
 /* How many of `count` things dealt out in turn go to that worker. */
-static uint32_t share(const struct bench *bench, uint32_t worker, uint64_t count)
+static uint32_t share(uint64_t workers, uint32_t worker, uint64_t count)
 {
-    uint64_t workers = bench->worker_count;
     return (uint32_t)(count / workers + (worker < count % workers ? 1 : 0));
 }
 
-static uint32_t connections_of(const struct bench *bench, uint32_t worker)
+static uint32_t connections_of(const struct options *options, uint32_t workers, uint32_t worker)
 {
-    const struct options *options = bench->options;
     switch (options->scenario) {
     case SCENARIO_FANOUT:
-        return share(bench, worker, options->conns) + share(bench, worker, options->publishers);
+        return share(workers, worker, options->conns) + share(workers, worker, options->publishers);
     case SCENARIO_CHANNELS:
-        return share(bench, worker, options->channels) * (uint32_t)(options->conns + 1);
+        return share(workers, worker, options->channels) * (uint32_t)(options->conns + 1);
     case SCENARIO_ECHO:
     case SCENARIO_CONNECT:
-        return share(bench, worker, options->conns);
+        return share(workers, worker, options->conns);
     }
     return 0;
 }
@@ -57,10 +55,16 @@ static void *zeroed(size_t count, size_t bytes)
     return calloc(count > 0 ? count : 1, bytes);
 }
 
+/* Whether somebody waits for the last one of several receivers. */
+static bool has_last_receiver(const struct options *options)
+{
+    return options->scenario == SCENARIO_FANOUT || options->scenario == SCENARIO_CHANNELS;
+}
+
 static int make_worker(struct bench *bench, uint32_t index)
 {
     struct worker *worker = &bench->workers[index];
-    uint32_t connections = connections_of(bench, index);
+    uint32_t connections = connections_of(bench->options, bench->worker_count, index);
     worker->bench = bench;
     worker->index = index;
     worker->connections = zeroed(connections, sizeof(struct connection));
@@ -68,7 +72,11 @@ static int make_worker(struct bench *bench, uint32_t index)
     worker->streams = zeroed(bench->stream_count, sizeof(struct stream *));
     worker->ready = zeroed(bench->stream_count, sizeof(struct stream *));
     worker->tallies = zeroed(bench->stream_count, sizeof(struct tally));
-    bool made = worker->connections && worker->tracks && worker->streams && worker->ready && worker->tallies;
+    worker->arrivals = zeroed((size_t)bench->stream_count * bench->arrival_slots, sizeof(struct arrival));
+    worker->slow = zeroed(connections, sizeof(struct connection *));
+    worker->roamers = zeroed(connections, sizeof(struct connection *));
+    bool made = worker->arrivals && worker->slow && worker->roamers && worker->connections && worker->tracks &&
+                worker->streams && worker->ready && worker->tallies;
     return made ? 0 : -ENOMEM;
 }
 
@@ -80,8 +88,13 @@ static struct connection *add(struct bench *bench, uint32_t worker_index, enum c
     connection->slot = slot;
     connection->role = role;
     connection->channel = channel;
-    if (role == ROLE_SUBSCRIBER || role == ROLE_ECHO) {
+    if (role == ROLE_SLOW)
+        worker->slow[worker->slow_count++] = connection;
+    if (role == ROLE_ROAMER)
+        worker->roamers[worker->roamer_count++] = connection;
+    if (role == ROLE_SUBSCRIBER || role == ROLE_ECHO || role == ROLE_ROAMER)
         connection->tracks = &worker->tracks[(size_t)slot * bench->publishers_per_channel];
+    if (role == ROLE_SUBSCRIBER || role == ROLE_ECHO) {
         for (uint32_t i = 0; i < bench->publishers_per_channel; i++)
             worker->tallies[channel * bench->publishers_per_channel + i].receivers++;
     }
@@ -115,11 +128,25 @@ static enum connection_role publisher_role(const struct options *options)
     return ROLE_PUBLISHER_WS;
 }
 
+/* The slow and the roaming are spread over the others: of each hundred exactly as many as asked for, the first one of
+ * all being neither. 37 and 100 have no common factor. */
+static enum connection_role subscriber_role(const struct options *options, uint32_t number)
+{
+    uint32_t lot = 99 - number % 100 * 37 % 100;
+    if (lot < options->slow_pct)
+        return ROLE_SLOW;
+    return lot < options->slow_pct + options->churn ? ROLE_ROAMER : ROLE_SUBSCRIBER;
+}
+
 static void plan_fanout(struct bench *bench)
 {
     const struct options *options = bench->options;
-    for (uint32_t i = 0; i < options->conns; i++)
-        add(bench, i % bench->worker_count, ROLE_SUBSCRIBER, 0);
+    for (uint32_t i = 0; i < options->conns; i++) {
+        enum connection_role role = subscriber_role(options, i);
+        bench->slow_count += role == ROLE_SLOW;
+        bench->roamer_count += role == ROLE_ROAMER;
+        add(bench, i % bench->worker_count, role, 0);
+    }
     for (uint32_t i = 0; i < options->publishers; i++) {
         uint32_t worker = i % bench->worker_count;
         add_stream(bench, worker, i, add(bench, worker, publisher_role(options), 0));
@@ -161,15 +188,28 @@ static void count_receivers(struct bench *bench)
     }
 }
 
-int bench_plan(struct bench *bench)
+uint32_t bench_threads(const struct options *options, uint64_t sockets_max)
+{
+    uint32_t threads = 1;
+    while (threads < THREADS_MAX && connections_of(options, threads, 0) > sockets_max)
+        threads++;
+    return threads;
+}
+
+int bench_plan(struct bench *bench, uint64_t sockets_max)
 {
     const struct options *options = bench->options;
-    bench->worker_count = (uint32_t)options->threads;
+    bench->worker_count = options->threads > 0 ? (uint32_t)options->threads : bench_threads(options, sockets_max);
+    if (connections_of(options, bench->worker_count, 0) > sockets_max)
+        return -EMFILE;
     bench->publishers_per_channel = options->scenario == SCENARIO_FANOUT ? (uint32_t)options->publishers : 1;
     bench->stream_count = streams_of(options);
+    if (has_last_receiver(options))
+        bench->arrival_slots = arrivals_slots(bench->stream_count, options->window);
+    bench->shared = zeroed((size_t)bench->stream_count * bench->arrival_slots, sizeof(*bench->shared));
     bench->streams = zeroed(bench->stream_count, sizeof(struct stream));
     bench->workers = zeroed(bench->worker_count, sizeof(struct worker));
-    if (!bench->streams || !bench->workers)
+    if (!bench->streams || !bench->workers || !bench->shared)
         return -ENOMEM;
     for (uint32_t i = 0; i < bench->worker_count; i++)
         if (make_worker(bench, i) != 0)
@@ -198,4 +238,5 @@ void bench_plan_free(struct bench *bench)
         worker_free(&bench->workers[i]);
     free(bench->workers);
     free(bench->streams);
+    free(bench->shared);
 }

@@ -7,6 +7,7 @@
 #include "core/clock.h"
 
 #include <inttypes.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -15,6 +16,8 @@
 
 #define POLL_NS 2000000
 #define PROGRESS_NS 1000000000
+#define DRAIN_QUIET_NS 300000000
+#define DRAIN_NS UINT64_C(30000000000)
 #define LEAD_NS 20000000 /* a schedule begins so much later than it is announced, so that every worker is in time */
 
 void bench_fail(struct bench *bench, const char *format, ...)
@@ -47,6 +50,8 @@ struct totals {
     uint64_t opened;
     uint64_t lost_connections;
     uint64_t hellos;
+    uint64_t spun_ns;
+    uint64_t slow_bytes;
     uint64_t published;
     uint64_t stopped;
     uint64_t deliveries;
@@ -62,6 +67,8 @@ static struct totals add_up(const struct bench *bench)
         const struct counts *counts = &bench->workers[i].counts;
         sum.opened += counts_get(&counts->opened);
         sum.lost_connections += counts_get(&counts->lost_connections);
+        sum.spun_ns += counts_get(&counts->spun_ns);
+        sum.slow_bytes += counts_get(&counts->slow_bytes);
         sum.hellos += counts_get(&counts->hellos);
         sum.published += counts_get(&counts->published);
         sum.stopped += counts_get(&counts->stopped);
@@ -139,6 +146,36 @@ static bool step_to(struct bench *bench, enum phase phase)
     return !failed(bench);
 }
 
+/* --- CPU time ----------------------------------------------------------------------------------------------------- */
+
+struct client_cpu {
+    uint64_t used_ns;
+    uint64_t spun_ns;
+    uint64_t at_ns;
+};
+
+static struct client_cpu client_cpu(const struct bench *bench)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return (struct client_cpu){.used_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec,
+                               .spun_ns = add_up(bench).spun_ns,
+                               .at_ns = clock_monotonic_ns()};
+}
+
+/* What the client has used since `before`, and how much of what it could have used was work. */
+static void count_client(const struct bench *bench, const struct client_cpu *before, struct result *result)
+{
+    struct client_cpu after = client_cpu(bench);
+    result->client_cpu_ns = after.used_ns - before->used_ns;
+    uint64_t spun_ns = after.spun_ns - before->spun_ns;
+    uint64_t worked_ns = result->client_cpu_ns > spun_ns ? result->client_cpu_ns - spun_ns : 0;
+    cpu_set_t allowed;
+    int cores = sched_getaffinity(0, sizeof(allowed), &allowed) == 0 ? CPU_COUNT(&allowed) : 1;
+    uint32_t usable = bench->worker_count < (uint32_t)cores ? bench->worker_count : (uint32_t)cores;
+    result->client_share = (double)worked_ns / ((double)(after.at_ns - before->at_ns) * usable);
+}
+
 /* --- stages ------------------------------------------------------------------------------------------------------- */
 
 bool stage_start(struct bench *bench)
@@ -159,6 +196,7 @@ bool stage_start(struct bench *bench)
 
 bool stage_open(struct bench *bench, struct result *result)
 {
+    struct client_cpu client = client_cpu(bench);
     bench->run.start_ns = clock_monotonic_ns();
     struct watch watch = watch_begin(bench, "open");
     if (!step_to(bench, PHASE_OPEN))
@@ -168,13 +206,13 @@ bool stage_open(struct bench *bench, struct result *result)
         result->connections = sum.opened;
         if (failed(bench) || sum.opened == bench->connection_count)
             break;
-        bool paced = bench->options->scenario == SCENARIO_CONNECT && bench->options->rate > 0;
-        if (!watch_on(&watch, sum.opened, !paced))
+        if (!watch_on(&watch, sum.opened, bench->options->connect_rate == 0))
             bench_fail(bench, "%" PRIu64 " of %u connections are open, the server does not answer the next ones",
                        sum.opened, bench->connection_count);
     }
     watch_end(&watch);
     result->opening_s = (double)(add_up(bench).last_ns - bench->run.start_ns) / 1e9;
+    count_client(bench, &client, result);
     return !failed(bench);
 }
 
@@ -200,13 +238,6 @@ static void set_run(struct bench *bench, uint64_t duration_ms, uint64_t messages
     uint64_t by_time = options->rate > 0 ? options->rate * duration_ms / 1000 : UINT64_MAX;
     bench->run = (struct run){.interval_ns = options->rate > 0 ? 1e9 / (double)options->rate : 0,
                               .messages = messages > 0 ? messages : by_time};
-}
-
-static uint64_t own_cpu_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
 static bool server_cpu_ns(struct bench *bench, uint64_t *ns)
@@ -247,7 +278,7 @@ bool stage_run(struct bench *bench, const char *name, uint64_t duration_ms, uint
     uint64_t server_after = 0;
     if (!server_cpu_ns(bench, &server_before))
         return false;
-    uint64_t client_before = own_cpu_ns();
+    struct client_cpu client = client_cpu(bench);
     bench->run.start_ns = clock_monotonic_ns() + (bench->options->rate > 0 ? LEAD_NS : 0);
     bench->run.end_ns = messages > 0 ? UINT64_MAX : bench->run.start_ns + duration_ms * 1000000;
     if (!step_to(bench, PHASE_RUN))
@@ -258,7 +289,7 @@ bool stage_run(struct bench *bench, const char *name, uint64_t duration_ms, uint
     struct totals sum = add_up(bench);
     result->server_measured = bench->options->server_pid > 0;
     result->server_cpu_ns = server_after - server_before;
-    result->client_cpu_ns = own_cpu_ns() - client_before;
+    count_client(bench, &client, result);
     result->published = sum.published;
     result->deliveries = sum.deliveries;
     result->delivered_bytes = sum.delivered_bytes;
@@ -277,16 +308,49 @@ bool stage_hold(struct bench *bench, uint64_t duration_ms)
     return !failed(bench);
 }
 
+bool stage_drain(struct bench *bench)
+{
+    struct watch watch = watch_begin(bench, "drain");
+    if (!step_to(bench, PHASE_DRAIN))
+        return false;
+    uint64_t bytes = 0;
+    uint64_t now_ns = watch.begun_ns;
+    for (uint64_t moved_ns = now_ns; now_ns - moved_ns < DRAIN_QUIET_NS && !failed(bench);) {
+        uint64_t read = add_up(bench).slow_bytes;
+        watch_on(&watch, read, false);
+        now_ns = clock_monotonic_ns();
+        if (read != bytes && now_ns - watch.begun_ns < DRAIN_NS)
+            moved_ns = now_ns;
+        bytes = read;
+    }
+    watch_end(&watch);
+    return !failed(bench);
+}
+
 /* Faults are counted over the whole life, warm-up included. */
 static void count_lost(const struct bench *bench, const struct worker *worker, struct faults *faults)
 {
     for (uint32_t i = 0; i < worker->connection_count; i++) {
         const struct connection *connection = &worker->connections[i];
-        for (uint32_t p = 0; connection->tracks && p < bench->publishers_per_channel; p++) {
+        for (uint32_t p = 0; connection->tracks && connection->role != ROLE_ROAMER && p < bench->publishers_per_channel;
+             p++) {
             const struct stream *stream = &bench->streams[connection->channel * bench->publishers_per_channel + p];
             faults->lost += track_lost(&connection->tracks[p], stream->next);
         }
     }
+}
+
+static void merge_apart(struct apart *into, const struct apart *from)
+{
+    ends_merge(&into->slow_ends, &from->slow_ends);
+    ends_merge(&into->roaming_ends, &from->roaming_ends);
+    into->left += from->left;
+    into->returned += from->returned;
+    into->stayed_out += from->stayed_out;
+    into->roaming_messages += from->roaming_messages;
+    into->roaming.lost += from->roaming.lost;
+    into->roaming.repeated += from->roaming.repeated;
+    into->roaming.late += from->roaming.late;
 }
 
 void stage_end(struct bench *bench, struct result *result)
@@ -299,11 +363,17 @@ void stage_end(struct bench *bench, struct result *result)
         if (bench->workers[i].usable)
             bench_ring_wake(&bench->workers[i].ring);
     histogram_init(&result->latency_ns);
+    histogram_init(&result->last_ns);
+    histogram_init(&result->lag_ns);
     histogram_init(&result->opening_ns);
     for (uint32_t i = 0; i < bench->worker_count; i++) {
         struct worker *worker = &bench->workers[i];
         worker_join(worker);
         histogram_merge(&result->latency_ns, &worker->latency_ns);
+        histogram_merge(&result->last_ns, &worker->last_ns);
+        histogram_merge(&result->lag_ns, &worker->lag_ns);
+        merge_apart(&result->apart, &worker->apart);
+        result->backlogs += worker->backlogs;
         histogram_merge(&result->opening_ns, &worker->opening_ns);
         result->faults.repeated += worker->faults.repeated;
         result->faults.late += worker->faults.late;

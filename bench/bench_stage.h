@@ -14,6 +14,8 @@ bool stage_hello(struct bench *bench);
 bool stage_run(struct bench *bench, const char *name, uint64_t duration_ms, uint64_t messages, struct result *result);
 /* Idle connections for that long. */
 bool stage_hold(struct bench *bench, uint64_t duration_ms);
+/* Slow subscribers read until nothing more comes, so that their ends are seen. */
+bool stage_drain(struct bench *bench);
 /* Closes all connections, joins the workers and adds up what they have found. Also after a failure. */
 void stage_end(struct bench *bench, struct result *result);
 

@@ -91,8 +91,11 @@ static uint64_t work_by_schedule(struct worker *worker)
         uint64_t due_ns = run->start_ns + (uint64_t)((double)number * run->interval_ns);
         if (due_ns > now_ns)
             return due_ns;
-        if (outgoing_waiting(&stream->publisher->out) > BACKLOG_BYTES_MAX)
+        if (outgoing_waiting(&stream->publisher->out) > BACKLOG_BYTES_MAX) {
+            worker->backlogs++;
             return now_ns + BACKLOG_RETRY_NS;
+        }
+        histogram_record(&worker->lag_ns, now_ns - due_ns);
         publish_next(worker, stream, due_ns);
         connection_flush(worker, stream->publisher);
         if (++worker->cursor == worker->stream_count) {

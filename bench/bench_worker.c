@@ -3,6 +3,8 @@
  * phase ends. Called by the main thread to start and join; all else happens on the thread itself. */
 #include "bench/bench_worker.h"
 
+#include "bench/bench_roamer.h"
+#include "bench/bench_slow.h"
 #include "bench/bench_stream.h"
 #include "core/check.h"
 #include "core/clock.h"
@@ -23,12 +25,11 @@ static uint64_t open_more(struct worker *worker)
     const struct bench *bench = worker->bench;
     const struct options *options = bench->options;
     uint64_t now_ns = clock_monotonic_ns();
-    bool paced = options->scenario == SCENARIO_CONNECT && options->rate > 0;
     while (worker->begun < worker->connection_count && worker->opening < options->opening) {
         uint64_t due_ns = now_ns;
-        if (paced) {
+        if (options->connect_rate > 0) {
             uint64_t number = (uint64_t)worker->begun * bench->worker_count + worker->index;
-            due_ns = bench->run.start_ns + (uint64_t)((double)number * 1e9 / (double)options->rate);
+            due_ns = bench->run.start_ns + (uint64_t)((double)number * 1e9 / (double)options->connect_rate);
             if (due_ns > now_ns)
                 return due_ns;
         }
@@ -43,17 +44,26 @@ void worker_on_open(struct worker *worker, struct connection *connection)
     histogram_record(&worker->opening_ns, worker->ring.now_ns - connection->begun_ns);
     worker->opening--;
     worker->open += connection->role != ROLE_PUBLISHER_HTTP;
+    if (connection->returning) {
+        worker->apart.returned++;
+        return;
+    }
+    connection->returning = connection->role == ROLE_ROAMER;
     atomic_store_explicit(&worker->counts.last_ns, worker->ring.now_ns, memory_order_relaxed);
     counts_add(&worker->counts.opened, 1);
 }
 
-void worker_on_lost(struct worker *worker, struct connection *connection, const char *why)
+void worker_on_lost(struct worker *worker, struct connection *connection, uint16_t code, const char *why)
 {
     struct bench *bench = worker->bench;
     connection->state = CONNECTION_CLOSED;
     worker->open--;
     if (worker->phase == PHASE_END)
         return;
+    if (connection->role == ROLE_SLOW || connection->role == ROLE_ROAMER) {
+        ends_add(connection->role == ROLE_SLOW ? &worker->apart.slow_ends : &worker->apart.roaming_ends, code, 1);
+        return;
+    }
     counts_add(&worker->counts.lost_connections, 1);
     bool expected = false;
     if (atomic_compare_exchange_strong(&bench->parting, &expected, true))
@@ -70,6 +80,19 @@ static void count_fault(struct worker *worker, enum track_result result)
         worker->faults.late++;
     else if (result == TRACK_REPEATED)
         worker->faults.repeated++;
+}
+
+/* How long it took until everybody had the message, when this was the last one. */
+static void count_arrival(struct worker *worker, const struct stream *stream, const struct stamp *stamp)
+{
+    struct bench *bench = worker->bench;
+    size_t at = (size_t)stream->index * bench->arrival_slots;
+    if (bench->arrival_slots == 0 || !arrivals_count(&worker->arrivals[at], bench->arrival_slots, stamp->sequence,
+                                                     worker->tallies[stream->index].receivers))
+        return;
+    if (stream->shares == 1 ||
+        arrivals_count_shared(&bench->shared[at], bench->arrival_slots, stamp->sequence, stream->shares))
+        histogram_record(&worker->last_ns, stamp_age_ns(stamp, worker->ring.now_ns));
 }
 
 static void on_delivery(struct worker *worker, struct connection *connection, const struct frames_event *event)
@@ -92,17 +115,23 @@ static void on_delivery(struct worker *worker, struct connection *connection, co
     counts_add(&worker->counts.deliveries, 1);
     counts_add(&worker->counts.delivered_bytes, event->bytes);
     atomic_store_explicit(&worker->counts.last_ns, worker->ring.now_ns, memory_order_relaxed);
-    streams_count(worker, &bench->streams[connection->channel * bench->publishers_per_channel + stamp->source]);
+    struct stream *stream = &bench->streams[connection->channel * bench->publishers_per_channel + stamp->source];
+    count_arrival(worker, stream, stamp);
+    streams_count(worker, stream);
 }
 
 void worker_on_message(struct worker *worker, struct connection *connection, const struct frames_event *event)
 {
+    if (connection->role == ROLE_SLOW)
+        return;
     if (!event->stamped)
-        worker->faults.foreign += connection->role != ROLE_PUBLISHER_INGEST;
+        worker->faults.foreign += !connection_publishes(connection); /* to those it is an answer */
     else if (connection_publishes(connection))
         counts_add(&worker->counts.copies, event->stamp.sequence != STAMP_HELLO);
     else if (!connection->tracks || event->stamp.source >= worker->bench->publishers_per_channel)
         worker->faults.foreign++;
+    else if (connection->role == ROLE_ROAMER)
+        roamer_on_delivery(worker, connection, event);
     else
         on_delivery(worker, connection, event);
 }
@@ -117,6 +146,10 @@ static void reset(struct worker *worker)
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
         atomic_store_explicit(all[i], 0, memory_order_relaxed);
     histogram_init(&worker->latency_ns);
+    histogram_init(&worker->last_ns);
+    histogram_init(&worker->lag_ns);
+    worker->backlogs = 0;
+    roamers_begin(worker);
     streams_begin(worker); /* not at PHASE_RUN: another worker's first burst may arrive before this one enters it */
 }
 
@@ -128,7 +161,7 @@ static void begin_end(struct worker *worker)
         struct connection *connection = &worker->connections[i];
         if (connection->state != CONNECTION_OPEN || connection->role == ROLE_PUBLISHER_HTTP)
             continue;
-        connection_put_control(worker, connection, WS_CLOSE, slice_of(code, sizeof(code)));
+        connection_put_frame(worker, connection, WS_CLOSE, slice_of(code, sizeof(code)));
         connection_flush(worker, connection);
     }
     worker->end_ns = clock_monotonic_ns() + END_NS;
@@ -149,6 +182,9 @@ static void enter_phase(struct worker *worker, uint32_t step)
     case PHASE_RESET:
         reset(worker);
         break;
+    case PHASE_DRAIN:
+        slow_drain(worker);
+        break;
     case PHASE_END:
         begin_end(worker);
         break;
@@ -166,6 +202,11 @@ static uint64_t hello(struct worker *worker)
     return worker->hello_ns;
 }
 
+static uint64_t earlier(uint64_t a_ns, uint64_t b_ns)
+{
+    return a_ns < b_ns ? a_ns : b_ns;
+}
+
 /* What the phase has to do now; when it has to be asked again at the latest. */
 static uint64_t work(struct worker *worker)
 {
@@ -175,9 +216,10 @@ static uint64_t work(struct worker *worker)
     case PHASE_HELLO:
         return hello(worker);
     case PHASE_RUN:
-        return streams_work(worker);
+        return earlier(streams_work(worker), roamers_work(worker));
     case PHASE_REST:
     case PHASE_RESET:
+    case PHASE_DRAIN:
     case PHASE_END:
         return UINT64_MAX;
     }
@@ -199,9 +241,10 @@ static void loop(struct worker *worker)
         uint32_t step = atomic_load_explicit(&bench->step, memory_order_acquire);
         if (step != worker->step)
             enter_phase(worker, step);
-        uint64_t deadline_ns = work(worker);
+        uint64_t deadline_ns = earlier(work(worker), slow_work(worker));
         uint64_t latest_ns = clock_monotonic_ns() + END_NS;
-        int error = bench_ring_wait(&worker->ring, deadline_ns < latest_ns ? deadline_ns : latest_ns);
+        int error = bench_ring_wait(&worker->ring, earlier(deadline_ns, latest_ns));
+        atomic_store_explicit(&worker->counts.spun_ns, worker->ring.spun_ns, memory_order_relaxed);
         if (error < 0) {
             bench_fail(bench, "io_uring: %s", strerror(-error));
             return;
@@ -238,6 +281,8 @@ int worker_start(struct worker *worker)
     snprintf(name, sizeof(name), "bench-%u", worker->index);
     random_init(&worker->random, clock_monotonic_ns() + worker->index);
     histogram_init(&worker->latency_ns);
+    histogram_init(&worker->last_ns);
+    histogram_init(&worker->lag_ns);
     histogram_init(&worker->opening_ns);
     return thread_start(&worker->thread, name, -1, worker_main, worker);
 }
@@ -257,5 +302,8 @@ void worker_free(struct worker *worker)
     free(worker->tracks);
     free(worker->streams);
     free(worker->tallies);
+    free(worker->arrivals);
+    free(worker->slow);
+    free(worker->roamers);
     free(worker->ready);
 }

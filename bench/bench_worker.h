@@ -4,6 +4,7 @@
 #define RINGCAST_BENCH_WORKER_H
 
 #include "bench/bench.h"
+#include "bench/bench_arrivals.h"
 #include "bench/bench_connection.h"
 #include "core/histogram.h"
 #include "core/random.h"
@@ -41,11 +42,24 @@ struct worker {
     struct stream **ready; /* whose burst is complete: the next one may begin */
     uint32_t ready_count;
 
+    struct arrival *arrivals; /* of every stream: what this worker's receivers have */
+
+    struct connection **slow;
+    struct connection **roamers;
+    uint32_t slow_count;
+    uint32_t roamer_count;
+    uint64_t slow_ns;     /* when the slow ones read next */
+    uint64_t roam_cursor; /* leavings of this run, whose turn it was */
+
     uint64_t hello_ns; /* when the next probes are due */
     uint64_t end_ns;   /* when PHASE_END is over */
     struct counts counts;
     struct faults faults;
-    struct histogram latency_ns;
+    struct apart apart;
+    uint64_t backlogs;           /* the schedule waited for a server that took nothing */
+    struct histogram latency_ns; /* of deliveries */
+    struct histogram last_ns;    /* of messages: until the last receiver had it */
+    struct histogram lag_ns;     /* how late the schedule's messages were sent */
     struct histogram opening_ns;
 };
 
@@ -57,8 +71,8 @@ void worker_free(struct worker *worker);
 
 /* Of connections: a whole message has come. */
 void worker_on_message(struct worker *worker, struct connection *connection, const struct frames_event *event);
-/* Of connections: the handshake is done; the connection is lost. */
+/* Of connections: the handshake is done; the connection is lost, with that close code. */
 void worker_on_open(struct worker *worker, struct connection *connection);
-void worker_on_lost(struct worker *worker, struct connection *connection, const char *why);
+void worker_on_lost(struct worker *worker, struct connection *connection, uint16_t code, const char *why);
 
 #endif

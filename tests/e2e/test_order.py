@@ -99,6 +99,6 @@ def test_a_million_messages():
                    "4",
                    "--rate", "50000", "--duration", "25s"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-        expect(done.returncode, 0, f"exit code; output\n{done.stdout}{done.stderr}")
+        expect(done.returncode in (0, 3), True, f"exit code {done.returncode}; output\n{done.stdout}{done.stderr}")
         published = server.metric("ringcast_messages_published_total")
         expect(published >= 1_000_000, True, f"published {published}\n{re.sub(' +', ' ', done.stdout)}")

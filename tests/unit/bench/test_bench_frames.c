@@ -131,3 +131,47 @@ Test(bench_frames, refuses_what_a_server_must_not_send)
     assert_bad("\x89\x7e\x00\x7e", 4);         /* a ping of 126 bytes */
     assert_bad("\x01\x00\x01\x00", 4);         /* a message inside another one */
 }
+
+/* What the pieces of raw messages amount to, fed at two cuts. */
+static void assert_raw(const struct stream *stream, size_t cut, const char *expected)
+{
+    struct frames frames;
+    char text[STREAM_BYTES] = "";
+    size_t used = 0;
+    frames_init(&frames);
+    frames.raw = true;
+    size_t ends[] = {cut, stream->bytes};
+    size_t from = 0;
+    for (size_t i = 0; i < 2; from = ends[i++]) {
+        uint8_t *piece = guard_place(stream->data + from, ends[i] - from);
+        struct slice input = slice_of(piece, ends[i] - from);
+        while (input.bytes > 0) {
+            struct frames_event event;
+            enum frames_result result = frames_next(&frames, &input, &event);
+            cr_assert(result == FRAMES_MORE || result == FRAMES_PIECE || result == FRAMES_CONTROL);
+            if (result == FRAMES_MORE)
+                continue;
+            memcpy(text + used, event.payload.data, event.payload.bytes);
+            used += event.payload.bytes;
+        }
+        guard_free(piece, ends[i] - from);
+    }
+    text[used] = '\0';
+    cr_assert_str_eq(text, expected, "cut at %zu", cut);
+}
+
+Test(bench_frames, raw_messages_are_one_stream_of_bytes)
+{
+    struct stream stream = {.bytes = 0};
+    put(&stream, "\x82\x05hello", 7);
+    put(&stream, "\x82\x00", 2);
+    put(&stream, "\x02\x02, ", 4); /* two fragments, a ping between them */
+    put(&stream, "\x89\x02hi", 4);
+    put(&stream, "\x80\x05 worl", 7);
+    put(&stream,
+        "\x82\x01"
+        "d",
+        3);
+    for (size_t cut = 0; cut <= stream.bytes; cut++)
+        assert_raw(&stream, cut, "hello, hi world");
+}
