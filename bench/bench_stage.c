@@ -97,12 +97,15 @@ struct watch {
 static struct watch watch_begin(const struct bench *bench, const char *name)
 {
     uint64_t now_ns = clock_monotonic_ns();
+    bool terminal = isatty(STDERR_FILENO);
+    if (!bench->options->quiet && !terminal)
+        fprintf(stderr, "%s\n", name); /* a log, or a script that waits for a stage */
     return (struct watch){.bench = bench,
                           .name = name,
                           .begun_ns = now_ns,
                           .printed_ns = now_ns,
                           .moved_ns = now_ns,
-                          .live = !bench->options->quiet && isatty(STDERR_FILENO)};
+                          .live = !bench->options->quiet && terminal};
 }
 
 /* Sleeps for a moment. False: no progress for --timeout although `waiting`. */

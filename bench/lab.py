@@ -89,10 +89,15 @@ def read_result(command, code, errors, path):
 
 @contextlib.contextmanager
 def measuring(command, core, seconds, idle=False):
-    """The same beside something else: yields a function that waits for the result."""
+    """ringcast-bench beside something else: when its measured part has begun, yields a function that waits for the
+    result."""
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
-        command = [str(part) for part in command] + ["--json", file.name, "--quiet"]
-        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=prepared(core, idle)) as process:
+        command = [str(part) for part in command] + ["--json", file.name]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                              preexec_fn=prepared(core, idle)) as process:
+            for line in process.stderr:  # ends with the process; its stages are bounded by --timeout
+                if line.strip() == "measure":
+                    break
 
             def result():
                 try:
