@@ -10,6 +10,8 @@
 struct client_trust {
     const char *authorities; /* PEM file; NULL: the system's */
     bool anybody;            /* no certificate is looked at */
+    const char *certificate; /* our own, PEM file; NULL: none */
+    const char *key;         /* of it; NULL: in the same file */
 };
 
 struct client_publish {

@@ -10,14 +10,53 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* --- trust -------------------------------------------------------------------------------------------------------- */
+
+/* Flags of both commands, for https and wss. */
+enum { TRUST_CA, TRUST_INSECURE, TRUST_CERT, TRUST_CERT_KEY };
+
+static void set_trust(struct client_trust *trust, int flag, const char *value)
+{
+    switch (flag) {
+    case TRUST_CA:
+        trust->authorities = value;
+        break;
+    case TRUST_INSECURE:
+        trust->anybody = true;
+        break;
+    case TRUST_CERT:
+        trust->certificate = value;
+        break;
+    case TRUST_CERT_KEY:
+        trust->key = value;
+        break;
+    default:
+        break;
+    }
+}
+
 /* --- publish ------------------------------------------------------------------------------------------------------ */
 
-enum { PUBLISH_HELP, PUBLISH_URL, PUBLISH_KEY_ENV, PUBLISH_KEY_FILE, PUBLISH_NDJSON };
+enum {
+    PUBLISH_HELP,
+    PUBLISH_URL,
+    PUBLISH_KEY_ENV,
+    PUBLISH_KEY_FILE,
+    PUBLISH_NDJSON,
+    PUBLISH_TRUST, /* TRUST_CA and those behind it follow */
+};
 
 const struct args_flag client_publish_flags[] = {
-    [PUBLISH_HELP] = {"help", 'h', false},       [PUBLISH_URL] = {"url", '\0', true},
-    [PUBLISH_KEY_ENV] = {"key-env", '\0', true}, [PUBLISH_KEY_FILE] = {"key-file", 'k', true},
-    [PUBLISH_NDJSON] = {"ndjson", '\0', false},  {0},
+    [PUBLISH_HELP] = {"help", 'h', false},
+    [PUBLISH_URL] = {"url", '\0', true},
+    [PUBLISH_KEY_ENV] = {"key-env", '\0', true},
+    [PUBLISH_KEY_FILE] = {"key-file", 'k', true},
+    [PUBLISH_NDJSON] = {"ndjson", '\0', false},
+    [PUBLISH_TRUST + TRUST_CA] = {"ca", '\0', true},
+    [PUBLISH_TRUST + TRUST_INSECURE] = {"insecure", '\0', false},
+    [PUBLISH_TRUST + TRUST_CERT] = {"cert", '\0', true},
+    [PUBLISH_TRUST + TRUST_CERT_KEY] = {"cert-key", '\0', true},
+    {0},
 };
 
 struct publish_arguments {
@@ -47,6 +86,8 @@ static int parse_publish(const struct command *command, char **arguments, struct
             out->key_file = value;
         else if (flag == PUBLISH_NDJSON)
             out->publish.ndjson = true;
+        else if (flag >= PUBLISH_TRUST)
+            set_trust(&out->publish.trust, flag - PUBLISH_TRUST, value);
         else if (flag == ARGS_OPERAND && out->publish.topic == NULL)
             out->publish.topic = value;
         else if (flag == ARGS_OPERAND && out->message == NULL)
@@ -132,12 +173,21 @@ int client_run_publish(const struct command *command, char **arguments)
 
 /* --- subscribe ---------------------------------------------------------------------------------------------------- */
 
-enum { SUBSCRIBE_HELP, SUBSCRIBE_COUNT, SUBSCRIBE_HEADER };
+enum {
+    SUBSCRIBE_HELP,
+    SUBSCRIBE_COUNT,
+    SUBSCRIBE_HEADER,
+    SUBSCRIBE_TRUST, /* TRUST_CA and those behind it follow */
+};
 
 const struct args_flag client_subscribe_flags[] = {
     [SUBSCRIBE_HELP] = {"help", 'h', false},
     [SUBSCRIBE_COUNT] = {"count", 'n', true},
     [SUBSCRIBE_HEADER] = {"header", '\0', false},
+    [SUBSCRIBE_TRUST + TRUST_CA] = {"ca", '\0', true},
+    [SUBSCRIBE_TRUST + TRUST_INSECURE] = {"insecure", '\0', false},
+    [SUBSCRIBE_TRUST + TRUST_CERT] = {"cert", '\0', true},
+    [SUBSCRIBE_TRUST + TRUST_CERT_KEY] = {"cert-key", '\0', true},
     {0},
 };
 
@@ -162,6 +212,8 @@ int client_run_subscribe(const struct command *command, char **arguments)
             return command_help(command);
         if (flag == SUBSCRIBE_HEADER)
             subscribe.header = true;
+        else if (flag >= SUBSCRIBE_TRUST)
+            set_trust(&subscribe.trust, flag - SUBSCRIBE_TRUST, value);
         else if (flag == SUBSCRIBE_COUNT && !parse_count(value, &subscribe.count))
             return command_usage(command, "not a number of messages", value);
         else if (flag == ARGS_OPERAND && subscribe.url == NULL)

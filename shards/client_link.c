@@ -15,7 +15,7 @@
 
 #define TIMEOUT_SECONDS 30 /* to connect, to send, and for an answer */
 #define AUTHORITIES_FOLDER "/etc/ssl/certs"
-#define AUTHORITIES_BYTES_MAX (4U << 20)
+#define FILE_BYTES_MAX (4U << 20) /* of authorities, of a certificate, of a key */
 
 struct client_link {
     int fd;
@@ -125,37 +125,73 @@ static bool shake_hands(struct client_link *link, const struct client_url *url)
     return false;
 }
 
-/* The whole file behind `path` in memory of its own, or NULL with a line on stderr. */
-static char *read_authorities(const char *path, size_t *bytes)
+/* A file's content in memory of its own, or no bytes with a line on stderr. */
+static struct slice read_file(const char *path)
 {
     FILE *in = fopen(path, "r");
-    char *text = in == NULL ? NULL : malloc(AUTHORITIES_BYTES_MAX);
-    if (text != NULL)
-        *bytes = fread(text, 1, AUTHORITIES_BYTES_MAX, in);
-    if (in == NULL || text == NULL)
-        client_fail("%s: %s", path, strerror(errno));
+    char *text = in == NULL ? NULL : malloc(FILE_BYTES_MAX);
+    size_t bytes = text == NULL ? 0 : fread(text, 1, FILE_BYTES_MAX, in);
+    if (bytes == 0) {
+        client_fail("%s: %s", path, in == NULL ? strerror(errno) : "cannot be read");
+        free(text);
+        text = NULL;
+    }
     if (in != NULL)
         fclose(in);
-    return text;
+    return slice_of(text, bytes);
+}
+
+/* The three files that trust may name. */
+struct trust_texts {
+    struct slice authorities, certificate, key;
+};
+
+static bool read_trust(const struct client_trust *trust, struct trust_texts *out)
+{
+    const char *key = trust->key != NULL ? trust->key : trust->certificate;
+    *out = (struct trust_texts){0};
+    if (trust->authorities != NULL && (out->authorities = read_file(trust->authorities)).bytes == 0)
+        return false;
+    if (trust->certificate == NULL)
+        return true;
+    return (out->certificate = read_file(trust->certificate)).bytes > 0 && (out->key = read_file(key)).bytes > 0;
+}
+
+static void free_text(struct slice text)
+{
+    explicit_bzero((void *)(uintptr_t)text.data, text.bytes);
+    free((void *)(uintptr_t)text.data);
+}
+
+static struct tls_context *make_context(const struct client_trust *trust)
+{
+    struct trust_texts texts;
+    struct tls_context *context = NULL;
+    char why[256] = "out of memory";
+    if (read_trust(trust, &texts)) {
+        struct tls_settings settings = {.allow_tls12 = true,
+                                        .authorities = texts.authorities,
+                                        .identities[0] = {.chain = texts.certificate, .key = texts.key},
+                                        .identity_count = trust->certificate != NULL ? 1 : 0};
+        if (tls_start(0))
+            context = tls_context_create_client(&settings, !trust->anybody, AUTHORITIES_FOLDER, why, sizeof why);
+        if (context == NULL)
+            client_fail("tls: %s", why);
+    }
+    free_text(texts.authorities);
+    free_text(texts.certificate);
+    free_text(texts.key);
+    return context;
 }
 
 static bool begin_tls(struct client_link *link, const struct client_url *url, const struct client_trust *trust)
 {
-    struct tls_settings settings = {.allow_tls12 = true};
-    char *text = NULL, why[256] = "out of memory";
-    if (trust->authorities != NULL) {
-        size_t bytes;
-        if ((text = read_authorities(trust->authorities, &bytes)) == NULL)
-            return false;
-        settings.authorities = slice_of(text, bytes);
-    }
-    if (tls_start(0))
-        link->context = tls_context_create_client(&settings, !trust->anybody, AUTHORITIES_FOLDER, why, sizeof why);
-    free(text);
-    if (link->context != NULL)
-        link->tls = tls_create_client(link->context, url->host);
+    link->context = make_context(trust);
+    if (link->context == NULL)
+        return false;
+    link->tls = tls_create_client(link->context, url->host);
     if (link->tls == NULL) {
-        client_fail("tls: %s", why);
+        client_fail("tls: out of memory");
         return false;
     }
     return shake_hands(link, url);
@@ -232,8 +268,10 @@ int client_link_receive(struct client_link *link, struct buf *out)
         if (n <= 0)
             return n;
         enum tls_result result = step(link);
-        if (result == TLS_ERROR)
+        if (result == TLS_ERROR) {
+            client_fail("tls: %s", tls_why(link->tls));
             return -EPROTO;
+        }
         if (result == TLS_NEED_MORE)
             return -EAGAIN;
     }

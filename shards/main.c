@@ -265,23 +265,33 @@ static const struct command commands[] = {
     {"genconfig", "print a first configuration with fresh random keys", " [-o FILE]",
      "  -o, --out FILE   write to FILE, which only its owner may read; one that exists is not overwritten\n",
      genconfig_flags, run_genconfig},
-    {"publish", "publish messages", " [--url URL] [--key-env NAME | -k FILE] [--ndjson] DIALECT/TOPIC [MESSAGE | -]",
+    {"publish", "publish messages",
+     " [--url URL] [--key-env NAME | -k FILE] [--ndjson] [TRUST...] DIALECT/TOPIC [MESSAGE | -]",
      "Posts MESSAGE, or what stdin gives, to the topic and prints the server's answer. The key comes from a variable "
      "or a\n"
      "file, never from an argument, which others can see.\n"
      "\n"
-     "      --url URL        the ingest listener; default http://127.0.0.1:9400\n"
+     "      --url URL        the ingest listener, http or https; default http://127.0.0.1:9400\n"
      "      --key-env NAME   variable with the ingest key; default RINGCAST_INGEST_KEY\n"
      "  -k, --key-file FILE  file whose first line begins with the ingest key\n"
-     "      --ndjson         each line is one message\n",
+     "      --ndjson         each line is one message\n"
+     "      --ca FILE        whose certificates are believed (PEM); default the system's\n"
+     "      --insecure       believe any certificate\n"
+     "      --cert FILE      our own certificate (PEM), where the server asks for one\n"
+     "      --cert-key FILE  its key; default in the same file\n",
      client_publish_flags, client_run_publish},
-    {"subscribe", "print what a WebSocket sends, a line per message", " [--count N] [--header] URL",
-     "URL is ws://HOST:PORT/PATH. A key in the variable RINGCAST_KEY is sent as X-Api-Key. Ctrl-C closes and is "
+    {"subscribe", "print what a WebSocket sends, a line per message", " [--count N] [--header] [TRUST...] URL",
+     "URL is ws://HOST:PORT/PATH or wss://HOST:PORT/PATH. A key in the variable RINGCAST_KEY is sent as X-Api-Key. "
+     "Ctrl-C closes and is "
      "success; the\n"
      "server's close code and reason are printed to stderr, and only 1000 is success.\n"
      "\n"
-     "  -n, --count N   end after N messages\n"
-     "      --header    time of arrival, kind and number of bytes in front of each message\n",
+     "  -n, --count N        end after N messages\n"
+     "      --header         time of arrival, kind and number of bytes in front of each message\n"
+     "      --ca FILE        whose certificates are believed (PEM); default the system's\n"
+     "      --insecure       believe any certificate\n"
+     "      --cert FILE      our own certificate (PEM), where the server asks for one\n"
+     "      --cert-key FILE  its key; default in the same file\n",
      client_subscribe_flags, client_run_subscribe},
     {"version", "print what this is built from and what the kernel offers", " [--json]",
      "      --json   as one JSON object\n", version_flags, run_version},
