@@ -76,7 +76,7 @@ static void relax(void)
 
 int bench_ring_open(struct bench_ring *ring, uint32_t sockets_max, uint64_t spin_ns)
 {
-    *ring = (struct bench_ring){.spin_ns = spin_ns, .wake_fd = -1, .held = -1};
+    *ring = (struct bench_ring){.sockets_max = sockets_max, .spin_ns = spin_ns, .wake_fd = -1, .held = -1};
     struct io_uring_params params = {
         .flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG |
                  IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE,
@@ -88,6 +88,9 @@ int bench_ring_open(struct bench_ring *ring, uint32_t sockets_max, uint64_t spin
     error = io_uring_register_files_sparse(&ring->uring, sockets_max);
     if (error == 0)
         error = open_buffers(ring);
+    ring->starved = calloc(sockets_max > 0 ? sockets_max : 1, sizeof(*ring->starved));
+    if (error == 0 && !ring->starved)
+        error = -ENOMEM;
     if (error == 0) {
         ring->wake_fd = eventfd(0, EFD_CLOEXEC);
         if (ring->wake_fd < 0)
@@ -108,6 +111,7 @@ void bench_ring_close(struct bench_ring *ring)
         close(ring->wake_fd);
     free(ring->buffers);
     free(ring->memory);
+    free(ring->starved);
 }
 
 int bench_ring_adopt(struct bench_ring *ring, uint32_t slot, int fd)
@@ -154,6 +158,23 @@ void bench_ring_send(struct bench_ring *ring, uint32_t slot, const void *data, s
     seal_sqe(sqe, BENCH_RING_SEND, slot, IOSQE_FIXED_FILE);
 }
 
+static void starve(struct bench_ring *ring, uint32_t slot)
+{
+    check_op(ring->starved_count, <, ring->sockets_max);
+    ring->starved[(ring->starved_first + ring->starved_count++) % ring->sockets_max] = slot;
+    ring->out_of_buffers++;
+}
+
+/* As many as there are buffers: to arm all that starve would cost a failed receive for each of the others, again and
+ * again. All of them have data, so these complete at once and the next ones follow. */
+static void feed_starved(struct bench_ring *ring)
+{
+    for (uint32_t i = 0; i < BUFFER_COUNT && ring->starved_count > 0; i++, ring->starved_count--) {
+        bench_ring_receive(ring, ring->starved[ring->starved_first]);
+        ring->starved_first = (ring->starved_first + 1) % ring->sockets_max;
+    }
+}
+
 static bool kernel_has_work(const struct bench_ring *ring)
 {
     return (__atomic_load_n(ring->uring.sq.kflags, __ATOMIC_ACQUIRE) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) !=
@@ -174,6 +195,7 @@ static int sleep_until(struct bench_ring *ring, uint64_t deadline_ns)
 
 int bench_ring_wait(struct bench_ring *ring, uint64_t deadline_ns)
 {
+    feed_starved(ring);
     for (bool looked = false;; looked = true) {
         bool work = io_uring_sq_ready(&ring->uring) > 0 || kernel_has_work(ring);
         if (work) {
@@ -216,16 +238,18 @@ static bool take(struct bench_ring *ring, const struct io_uring_cqe *cqe, struct
         arm_wake(ring);
     if (event->op != BENCH_RING_RECEIVE && event->op != BENCH_RING_READ)
         return true;
-    if (cqe->res == -ENOBUFS)
-        ring->out_of_buffers++;
     if (cqe->flags & IORING_CQE_F_BUFFER) {
         ring->held = (int32_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT);
         event->data = slice_of(ring->memory + (size_t)ring->held * BUFFER_BYTES, cqe->res > 0 ? (size_t)cqe->res : 0);
     }
-    if (event->op == BENCH_RING_READ)
+    if (event->op == BENCH_RING_READ) {
+        ring->out_of_buffers += cqe->res == -ENOBUFS;
         return true;
+    }
     bool ended = (cqe->flags & IORING_CQE_F_MORE) == 0;
-    if (ended && (cqe->res > 0 || cqe->res == -ENOBUFS))
+    if (cqe->res == -ENOBUFS)
+        starve(ring, event->slot);
+    else if (ended && cqe->res > 0)
         bench_ring_receive(ring, event->slot);
     return cqe->res != -ENOBUFS;
 }

@@ -29,7 +29,11 @@ struct bench_ring_event {
 struct bench_ring {
     struct io_uring uring;
     struct io_uring_buf_ring *buffers;
-    uint8_t *memory; /* of the buffers, one behind the other */
+    uint8_t *memory;   /* of the buffers, one behind the other */
+    uint32_t *starved; /* slots whose receive found no buffer, as a queue: each at most once */
+    uint32_t starved_first;
+    uint32_t starved_count;
+    uint32_t sockets_max;
     uint64_t spin_ns;
     uint64_t now_ns;     /* when the kernel was last asked: what bench_ring_next yields had come by then */
     uint64_t busy_ns;    /* when there was last something */

@@ -20,7 +20,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 START_S = 10  # until a server listens
-STOP_S = 10  # until it has ended after SIGTERM
+STOP_S = 15  # until it has ended after SIGTERM
 SLACK_S = 60  # a measurement may take so much longer than its duration
 BUSY_LOAD = 0.5  # above it a neighbour shares the two cores
 CLEAN, CLIENT_LIMITED = 0, 3  # exit codes of ringcast-bench with which its figures can be used
