@@ -70,7 +70,7 @@ int main(int count, char **arguments)
         return 2;
     }
     struct meter_shard meter;
-    int error = meter_shard_open(&meter, load.conns);
+    int error = meter_shard_open(&meter, load.conns, NULL);
     if (error == 0)
         error = subscribe(&meter, &load);
     if (error == 0)

@@ -31,7 +31,7 @@ static int open_shard(struct meter_shard *meter)
     return meter->shard == NULL ? -ENOMEM : 0;
 }
 
-int meter_shard_open(struct meter_shard *meter, uint32_t conns)
+int meter_shard_open(struct meter_shard *meter, uint32_t conns, const char *const *sets)
 {
     uint8_t memory[1024];
     char why[256];
@@ -43,7 +43,7 @@ int meter_shard_open(struct meter_shard *meter, uint32_t conns)
                                               .allow_direct = true};
     *meter = (struct meter_shard){0};
     log_redirect(-1); /* a line for each connection that ends */
-    int error = config_load(&(struct config_source){0}, &meter->config, &findings);
+    int error = config_load(&(struct config_source){.sets = sets}, &meter->config, &findings);
     if (error == 0)
         error = ring_create(&meter->ring, &ring_options, why, sizeof why);
     return error < 0 ? error : open_shard(meter);

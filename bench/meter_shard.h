@@ -15,8 +15,9 @@ struct meter_shard {
 /* What a peer sends to become a subscriber. */
 extern const char meter_request[];
 
-/* For at most `conns` connections. 0 or -errno; meter_shard_close in any case. */
-int meter_shard_open(struct meter_shard *meter, uint32_t conns);
+/* For at most `conns` connections. `sets`: "key=value" settings, NULL-terminated, or NULL. 0 or -errno; meter_shard_close in
+ * any case. */
+int meter_shard_open(struct meter_shard *meter, uint32_t conns, const char *const *sets);
 void meter_shard_close(struct meter_shard *meter);
 /* Takes a descriptor over, as if it had been accepted from the n-th peer. 0 or -errno. */
 int meter_shard_adopt(struct meter_shard *meter, int descriptor, uint32_t n);

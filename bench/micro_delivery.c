@@ -25,7 +25,7 @@ static int open_delivery(void **state, const struct micro_case *self)
     struct meter_shard *meter = calloc(1, sizeof *meter);
     if (meter == NULL)
         return -ENOMEM;
-    int error = meter_shard_open(meter, SUBSCRIBERS);
+    int error = meter_shard_open(meter, SUBSCRIBERS, NULL);
     for (uint32_t i = 0; i < SUBSCRIBERS && error == 0; i++) {
         int descriptor = open("/dev/null", O_RDONLY | O_CLOEXEC); /* closed as soon as the table has it */
         error = descriptor < 0 ? -errno : meter_shard_adopt(meter, descriptor, i);

@@ -100,6 +100,10 @@ static void carry_out(const struct io_uring *uring, const struct io_uring_sqe *s
     case IORING_OP_SENDMSG:
         complete(uring, sqe->user_data, vector_bytes(sqe), 0);
         break;
+    case IORING_OP_SEND_ZC: /* the peer acknowledges at once, too */
+        complete(uring, sqe->user_data, (int)sqe->len, IORING_CQE_F_MORE);
+        complete(uring, sqe->user_data, 0, IORING_CQE_F_NOTIF);
+        break;
     case IORING_OP_RECV:
         receive(uring, sqe);
         break;
@@ -206,7 +210,8 @@ int ring_setup(struct io_uring *uring, uint32_t entries, uint32_t flags, bool *d
 int ring_probe(struct ring_features *features, char *why, size_t why_bytes)
 {
     (void)why, (void)why_bytes;
-    *features = (struct ring_features){.direct_descriptors = true, .defer_taskrun = true, .summary = "no kernel"};
+    *features = (struct ring_features){
+        .direct_descriptors = true, .defer_taskrun = true, .zero_copy = true, .summary = "no kernel"};
     return 0;
 }
 

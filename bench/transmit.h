@@ -41,6 +41,6 @@ extern const struct transmit_path *const transmit_paths[]; /* NULL-terminated */
 /* transmit_send.c: the kernel alone */
 extern const struct transmit_path transmit_write, transmit_ring, transmit_zero_copy, transmit_registered;
 /* transmit_server.c: a shard, from the publish to the completed sends */
-extern const struct transmit_path transmit_server;
+extern const struct transmit_path transmit_shard, transmit_shard_zero_copy;
 
 #endif

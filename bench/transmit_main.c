@@ -18,7 +18,8 @@
 #define DESCRIPTORS_BESIDES 64
 
 const struct transmit_path *const transmit_paths[] = {
-    &transmit_write, &transmit_ring, &transmit_zero_copy, &transmit_registered, &transmit_server, NULL,
+    &transmit_write,           &transmit_ring, &transmit_zero_copy, &transmit_registered, &transmit_shard,
+    &transmit_shard_zero_copy, NULL,
 };
 
 /* Nanoseconds of CPU time per message and connection in one repetition. */
@@ -121,9 +122,12 @@ static int run_size(struct meter *meter, uint32_t size)
     int error = open_paths(meter, size);
     if (error == 0)
         error = warm_up(meter);
-    for (uint64_t n = 0; n < meter->options.repeat && error == 0; n++)
-        for (uint32_t i = 0; i < meter->count && error == 0; i++)
-            error = run_slice(meter, &meter->entrants[i], &meter->entrants[i].samples[n]);
+    for (uint64_t n = 0; n < meter->options.repeat && error == 0; n++) {
+        for (uint64_t turn = 0; turn < meter->count && error == 0; turn++) {
+            struct entrant *entrant = &meter->entrants[(n + turn) % meter->count]; /* each is first once in a while */
+            error = run_slice(meter, entrant, &entrant->samples[n]);
+        }
+    }
     return error;
 }
 

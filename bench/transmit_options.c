@@ -11,7 +11,7 @@
 
 static const struct option rows[] = {
     ROW("sizes", OPTION_TEXTS, sizes, "512,4096,8192,16384,65536", 0, 0, "payload bytes, one table row each"),
-    ROW("paths", OPTION_TEXTS, paths, "ring,write,zero-copy,registered,shard", 0, 0,
+    ROW("paths", OPTION_TEXTS, paths, "ring,write,zero-copy,registered,shard,shard-zero-copy", 0, 0,
         "what is compared; ratios are to the first"),
     ROW("conns", OPTION_COUNT, conns, "1000", 1, 8000, "sockets of each path"),
     ROW("window", OPTION_COUNT, window, "1", 1, 1000, "messages gathered in one send"),

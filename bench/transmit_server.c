@@ -9,6 +9,8 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
+enum mode { MODE_COPY, MODE_ZERO_COPY };
+
 struct server {
     struct peers *peers;
     struct transmit_load load;
@@ -52,7 +54,8 @@ static void server_close(void *state)
 
 static int server_open(void **out, const struct transmit_path *path, const struct transmit_load *load)
 {
-    (void)path;
+    static const char *const copying[] = {"zero_copy=off", NULL};
+    static const char *const in_place[] = {"zero_copy=auto", "zero_copy_min=1B", NULL};
     struct server *server = calloc(1, sizeof *server);
     if (server == NULL)
         return -ENOMEM;
@@ -63,7 +66,7 @@ static int server_open(void **out, const struct transmit_path *path, const struc
     server->payload = calloc(1, load->size + 1U);
     int error = server->payload == NULL ? -ENOMEM : peers_open(&server->peers, load->first_peer, load->conns);
     if (error == 0)
-        error = meter_shard_open(&server->meter, load->conns);
+        error = meter_shard_open(&server->meter, load->conns, path->mode == MODE_ZERO_COPY ? in_place : copying);
     if (error == 0)
         error = adopt(server);
     if (error == 0)
@@ -96,26 +99,34 @@ static int server_answer(void *state)
     return (uint64_t)result == server->round_bytes ? 0 : -ENOBUFS; /* the window was too small */
 }
 
-/* What has come back is waiting in the kernel: one turn fetches it, the next one takes it. */
+/* Turns until all memory is back, as a shard does that has nothing else to do: the kernel hands over some of it at a time. */
 static int server_collect(void *state)
 {
-    const struct server *server = state;
-    shard_tick(server->meter.shard, false);
-    shard_tick(server->meter.shard, false);
-    return 0;
+    struct server *server = state;
+    return meter_shard_await(&server->meter, STAT_PINNED_BYTES, 0);
 }
 
+/* The server counts bytes; a send is one message of the window's each. */
 static struct transmit_usage server_usage(const void *state)
 {
-    (void)state;
-    return (struct transmit_usage){0};
+    const struct server *server = state;
+    const struct stats *stats = &server->meter.shard->stats;
+    uint64_t send_bytes = server->round_bytes / server->load.conns;
+    uint64_t copied = stats_get(stats, STAT_BYTES_ZERO_COPIED) / send_bytes;
+    return (struct transmit_usage){.notified = stats_get(stats, STAT_BYTES_ZERO_COPY) / send_bytes + copied,
+                                   .copied = copied};
 }
 
-const struct transmit_path transmit_server = {.name = "shard",
-                                              .doc = "the server's whole path, from the publish to the completed sends",
-                                              .open = server_open,
-                                              .round = server_round,
-                                              .answer = server_answer,
-                                              .collect = server_collect,
-                                              .usage = server_usage,
-                                              .close = server_close};
+#define PATH(variable, name_, mode_, doc_)                                                                             \
+    const struct transmit_path variable = {.name = name_,                                                              \
+                                           .doc = doc_,                                                                \
+                                           .open = server_open,                                                        \
+                                           .round = server_round,                                                      \
+                                           .answer = server_answer,                                                    \
+                                           .collect = server_collect,                                                  \
+                                           .usage = server_usage,                                                      \
+                                           .close = server_close,                                                      \
+                                           .mode = mode_}
+
+PATH(transmit_shard, "shard", MODE_COPY, "the server's whole path, from the publish to the completed sends");
+PATH(transmit_shard_zero_copy, "shard-zero-copy", MODE_ZERO_COPY, "the same with zero_copy=auto for every size");
