@@ -4,6 +4,8 @@
  * Called by main before the shards start, and by ring_create. */
 #include "core/ring_uring.h"
 
+#include "core/poison.h"
+
 #include <poll.h>
 #include <stdio.h>
 #include <sys/utsname.h>
@@ -19,6 +21,7 @@ int ring_setup(struct io_uring *uring, uint32_t entries, uint32_t flags, bool *d
     struct io_uring_params params = {.cq_entries = entries * CQ_PER_SQ,
                                      .flags = common | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN};
     *defer_taskrun = true;
+    unpoison(uring, sizeof *uring); /* liburing fills it in, unseen by the memory sanitizer */
     int result = io_uring_queue_init_params(entries, uring, &params);
     if (result != -EINVAL)
         return result;
@@ -121,6 +124,8 @@ static int probe_needed(struct io_uring *uring, char *why, size_t why_bytes)
         explain_kernel(why, why_bytes, "IORING_REGISTER_PROBE");
         return -ENOSYS;
     }
+    unpoison(probe, sizeof *probe);
+    unpoison(probe->ops, probe->ops_len * sizeof probe->ops[0]);
     int result = 0;
     for (size_t i = 0; i < sizeof needed / sizeof needed[0] && result == 0; i++)
         if (!io_uring_opcode_supported(probe, needed[i].op)) {

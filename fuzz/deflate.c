@@ -3,6 +3,7 @@
  * inflate_next however the payload is cut; of any other bytes inflate_next says what zlib says, within its limit. And of
  * negotiation: an answer is an offer that gets the same answer. The input is a byte of settings, and a payload, a compressed
  * stream and a field value at once. */
+#include "core/poison.h"
 #include "fuzz/fuzz.h"
 #include "protocol/extension.h"
 #include "protocol/inflate.h"
@@ -41,6 +42,7 @@ static long zlib_inflate(struct slice payload, int window_bits, size_t room)
     if (result == 0 && ((stream.data_type & 128) == 0 || (stream.data_type & 63) != 0))
         result = -1; /* zlib.h: not between two blocks, at a byte */
     long bytes = (long)stream.total_out;
+    unpoison(naive, stream.total_out);
     inflateEnd(&stream);
     return result == 0 ? bytes : result;
 }

@@ -9,6 +9,7 @@
 
 #include "core/check.h"
 #include "core/limits.h"
+#include "core/poison.h"
 #include "protocol/arena.h"
 
 /* zlib makes no raw stream with a window of 8 bits. It need not: its matches reach back at most the window less
@@ -131,6 +132,7 @@ bool deflate_message(struct deflater *deflater, struct slice payload, uint8_t wi
     stream->next_out = out->data + out->used;
     stream->avail_out = room < UINT32_MAX ? (unsigned)room : UINT32_MAX;
     check(deflate(stream, Z_SYNC_FLUSH) == Z_OK);
+    unpoison(out->data + out->used, stream->total_out);
     if (stream->avail_out == 0) { /* zlib.h: only a flush that leaves room is known to be complete */
         out->overflow = true;
         return false;

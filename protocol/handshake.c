@@ -10,6 +10,7 @@
 #include <wolfssl/wolfcrypt/sha.h>
 
 #include "core/check.h"
+#include "core/poison.h"
 #include "protocol/extension.h"
 
 #define KEY_BYTES 24                                    /* base64 of 16 bytes: 22 characters and two of padding */
@@ -52,6 +53,7 @@ static void accept_compute(struct slice key, struct handshake *handshake)
     wc_ShaFree(&sha);
     check(Base64_Encode_NoNl(digest, sizeof(digest), (uint8_t *)handshake->accept, &bytes) == 0);
     check_op(bytes, ==, HANDSHAKE_ACCEPT_BYTES);
+    unpoison(handshake->accept, HANDSHAKE_ACCEPT_BYTES);
     handshake->accept[HANDSHAKE_ACCEPT_BYTES] = '\0';
 }
 

@@ -14,6 +14,7 @@
 #include <zlib.h>
 
 #include "core/check.h"
+#include "core/poison.h"
 #include "protocol/arena.h"
 #include "protocol/utf8.h"
 #include "protocol/ws.h"
@@ -128,6 +129,7 @@ static enum step step(struct inflater *inflater, struct slice *source, struct bu
     stream->avail_out = room;
     int result = inflate(stream, Z_NO_FLUSH);
     unsigned taken = given - stream->avail_in, written = room - stream->avail_out;
+    unpoison(stream->next_out - written, written);
     *source = slice_skip(*source, taken);
     inflater->fresh = inflater->fresh && taken == 0;
 

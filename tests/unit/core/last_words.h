@@ -36,7 +36,7 @@ static inline int end_of(void (*die)(void))
     return status;
 }
 
-/* Only where POISON_WORKS: the child touches poisoned memory, and the address sanitizer says so. */
+/* Only where POISON_ASAN: the child touches poisoned memory, and the address sanitizer says so. */
 static inline void expect_poisoned(void (*touch)(void))
 {
     int status = end_of(touch);

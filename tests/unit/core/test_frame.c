@@ -370,7 +370,7 @@ Test(frame, stops_when_more_is_committed_than_there_is_room, .signal = SIGABRT)
     frame_append_commit(&log, SEGMENT_BYTES_MIN + 1);
 }
 
-#if POISON_WORKS
+#if POISON_ASAN
 
 static void write_to_a_frame_that_nobody_holds(void)
 {

@@ -845,7 +845,7 @@ Test(ring_sim, catches_memory_that_changes_before_it_has_come_back, .signal = SI
     (void)ring_wait(world.ring, 0);
 }
 
-#if POISON_WORKS
+#if POISON_ASAN
 
 static struct ring_completion receive_ping(struct world *world)
 {

@@ -950,7 +950,7 @@ Test(ring_uring, a_stalled_peer_keeps_the_memory_until_its_connection_is_reset)
     }
 }
 
-#if POISON_WORKS
+#if POISON_ASAN
 
 static struct ring_completion receive_ping(struct server *server)
 {

@@ -2,6 +2,7 @@
 /* Proves the receiving half of permessage-deflate (K-3, K-24): the RFC's examples, final and stored blocks, every kind of bad
  * payload, the limit, UTF-8 of the content, and random messages against a decoder that shares nothing with zlib. Whatever is
  * read here is read in all cuts. Run by unit_protocol. */
+#include "core/poison.h"
 #include "core/random.h"
 #include "protocol/deflate.h"
 #include "protocol/inflate.h"
@@ -293,6 +294,7 @@ static struct slice make_bomb(uint8_t *wire, size_t wire_max, size_t bytes)
         cr_assert_eq(stream.avail_in, 0);
     }
     cr_assert_gt(stream.avail_out, 0);
+    unpoison(wire, stream.total_out);
     size_t used = stream.total_out - 4;
     deflateEnd(&stream);
     return slice_of(wire, used);
@@ -417,6 +419,7 @@ static size_t random_payload(struct random *random, struct slice content, uint8_
                 flush = Z_SYNC_FLUSH;
             int result = deflate(&stream, flush);
             cr_assert(result == Z_OK || result == Z_STREAM_END || result == Z_BUF_ERROR);
+            unpoison(wire + used, stream.total_out);
             cr_assert(stream.avail_in == 0 && stream.avail_out > 0);
             finished = result == Z_STREAM_END;
         } while (at < content.bytes && !finished);
