@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns four planted bugs, one of each kind that the other harnesses must be able to find: a byte read behind its memory, undefined
- * behaviour, a leak, and an oracle that disagrees. It never tests the server. tools/dev fuzz canary runs it once per kind and
+/* Owns five planted bugs, one of each kind that the other harnesses must be able to find: a byte read behind its memory, undefined
+ * behaviour, a leak, a decision on memory that was never written, and an oracle that disagrees. It never tests the server. tools/dev fuzz canary runs it once per kind and
  * fails when a run ends without a finding: then the machinery is dead, not the code sound. */
 #include "fuzz/fuzz.h"
 #include "protocol/utf8.h"
@@ -34,6 +34,17 @@ static void plant_leak(struct slice text)
     (void)lost;
 }
 
+/* A buffer that is believed to be zeroed. */
+static void plant_unwritten(struct slice text)
+{
+    uint8_t *volatile fresh = malloc(64);
+    if (text.bytes > 0)
+        fresh[0] = text.data[0];
+    if (fresh[63] != 0)
+        plant_undefined(text);
+    free(fresh);
+}
+
 /* The automaton, taken for one that allows surrogates. */
 static void plant_oracle(struct slice text)
 {
@@ -56,6 +67,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         plant_undefined(text);
     else if (strcmp(kind, "leak") == 0)
         plant_leak(text);
+    else if (strcmp(kind, "unwritten") == 0)
+        plant_unwritten(text);
     else
         plant_oracle(text);
     return 0;
