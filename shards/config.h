@@ -30,7 +30,7 @@ struct server_settings {
     uint64_t message_timeout_ms;   /* a started message is complete within (K-24) */
     uint64_t close_timeout_ms;     /* the peer's half of a close */
     uint64_t drain_timeout_ms;     /* from TERM to the end (K-31) */
-    uint64_t spin_us;              /* busy wait before a shard sleeps */
+    uint64_t spin_us;              /* longest look for work before a shard sleeps; 0: none */
     uint64_t compression_level;    /* zlib's, 1-9 */
     bool direct_descriptors;
 };

@@ -307,7 +307,8 @@ static void follow_config(struct shard *shard)
 
 static void begin_turn(struct shard *shard)
 {
-    shard->now_ms = clock_monotonic_ns() / 1000000;
+    shard->began_ns = clock_monotonic_ns();
+    shard->now_ms = shard->began_ns / 1000000;
     shard->wall_ms = clock_wall_ms();
     atomic_store_explicit(&shard->beat_ms, shard->now_ms, memory_order_relaxed);
     stats_add(&shard->stats, STAT_TICKS, 1);
@@ -330,14 +331,11 @@ static uint64_t wait_ns(const struct shard *shard)
 
 static void submit_and_wait(struct shard *shard, bool worked, bool may_wait)
 {
-    uint64_t timeout = 0;
-    if (worked) {
-        shard->worked_ns = shard->config->server.spin_us == 0 ? 0 : clock_monotonic_ns();
-    } else if (may_wait) {
-        uint64_t spin_ns = shard->config->server.spin_us * 1000;
-        if (spin_ns == 0 || clock_monotonic_ns() - shard->worked_ns >= spin_ns)
-            timeout = wait_ns(shard);
-    }
+    uint64_t timeout = 0, spin_ns = shard->config->server.spin_us * 1000;
+    if (worked && spin_ns > 0)
+        spin_worked(&shard->spin, spin_ns, shard->began_ns, clock_monotonic_ns());
+    else if (!worked && may_wait && (spin_ns == 0 || !spin_on(&shard->spin, spin_ns, clock_monotonic_ns())))
+        timeout = wait_ns(shard);
     bool asleep = timeout > 0 && mail_try_sleep(shard);
     int error = ring_wait(shard->ring, asleep ? timeout : 0);
     if (asleep)

@@ -17,6 +17,7 @@
 #include "shards/pin.h"
 #include "shards/quota.h"
 #include "shards/service_host.h"
+#include "shards/spin.h"
 
 #define FLUSH_VECTORS 8192
 #define SCRATCH_BYTES (512U << 10)                              /* untouched pages cost nothing */
@@ -106,7 +107,8 @@ struct shard {
     _Atomic(const struct config *) config_seen;
 
     _Atomic uint64_t beat_ms; /* time of the last tick, for liveness */
-    uint64_t worked_ns;       /* last turn that had something to do, for the spin before sleeping */
+    uint64_t began_ns;        /* this turn */
+    struct spin spin;         /* before sleeping */
     struct bucket log_bucket;
     struct wheel_timer second; /* once-a-second work */
 
