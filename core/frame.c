@@ -108,6 +108,7 @@ static struct segment *segment_make(struct frame_memory *memory, uint32_t capaci
         segment->shards = memory->shards;
     }
     segment->used = 0;
+    segment->owner = (struct hash128){0};
     segment->serial = ++memory->serial;
     list_push_back(&memory->segments, &segment->node);
     return segment;

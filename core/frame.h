@@ -15,6 +15,7 @@
 #include "core/bytes.h"
 #include "core/check.h"
 #include "core/list.h"
+#include "core/siphash.h"
 
 struct segment_share { /* written by one shard only */
     uint32_t refs;
@@ -32,6 +33,7 @@ struct segment {
     uint16_t shards;
     uint64_t serial;       /* home only: rises with each segment made; the oldest is cut first */
     struct list_node node; /* home only: in frame_memory.segments, oldest first */
+    struct hash128 owner;  /* home only: whose frames these are, noted by who appends; zero when it is made */
     struct segment_share shares[];
 };
 

@@ -19,6 +19,8 @@
 #include <stdlib.h>
 
 #define CLASSES_MAX (1U << 22)
+#define CLASS_BYTES 64 /* what a class weighs besides its variant */
+#define SWEEP_MAX 1024 /* channels a turn */
 #define LOG_QUIET_MS 1000
 #define CUT_INTERVAL_MS 10
 
@@ -99,13 +101,27 @@ static struct channel *channel_make(struct shard *shard, uint8_t dialect, struct
     return channel;
 }
 
+void channel_activate(struct shard *shard, struct channel *channel)
+{
+    if (list_linked(&channel->active))
+        return;
+    list_push_back(&shard->channels.active, &channel->active);
+    shard->channels.active_count++;
+}
+
+static void deactivate(struct shard *shard, struct channel *channel)
+{
+    list_remove(&channel->active);
+    shard->channels.active_count--;
+}
+
 /* Ends a channel that nobody listens to and that retains nothing. */
 static void channel_end_if_empty(struct shard *shard, struct channel *channel)
 {
     if (!list_empty(&channel->classes) || channel->history.count > 0)
         return;
     if (list_linked(&channel->active))
-        list_remove(&channel->active);
+        deactivate(shard, channel);
     map_remove(&shard->channels.map, slice_of(&channel->id, sizeof channel->id));
     if (shard->channels.run == channel)
         shard->channels.run = NULL;
@@ -132,9 +148,26 @@ static void class_free(struct shard *shard, struct class *class)
     slab_free(&shard->channels.classes, class->index);
 }
 
+static uint64_t filter_bytes(struct slice variant)
+{
+    return variant.bytes + CLASS_BYTES;
+}
+
+/* Every publish tries every class of its channel, and listeners choose their filters: so these have a budget. */
+static bool has_room_for(struct shard *shard, const struct channel *channel, struct slice variant)
+{
+    if (list_empty(&channel->classes) ||
+        channel->filter_bytes + filter_bytes(variant) <= shard->config->server.channel_filters_max)
+        return true;
+    stats_add(&shard->stats, STAT_CLASSES_REFUSED, 1);
+    return false;
+}
+
 static struct class *class_make(struct shard *shard, struct channel *channel, struct slice key)
 {
     struct handle handle;
+    if (!has_room_for(shard, channel, slice_skip(key, sizeof channel->id + 1)))
+        return NULL;
     struct class *class = slab_alloc(&shard->channels.classes, &handle);
     if (class == NULL)
         return NULL;
@@ -159,6 +192,7 @@ static struct class *class_make(struct shard *shard, struct channel *channel, st
         return NULL;
     }
     list_push_back(&channel->classes, &class->node);
+    channel->filter_bytes += filter_bytes(class->variant);
     stats_add(&shard->stats, STAT_CLASSES, 1);
     return class;
 }
@@ -171,6 +205,7 @@ static void class_end(struct shard *shard, struct class *class)
         list_remove(&class->pending_node);
     }
     list_remove(&class->node);
+    channel->filter_bytes -= filter_bytes(class->variant);
     map_remove(&shard->channels.by_variant, class->key);
     service_host_interest(shard, channel->dialect, channel->name, class->variant, false);
     class_free(shard, class);
@@ -278,20 +313,37 @@ void channel_newest(struct shard *shard, struct parcel *parcel)
     parcel->status = 200;
 }
 
+/* Whether the sweep has to come back to the channel. */
+static bool sweep(struct shard *shard, struct channel *channel)
+{
+    history_expire(&channel->history, &channel->traits, &shard->idle, shard->number, shard->now_ms);
+    if (shard->now_ms - channel->published_ms < LOG_QUIET_MS)
+        return true;
+    release_logs(shard, channel);
+    return channel->history.count > 0 && channel->traits.retain_age_ms > 0;
+}
+
+void channels_begin_sweep(struct shard *shard)
+{
+    shard->channels.sweep_left = shard->channels.active_count;
+}
+
+/* What stays goes to the end, behind those of this round. */
 void channels_sweep(struct shard *shard)
 {
-    struct list_node *node = list_first(&shard->channels.active);
-    while (node != NULL) {
+    struct channels *channels = &shard->channels;
+    for (uint32_t n = 0; n < SWEEP_MAX && channels->sweep_left > 0; n++, channels->sweep_left--) {
+        struct list_node *node = list_first(&channels->active);
+        if (node == NULL) {
+            channels->sweep_left = 0;
+            return;
+        }
         struct channel *channel = list_entry(node, struct channel, active);
-        node = list_next(&shard->channels.active, node);
-        history_expire(&channel->history, &channel->traits, &shard->idle, shard->number, shard->now_ms);
-        if (shard->now_ms - channel->published_ms < LOG_QUIET_MS)
-            continue;
-        release_logs(shard, channel);
-        if (channel->history.count > 0 && channel->traits.retain_age_ms > 0)
-            continue;
-        list_remove(&channel->active);
-        channel_end_if_empty(shard, channel);
+        deactivate(shard, channel);
+        if (sweep(shard, channel))
+            channel_activate(shard, channel);
+        else
+            channel_end_if_empty(shard, channel);
     }
 }
 
@@ -306,16 +358,15 @@ void channels_settings(struct shard *shard)
         channel->traits.policy = policy; /* its audiences have been told */
         if (channel->traits.retain_count == 0)
             history_clear(&channel->history, &shard->idle, shard->number);
-        if (!list_linked(&channel->active))
-            list_push_back(&shard->channels.active, &channel->active); /* the sweep looks whether it is empty now */
+        channel_activate(shard, channel); /* the sweep looks whether it is empty now */
     }
 }
 
 /* What is only kept for later makes room first: retained frames as old as the segment, and the tail of a quiet log. */
 static void relieve(struct shard *shard, const struct segment *segment)
 {
-    size_t cursor = 0;
-    for (struct channel *channel; (channel = map_next(&shard->channels.map, &cursor)) != NULL;) {
+    struct channel *channel = map_get(&shard->channels.map, slice_of(&segment->owner, sizeof segment->owner));
+    if (channel != NULL) {
         uint32_t let_go = history_relieve(&channel->history, &shard->idle, shard->number, segment->serial);
         stats_add(&shard->stats, STAT_RETAINED_DROPPED, let_go);
         for (unsigned class = 0; class < DEFLATE_CLASSES; class ++)

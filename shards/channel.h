@@ -20,6 +20,7 @@ struct channel {
     struct frame_log logs[DEFLATE_CLASSES]; /* one per compression class, so that each is contiguous */
     struct history history;
     struct list classes;
+    uint64_t filter_bytes;   /* what its classes weigh (CLASS_BYTES each, and the variant) */
     struct list_node active; /* in channels.active while the log holds a tail or frames are retained */
     uint64_t published_ms;
 };
@@ -50,7 +51,9 @@ struct channels {
     struct map map;        /* struct channel by id */
     struct map by_variant; /* struct class by id and variant */
     struct slab classes;
-    struct list active;  /* channels that published lately or retain frames by age */
+    struct list active; /* channels that published lately or retain frames by age */
+    uint32_t active_count;
+    uint32_t sweep_left; /* of them, still to be looked at in this second */
     struct list pending; /* classes in the order in which they got something in this tick */
     const struct channel
         *run;            /* the channel of the last event of a dialect whose channels live together; only compared */
@@ -75,7 +78,11 @@ void channel_on_unsubscribe(struct shard *shard, const struct mail *mail);
 void channel_publish(struct shard *shard, struct parcel *parcel);
 /* PARCEL_NEWEST: 200 with the payload of the newest retained message, or 404. */
 void channel_newest(struct shard *shard, struct parcel *parcel);
-/* Once a second: quiet logs let their tail go, old retained frames expire, empty channels end. */
+/* The channel has something that the sweep is to look at. */
+void channel_activate(struct shard *shard, struct channel *channel);
+/* Once a second a round begins, and each turn goes on with some of it: quiet logs let their tail go, old retained frames expire,
+ * empty channels end. */
+void channels_begin_sweep(struct shard *shard);
 void channels_sweep(struct shard *shard);
 /* After a reload: what is retained follows the settings. The policy of a channel stays as long as the channel lives. */
 void channels_settings(struct shard *shard);

@@ -38,6 +38,9 @@ const struct option config_server_options[] = {
      .reloadable = true,
      .doc = "Connections of one address at a time, before and after any handshake; 0: no limit. Not for operators' "
             "listeners."},
+    {"channel_filters_max", OPTION_SIZE, SERVER(channel_filters_max), "1MiB", .min = 1024, .reloadable = true,
+     .doc = "Different filters of one channel's listeners, 64 bytes each and their text; beyond it a further one is "
+            "refused (1013)."},
     {"frame_memory", OPTION_SIZE, SERVER(frame_memory_bytes), "1GiB", .min = MIB,
      .doc = "Memory for messages that wait for readers, whole process; who holds the oldest beyond it is closed."},
     {"send_buffer", OPTION_SIZE, SERVER(send_buffer_bytes), "128KiB", .max = 64 * MIB,
@@ -61,7 +64,8 @@ const struct option config_server_options[] = {
     {"drain_timeout", OPTION_DURATION, SERVER(drain_timeout_ms), "10s", .max = HOUR_MS, .reloadable = true,
      .doc = "From SIGTERM to the end of the process at the latest (K-31)."},
     {"spin_us", OPTION_COUNT, SERVER(spin_us), "0", .max = 10000,
-     .doc = "Microseconds that a shard looks for work before it sleeps."},
+     .doc = "Microseconds that a shard looks for work before it sleeps, while work tends to come within them; 0 where "
+            "shards share cores."},
     {"compression_level", OPTION_COUNT, SERVER(compression_level), "1", .min = 1, .max = 9,
      .doc = "Of permessage-deflate: 1 is fast, 9 is small."},
     {"direct_descriptors", OPTION_BOOL, SERVER(direct_descriptors), "true",
@@ -81,6 +85,8 @@ const struct option config_ingest_options[] = {
      .reloadable = true, .doc = "Content of one request or message of a publisher (I-3)."},
     {"outstanding_max", OPTION_COUNT, INGEST(outstanding_max), "1024", .min = 1, .max = MAIL_RING_ITEMS,
      .doc = "Publishes of one shard that wait for their home; beyond it publishers wait."},
+    {"outstanding_bytes_max", OPTION_SIZE, INGEST(outstanding_bytes_max), "64MiB", .min = 1, .reloadable = true,
+     .doc = "Memory of the publishes of one shard that wait for their home; beyond it publishers wait."},
     {0},
 };
 

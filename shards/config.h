@@ -19,6 +19,7 @@ struct server_settings {
     uint32_t log_format;              /* enum log_format */
     uint64_t connections_max;         /* whole process, split over the shards */
     uint64_t connections_per_address; /* in any state, whole process; 0: off */
+    uint64_t channel_filters_max;     /* bytes: 64 for each filter of a channel's listeners, and its text */
     uint64_t frame_memory_bytes;      /* budget for shared frames, whole process, split over the shards */
     uint64_t send_buffer_bytes;       /* SO_SNDBUF */
     uint64_t receive_buffer_bytes;
@@ -40,8 +41,9 @@ struct ingest_settings {
     struct option_texts keys; /* each "KEY PATTERN [PATTERN...]"; a pattern is dialect/topic with '*' for any rest */
     char *keys_file;          /* the same, one a line */
     uint64_t body_bytes_max;
-    uint64_t outstanding_max;     /* publishes of one shard that wait for their home; beyond: publishers wait */
-    struct option_texts all_keys; /* not an option: keys and the lines of keys_file */
+    uint64_t outstanding_max;       /* publishes of one shard that wait for their home; beyond: publishers wait */
+    uint64_t outstanding_bytes_max; /* the memory that they take, per shard */
+    struct option_texts all_keys;   /* not an option: keys and the lines of keys_file */
 };
 
 struct admin_settings {

@@ -88,6 +88,8 @@ static struct frame build(struct shard *shard, struct channel *channel, const st
     struct frame *frame = &built->frames[of_message];
     if (frame->bytes == 0)
         *frame = message_frame(shard, &channel->logs[of_message], event->opcode, event->payload, of_message);
+    if (frame->bytes > 0)
+        frame->segment->owner = channel->id;
     return *frame;
 }
 
@@ -140,8 +142,7 @@ int fanout_publish(struct shard *shard, struct channel *channel, const struct ev
         *receivers += class->listeners;
     }
     channel->published_ms = shard->now_ms;
-    if (!list_linked(&channel->active))
-        list_push_back(&shard->channels.active, &channel->active);
+    channel_activate(shard, channel);
     stats_add(&shard->stats, STAT_PUBLISHED, 1);
     shard_note(shard, FLIGHT_PUBLISH, channel->dialect, (int64_t)event->payload.bytes, *receivers);
     return 202;

@@ -59,7 +59,7 @@ void home_on_answer(struct shard *shard, const struct mail *mail)
 {
     struct parcel *parcel = mail->parcel;
     check_op(parcel->origin, ==, shard->number);
-    shard->outstanding--;
+    shard_answered(shard, parcel);
     if (parcel->kind == PARCEL_SUBSCRIBE)
         session_on_subscribed(shard, parcel);
     else if (parcel->for_session)

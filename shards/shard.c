@@ -49,13 +49,23 @@ void shard_ask(struct shard *shard, struct parcel *parcel, uint16_t home)
 {
     parcel->home = home;
     shard->outstanding++;
+    shard->outstanding_bytes += parcel->capacity;
     mail_post(shard, home, (struct mail){.kind = MAIL_ASK, .parcel = parcel});
 }
 
+void shard_answered(struct shard *shard, const struct parcel *parcel)
+{
+    check_op(shard->outstanding, >, 0);
+    shard->outstanding--;
+    shard->outstanding_bytes -= parcel->capacity;
+}
+
+/* One more is let in as long as the budget is not used up, so a single one larger than all of it goes too. */
 bool shard_has_room(const struct shard *shard)
 {
     return shard->stage_seen == STAGE_RUN && shard->mail.backlogged == 0 &&
-           shard->outstanding < shard->config->ingest.outstanding_max;
+           shard->outstanding < shard->config->ingest.outstanding_max &&
+           shard->outstanding_bytes < shard->config->ingest.outstanding_bytes_max;
 }
 
 bool shard_may_log(struct shard *shard)
@@ -194,6 +204,8 @@ static void update_gauges(struct shard *shard)
     stats_set(stats, STAT_OUTBOX_BYTES, (uint64_t)shard->outbox_pool.count * sizeof(struct outbox_node));
     stats_set(stats, STAT_INPUT_BYTES, shard->input_bytes);
     stats_set(stats, STAT_PARCEL_BYTES, shard->parcels.bytes);
+    stats_set(stats, STAT_OUTSTANDING, shard->outstanding);
+    stats_set(stats, STAT_OUTSTANDING_BYTES, shard->outstanding_bytes);
     stats_set(stats, STAT_RING_ENTERS, ring.enter_calls);
     stats_set(stats, STAT_RING_BUFFERS_OUT, ring.buffers_out);
     stats_set(stats, STAT_RING_OVERFLOW, ring.overflow);
@@ -202,7 +214,7 @@ static void update_gauges(struct shard *shard)
 
 static void on_second(struct shard *shard)
 {
-    channels_sweep(shard);
+    channels_begin_sweep(shard);
     quota_sweep(&shard->quotas, QUOTA_SWEEP + (uint32_t)(shard->quotas.map.count / 8), shard->now_ms);
     session_count_all(shard);
     conn_tls_tidy(shard);
@@ -236,6 +248,7 @@ static void run_timers(struct shard *shard)
         else if (!service_host_on_timer(shard, timer))
             conn_on_timer(shard, timer);
     }
+    channels_sweep(shard);
 }
 
 /* ---- a stop ---- */
@@ -321,7 +334,8 @@ static uint64_t wait_ns(const struct shard *shard)
 {
     if (!list_empty(&shard->parked) && shard_has_room(shard))
         return 0;
-    if (shard->mail.backlogged > 0 || !list_empty(&shard->starved) || shard->refused_count > 0)
+    if (shard->mail.backlogged > 0 || !list_empty(&shard->starved) || shard->refused_count > 0 ||
+        shard->channels.sweep_left > 0)
         return BACKLOG_WAIT_NS;
     uint64_t next_ms = wheel_next_ms(&shard->wheel);
     if (next_ms <= shard->now_ms)

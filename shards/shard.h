@@ -92,7 +92,8 @@ struct shard {
     struct mailbox mail;
     struct parcel_pool parcels;
     uint32_t outstanding; /* parcels that were asked and not answered */
-    struct list answers;  /* parcels whose answer waits until what they published is in all mailboxes */
+    uint64_t outstanding_bytes;
+    struct list answers; /* parcels whose answer waits until what they published is in all mailboxes */
 
     /* a stop */
     _Atomic uint32_t stage;
@@ -169,6 +170,8 @@ static inline const struct dialect_settings *shard_dialect_settings(const struct
 
 /* Asks the parcel's home; the answer comes back to whoever made it. */
 void shard_ask(struct shard *shard, struct parcel *parcel, uint16_t home);
+/* It has come back. */
+void shard_answered(struct shard *shard, const struct parcel *parcel);
 /* Whether this shard may take in another publish now. */
 bool shard_has_room(const struct shard *shard);
 /* Into the flight recorder (flight.def). */

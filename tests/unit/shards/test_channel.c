@@ -345,3 +345,103 @@ Test(channel, follows_a_reload_of_what_is_retained)
     cr_assert_null(channel_find(world.shards[0], PLAIN, slice_text("gone")), "it had nothing but what it retained");
     world_end(&world);
 }
+
+/* ---- growth ---- */
+
+static struct parcel *subscribe_variant(struct shard *home, unsigned number)
+{
+    uint8_t variant[12] = {0, 0, '=', 8};
+    memcpy(variant + 4, &(uint64_t){number}, 8);
+    struct slice name = slice_text("state");
+    struct parcel *parcel = parcel_make(&home->parcels, PARCEL_SUBSCRIBE, name.bytes + sizeof variant);
+    parcel->dialect = 2; /* rustorium, which has filters */
+    parcel->event.channel = parcel_put(parcel, name);
+    parcel->variant = parcel_put(parcel, slice_of(variant, sizeof variant));
+    channel_subscribe(home, parcel);
+    return parcel;
+}
+
+/* Every publish tries every filter, and clients choose them. */
+Test(channel, refuses_filters_beyond_a_budget)
+{
+    static const char *const sets[] = {"channel_filters_max=1024B", NULL};
+    struct world world;
+    struct parcel *parcels[20];
+    world_begin(&world, 1, 65536, sets);
+    struct shard *home = world.shards[0];
+    unsigned taken = 0;
+    while (taken < 20 && (parcels[taken] = subscribe_variant(home, taken))->status == 200)
+        taken++;
+    cr_assert_eq(taken, 1024 / (64 + 12));
+    cr_assert_eq(parcels[taken]->status, 503);
+    cr_assert_eq(world_sum(&world, STAT_CLASSES_REFUSED), 1);
+    parcel_free(&home->parcels, parcels[taken]);
+    struct parcel *known = subscribe_variant(home, 0);
+    cr_assert_eq(known->status, 200, "a filter that is there costs nothing");
+    unsubscribe(home, known);
+    unsubscribe(home, parcels[0]);
+    parcels[0] = subscribe_variant(home, taken);
+    cr_assert_eq(parcels[0]->status, 200, "one has left, so there is room");
+    while (taken > 0)
+        unsubscribe(home, parcels[--taken]);
+    cr_assert_eq(world_sum(&world, STAT_CHANNELS), 0);
+    world_end(&world);
+}
+
+/* A turn looks at some of them, however many there are; a round looks at all. */
+Test(channel, sweeps_many_channels_a_few_a_turn)
+{
+    enum { MANY = 5000 };
+    static const char *const sets[] = {"plain.retain=1", "plain.retain_age=1500ms", NULL};
+    struct world world;
+    char name[16];
+    uint32_t receivers;
+    world_begin(&world, 1, 65536, sets);
+    struct shard *home = world.shards[0];
+    for (unsigned i = 0; i < MANY; i++) {
+        snprintf(name, sizeof name, "%u", i);
+        cr_assert_eq(publish(home, name, "x", &receivers), 202);
+    }
+    sim_clock_advance(UINT64_C(1000000000));
+    world_turn(&world);
+    cr_assert_eq(home->channels.active_count, MANY, "what is retained is to expire");
+    cr_assert_gt(home->channels.sweep_left, MANY / 2, "one turn does a part");
+    world_turn(&world);
+    world_turn(&world);
+    world_turn(&world);
+    world_turn(&world);
+    cr_assert_eq(home->channels.sweep_left, 0);
+    cr_assert_null(channel_find(home, PLAIN, slice_text("0"))->logs[0].tail, "quiet logs have let go");
+    sim_clock_advance(UINT64_C(1000000000));
+    for (unsigned i = 0; i < 8; i++)
+        world_turn(&world);
+    cr_assert_eq(world_sum(&world, STAT_CHANNELS), 0);
+    cr_assert_eq(home->channels.active_count, 0);
+    world_end(&world);
+}
+
+/* When memory is full the segment names its channel; nobody else's history is touched. */
+Test(channel, makes_room_by_what_the_oldest_segment_retains_alone)
+{
+    static const char *const sets[] = {"frame_memory=1MiB", "plain.retain=100", NULL};
+    static char text[3001];
+    struct world world;
+    uint32_t receivers;
+    world_begin(&world, 1, 65536, sets);
+    struct shard *home = world.shards[0];
+    memset(text, 'x', sizeof text - 1);
+    publish(home, "old", text, &receivers);
+    publish(home, "young", text, &receivers);
+    struct history *old = &channel_find(home, PLAIN, slice_text("old"))->history;
+    struct history *young = &channel_find(home, PLAIN, slice_text("young"))->history;
+    cr_assert_eq(old->entries[0].frame.segment->owner.low, channel_find(home, PLAIN, slice_text("old"))->id.low);
+    world_advance(&world, 100);
+    channels_cut_oldest(home);
+    cr_assert_eq(old->count, 0);
+    cr_assert_eq(young->count, 1);
+    world_advance(&world, 100);
+    channels_cut_oldest(home);
+    cr_assert_eq(young->count, 0);
+    world_settle(&world);
+    world_end(&world);
+}

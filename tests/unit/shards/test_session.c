@@ -147,10 +147,9 @@ Test(session, ends_when_the_peers_end_came_while_it_was_being_opened)
     world_end(&world);
 }
 
-Test(session, publishes_in_order_when_there_is_little_room)
+static void publish_with_little_room(const char *bound)
 {
-    static const char *const sets[] = {"plain.client_publish=true", "ingest.outstanding_max=1", "plain.messages_max=0",
-                                       NULL};
+    const char *sets[] = {"plain.client_publish=true", bound, "plain.messages_max=0", NULL};
     struct world world;
     static struct peer publisher, reader;
     char text[16];
@@ -170,6 +169,16 @@ Test(session, publishes_in_order_when_there_is_little_room)
         peer_expect(&world, &reader, text);
     }
     world_end(&world);
+}
+
+Test(session, publishes_in_order_when_there_is_little_room)
+{
+    publish_with_little_room("ingest.outstanding_max=1");
+}
+
+Test(session, publishes_in_order_when_little_memory_may_be_under_way)
+{
+    publish_with_little_room("ingest.outstanding_bytes_max=1B");
 }
 
 /* ---- publishers ---- */
