@@ -4,18 +4,27 @@
 #ifndef RINGCAST_CORE_BUCKET_H
 #define RINGCAST_CORE_BUCKET_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
+/* Eight bytes, because every connection has two: the start is kept modulo 2^32 ms, so an event that comes 49.7 days after the
+ * window's first, to within a window, counts with it. */
 struct bucket {
-    uint64_t start_ms;
+    uint32_t start_ms;
     uint32_t count;
 };
+
+/* Whether the window is over, so that a next event would begin another. */
+static inline bool bucket_over(const struct bucket *bucket, uint64_t now_ms, uint64_t window_ms)
+{
+    return (uint32_t)now_ms - bucket->start_ms >= window_ms;
+}
 
 /* Counts one event at `now_ms` and returns how many the window of `window_ms` now holds, this one included. */
 static inline uint32_t bucket_count(struct bucket *bucket, uint64_t now_ms, uint64_t window_ms)
 {
-    if (bucket->count == 0 || now_ms - bucket->start_ms >= window_ms) {
-        bucket->start_ms = now_ms;
+    if (bucket->count == 0 || bucket_over(bucket, now_ms, window_ms)) {
+        bucket->start_ms = (uint32_t)now_ms;
         bucket->count = 0;
     }
     if (bucket->count < UINT32_MAX)

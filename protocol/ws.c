@@ -131,6 +131,8 @@ static enum fault length_fault(const struct ws_parser *parser, const struct ws_l
         return FAULT_NONE;
     if (compressed)
         bytes_max = ws_compressed_bytes_max(bytes_max);
+    if (bytes_max > UINT32_MAX)
+        bytes_max = UINT32_MAX; /* what the parser can count */
     if (parser->message_bytes > bytes_max || length > bytes_max - parser->message_bytes)
         return FAULT_TOO_BIG; /* RFC 6455 sections 7.4.1, 10.4 */
     if (length == 0 && (parser->header[0] & BIT_FIN) == 0 && parser->empty_fragments >= limits->empty_fragments_max)
@@ -156,7 +158,7 @@ static void frame_begin(struct ws_parser *parser, uint64_t length, const uint8_t
 {
     bool final = (parser->header[0] & BIT_FIN) != 0;
 
-    parser->frame_opcode = parser->header[0] & BITS_OPCODE;
+    parser->frame_opcode = parser->header[0] & 0xFU; /* BITS_OPCODE */
     parser->frame_left = length;
     parser->mask_at = 0;
     parser->flags &= FLAGS_OF_MESSAGE;
@@ -173,7 +175,7 @@ static void frame_begin(struct ws_parser *parser, uint64_t length, const uint8_t
         parser->message_opcode = parser->frame_opcode;
         parser->flags |= FLAG_DATA_FIRST | ((parser->header[0] & BIT_COMPRESSED) != 0 ? FLAG_COMPRESSED : 0);
     }
-    parser->message_bytes += length;
+    parser->message_bytes += (uint32_t)length; /* at most UINT32_MAX: length_fault */
     if (length == 0 && !final)
         parser->empty_fragments++;
 }

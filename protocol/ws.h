@@ -68,15 +68,16 @@ static inline uint64_t ws_compressed_bytes_max(uint64_t message_bytes_max)
 }
 
 struct ws_parser {
-    uint64_t frame_left;    /* payload bytes of the present frame that have not come */
-    uint64_t message_bytes; /* of the present message, all its frames, announced ones included */
+    uint64_t frame_left; /* payload bytes of the present frame that have not come */
+    uint32_t
+        message_bytes; /* of the present message, all its frames, announced ones included: never more than UINT32_MAX */
     uint32_t empty_fragments;
     uint8_t mask[4];
     uint8_t mask_at; /* 0-3: next byte of the key */
     uint8_t header[14];
     uint8_t header_used;
-    uint8_t frame_opcode;
-    uint8_t message_opcode; /* 0: no message is open */
+    uint8_t frame_opcode : 4;
+    uint8_t message_opcode : 4; /* 0: no message is open */
     uint8_t utf8;
     uint8_t flags; /* private */
     uint8_t fault; /* private: 0, or the error that is sticky */

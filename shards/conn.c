@@ -18,7 +18,7 @@
 #define LOGGED_BYTES_MAX 256 /* of an answer that refuses */
 
 /* An idle plain connection takes at most 500 bytes in all; the rest is its place in an audience, the ring and the slab. */
-_Static_assert(sizeof(struct conn) <= 400, "look for what can be kept elsewhere");
+_Static_assert(sizeof(struct conn) <= 368, "look for what can be kept elsewhere");
 
 static const struct {
     uint16_t code;

@@ -84,15 +84,15 @@ struct session {
     struct pending *pending; /* actions that wait for an answer */
     struct membership *more; /* all but the first */
     struct membership first;
-    uint16_t memberships;
+    uint8_t memberships; /* at most SUBSCRIPTIONS_PER_CONNECTION_MAX */
+    uint8_t quotas;      /* bit per enum quota_kind held */
     uint16_t more_capacity;
+    uint32_t messages_in;
     uint64_t timer_ms; /* the dialect's (ACTION_TIMER); 0: none */
     struct bucket messages;
     struct bucket controls;
     struct hash128 key_name; /* of the QUOTA_KEY place it holds */
-    uint32_t messages_in;
-    uint8_t client[16]; /* whom quotas of addresses count (forwarded.h) */
-    uint8_t quotas;     /* bit per enum quota_kind held */
+    uint8_t client[16];      /* whom quotas of addresses count (forwarded.h) */
 };
 
 struct conn {

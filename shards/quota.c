@@ -78,7 +78,7 @@ void quota_sweep(struct quotas *quotas, uint32_t budget, uint64_t now_ms)
             quotas->sweep = 0;
             return;
         }
-        if (quota->held == 0 && now_ms - quota->attempts.start_ms >= quota->window_ms) {
+        if (quota->held == 0 && bucket_over(&quota->attempts, now_ms, quota->window_ms)) {
             map_remove(&quotas->map, slice_of(&quota->name, sizeof quota->name));
             free(quota);
         }
