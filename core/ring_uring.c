@@ -225,7 +225,7 @@ static inline bool reserve(struct ring *ring, uint32_t count)
     return io_uring_sq_space_left(&ring->uring) >= count || make_room(ring, count);
 }
 
-static struct io_uring_sqe *entry(struct ring *ring)
+static inline struct io_uring_sqe *entry(struct ring *ring)
 {
     return reserve(ring, 1) ? io_uring_get_sqe(&ring->uring) : NULL;
 }
@@ -270,13 +270,20 @@ int ring_arm_receive(struct ring *ring, uint32_t socket, struct ring_tag tag)
     return queue(ring, sqe, RING_RECEIVE, tag);
 }
 
+/* Out of line, or ring_begin_send would save registers for it at every call. */
+__attribute__((noinline)) static int send_with_room(struct ring *ring, uint32_t socket, struct ring_tag tag,
+                                                    const void *data, uint32_t bytes)
+{
+    return make_room(ring, 1) ? ring_begin_send(ring, socket, tag, data, bytes) : -EAGAIN;
+}
+
 int ring_begin_send(struct ring *ring, uint32_t socket, struct ring_tag tag, const void *data, uint32_t bytes)
 {
     check_op(bytes, <=, INT32_MAX);
     int to = target(ring, socket);
-    struct io_uring_sqe *sqe = entry(ring);
-    if (sqe == NULL)
-        return -EAGAIN;
+    if (io_uring_sq_space_left(&ring->uring) == 0)
+        return send_with_room(ring, socket, tag, data, bytes);
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->uring);
     io_uring_prep_send(sqe, to, data, bytes, MSG_WAITALL | MSG_NOSIGNAL);
     return queue(ring, sqe, RING_SEND, tag);
 }
@@ -455,6 +462,7 @@ static void received(struct ring *ring, const struct io_uring_cqe *cqe, struct r
         ring_count(&ring->counters.buffers_out, 1);
         buffers_grow(ring);
     }
+    completion->data = (struct span){0};
     if ((cqe->flags & IORING_CQE_F_BUFFER) == 0)
         return;
     uint32_t buffer = cqe->flags >> IORING_CQE_BUFFER_SHIFT;
@@ -478,63 +486,60 @@ static int32_t cancelled_count(int32_t result)
     return result == 0 || result == -EALREADY ? 1 : result == -ENOENT ? 0 : result;
 }
 
-/* Takes the completions that are not for the caller. False when this one is. */
-static bool internal(struct ring *ring, unsigned op, const struct io_uring_cqe *cqe)
+/* What is particular to any operation but a send. False when there is nobody to have the completion. */
+static bool translate_other(struct ring *ring, unsigned op, const struct io_uring_cqe *cqe,
+                            struct ring_completion *completion)
 {
-    switch (op) {
-    case OP_WAKE:
-        ring->wake_armed = (cqe->flags & IORING_CQE_F_MORE) != 0;
-        ring_count(&ring->counters.wakes, 1);
-        return true;
-    case OP_LINGER: /* failed: the socket had lost its connection already */
-        return true;
-    case OP_CANCEL_RECEIVE: /* cancels are carried out one by one as they are submitted: the second half comes next */
-        ring->receives_cancelled = cancelled_count(cqe->res);
-        return true;
-    default:
-        return false;
-    }
-}
-
-/* Turns a completion of the kernel into one for the owner. False when there is nobody to have it. */
-static bool translate(struct ring *ring, const struct io_uring_cqe *cqe, struct ring_completion *completion)
-{
-    struct ring_tag tag;
-    unsigned op = unpack(cqe->user_data, &tag);
-    if (internal(ring, op, cqe))
-        return false;
-    *completion = (struct ring_completion){
-        .op = (enum ring_op)op, .tag = tag, .result = cqe->res, .more = (cqe->flags & IORING_CQE_F_MORE) != 0};
+    struct ring_tag tag = completion->tag;
     switch (op) {
     case RING_ACCEPT:
         if (cqe->res >= 0)
             completion->result = ring_slot_take_accepted(ring, cqe->res);
-        break;
+        return true;
     case RING_RECEIVE:
         received(ring, cqe, completion);
-        break;
+        return true;
     case RING_CLOSE:
         check_op(tag.index, <, ring->slots_made);
         completion->tag = ring->slots[tag.index].closing;
         ring_slot_release(ring, tag.index);
-        break;
+        return true;
     case RING_CANCEL:
         completion->result = cancelled_count(cqe->res);
         if (completion->result >= 0 && ring->receives_cancelled > 0)
             completion->result += ring->receives_cancelled;
         ring->receives_cancelled = 0;
-        break;
+        return true;
     case RING_SEND_ZERO_COPY:
         if ((cqe->flags & IORING_CQE_F_NOTIF) != 0)
             completion->result = ((uint32_t)cqe->res & RING_NOTIF_USAGE_ZC_COPIED) != 0 ? RING_COPIED : 0;
-        break;
-    case RING_SEND:
+        return true;
     case RING_SHUTDOWN:
-        break;
+        return true;
+    case OP_WAKE:
+        ring->wake_armed = (cqe->flags & IORING_CQE_F_MORE) != 0;
+        ring_count(&ring->counters.wakes, 1);
+        return false;
+    case OP_LINGER: /* failed: the socket had lost its connection already */
+        return false;
+    case OP_CANCEL_RECEIVE: /* cancels are carried out one by one as they are submitted: the second half comes next */
+        ring->receives_cancelled = cancelled_count(cqe->res);
+        return false;
     default:
         ring_count(&ring->counters.stale, 1);
         return false;
     }
+}
+
+/* Turns a completion of the kernel into one for the owner. False when there is nobody to have it. */
+static inline bool translate(struct ring *ring, const struct io_uring_cqe *cqe, struct ring_completion *completion)
+{
+    unsigned op = unpack(cqe->user_data, &completion->tag);
+    completion->op = (enum ring_op)op;
+    completion->result = cqe->res;
+    completion->more = (cqe->flags & IORING_CQE_F_MORE) != 0;
+    if (op != RING_SEND && !translate_other(ring, op, cqe, completion))
+        return false;
     ring_count(&ring->counters.completed, 1);
     return true;
 }

@@ -12,6 +12,9 @@
 #define FLUSH_SENDS_MAX 4096
 #define FLUSH_BYTES_MAX (64U << 20)
 
+/* Beside the path that each delivery takes: out of line, or that path would save registers for it at every call. */
+#define RARE __attribute__((noinline))
+
 void conn_mark_dirty(struct shard *shard, struct conn *conn, bool bulk)
 {
     if (conn->dirty)
@@ -129,6 +132,42 @@ static int begin_send(struct shard *shard, struct conn *conn, const struct iovec
     return ring_begin_send_vector(shard->ring, conn->socket, tag, vector, count);
 }
 
+/* The submission queue is full: the send is tried again in the next tick. */
+RARE static void put_off(struct shard *shard, struct conn *conn)
+{
+    outbox_cut(&conn->outbox, &shard->outbox_pool, 0);
+    conn_mark_dirty(shard, conn, true);
+}
+
+static inline void begun(struct shard *shard, struct conn *conn, int error)
+{
+    if (error != 0) {
+        put_off(shard, conn);
+        return;
+    }
+    conn->sending = true;
+    conn->greeted = conn->state != CONN_HTTP;
+}
+
+/* Several slices, or one that is long. */
+RARE static void flush_all(struct shard *shard, struct conn *conn)
+{
+    uint32_t max = conn->outbox.count < SEND_SLICES_MAX ? conn->outbox.count : SEND_SLICES_MAX;
+    if (max > FLUSH_VECTORS - shard->vectors_used) {
+        if (ring_submit(shard->ring) < 0) {
+            conn_mark_dirty(shard, conn, true);
+            return;
+        }
+        shard->vectors_used = 0;
+    }
+    struct iovec *vector = &shard->vectors[shard->vectors_used];
+    uint32_t count = outbox_begin_send(&conn->outbox, vector, max);
+    shard_note(shard, FLIGHT_SEND, conn->index, (int64_t)conn->outbox.inflight_bytes, count);
+    if (count > 1)
+        shard->vectors_used += count;
+    begun(shard, conn, begin_send(shard, conn, vector, count));
+}
+
 void conn_flush(struct shard *shard, struct conn *conn)
 {
     struct outbox *outbox = &conn->outbox;
@@ -138,26 +177,15 @@ void conn_flush(struct shard *shard, struct conn *conn)
     }
     if (conn->sending || conn->corked || conn->state == CONN_DYING || outbox->count == 0)
         return;
-    uint32_t max = outbox->count < SEND_SLICES_MAX ? outbox->count : SEND_SLICES_MAX;
-    if (max > FLUSH_VECTORS - shard->vectors_used) {
-        if (ring_submit(shard->ring) < 0) {
-            conn_mark_dirty(shard, conn, true);
-            return;
-        }
-        shard->vectors_used = 0;
-    }
-    struct iovec *vector = &shard->vectors[shard->vectors_used];
-    uint32_t count = outbox_begin_send(outbox, vector, max);
-    shard_note(shard, FLIGHT_SEND, conn->index, (int64_t)outbox->inflight_bytes, count);
-    if (count > 1)
-        shard->vectors_used += count;
-    if (begin_send(shard, conn, vector, count) == 0) {
-        conn->sending = true;
-        conn->greeted = conn->state != CONN_HTTP;
+    if (outbox->count > 1 || outbox->bytes >= shard->config->server.zero_copy_bytes_min) {
+        flush_all(shard, conn);
         return;
     }
-    outbox_cut(outbox, &shard->outbox_pool, 0); /* the submission queue is full: again in the next tick */
-    conn_mark_dirty(shard, conn, true);
+    struct iovec lone;
+    struct ring_tag tag = {.index = conn->index, .generation = conn->generation};
+    outbox_begin_send(outbox, &lone, 1);
+    shard_note(shard, FLIGHT_SEND, conn->index, (int64_t)lone.iov_len, 1);
+    begun(shard, conn, ring_begin_send(shard->ring, conn->socket, tag, lone.iov_base, (uint32_t)lone.iov_len));
 }
 
 void conn_count_sent(struct shard *shard, uint32_t messages)
@@ -177,22 +205,41 @@ static bool on_sent_plain(struct shard *shard, struct conn *conn, uint64_t taken
     return whole;
 }
 
-void conn_on_sent(struct shard *shard, struct conn *conn, int32_t result)
+static inline void count_send(struct shard *shard, struct conn *conn, uint64_t bytes)
+{
+    conn->bytes_out += bytes;
+    stats_add(&shard->stats, STAT_SENDS, 1);
+}
+
+/* Not the usual end of a send: more waits, or the connection ends, or TLS, or the kernel has read in place. */
+RARE static void sent(struct shard *shard, struct conn *conn, int32_t result)
 {
     uint64_t taken = result > 0 ? (uint64_t)result : 0;
-    shard_note(shard, FLIGHT_SENT, conn->index, result, (int64_t)conn->outbox.inflight_bytes);
     bool zero_copy = conn->pin != 0;
-    conn->sending = false;
     conn->pin = 0;
     bool whole = conn->tls != NULL ? conn_tls_on_sent(shard, conn, result) : on_sent_plain(shard, conn, taken);
     if (!zero_copy) /* else counted when it is known whether it was copied */
         stats_add(&shard->stats, STAT_BYTES_OUT, taken);
-    conn->bytes_out += taken;
-    stats_add(&shard->stats, STAT_SENDS, 1);
+    count_send(shard, conn, taken);
     if (!whole)
         conn_terminate(shard, conn, CLOSE_SEND_FAILED);
-    if (conn->state > CONN_OPEN)
-        conn_advance(shard, conn);
+    conn_advance(shard, conn);
+}
+
+void conn_on_sent(struct shard *shard, struct conn *conn, int32_t result)
+{
+    struct outbox *outbox = &conn->outbox;
+    bool all = result > 0 && (uint64_t)result == outbox->bytes && outbox->count == 1;
+    shard_note(shard, FLIGHT_SENT, conn->index, result, (int64_t)outbox->inflight_bytes);
+    conn->sending = false;
+    if (!all || conn->pin != 0 || conn->tls != NULL || conn->state != CONN_OPEN) {
+        sent(shard, conn, result);
+        return;
+    }
+    stats_add(&shard->stats, STAT_BYTES_OUT, outbox->bytes);
+    count_send(shard, conn, outbox->bytes);
+    conn_count_sent(shard, outbox->messages);
+    outbox_sent(outbox, &shard->outbox_pool);
 }
 
 /* Flushes up to `sends` connections and `bytes` bytes of one queue; returns how many sends are left of the bound. */

@@ -114,10 +114,10 @@ static inline uint32_t outbox_sent(struct outbox *outbox, struct outbox_pool *po
     uint32_t messages = outbox->messages;
     if (outbox->count != 1 || outbox->inflight_bytes != outbox->bytes)
         return outbox_sent_rest(outbox, pool);
-    frame_release(pool->idle, outbox->first.frame.segment, pool->shard, 1);
     outbox->count = outbox->inflight_slices = 0;
     outbox->messages = outbox->inflight_messages = 0;
     outbox->bytes = outbox->inflight_bytes = 0;
+    frame_release(pool->idle, outbox->first.frame.segment, pool->shard, 1);
     return messages;
 }
 /* The send ended early, after `bytes` bytes (less than what was in flight): what it took is released, messages cut in the
