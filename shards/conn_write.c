@@ -10,6 +10,9 @@
 #define RESPONSE_BYTES_MAX (4U << 20)
 /* Bounds of one flush phase: beyond them the tick goes on and the rest waits for the next. */
 #define FLUSH_SENDS_MAX 4096
+/* Of these, to members of large audiences: half a millisecond of a broadcast, then small channels and control frames get a look
+ * in. More than the 64 that a submission needs to be cheap. */
+#define FLUSH_BULK_MAX 128
 #define FLUSH_BYTES_MAX (64U << 20)
 
 /* Beside the path that each delivery takes: out of line, or that path would save registers for it at every call. */
@@ -162,7 +165,6 @@ RARE static void flush_all(struct shard *shard, struct conn *conn)
     }
     struct iovec *vector = &shard->vectors[shard->vectors_used];
     uint32_t count = outbox_begin_send(&conn->outbox, vector, max);
-    shard_note(shard, FLIGHT_SEND, conn->index, (int64_t)conn->outbox.inflight_bytes, count);
     if (count > 1)
         shard->vectors_used += count;
     begun(shard, conn, begin_send(shard, conn, vector, count));
@@ -184,7 +186,6 @@ void conn_flush(struct shard *shard, struct conn *conn)
     struct iovec lone;
     struct ring_tag tag = {.index = conn->index, .generation = conn->generation};
     outbox_begin_send(outbox, &lone, 1);
-    shard_note(shard, FLIGHT_SEND, conn->index, (int64_t)lone.iov_len, 1);
     begun(shard, conn, ring_begin_send(shard->ring, conn->socket, tag, lone.iov_base, (uint32_t)lone.iov_len));
 }
 
@@ -221,8 +222,10 @@ RARE static void sent(struct shard *shard, struct conn *conn, int32_t result)
     if (!zero_copy) /* else counted when it is known whether it was copied */
         stats_add(&shard->stats, STAT_BYTES_OUT, taken);
     count_send(shard, conn, taken);
-    if (!whole)
+    if (!whole) {
+        shard_note(shard, FLIGHT_SHORT, conn->index, result, 0);
         conn_terminate(shard, conn, CLOSE_SEND_FAILED);
+    }
     conn_advance(shard, conn);
 }
 
@@ -230,7 +233,6 @@ void conn_on_sent(struct shard *shard, struct conn *conn, int32_t result)
 {
     struct outbox *outbox = &conn->outbox;
     bool all = result > 0 && (uint64_t)result == outbox->bytes && outbox->count == 1;
-    shard_note(shard, FLIGHT_SENT, conn->index, result, (int64_t)outbox->inflight_bytes);
     conn->sending = false;
     if (!all || conn->pin != 0 || conn->tls != NULL || conn->state != CONN_OPEN) {
         sent(shard, conn, result);
@@ -267,7 +269,11 @@ static uint32_t flush_queue(struct shard *shard, struct flush_queue *queue, uint
 bool conn_flush_queues(struct shard *shard)
 {
     uint64_t bytes = 0;
-    uint32_t sends = flush_queue(shard, &shard->express, FLUSH_SENDS_MAX, &bytes);
-    flush_queue(shard, &shard->bulk, sends, &bytes);
+    uint32_t left = flush_queue(shard, &shard->express, FLUSH_SENDS_MAX, &bytes);
+    uint32_t bulk = left < FLUSH_BULK_MAX ? left : FLUSH_BULK_MAX;
+    left -= bulk - flush_queue(shard, &shard->bulk, bulk, &bytes);
+    if (left < FLUSH_SENDS_MAX)
+        shard_note(shard, FLIGHT_FLUSH, FLUSH_SENDS_MAX - left, (int64_t)bytes,
+                   shard->express.count + shard->bulk.count);
     return shard->express.head != SLAB_NONE || shard->bulk.head != SLAB_NONE;
 }
