@@ -5,7 +5,7 @@
 #include "protocol/dialects/aitbc.h"
 #include "protocol/json.h"
 #include "protocol/services/aitbc_streams.h"
-#include "tests/unit/protocol/pure_host.h"
+#include "tests/unit/protocol/pure_client.h"
 
 #include <criterion/criterion.h>
 

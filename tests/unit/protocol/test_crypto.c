@@ -5,7 +5,7 @@
 #include "protocol/dialects/crypto.h"
 #include "protocol/json.h"
 #include "protocol/services/schedule.h"
-#include "tests/unit/protocol/pure_host.h"
+#include "tests/unit/protocol/pure_client.h"
 
 #include <criterion/criterion.h>
 

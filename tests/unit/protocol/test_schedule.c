@@ -8,7 +8,7 @@
 #include "protocol/services/interval.h"
 #include "protocol/services/schedule.h"
 #include "protocol/services/source_pool.h"
-#include "tests/unit/protocol/pure_host.h"
+#include "tests/unit/protocol/pure_client.h"
 #include "tests/unit/starve.h"
 
 #include <criterion/criterion.h>

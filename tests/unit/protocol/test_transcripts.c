@@ -2,7 +2,7 @@
 /* Plays the transcripts (tests/transcripts, format in its README.md) against the pure dialects. Each file is a test of
  * the rows that its first lines name; the last tests here prove that the player notices what is wrong. Run by
  * unit_protocol. */
-#include "tests/unit/protocol/pure_host.h"
+#include "tests/unit/protocol/pure_client.h"
 
 #include <criterion/criterion.h>
 #include <dirent.h>
