@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the client's side of the dialect crypto (crypto.md): entry paths, greetings, commands, subscriptions, status, limits.
- * It never holds an object: what is published is the schedule service's; REST answers are crypto_rest.c's, shapes of
- * ingest crypto_ingest.c's. Sessions and channels call it through the table at the end. */
-#include "protocol/dialects/crypto.h"
+/* Owns the client's side of the dialect crypto (crypto.md): entry paths, commands, subscriptions, status, limits. It
+ * never holds an object: what is published is the schedule service's; words are crypto_messages.c's, REST answers crypto_rest.c's,
+ * shapes of ingest crypto_ingest.c's. Sessions and channels call it through the table at the end. */
+#include "protocol/dialects/crypto_messages.h"
 
 #include "core/check.h"
 #include "protocol/dialects/dialects.h"
@@ -22,148 +22,9 @@ enum tag {
     TAG_STATS,    /* REST */
 };
 
-struct crypto_session {
-    uint64_t number;        /* of the client id */
-    uint64_t connected_ms;  /* wall clock, as is */
-    uint64_t active_ms;     /* the time of the last message (C-23) */
-    uint64_t over_since_ms; /* monotonic: since when the limit has been exceeded without a pause, */
-    uint64_t over_last_ms;  /* and when it was last; both only if `over` */
-    bool over;
-    uint8_t endpoint; /* index */
-    uint8_t count;
-    uint8_t services[CRYPTO_SUBSCRIPTIONS_MAX]; /* in order of subscribing */
-    struct crypto_query *query;                 /* of a REST request; owned */
-};
-
 static const struct crypto_endpoint *endpoint_of(const struct crypto_session *session)
 {
     return &crypto_endpoints[session->endpoint];
-}
-
-/* --- messages to the client --------------------------------------------------------------------------------------- */
-
-/* C-28: an envelope is begun here, then its `data` is appended to call->out->text, then it is sent. */
-static size_t begin_message(struct dialect_call *call, const char *type)
-{
-    struct buf *text = &call->out->text;
-    size_t mark = text->used;
-    buf_put_text(text, "{\"service\":\"system\",\"type\":\"");
-    buf_put_text(text, type);
-    buf_put_text(text, "\",\"data\":");
-    return mark;
-}
-
-/* `id` is JSON text to be echoed (C-26), or empty. */
-static void send_message(struct dialect_call *call, size_t mark, struct slice id)
-{
-    struct buf *text = &call->out->text;
-    buf_put_byte(text, ',');
-    crypto_put_time(text, "timestamp", call->wall_ms);
-    if (id.bytes > 0) {
-        buf_put_text(text, ",\"id\":");
-        buf_put(text, id);
-    }
-    buf_put_byte(text, '}');
-    action_send(call->out, WS_TEXT, buf_since(text, mark));
-}
-
-static void put_subscriptions(struct buf *out, const struct crypto_session *session)
-{
-    buf_put_text(out, "\"subscriptions\":");
-    crypto_put_names(out, session->services, session->count);
-}
-
-static void send_error(struct dialect_call *call, struct slice id, const char *message)
-{
-    size_t mark = begin_message(call, "error");
-    buf_put_text(&call->out->text, "{\"message\":");
-    json_put_string(&call->out->text, slice_text(message));
-    buf_put_byte(&call->out->text, '}');
-    send_message(call, mark, id);
-}
-
-/* C-30 */
-static void send_established(struct dialect_call *call)
-{
-    const struct crypto_session *session = call->session;
-    struct buf *text = &call->out->text;
-    size_t mark = begin_message(call, "connection_established");
-    buf_put_text(text, "{\"client_id\":");
-    crypto_put_client_id(text, session->number, session->connected_ms);
-    buf_put_byte(text, ',');
-    crypto_put_time(text, "connected_at", session->connected_ms);
-    buf_put_byte(text, ',');
-    put_subscriptions(text, session);
-    buf_put_text(text, ",\"message\":\"Connected\"}");
-    send_message(call, mark, slice_text(""));
-}
-
-/* C-32 */
-static void send_welcome(struct dialect_call *call)
-{
-    struct buf *text = &call->out->text;
-    size_t mark = begin_message(call, "welcome");
-    buf_put_text(text, "{\"message\":\"Connected to master WebSocket endpoint\",\"available_services\":{");
-    for (size_t i = 0; i < CRYPTO_CATEGORIES && crypto_categories[i].first < CRYPTO_TOPICS; i++) {
-        const struct crypto_category *category = &crypto_categories[i];
-        uint8_t services[CRYPTO_TOPICS];
-        uint32_t count = 0;
-        for (uint32_t service = category->first; service < category->end; service++)
-            services[count++] = (uint8_t)service;
-        if (i > 0)
-            buf_put_byte(text, ',');
-        json_put_string(text, slice_text(category->name));
-        buf_put_byte(text, ':');
-        crypto_put_names(text, services, count);
-    }
-    buf_put_text(text, "},\"usage\":{"
-                       "\"subscribe\":{\"action\":\"subscribe\",\"service\":\"service_name\"},"
-                       "\"unsubscribe\":{\"action\":\"unsubscribe\",\"service\":\"service_name\"},"
-                       "\"get_status\":{\"action\":\"get_status\"},"
-                       "\"ping\":{\"action\":\"ping\"}}}");
-    send_message(call, mark, slice_text(""));
-}
-
-/* C-33 */
-static void send_confirmation(struct dialect_call *call, const char *type, const char *words,
-                              enum crypto_service service, struct slice id)
-{
-    struct buf *text = &call->out->text;
-    const char *name = crypto_services[service].name;
-    size_t mark = begin_message(call, type);
-    buf_put_text(text, "{\"service\":\"");
-    buf_put_text(text, name);
-    buf_put_text(text, "\",\"message\":\"");
-    buf_put_text(text, words);
-    buf_put_text(text, name);
-    buf_put_text(text, "\",");
-    put_subscriptions(text, call->session);
-    buf_put_byte(text, '}');
-    send_message(call, mark, id);
-}
-
-/* C-23; as a message to subscribers of `system` with counts (C-37). */
-static void send_status(struct dialect_call *call, const uint64_t *counts, struct slice id)
-{
-    const struct crypto_session *session = call->session;
-    struct buf *text = &call->out->text;
-    size_t mark = begin_message(call, "status");
-    buf_put_text(text, "{\"client_id\":");
-    crypto_put_client_id(text, session->number, session->connected_ms);
-    buf_put_byte(text, ',');
-    crypto_put_time(text, "connected_at", session->connected_ms);
-    buf_put_byte(text, ',');
-    crypto_put_time(text, "last_activity", session->active_ms);
-    buf_put_byte(text, ',');
-    put_subscriptions(text, session);
-    buf_put_text(text, ",\"total_clients\":");
-    buf_put_u64(text, call->sessions);
-    if (counts != NULL) {
-        buf_put_text(text, ",\"subscription_counts\":");
-        crypto_put_counts(text, counts);
-    }
-    buf_put_byte(text, '}');
-    send_message(call, mark, id);
 }
 
 /* --- subscriptions ------------------------------------------------------------------------------------------------ */
@@ -271,9 +132,9 @@ static void let_in(struct dialect_call *call, const struct dialect_reply *reply)
     if (endpoint->subscribes)
         count = add_all(session, endpoint->status ? CRYPTO_ALL : endpoint->first, topics);
     action_accept(call->out);
-    send_established(call);
+    crypto_send_established(call);
     if (endpoint->welcomes)
-        send_welcome(call);
+        crypto_send_welcome(call);
     join(call, topics, count);
 }
 
@@ -350,14 +211,14 @@ static void refuse_service(struct dialect_call *call, const struct command *comm
     for (enum crypto_service service = 0; service < CRYPTO_SERVICES; service++)
         if (offers(endpoint, service))
             services[count++] = (uint8_t)service;
-    size_t mark = begin_message(call, "error");
+    size_t mark = crypto_begin_message(call, "error");
     buf_put_text(text, "{\"message\":\"Invalid service: ");
     if (command->service.token == JSON_STRING)
         buf_put(text, command->service.raw);
     buf_put_text(text, "\",\"available_services\":");
     crypto_put_names(text, services, count);
     buf_put_byte(text, '}');
-    send_message(call, mark, command->id);
+    crypto_send_message(call, mark, command->id);
 }
 
 /* The service that a command names; false when the entry path has none such, and then the error has been sent. */
@@ -380,7 +241,7 @@ static void subscribe(struct dialect_call *call, const struct command *command)
     if (!read_service(call, command, &service))
         return;
     uint32_t count = add_all(call->session, service, topics);
-    send_confirmation(call, "subscription_confirmed", "Subscribed to ", service, command->id);
+    crypto_send_confirmation(call, "subscription_confirmed", "Subscribed to ", service, command->id);
     join(call, topics, count);
 }
 
@@ -391,30 +252,30 @@ static void unsubscribe(struct dialect_call *call, const struct command *command
     if (!read_service(call, command, &service))
         return;
     leave(call, service);
-    send_confirmation(call, "unsubscription_confirmed", "Unsubscribed from ", service, command->id);
+    crypto_send_confirmation(call, "unsubscription_confirmed", "Unsubscribed from ", service, command->id);
 }
 
 static void get_status(struct dialect_call *call, const struct command *command)
 {
-    send_status(call, NULL, command->id);
+    crypto_send_status(call, NULL, command->id);
 }
 
 /* C-24: `data` goes back as it came. */
 static void ping(struct dialect_call *call, const struct command *command)
 {
-    size_t mark = begin_message(call, "pong");
+    size_t mark = crypto_begin_message(call, "pong");
     buf_put(&call->out->text, command->data.token == JSON_ERROR ? slice_text("{}") : command->data.text);
-    send_message(call, mark, command->id);
+    crypto_send_message(call, mark, command->id);
 }
 
 static void refuse_action(struct dialect_call *call, const struct command *command)
 {
     struct buf *text = &call->out->text;
-    size_t mark = begin_message(call, "error");
+    size_t mark = crypto_begin_message(call, "error");
     buf_put_text(text, "{\"message\":\"Unknown action: ");
     buf_put(text, command->action.raw);
     buf_put_text(text, "\"}");
-    send_message(call, mark, command->id);
+    crypto_send_message(call, mark, command->id);
 }
 
 static void crypto_message(struct dialect_call *call, enum ws_opcode opcode, struct slice message)
@@ -427,7 +288,7 @@ static void crypto_message(struct dialect_call *call, enum ws_opcode opcode, str
     struct command command;
     session->active_ms = call->wall_ms;
     if (!read_command(opcode, message, &command)) {
-        send_error(call, command.id, "Invalid message format");
+        crypto_send_error(call, command.id, "Invalid message format");
         return;
     }
     for (size_t i = 0; i < sizeof(handlers) / sizeof(handlers[0]); i++) {
@@ -453,7 +314,7 @@ static void crypto_over_limit(struct dialect_call *call, enum ws_opcode opcode, 
     session->over = true;
     session->over_last_ms = call->now_ms;
     (void)read_command(opcode, message, &command);
-    send_error(call, command.id, "Rate limit exceeded");
+    crypto_send_error(call, command.id, "Rate limit exceeded");
     if (call->now_ms - session->over_since_ms > RATE_PERSISTENT_MS)
         action_close(call->out, WS_CLOSE_POLICY, "Rate limit exceeded");
 }
@@ -465,7 +326,7 @@ static void crypto_heartbeat(struct dialect_call *call)
 {
     const struct crypto_session *session = call->session;
     if (position_of(session, CRYPTO_SYSTEM) < session->count)
-        send_status(call, call->recent_counts, slice_text(""));
+        crypto_send_status(call, call->recent_counts, slice_text(""));
 }
 
 static void crypto_describe(const struct dialect_call *call, struct buf *out, uint64_t *counts)

@@ -13,7 +13,6 @@
 
 #include <stdlib.h>
 
-#define REQUEST_DEPTH_MAX 32     /* */
 #define REQUEST_ID_BYTES_MAX 128 /* */
 #define SUBSCRIPTIONS_MAX 100    /* */
 #define INVALID_IN_A_ROW_MAX 10  /* */
@@ -30,11 +29,9 @@ enum {
 
 static const char *const channels[] = {CHAIN_CHANNEL_BLOCKS, CHAIN_CHANNEL_TRANSACTIONS, CHAIN_CHANNEL_STATE};
 
-enum channel { BLOCKS, TRANSACTIONS, STATE, CHANNELS };
-
 struct subscription {
     uint32_t number; /* rises per connection */
-    uint8_t channel; /* enum channel */
+    uint8_t channel; /* enum rustorium_channel */
     uint8_t filter_bytes;
     uint8_t filter[]; /* as chain_filter_put writes it */
 };
@@ -190,7 +187,7 @@ static uint16_t find_subscription(const struct dialect_call *call, const struct 
 }
 
 /* NULL when memory is out. */
-static struct subscription *add_subscription(struct rustorium_session *session, enum channel channel,
+static struct subscription *add_subscription(struct rustorium_session *session, enum rustorium_channel channel,
                                              struct slice filter)
 {
     if (session->count == session->capacity) {
@@ -218,7 +215,7 @@ static void remove_subscription(struct rustorium_session *session, uint16_t inde
 }
 
 /* Makes the membership of the channel what its subscriptions add up to. */
-static void update_membership(struct dialect_call *call, enum channel channel)
+static void update_membership(struct dialect_call *call, enum rustorium_channel channel)
 {
     const struct rustorium_session *session = call->session;
     struct buf *text = &call->out->text;
@@ -246,80 +243,6 @@ static void rustorium_end(void *state)
     *session = (struct rustorium_session){0};
 }
 
-/* --- filters ------------------------------------------------------------------------------------------------------ */
-
-enum { CONFIRMATIONS, TX_HASH, KEY, KEY_PREFIX, FILTER_MEMBERS };
-
-static const char *const filter_names[FILTER_MEMBERS] = {"confirmations", "tx_hash", "key", "key_prefix"};
-
-/* Which of them a channel knows. */
-static const bool filter_allowed[CHANNELS][FILTER_MEMBERS] = {
-    [BLOCKS] = {[CONFIRMATIONS] = true},
-    [TRANSACTIONS] = {[CONFIRMATIONS] = true, [TX_HASH] = true},
-    [STATE] = {[KEY] = true, [KEY_PREFIX] = true},
-};
-
-/* Whether every key of the object (valid JSON) is a filter of the channel. */
-static bool filter_fields_known(enum channel channel, struct slice object)
-{
-    struct json_reader reader;
-    struct json_value key, value;
-    struct slice text;
-    json_init(&reader, object, REQUEST_DEPTH_MAX);
-    (void)json_next(&reader, &value);
-    while (json_next(&reader, &key) == JSON_KEY) {
-        bool known = false;
-        for (size_t i = 0; i < FILTER_MEMBERS; i++)
-            known |= filter_allowed[channel][i] && json_raw_equal(key.raw, key.escaped, slice_text(filter_names[i]));
-        if (!known)
-            return false;
-        (void)json_next(&reader, &value);
-        (void)json_skip(&reader, &value, &text);
-    }
-    return true;
-}
-
-/* A string of 1-128 bytes, resolved into `space`. */
-static bool read_filter_key(const struct json_member *member, struct buf *space, struct slice *key)
-{
-    if (member->token != JSON_STRING)
-        return false;
-    *key = json_resolve(member->raw, member->escaped, space);
-    return !space->overflow && key->bytes >= 1 && key->bytes <= CHAIN_FILTER_KEY_BYTES_MAX;
-}
-
-/* Reads `filter` of a subscribe; `key_space` takes a key with escapes. NULL, or the message of the error. */
-static const char *read_filter(enum channel channel, const struct json_member *member, struct buf *key_space,
-                               struct chain_filter *filter)
-{
-    struct json_member fields[FILTER_MEMBERS];
-    *filter = (struct chain_filter){.level = channel == STATE ? 0 : 1, .kind = CHAIN_FILTER_ANY};
-    if (member->token == JSON_ERROR)
-        return NULL; /* may be missing */
-    if (member->token != JSON_OBJECT_BEGIN)
-        return "Invalid filter";
-    if (!filter_fields_known(channel, member->text))
-        return "Unknown filter field";
-    for (size_t i = 0; i < FILTER_MEMBERS; i++)
-        fields[i].name = filter_names[i];
-    check(json_find_members(member->text, REQUEST_DEPTH_MAX, false, fields, FILTER_MEMBERS) == JSON_MEMBERS_OK);
-    if (fields[CONFIRMATIONS].token != JSON_ERROR) {
-        uint64_t level;
-        if (fields[CONFIRMATIONS].token != JSON_NUMBER || !json_u64(fields[CONFIRMATIONS].raw, &level) || level < 1 ||
-            level > CHAIN_LEVEL_MAX)
-            return "Invalid filter";
-        filter->level = (uint32_t)level;
-    }
-    for (size_t i = TX_HASH; i <= KEY_PREFIX; i++) {
-        if (fields[i].token == JSON_ERROR)
-            continue;
-        if (filter->kind != CHAIN_FILTER_ANY || !read_filter_key(&fields[i], key_space, &filter->key))
-            return "Invalid filter";
-        filter->kind = i == KEY_PREFIX ? CHAIN_FILTER_PREFIX : CHAIN_FILTER_KEY;
-    }
-    return NULL;
-}
-
 /* --- requests ----------------------------------------------------------------------------------------------------- */
 
 struct request {
@@ -336,7 +259,7 @@ static bool read_request(enum ws_opcode opcode, struct slice message, struct req
     uint8_t memory[REQUEST_ID_BYTES_MAX];
     struct buf id = buf_of(memory, sizeof(memory));
     request->id = slice_text("null");
-    if (opcode != WS_TEXT || json_find_members(message, REQUEST_DEPTH_MAX, true, members, MEMBERS) != JSON_MEMBERS_OK)
+    if (opcode != WS_TEXT || json_find_members(message, RUSTORIUM_DEPTH_MAX, true, members, MEMBERS) != JSON_MEMBERS_OK)
         return false;
     if (members[ID].token != JSON_STRING)
         return false;
@@ -354,7 +277,7 @@ static bool read_request(enum ws_opcode opcode, struct slice message, struct req
 static bool read_data(const struct request *request, struct json_member *members, size_t count)
 {
     return request->data.token == JSON_OBJECT_BEGIN &&
-           json_find_members(request->data.text, REQUEST_DEPTH_MAX, true, members, count) == JSON_MEMBERS_OK;
+           json_find_members(request->data.text, RUSTORIUM_DEPTH_MAX, true, members, count) == JSON_MEMBERS_OK;
 }
 
 /* An error of R-32; the connection stays. */
@@ -378,18 +301,19 @@ static void subscribe(struct dialect_call *call, const struct request *request)
         refuse_subscription(call, request, "Missing channel");
         return;
     }
-    enum channel channel = BLOCKS;
-    while (channel < CHANNELS && (members[0].token != JSON_STRING ||
-                                  !json_raw_equal(members[0].raw, members[0].escaped, slice_text(channels[channel]))))
+    enum rustorium_channel channel = RUSTORIUM_BLOCKS;
+    while (channel < RUSTORIUM_CHANNELS &&
+           (members[0].token != JSON_STRING ||
+            !json_raw_equal(members[0].raw, members[0].escaped, slice_text(channels[channel]))))
         channel++;
-    if (channel == CHANNELS) {
+    if (channel == RUSTORIUM_CHANNELS) {
         refuse_subscription(call, request, "Unknown channel");
         return;
     }
     uint8_t key[CHAIN_FILTER_KEY_BYTES_MAX], encoded[CHAIN_FILTER_BYTES_MAX];
     struct buf key_space = buf_of(key, sizeof(key)), filter_text = buf_of(encoded, sizeof(encoded));
     struct chain_filter filter;
-    const char *error = read_filter(channel, &members[1], &key_space, &filter);
+    const char *error = rustorium_filter_read(channel, &members[1], &key_space, &filter);
     if (error == NULL && session->count == SUBSCRIPTIONS_MAX)
         error = "Subscription limit reached";
     if (error != NULL) {
@@ -430,7 +354,7 @@ static void unsubscribe(struct dialect_call *call, const struct request *request
         refuse_subscription(call, request, "Unknown subscription"); /* */
         return;
     }
-    enum channel channel = (enum channel)session->items[index]->channel;
+    enum rustorium_channel channel = (enum rustorium_channel)session->items[index]->channel;
     remove_subscription(session, index);
     session->invalid_in_a_row = 0;
     update_membership(call, channel);
