@@ -221,7 +221,7 @@ static bool probe_direct(struct io_uring *uring)
 static bool probe_zero_copy(struct io_uring *uring)
 {
     struct __kernel_timespec wait = {.tv_nsec = PROBE_WAIT_MS * 1000000LL};
-    struct io_uring_cqe *cqe;
+    struct io_uring_cqe *cqe = NULL;
     bool more = true, known = false;
     int alone = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (alone < 0)
