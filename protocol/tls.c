@@ -195,6 +195,11 @@ static enum tls_result fail_library(struct tls *tls, int error)
     return fail(tls, tls->fault != NULL ? tls->fault : tls_error_text(tls->ssl, error));
 }
 
+bool tls_may_resume(const struct tls *tls)
+{
+    return tls->client == TLS_CLIENT_NONE;
+}
+
 /* Begins the session with the certificate that the hello asks for. */
 static bool begin(struct tls *tls)
 {
@@ -211,6 +216,8 @@ static bool begin(struct tls *tls)
     int required = tls->client == TLS_CLIENT_REQUIRED ? WOLFSSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0;
     wolfSSL_set_verify(tls->ssl, WOLFSSL_VERIFY_PEER | required, on_verified);
     wolfSSL_SetCertCbCtx(tls->ssl, tls);
+    wolfSSL_no_ticket_TLSv13(tls->ssl);
+    wolfSSL_NoTicketTLSv12(tls->ssl);
     return true;
 }
 

@@ -67,7 +67,8 @@ struct tls_context *tls_context_create_client(const struct tls_settings *setting
 /* Sessions made from it keep it alive. NULL is allowed. */
 void tls_context_release(struct tls_context *context);
 
-/* A session that waits for a client hello; NULL: the allocator's bound. */
+/* A session that waits for a client hello; NULL: the allocator's bound. Where a client certificate is asked for no ticket is
+ * given or taken: each session shows its certificate. */
 struct tls *tls_create(struct tls_context *context, enum tls_client_certificate client);
 /* A client's session; `host` (NUL-terminated) goes into SNI and is what the certificate is checked against. Its hello is made
  * by the first tls_read with no bytes. */

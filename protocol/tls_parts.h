@@ -10,6 +10,12 @@
 #include <wolfssl/ssl.h>
 #include <wolfssl/wolfcrypt/random.h>
 
+/* ---- tls.c ---- */
+
+/* Whether a ticket may stand for the handshake: not where a client certificate is asked for, because wolfSSL asks for none from
+ * who resumes, and a ticket does not say whose it was. */
+bool tls_may_resume(const struct tls *tls);
+
 /* ---- tls_memory.c ---- */
 
 /* Zeroed memory that counts like wolfSSL's own, or NULL: the bound. Freed with tls_free. */

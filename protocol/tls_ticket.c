@@ -41,9 +41,10 @@ static int seal_ticket(struct tls_context *context, uint8_t *name, uint8_t *iv, 
     return result;
 }
 
-/* A ticket of this epoch or the last one; of the last one a new ticket is made. */
-static int open_ticket(struct tls_context *context, const uint8_t *name, const uint8_t *iv, const uint8_t *mac,
-                       uint8_t *ticket, int bytes, int *out_bytes)
+/* A ticket of this epoch or the last one; with TLS 1.2 one of the last is replaced. TLS 1.3 gives a new one each time anyway, and
+ * wolfSSL takes CREATE for a refusal there. */
+static int open_ticket(struct tls_context *context, bool tls13, const uint8_t *name, const uint8_t *iv,
+                       const uint8_t *mac, uint8_t *ticket, int bytes, int *out_bytes)
 {
     struct ticket_key key;
     uint64_t epoch = context->now_s / context->ticket_lifetime_s;
@@ -54,7 +55,7 @@ static int open_ticket(struct tls_context *context, const uint8_t *name, const u
         if (wc_ChaCha20Poly1305_Decrypt(key.key, iv, name, WOLFSSL_TICKET_NAME_SZ, ticket, (word32)bytes, mac,
                                         ticket) == 0) {
             *out_bytes = bytes;
-            result = age == 0 ? WOLFSSL_TICKET_RET_OK : WOLFSSL_TICKET_RET_CREATE;
+            result = age == 0 || tls13 ? WOLFSSL_TICKET_RET_OK : WOLFSSL_TICKET_RET_CREATE;
         }
     }
     explicit_bzero(&key, sizeof key);
@@ -65,9 +66,9 @@ int tls_ticket(WOLFSSL *ssl, unsigned char name[WOLFSSL_TICKET_NAME_SZ], unsigne
                unsigned char mac[WOLFSSL_TICKET_MAC_SZ], int encrypt, unsigned char *ticket, int bytes, int *out_bytes,
                void *context)
 {
-    (void)ssl;
-    if (bytes <= 0)
+    if (bytes <= 0 || !tls_may_resume(wolfSSL_GetIOReadCtx(ssl)))
         return WOLFSSL_TICKET_RET_REJECT;
-    return encrypt ? seal_ticket(context, name, iv, mac, ticket, bytes, out_bytes)
-                   : open_ticket(context, name, iv, mac, ticket, bytes, out_bytes);
+    return encrypt
+               ? seal_ticket(context, name, iv, mac, ticket, bytes, out_bytes)
+               : open_ticket(context, wolfSSL_version(ssl) == TLS1_3_VERSION, name, iv, mac, ticket, bytes, out_bytes);
 }
