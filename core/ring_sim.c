@@ -11,6 +11,7 @@
 
 #define TAG_INDEX_MAX ((1U << 24) - 1)
 #define SCRIBBLE 0xdb
+#define OVERFLOW_ROOM 8
 
 /* --- life ---------------------------------------------------------------------------------------------------------- */
 
@@ -23,28 +24,22 @@ int ring_probe(struct ring_features *features, char *why, size_t why_bytes)
     return 0;
 }
 
-static void *zeroed(size_t count, size_t bytes)
-{
-    void *memory = calloc(count, bytes);
-    check(memory != NULL);
-    return memory;
-}
-
 int ring_create(struct ring **out, const struct ring_options *options, char *why, size_t why_bytes)
 {
     (void)why;
     (void)why_bytes;
-    struct ring *ring = zeroed(1, sizeof *ring);
+    struct ring *ring = sim_memory(1, sizeof *ring);
     ring->network = sim_network_current();
     ring->entries = options->entries;
+    ring->room = ring->batch = UINT32_MAX;
     ring->sockets_max = options->sockets_max;
-    ring->sockets = zeroed(ring->sockets_max, sizeof *ring->sockets);
+    ring->sockets = sim_memory(ring->sockets_max, sizeof *ring->sockets);
     ring->socket_free = RING_SOCKET_NONE;
     ring->buffer_bytes = options->receive_buffer_bytes;
     ring->buffer_count = ring->buffers_free_count = options->receive_buffers;
-    ring->buffers = zeroed(ring->buffer_count, ring->buffer_bytes);
-    ring->buffer_out = zeroed(ring->buffer_count, sizeof *ring->buffer_out);
-    ring->buffers_free = zeroed(ring->buffer_count, sizeof *ring->buffers_free);
+    ring->buffers = sim_memory(ring->buffer_count, ring->buffer_bytes);
+    ring->buffer_out = sim_memory(ring->buffer_count, sizeof *ring->buffer_out);
+    ring->buffers_free = sim_memory(ring->buffer_count, sizeof *ring->buffers_free);
     for (uint32_t i = 0; i < ring->buffer_count; i++)
         ring->buffers_free[i] = i;
     poison(ring->buffers, (size_t)ring->buffer_count * ring->buffer_bytes);
@@ -71,7 +66,7 @@ static void socket_abandon(struct sim_socket *sock)
     for (size_t i = 0; i < sizeof operations / sizeof operations[0]; i++)
         if (operations[i] != NULL && operations[i]->state == OPERATION_INFLIGHT)
             operation_free(operations[i]);
-    if (sock->state == SOCKET_CONNECTION && sock->link != NULL)
+    if (sock->state != SOCKET_LISTENER && sock->link != NULL) /* also when its close has not been submitted */
         sim_link_close(sock->link, true);
     for (struct list_node *node; sock->state == SOCKET_LISTENER && (node = list_pop_front(&sock->backlog)) != NULL;)
         sim_link_close(list_entry(node, struct sim_link, waiting), true);
@@ -198,9 +193,13 @@ int ring_submit(struct ring *ring)
 {
     int count = 0;
     ring->counters.enter_calls++;
-    for (struct list_node *node; (node = list_pop_front(&ring->queued)) != NULL; count++)
+    for (struct list_node *node; (node = list_first(&ring->queued)) != NULL; count++) {
+        if (sim_fault(ring->network, ring->network->faults.submit_error))
+            return -EBUSY;
+        list_remove(node);
+        ring->queued_count--;
         sim_carry_out(ring, list_entry(node, struct sim_operation, node));
-    ring->queued_count = 0;
+    }
     return count;
 }
 
@@ -211,34 +210,50 @@ int ring_wait(struct ring *ring, uint64_t timeout_ns)
     struct list_node *node;
     ring->step++;
     ring->woken = false;
-    (void)ring_submit(ring);
+    ring->room = ring->batch = UINT32_MAX;
+    if (sim_fault(ring->network, ring->network->faults.overflow))
+        ring->room = ring->batch = 1 + (uint32_t)random_below(&ring->network->random, OVERFLOW_ROOM);
+    int submitted = ring_submit(ring);
     list_init(&now);
     while ((node = list_pop_front(&ring->active)) != NULL)
         list_push_back(&now, node);
     while ((node = list_first(&now)) != NULL)
         sim_socket_go_on(ring, (uint32_t)(list_entry(node, struct sim_socket, active) - ring->sockets));
     sim_unpin(ring);
-    return 0;
+    return submitted < 0 ? submitted : 0;
 }
 
 /* --- queueing ------------------------------------------------------------------------------------------------------ */
+
+/* Whether the queue takes one more. */
+static bool has_entry(struct ring *ring, enum ring_op op, struct ring_tag tag)
+{
+    if (sim_refuses(ring, op, tag))
+        return false;
+    if (ring->queued_count == ring->entries) {
+        ring->counters.queue_full++;
+        (void)ring_submit(ring);
+    }
+    return ring->queued_count < ring->entries;
+}
 
 /* A new operation, queued; NULL: the caller answers -EAGAIN. */
 static struct sim_operation *begin(struct ring *ring, uint32_t socket, struct ring_tag tag, enum ring_op op)
 {
     struct sim_socket *sock = socket_open(ring, socket);
+    const struct sim_hooks *hooks = &ring->network->hooks;
     check_op(tag.index, <=, TAG_INDEX_MAX);
-    if (sim_fault(ring->network, ring->network->faults.queue_full))
+    if (!has_entry(ring, op, tag)) {
+        if (hooks->watch != NULL)
+            hooks->watch(hooks->context, ring, op, tag, SIM_NOT_BEGUN);
         return NULL;
-    if (ring->queued_count == ring->entries) {
-        ring->counters.queue_full++;
-        (void)ring_submit(ring);
     }
-    struct sim_operation *operation = zeroed(1, sizeof *operation);
+    struct sim_operation *operation = sim_memory(1, sizeof *operation);
     operation->op = op;
     operation->tag = tag;
     operation->socket = socket;
     operation->cancels = RING_OPS;
+    operation->kept_step = UINT64_MAX;
     list_push_back(&ring->queued, &operation->node);
     ring->queued_count++;
     ring->operations++;
@@ -266,14 +281,14 @@ int ring_arm_receive(struct ring *ring, uint32_t socket, struct ring_tag tag)
 static void remember_pieces(struct sim_operation *send, const struct iovec *vector, uint32_t count)
 {
     size_t bytes = 0;
-    send->pieces = zeroed(count + 1, sizeof *send->pieces);
+    send->pieces = sim_memory(count + 1, sizeof *send->pieces);
     send->piece_count = count;
     for (uint32_t i = 0; i < count; i++) {
         send->pieces[i] = vector[i];
         bytes += vector[i].iov_len;
     }
     check_op(bytes, <=, INT32_MAX);
-    send->copy = zeroed(bytes + 1, 1);
+    send->copy = sim_memory(bytes + 1, 1);
     for (uint32_t i = 0; i < count; i++) {
         if (vector[i].iov_len > 0)
             memcpy(send->copy + send->bytes, vector[i].iov_base, vector[i].iov_len);
@@ -403,10 +418,25 @@ static void retire(struct ring *ring, struct sim_operation *operation)
     operation_free(operation);
 }
 
+/* Whether it may be taken in this step. Those of one operation keep their order. */
+static bool is_due(const struct ring *ring, const struct sim_completion *entry)
+{
+    struct sim_operation *operation = entry->operation;
+    if (entry->due > ring->step || operation->kept_step == ring->step)
+        return false;
+    if (!sim_keeps(ring, entry))
+        return true;
+    operation->kept_step = ring->step;
+    struct sim_link *link = ring->sockets[operation->socket].link;
+    if (link != NULL && !entry->gives_back) /* else the socket may be another one's by now */
+        link->harmed = true; /* a deadline may pass meanwhile */
+    return false;
+}
+
 bool ring_next(struct ring *ring, struct ring_completion *completion)
 {
-    struct list_node *node = list_first(&ring->completions);
-    while (node != NULL && list_entry(node, struct sim_completion, node)->due > ring->step)
+    struct list_node *node = ring->batch == 0 ? NULL : list_first(&ring->completions);
+    while (node != NULL && !is_due(ring, list_entry(node, struct sim_completion, node)))
         node = list_next(&ring->completions, node);
     if (node == NULL)
         return false;
@@ -414,6 +444,8 @@ bool ring_next(struct ring *ring, struct ring_completion *completion)
     struct sim_completion *entry = list_entry(node, struct sim_completion, node);
     *completion = entry->completion;
     unpoison(completion->data.data, completion->data.bytes);
+    ring->batch--;
+    sim_tell(ring, entry);
     if (!entry->gives_back && (!completion->more || completion->op == RING_SEND_ZERO_COPY))
         leave_socket(ring, entry->operation);
     if (!completion->more)

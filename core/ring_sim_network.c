@@ -11,6 +11,8 @@
 
 #define WALL_START_MS 1767225600000U /* 2026-01-01T00:00:00Z */
 #define PORT_FIRST 40000
+#define MS_NS UINT64_C(1000000)
+#define DAY_MS (24 * 60 * 60 * 1000)
 #define ENTROPY_SEED 0x656e74726f7079U
 
 /* The one global of the project besides the log, and in no program that serves: clock.h has no argument for it. */
@@ -18,12 +20,20 @@ static struct sim_network *current;
 
 /* --- the network --------------------------------------------------------------------------------------------------- */
 
+void *sim_memory(size_t count, size_t bytes)
+{
+    void *memory =
+        reallocarray(NULL, count, bytes); /* of the functions of the heap the one that tests do not let fail */
+    check(memory != NULL);
+    return memset(memory, 0, count * bytes);
+}
+
 struct sim_network *sim_network_create(uint64_t seed, const struct sim_faults *faults, uint32_t socket_buffer_bytes)
 {
     check(current == NULL);
     check_op(socket_buffer_bytes, >, 0);
-    struct sim_network *network = calloc(1, sizeof *network);
-    check(network != NULL);
+    struct sim_network *network = sim_memory(1, sizeof *network);
+    list_init(&network->held);
     random_init(&network->random, seed);
     random_init(&network->entropy, seed ^ ENTROPY_SEED);
     sim_set_faults(network, faults);
@@ -50,11 +60,17 @@ void sim_set_faults(struct sim_network *network, const struct sim_faults *faults
 {
     network->faults = *faults;
     check(faults->delay == 0 || faults->delay_max > 0);
+    check(faults->hold == 0 || faults->hold_ms > 0);
+    check(faults->descriptors_out == 0 || faults->descriptors_out_ms > 0);
+    check(faults->clock_jump == 0 || faults->clock_jump_ms > 0);
+    sim_release(network, faults->stall == 0);
+    for (uint32_t i = 0; faults->descriptors_out == 0 && i < network->ring_count; i++)
+        network->rings[i]->descriptors_at_ns = 0;
 }
 
-bool sim_fault(struct sim_network *network, uint32_t chance)
+void sim_set_hooks(struct sim_network *network, const struct sim_hooks *hooks)
 {
-    return chance > 0 && random_chance(&network->random, chance, 1000);
+    network->hooks = *hooks;
 }
 
 struct sim_network *sim_network_current(void)
@@ -106,7 +122,33 @@ bool sim_ready(const struct sim_network *network)
 
 void sim_clock_advance(uint64_t ns)
 {
-    sim_network_current()->now_ns += ns;
+    struct sim_network *network = sim_network_current();
+    const struct sim_faults *faults = &network->faults;
+    if (sim_fault(network, faults->wall_jump))
+        network->wall_shift_ms = (int64_t)random_below(&network->random, 2 * DAY_MS) - DAY_MS;
+    if (sim_fault(network, faults->clock_stop))
+        return;
+    network->now_ns += ns;
+    if (ns >= MS_NS && sim_fault(network, faults->clock_jump)) {
+        network->now_ns += random_below(&network->random, faults->clock_jump_ms * MS_NS);
+        network->jumped_ns = network->now_ns;
+    }
+    sim_release(network, false);
+}
+
+uint64_t sim_jumped_ns(const struct sim_network *network)
+{
+    return network->jumped_ns;
+}
+
+uint64_t sim_next_ns(const struct sim_network *network)
+{
+    uint64_t next = UINT64_MAX;
+    for (const struct list_node *node = network->held.head.next; node != &network->held.head; node = node->next) {
+        const struct sim_link *link = list_entry(node, struct sim_link, held);
+        next = link->held_until_ns < next ? link->held_until_ns : next;
+    }
+    return next;
 }
 
 /* Code under test may log without a network; then it is the start of time. */
@@ -117,7 +159,8 @@ uint64_t clock_monotonic_ns(void)
 
 uint64_t clock_wall_ms(void)
 {
-    return WALL_START_MS + clock_monotonic_ns() / 1000000U;
+    uint64_t shift = current == NULL ? 0 : (uint64_t)current->wall_shift_ms;
+    return WALL_START_MS + shift + clock_monotonic_ns() / MS_NS;
 }
 
 int clock_entropy(void *out, size_t bytes)
@@ -141,8 +184,7 @@ uint32_t sim_queue_put(struct sim_queue *queue, const uint8_t *data, uint32_t by
     if (taken == 0)
         return 0;
     if (queue->data == NULL) {
-        queue->data = malloc(queue->capacity);
-        check(queue->data != NULL);
+        queue->data = sim_memory(queue->capacity, 1);
     }
     uint32_t tail = (queue->head + queue->used) % queue->capacity;
     uint32_t straight = least(taken, queue->capacity - tail);
@@ -180,6 +222,11 @@ static void link_touch(struct sim_link *link)
         sim_ring_touch(link->ring, link->socket);
 }
 
+bool sim_link_is_held(const struct sim_network *network, const struct sim_link *link)
+{
+    return link->held_until_ns > network->now_ns;
+}
+
 void sim_link_reset(struct sim_link *link)
 {
     link->reset = true;
@@ -208,11 +255,10 @@ static struct sim_link *link_make(struct sim_network *network, struct ring_addre
 {
     if (network->link_count == network->link_capacity) {
         network->link_capacity = network->link_capacity == 0 ? 64 : 2 * network->link_capacity;
-        network->links = realloc(network->links, network->link_capacity * sizeof(struct sim_link *));
+        network->links = reallocarray(network->links, network->link_capacity, sizeof(struct sim_link *));
         check(network->links != NULL);
     }
-    struct sim_link *link = calloc(1, sizeof *link);
-    check(link != NULL);
+    struct sim_link *link = sim_memory(1, sizeof *link);
     link->from = from;
     link->to_server.capacity = link->to_peer.capacity = network->socket_buffer_bytes;
     network->links[network->link_count++] = link;
@@ -242,9 +288,12 @@ int sim_connect(struct sim_network *network, uint16_t port, struct ring_address 
 int sim_peer_send(struct sim_network *network, int peer, const void *data, uint32_t bytes)
 {
     struct sim_link *link = link_of(network, peer);
-    if (link->reset || link->peer_fin || link->ring == NULL)
+    bool held = sim_link_is_held(network, link); /* then the news of an end have not come yet */
+    if (link->peer_fin || (!held && (link->reset || link->ring == NULL)))
         return -EPIPE;
     uint32_t taken = sim_queue_put(&link->to_server, data, least(bytes, INT32_MAX));
+    if (taken > 0 && !held)
+        sim_hold(network, link);
     link_touch(link);
     return (int)taken;
 }
@@ -253,6 +302,8 @@ int sim_peer_receive(struct sim_network *network, int peer, void *data, uint32_t
 {
     struct sim_link *link = link_of(network, peer);
     check(!link->peer_gone);
+    if (sim_link_is_held(network, link))
+        return 0;
     if (link->reset)
         return -ECONNRESET;
     uint32_t taken = sim_queue_take(&link->to_peer, data, least(bytes, INT32_MAX));
@@ -261,6 +312,11 @@ int sim_peer_receive(struct sim_network *network, int peer, void *data, uint32_t
     else if (link->server_fin && link->to_peer.used == 0)
         return -EPIPE;
     return (int)taken;
+}
+
+bool sim_peer_harmed(const struct sim_network *network, int peer)
+{
+    return link_of(network, peer)->harmed;
 }
 
 void sim_peer_shutdown(struct sim_network *network, int peer)

@@ -25,6 +25,9 @@ struct sim_link {
     bool peer_gone;    /* and nobody there reads any more */
     bool server_fin;
     bool reset;
+    bool harmed;              /* by a fault */
+    uint64_t held_until_ns;   /* nothing moves before; UINT64_MAX: until the faults are changed */
+    struct list_node held;    /* in network->held, meanwhile */
     struct list_node waiting; /* in the listener's backlog */
 };
 
@@ -34,8 +37,12 @@ struct sim_network {
     struct random random;  /* what happens */
     struct random entropy; /* what clock_entropy gives: apart, so that reading it does not change what happens */
     struct sim_faults faults;
+    struct sim_hooks hooks;
     uint32_t socket_buffer_bytes;
     uint64_t now_ns;
+    uint64_t jumped_ns;
+    int64_t wall_shift_ms;
+    struct list held;   /* links */
     uint16_t port_next; /* for port 0 */
     struct ring *rings[SIM_RINGS_MAX];
     uint32_t ring_count;
@@ -60,6 +67,7 @@ struct sim_operation {
     struct ring_tag tag;
     uint32_t socket;
     uint64_t due_last;     /* of its completions so far: later ones are not due before */
+    uint64_t kept_step;    /* in which a test has let its next completion wait */
     struct list_node node; /* in ring->queued, or in ring->pinned */
 
     /* Of a send. */
@@ -104,6 +112,7 @@ struct sim_socket {
     struct list backlog;
     uint32_t backlog_count;
     uint32_t backlog_max;
+    uint64_t burst_step; /* nobody is accepted before */
 };
 
 struct ring {
@@ -111,6 +120,9 @@ struct ring {
     uint64_t step;
     bool woken;
     uint32_t entries;
+    uint32_t room;              /* for completions, until the next step */
+    uint32_t batch;             /* of them that can be taken until then */
+    uint64_t descriptors_at_ns; /* none are to be had before */
 
     struct sim_socket *sockets;
     uint32_t sockets_made;
@@ -142,8 +154,8 @@ struct ring {
 struct sim_network *sim_network_current(void);
 void sim_network_join(struct sim_network *network, struct ring *ring);
 void sim_network_leave(struct sim_network *network, struct ring *ring);
-/* Draws one of the sim_faults. */
-bool sim_fault(struct sim_network *network, uint32_t chance);
+/* Zeroed; the test ends when there is none. */
+void *sim_memory(size_t count, size_t bytes);
 
 /* Bytes moved, at most what fits or what is there. */
 uint32_t sim_queue_put(struct sim_queue *queue, const uint8_t *data, uint32_t bytes);
@@ -153,6 +165,30 @@ uint32_t sim_queue_take(struct sim_queue *queue, uint8_t *out, uint32_t bytes);
 void sim_link_reset(struct sim_link *link);
 /* The server's half ends. */
 void sim_link_close(struct sim_link *link, bool reset);
+/* Whether nothing moves on it now. */
+bool sim_link_is_held(const struct sim_network *network, const struct sim_link *link);
+
+/* ring_sim_faults.c */
+
+/* Draws one of the sim_faults. */
+bool sim_fault(struct sim_network *network, uint32_t chance);
+/* Whether the operation shall have this outcome: because it is directed so, or by that chance. */
+bool sim_outcome_is(struct ring *ring, const struct sim_operation *operation, enum sim_outcome outcome,
+                    uint32_t chance);
+/* The error an operation shall fail with at this opportunity, as -errno; 0: none. */
+int32_t sim_error(struct ring *ring, const struct sim_operation *operation);
+/* Whether a begin call shall be refused. */
+bool sim_refuses(struct ring *ring, enum ring_op op, struct ring_tag tag);
+/* Whether an accept finds no descriptor. */
+bool sim_descriptors_out(struct ring *ring);
+/* Perhaps nothing moves on this link for a while from now on. */
+void sim_hold(struct sim_network *network, struct sim_link *link);
+/* Links whose time has come go on; `all` of them. */
+void sim_release(struct sim_network *network, bool all);
+/* Whether a test wants the completion to wait. */
+bool sim_keeps(const struct ring *ring, const struct sim_completion *entry);
+/* Tells who watches. */
+void sim_tell(const struct ring *ring, const struct sim_completion *entry);
 
 /* ring_sim_steps.c */
 

@@ -13,14 +13,20 @@
 
 #define PINNED_SOON_NS UINT64_C(5000000)
 #define PINNED_LATE_NS UINT64_C(300000000000)
+#define BURST_STEPS 64
 
 /* --- completing ---------------------------------------------------------------------------------------------------- */
 
 static struct ring_completion *complete(struct ring *ring, struct sim_operation *operation, int32_t result, bool more)
 {
     const struct sim_faults *faults = &ring->network->faults;
-    struct sim_completion *entry = malloc(sizeof *entry);
-    check(entry != NULL);
+    struct sim_completion *entry = sim_memory(1, sizeof *entry);
+    if (ring->room > 0) {
+        ring->room--;
+    } else { /* it is kept all the same, but no multishot goes on from here */
+        ring->counters.overflow++;
+        more = more && operation->op != RING_ACCEPT && operation->op != RING_RECEIVE;
+    }
     *entry = (struct sim_completion){
         .completion = {.op = operation->op, .tag = operation->tag, .result = result, .more = more},
         .operation = operation,
@@ -67,16 +73,30 @@ static int32_t accept_link(struct ring *ring, struct sim_link *link)
     return (int32_t)number;
 }
 
+static void accept_one(struct ring *ring, struct sim_socket *sock)
+{
+    const struct sim_faults *faults = &ring->network->faults;
+    bool out = sim_descriptors_out(ring);
+    int32_t error = out ? -EMFILE : sim_error(ring, sock->accept);
+    if (error != 0) {
+        complete(ring, sock->accept, error, !out && random_chance(&ring->network->random, 1, 2));
+        return;
+    }
+    struct sim_link *link = list_entry(list_pop_front(&sock->backlog), struct sim_link, waiting);
+    sock->backlog_count--;
+    bool last = sim_outcome_is(ring, sock->accept, SIM_LAST, faults->accept_ends);
+    complete(ring, sock->accept, accept_link(ring, link), !last);
+}
+
 static bool go_on_accepting(struct ring *ring, struct sim_socket *sock)
 {
+    struct sim_network *network = ring->network;
     while (inflight(sock->accept) != NULL && !list_empty(&sock->backlog)) {
-        if (sim_fault(ring->network, ring->network->faults.accept_error)) {
-            complete(ring, sock->accept, -EMFILE, false);
-            break;
-        }
-        struct sim_link *link = list_entry(list_pop_front(&sock->backlog), struct sim_link, waiting);
-        sock->backlog_count--;
-        complete(ring, sock->accept, accept_link(ring, link), true);
+        if (ring->step < sock->burst_step)
+            return true;
+        accept_one(ring, sock);
+        if (sim_fault(network, network->faults.accept_burst))
+            sock->burst_step = ring->step + 1 + random_below(&network->random, BURST_STEPS);
     }
     return false;
 }
@@ -97,21 +117,42 @@ static void receive_bytes(struct ring *ring, struct sim_socket *sock, uint32_t b
     completion->data = (struct span){.data = data, .bytes = got};
 }
 
+/* A connection that has got an error of this kind is no more; with the others, it is the owner who gives it up. */
+static void fail_link(struct sim_link *link, int32_t error)
+{
+    link->harmed = link->harmed || error != -ECANCELED;
+    if (error == -ECONNRESET || error == -EPIPE || error == -ETIMEDOUT)
+        sim_link_reset(link);
+}
+
+static void reset_by_fault(struct sim_network *network, struct sim_link *link)
+{
+    if (link->reset || !sim_fault(network, network->faults.reset))
+        return;
+    link->harmed = true;
+    sim_link_reset(link);
+}
+
 static bool go_on_receiving(struct ring *ring, struct sim_socket *sock)
 {
     struct sim_network *network = ring->network;
     struct sim_link *link = sock->link;
-    while (inflight(sock->receive) != NULL) {
+    while (inflight(sock->receive) != NULL && !sim_link_is_held(network, link)) {
         uint32_t there = link->to_server.used;
-        if (there > 0 && sim_fault(network, network->faults.reset))
-            sim_link_reset(link);
-        if (link->reset) {
+        if (there > 0)
+            reset_by_fault(network, link);
+        int32_t error = link->reset ? 0 : sim_error(ring, sock->receive);
+        if (error != 0) {
+            fail_link(link, error);
+            complete(ring, sock->receive, error, false);
+        } else if (link->reset) {
             complete(ring, sock->receive, -ECONNRESET, false);
         } else if (there == 0) {
             if (link->peer_fin || sock->read_shut)
                 complete(ring, sock->receive, 0, false);
             return false;
-        } else if (ring->buffers_free_count == 0 || sim_fault(network, network->faults.no_buffers)) {
+        } else if (ring->buffers_free_count == 0 ||
+                   sim_outcome_is(ring, sock->receive, SIM_ENOBUFS, network->faults.no_buffers)) {
             ring->counters.buffers_out++;
             complete(ring, sock->receive, -ENOBUFS, false);
         } else {
@@ -119,7 +160,8 @@ static bool go_on_receiving(struct ring *ring, struct sim_socket *sock)
             bool part = sim_fault(network, network->faults.chunk);
             if (part)
                 bytes = 1 + (uint32_t)random_below(&network->random, bytes);
-            receive_bytes(ring, sock, bytes, !sim_fault(network, network->faults.receive_ends));
+            bool last = sim_outcome_is(ring, sock->receive, SIM_LAST, network->faults.receive_ends);
+            receive_bytes(ring, sock, bytes, !last);
             if (part)
                 return true;
         }
@@ -164,7 +206,7 @@ void sim_unpin(struct ring *ring)
             continue;
         sim_send_check(send);
         list_remove(&send->node);
-        bool copied = sim_fault(ring->network, faults->copied);
+        bool copied = sim_outcome_is(ring, send, SIM_COPIED, faults->copied);
         complete(ring, send, copied ? RING_COPIED : 0, false);
         list_entry(ring->completions.head.prev, struct sim_completion, node)->gives_back = true;
     }
@@ -173,11 +215,30 @@ void sim_unpin(struct ring *ring)
 /* As the kernel does: what a send had got rid of before it failed is its result. */
 static void fail(struct ring *ring, struct sim_operation *operation, int32_t error)
 {
-    int32_t result = operation->taken > 0 ? (int32_t)operation->taken : error;
-    if (operation->op == RING_SEND_ZERO_COPY)
-        complete_send(ring, operation, result);
-    else
-        complete(ring, operation, result, false);
+    complete_send(ring, operation, operation->taken > 0 ? (int32_t)operation->taken : error);
+}
+
+/* Moves at most so many bytes of the send into the link. */
+static void send_bytes(struct ring *ring, struct sim_link *link, struct sim_operation *send, uint32_t bytes)
+{
+    uint32_t put = sim_queue_put(&link->to_peer, send->copy + send->taken, bytes);
+    send->taken += put;
+    if (put > 0)
+        sim_hold(ring->network, link);
+}
+
+/* The send ends behind a part of its bytes, if there can be a part. */
+static bool end_short(struct ring *ring, struct sim_link *link, struct sim_operation *send)
+{
+    uint32_t left = send->bytes - send->taken;
+    if (left < 2)
+        return false;
+    send_bytes(ring, link, send, 1 + (uint32_t)random_below(&ring->network->random, left - 1));
+    if (send->taken == 0)
+        return false;
+    link->harmed = true;
+    complete_send(ring, send, (int32_t)send->taken);
+    return true;
 }
 
 static bool go_on_sending(struct ring *ring, struct sim_socket *sock)
@@ -187,23 +248,33 @@ static bool go_on_sending(struct ring *ring, struct sim_socket *sock)
     struct sim_operation *send = inflight(sock->send);
     if (send == NULL)
         return false;
-    if (!link->reset && sim_fault(network, network->faults.reset))
-        sim_link_reset(link);
-    if (link->reset || link->server_fin) {
-        fail(ring, send, link->reset ? -ECONNRESET : -EPIPE);
+    bool held = sim_link_is_held(network, link); /* then what comes from there, a reset as well, is not known yet */
+    if (!held)
+        reset_by_fault(network, link);
+    bool reset = link->reset && !held;
+    int32_t error = reset || link->server_fin ? 0 : sim_error(ring, send);
+    if (error != 0) {
+        fail_link(link, error == -ECANCELED ? -EINTR : error); /* for the owner as deadly as the others */
+        fail(ring, send, error);
+        return false;
+    }
+    if (reset || link->server_fin) {
+        fail(ring, send, reset ? -ECONNRESET : -EPIPE);
         return false;
     }
     sim_send_check(send);
-    if (link->peer_gone) { /* the bytes leave, and a reset comes back */
+    if (link->peer_gone && !held) { /* the bytes leave, and a reset comes back */
         sim_link_reset(link);
         complete_send(ring, send, (int32_t)send->bytes);
         return false;
     }
+    if (sim_outcome_is(ring, send, SIM_SHORT, network->faults.send_short) && end_short(ring, link, send))
+        return false;
     uint32_t left = send->bytes - send->taken;
     bool part = left > 0 && sim_fault(network, network->faults.partial_send);
     if (part)
         left = (uint32_t)random_below(&network->random, left);
-    send->taken += sim_queue_put(&link->to_peer, send->copy + send->taken, left);
+    send_bytes(ring, link, send, left);
     if (send->taken == send->bytes)
         complete_send(ring, send, (int32_t)send->bytes);
     return part;
@@ -235,34 +306,78 @@ static void refuse_backlog(struct sim_socket *sock)
 }
 
 /* A listener that is shut down takes nobody any more, and who waits in its backlog is reset. */
-static int32_t carry_out_shutdown(struct sim_socket *sock, int how)
+static int32_t carry_out_shutdown(struct ring *ring, struct sim_socket *sock, const struct sim_operation *shut)
 {
+    int how = shut->how;
+    int32_t error = sim_error(ring, shut);
+    if (error != 0) {
+        if (sock->link != NULL)
+            sock->link->harmed = true;
+        return error;
+    }
     if (sock->state == SOCKET_LISTENER) {
         refuse_backlog(sock);
         sock->backlog_max = 0;
+        if (inflight(sock->accept) != NULL)
+            complete(ring, sock->accept, -EINVAL, false);
         return 0;
     }
-    if (sock->link->reset)
+    if (sock->link->reset && !sim_link_is_held(ring->network, sock->link))
         return -ENOTCONN;
     sock->link->server_fin = sock->link->server_fin || how != SHUT_RD;
     sock->read_shut = sock->read_shut || how != SHUT_WR;
     return 0;
 }
 
+/* What a cancel finds may just have got something done: that is its result, or comes before the cancellation. */
+static void end_late(struct ring *ring, struct sim_socket *sock, struct sim_operation *operation)
+{
+    struct sim_link *link = sock->link;
+    int32_t error = sim_error(ring, operation);
+    if (error != 0 && error != -ECANCELED) {
+        if (link != NULL)
+            fail_link(link, error);
+        fail(ring, operation, error);
+    } else if (operation->op == RING_ACCEPT && !list_empty(&sock->backlog)) {
+        accept_one(ring, sock);
+    } else if (operation->op == RING_RECEIVE && !sim_link_is_held(ring->network, link) && !link->reset) {
+        uint32_t bytes = link->to_server.used < ring->buffer_bytes ? link->to_server.used : ring->buffer_bytes;
+        if (bytes == 0 && (link->peer_fin || sim_outcome_is(ring, operation, SIM_END, 0)))
+            complete(ring, operation, 0, false);
+        else if (sim_outcome_is(ring, operation, SIM_ENOBUFS, ring->network->faults.no_buffers))
+            complete(ring, operation, -ENOBUFS, false);
+        else if (bytes > 0 && ring->buffers_free_count > 0)
+            receive_bytes(ring, sock, bytes, !sim_outcome_is(ring, operation, SIM_LAST, 500));
+    } else if ((operation->op == RING_SEND || operation->op == RING_SEND_ZERO_COPY) && !link->reset && !link->peer_gone) {
+        if (sim_outcome_is(ring, operation, SIM_SHORT, 300) && end_short(ring, link, operation))
+            return;
+        send_bytes(ring, link, operation, operation->bytes - operation->taken);
+        if (operation->taken > 0)
+            complete_send(ring, operation, (int32_t)operation->taken);
+    }
+}
+
 /* Completes the operation as cancelled if it is still going on and was begun with that tag; how many it was. */
-static int32_t cancel_one(struct ring *ring, struct sim_operation *operation, struct ring_tag tag)
+static int32_t cancel_one(struct ring *ring, struct sim_socket *sock, struct sim_operation *operation,
+                          struct ring_tag tag)
 {
     if (inflight(operation) == NULL || operation->tag.index != tag.index || operation->tag.generation != tag.generation)
         return 0;
-    fail(ring, operation, -ECANCELED);
+    if (!sim_outcome_is(ring, operation, SIM_ECANCELED, 1000 - ring->network->faults.cancel_late))
+        end_late(ring, sock, operation);
+    if (inflight(operation) != NULL)
+        fail(ring, operation, -ECANCELED);
     return 1;
 }
 
 static int32_t carry_out_cancel(struct ring *ring, struct sim_socket *sock, const struct sim_operation *cancel)
 {
+    int32_t error = sim_error(ring, cancel);
+    if (error != 0)
+        return error;
     if (cancel->cancels == RING_OPS)
-        return cancel_one(ring, sock->receive, cancel->tag) + cancel_one(ring, sock->send, cancel->send);
-    return cancel_one(ring, cancel->cancels == RING_ACCEPT ? sock->accept : sock->receive, cancel->tag);
+        return cancel_one(ring, sock, sock->receive, cancel->tag) + cancel_one(ring, sock, sock->send, cancel->send);
+    return cancel_one(ring, sock, cancel->cancels == RING_ACCEPT ? sock->accept : sock->receive, cancel->tag);
 }
 
 static void carry_out_close(struct sim_socket *sock, bool reset)
@@ -291,7 +406,7 @@ void sim_carry_out(struct ring *ring, struct sim_operation *operation)
         sim_socket_go_on(ring, operation->socket);
         break;
     case RING_SHUTDOWN:
-        complete(ring, operation, carry_out_shutdown(sock, operation->how), false);
+        complete(ring, operation, carry_out_shutdown(ring, sock, operation), false);
         sim_socket_go_on(ring, operation->socket);
         break;
     case RING_CANCEL:
@@ -299,7 +414,7 @@ void sim_carry_out(struct ring *ring, struct sim_operation *operation)
         break;
     case RING_CLOSE:
         carry_out_close(sock, operation->reset);
-        complete(ring, operation, 0, false);
+        complete(ring, operation, sim_error(ring, operation), false);
         break;
     case RING_OPS:
         check_op(operation->op, <, RING_OPS);
