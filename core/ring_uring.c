@@ -506,8 +506,10 @@ static bool translate_other(struct ring *ring, unsigned op, const struct io_urin
         return true;
     case RING_CANCEL:
         completion->result = cancelled_count(cqe->res);
-        if (completion->result >= 0 && ring->receives_cancelled > 0)
+        if (completion->result >= 0 && ring->receives_cancelled >= 0)
             completion->result += ring->receives_cancelled;
+        else if (completion->result >= 0)
+            completion->result = ring->receives_cancelled;
         ring->receives_cancelled = 0;
         return true;
     case RING_SEND_ZERO_COPY:

@@ -471,6 +471,20 @@ void conn_advance(struct shard *shard, struct conn *conn)
         advance_dying(shard, conn);
 }
 
+void conn_on_cancelled(struct shard *shard, struct conn *conn, int32_t result)
+{
+    check_op(conn->cancels, >, 0);
+    conn->cancels--;
+    if (result < 0) { /* what it should have found goes on: without another one it may never end */
+        conn->cancelled = conn->stopping = false;
+        if (conn->state == CONN_DYING) {
+            retry_later(shard, conn);
+            return;
+        }
+    }
+    conn_advance(shard, conn);
+}
+
 static void slot_free(struct shard *shard, struct conn *conn)
 {
     check(!list_linked(&conn->wait));

@@ -165,6 +165,8 @@ void conn_finish(struct shard *shard, struct conn *conn, enum close_reason why);
 void conn_terminate(struct shard *shard, struct conn *conn, enum close_reason why);
 /* An operation of the connection has completed, or its outbox has run empty: takes the next step of ending, if it ends. */
 void conn_advance(struct shard *shard, struct conn *conn);
+/* RING_CANCEL completed. */
+void conn_on_cancelled(struct shard *shard, struct conn *conn, int32_t result);
 void conn_on_close_completed(struct shard *shard, uint32_t index);
 /* The flush queue has let go of a connection that is gone: frees its slot. */
 void conn_let_go(struct shard *shard, struct conn *conn);

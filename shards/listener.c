@@ -122,10 +122,10 @@ void listener_stop(struct shard *shard)
     }
 }
 
-void listener_on_shut(struct shard *shard, uint32_t index)
+void listener_on_shut(struct shard *shard, uint32_t index, int32_t result)
 {
     check_op(index, <, shard->listener_count);
-    shard->listeners[index].ended = true;
+    shard->listeners[index].shut = shard->listeners[index].ended = result >= 0; /* else the next turn tries again */
 }
 
 bool listener_all_ended(const struct shard *shard)

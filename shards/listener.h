@@ -48,7 +48,7 @@ void listener_resume(struct shard *shard);
 void listener_stop(struct shard *shard);
 
 /* RING_SHUTDOWN of a listener completed. */
-void listener_on_shut(struct shard *shard, uint32_t index);
+void listener_on_shut(struct shard *shard, uint32_t index, int32_t result);
 /* Whether all have let go of their ports: only then may the ring end, which keeps sockets a while longer than the process. */
 bool listener_all_ended(const struct shard *shard);
 

@@ -93,7 +93,8 @@ static void on_conn_completion(struct shard *shard, const struct ring_completion
         if (handle.generation != 0)
             on_stale(shard, completion);
         else if (completion->op == RING_SHUTDOWN)
-            listener_on_shut(shard, handle.index); /* else nobody's, such as the close of a socket that found no slot */
+            listener_on_shut(shard, handle.index,
+                             completion->result); /* else nobody's, such as the close of a socket that found no slot */
         return;
     }
     switch (completion->op) {
@@ -108,9 +109,7 @@ static void on_conn_completion(struct shard *shard, const struct ring_completion
         conn_advance(shard, conn);
         break;
     case RING_CANCEL:
-        check_op(conn->cancels, >, 0);
-        conn->cancels--;
-        conn_advance(shard, conn);
+        conn_on_cancelled(shard, conn, completion->result);
         break;
     case RING_CLOSE:
         conn_on_close_completed(shard, conn->index);

@@ -601,3 +601,37 @@ Test(conn, survives_a_submission_queue_that_is_full_now_and_then)
     sim_set_faults(world.network, &calm);
     world_end(&world);
 }
+
+/* A cancel that fails has found nothing: the connection would wait for its receive for ever. */
+Test(conn, cancels_again_what_a_failed_cancel_has_left)
+{
+    const struct sim_faults failing = {.cancel_error = 1000};
+    struct world world;
+    static struct peer peer;
+    world_begin(&world, 1, 65536, NULL);
+    peer_upgrade(&world, &peer, "/plain/c");
+    sim_set_faults(world.network, &failing);
+    conn_terminate(world.shards[0], only_conn(world.shards[0]), CLOSE_SHUTDOWN);
+    for (unsigned i = 0; i < 20; i++)
+        world_turn(&world);
+    cr_assert_eq(world_open(&world), 1);
+    sim_set_faults(world.network, &calm);
+    world_settle(&world);
+    cr_assert_eq(world_open(&world), 0);
+    world_end(&world);
+}
+
+/* ---- listeners ---- */
+
+Test(conn, shuts_a_listener_down_again_when_that_has_failed)
+{
+    const struct sim_faults failing = {.shutdown_error = 1000, .cancel_error = 1000};
+    struct world world;
+    world_begin(&world, 1, 65536, NULL);
+    sim_set_faults(world.network, &failing);
+    atomic_store(&world.shards[0]->stage, STAGE_STOP);
+    for (unsigned i = 0; i < 20; i++)
+        cr_assert(shard_tick(world.shards[0], false), "its listeners still take connections");
+    sim_set_faults(world.network, &calm);
+    world_end(&world);
+}
