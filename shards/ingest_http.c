@@ -42,6 +42,7 @@ struct ingest_exchange {
     uint32_t waiting;
     uint32_t accepted;
     uint32_t refused;
+    uint32_t listed; /* of these in `errors` */
     uint64_t receivers;
     int status;      /* of the last refused object */
     uint8_t *errors; /* entries, comma-separated */
@@ -100,7 +101,7 @@ static void note_refused(struct ingest_exchange *exchange, uint64_t index, int s
     struct buf entry = buf_of(memory, sizeof memory);
     exchange->refused++;
     exchange->status = status;
-    if (exchange->refused > ERRORS_LISTED_MAX)
+    if (exchange->listed >= ERRORS_LISTED_MAX)
         return;
     buf_put_text(&entry, exchange->errors_used == 0 ? "{\"index\":" : ",{\"index\":");
     buf_put_u64(&entry, index);
@@ -117,6 +118,7 @@ static void note_refused(struct ingest_exchange *exchange, uint64_t index, int s
         return; /* still counted */
     memcpy(exchange->errors + exchange->errors_used, entry.data, entry.used);
     exchange->errors_used += entry.used;
+    exchange->listed++;
 }
 
 /* The answer to a POST whose objects have all been served. */
@@ -141,9 +143,9 @@ static void respond(struct shard *shard, struct conn *conn)
         buf_put(&content, slice_of(exchange->errors, exchange->errors_used));
         buf_put_byte(&content, ']');
     }
-    if (exchange->refused > ERRORS_LISTED_MAX) {
+    if (exchange->refused > exchange->listed) {
         buf_put_text(&content, ",\"errors_omitted\":");
-        buf_put_u64(&content, exchange->refused - ERRORS_LISTED_MAX);
+        buf_put_u64(&content, exchange->refused - exchange->listed);
     }
     buf_put_byte(&content, '}');
     int status = exchange->refused == 0 ? 202 : exchange->batch ? 422 : exchange->status;
