@@ -118,12 +118,12 @@ void pin_on_completion(struct shard *shard, const struct ring_completion *comple
     pin->held = true;
     if (is_result)
         pin->sent = completion->result > 0 ? (uint32_t)completion->result : 0;
+    if (is_result) {                          /* first: as long as it is sending, the connection names its pin */
+        check(conn != NULL && conn->sending); /* it waits for the result */
+        conn_on_sent(shard, conn, completion->result);
+    }
     if (!completion->more)
         give_back(shard, handle, pin, is_result || completion->result == RING_COPIED);
-    if (!is_result)
-        return;
-    check(conn != NULL && conn->sending); /* it waits for the result */
-    conn_on_sent(shard, conn, completion->result);
 }
 
 void pin_cut(struct shard *shard, const struct segment *segment, uint64_t serial)

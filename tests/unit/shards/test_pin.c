@@ -215,3 +215,31 @@ Test(pin, ends_the_reader_whose_pins_hold_the_oldest_frames_when_memory_is_full)
     cr_assert_eq(publish(&world, "other", 'b', LONG), 202);
     world_end(&world);
 }
+
+/* As long as its send is in flight a connection names its pin to the cancel: the pin goes behind the result. */
+Test(pin, outlives_the_cancel_that_could_not_be_begun)
+{
+    const struct sim_faults full = {.queue_full = 1000};
+    enum { WINDOW = 2000 };
+    struct world world;
+    static struct peer peer;
+    world_begin(&world, 1, WINDOW, NULL);
+    for (unsigned i = 0; i < 8;
+         i++) { /* whether the memory comes back with the result or later is the kernel's choice */
+        uint32_t cursor = 0;
+        peer_upgrade(&world, &peer, "/plain/c");
+        publish(&world, "c", 'a', WINDOW - 4); /* the window is full: of the next nothing is taken */
+        publish(&world, "c", 'b', LONG);
+        struct conn *conn = slab_next(&world.shards[0]->conns, &cursor, NULL);
+        cr_assert(conn->sending && conn->pin != 0);
+        sim_set_faults(world.network, &full);
+        conn_terminate(world.shards[0], conn, CLOSE_SHUTDOWN);
+        sim_peer_reset(world.network, peer.number);
+        for (unsigned turn = 0; turn < 10; turn++)
+            world_turn(&world);
+        sim_set_faults(world.network, &calm);
+        world_settle(&world);
+        cr_assert_eq(world_open(&world), 0);
+    }
+    world_end(&world);
+}
