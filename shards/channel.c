@@ -369,6 +369,8 @@ static void relieve(struct shard *shard, const struct segment *segment)
     if (channel != NULL) {
         uint32_t let_go = history_relieve(&channel->history, &shard->idle, shard->number, segment->serial);
         stats_add(&shard->stats, STAT_RETAINED_DROPPED, let_go);
+        if (let_go > 0)
+            channel_activate(shard, channel); /* the sweep looks whether it is empty now */
         for (unsigned class = 0; class < DEFLATE_CLASSES; class ++)
             if (channel->logs[class].tail == segment)
                 frame_log_release(&shard->frames, &shard->idle, &channel->logs[class]);

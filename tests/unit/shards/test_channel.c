@@ -445,3 +445,22 @@ Test(channel, makes_room_by_what_the_oldest_segment_retains_alone)
     world_settle(&world);
     world_end(&world);
 }
+
+/* It is not swept any more by then: nothing else would ever end it. */
+Test(channel, ends_a_quiet_channel_whose_history_has_made_room)
+{
+    struct world world;
+    uint32_t receivers;
+    world_begin(&world, 1, 65536, retaining);
+    struct shard *home = world.shards[0];
+    publish(home, "old", "x", &receivers);
+    for (unsigned i = 0; i < 4; i++)
+        world_advance(&world, 1000);
+    cr_assert_eq(home->channels.active_count, 0);
+    cr_assert_eq(channel_find(home, PLAIN, slice_text("old"))->history.count, 1);
+    channels_cut_oldest(home);
+    for (unsigned i = 0; i < 4; i++)
+        world_advance(&world, 1000);
+    cr_assert_eq(world_sum(&world, STAT_CHANNELS), 0);
+    world_end(&world);
+}
