@@ -429,7 +429,7 @@ static bool is_due(const struct ring *ring, const struct sim_completion *entry)
     operation->kept_step = ring->step;
     struct sim_link *link = ring->sockets[operation->socket].link;
     if (link != NULL && !entry->gives_back) /* else the socket may be another one's by now */
-        link->harmed = true; /* a deadline may pass meanwhile */
+        link->harmed = true;                /* a deadline may pass meanwhile */
     return false;
 }
 

@@ -51,8 +51,8 @@ struct sim_faults { /* chances in 1000 per opportunity; 0: never */
     uint32_t clock_jump; /* one by a millisecond or more is followed by up to clock_jump_ms more */
     uint32_t clock_jump_ms;
     uint32_t wall_jump; /* the wall clock is set, a day forward or backward at most */
-    uint32_t copied; /* a send without a copy was one with a copy after all */
-    uint32_t pinned; /* its memory comes back late, after up to five minutes of the clock, or when the link ends */
+    uint32_t copied;    /* a send without a copy was one with a copy after all */
+    uint32_t pinned;    /* its memory comes back late, after up to five minutes of the clock, or when the link ends */
 };
 
 /* How an operation turns out. Of a cancel: what it has found. */
@@ -63,7 +63,7 @@ enum sim_outcome {
     SIM_END,     /* of a receive: the end of the stream */
     SIM_NOTHING, /* of a cancel: it came too late */
     SIM_ONE,
-    SIM_BOTH,      /* the receive and the send */
+    SIM_BOTH,       /* the receive and the send */
     SIM_NOT_BEGUN,  /* -EAGAIN */
     SIM_GIVEN_BACK, /* the memory of a send without a copy */
     SIM_COPIED,     /* and there was a copy all the same */

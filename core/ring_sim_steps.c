@@ -348,7 +348,8 @@ static void end_late(struct ring *ring, struct sim_socket *sock, struct sim_oper
             complete(ring, operation, -ENOBUFS, false);
         else if (bytes > 0 && ring->buffers_free_count > 0)
             receive_bytes(ring, sock, bytes, !sim_outcome_is(ring, operation, SIM_LAST, 500));
-    } else if ((operation->op == RING_SEND || operation->op == RING_SEND_ZERO_COPY) && !link->reset && !link->peer_gone) {
+    } else if ((operation->op == RING_SEND || operation->op == RING_SEND_ZERO_COPY) && !link->reset &&
+               !link->peer_gone) {
         if (sim_outcome_is(ring, operation, SIM_SHORT, 300) && end_short(ring, link, operation))
             return;
         send_bytes(ring, link, operation, operation->bytes - operation->taken);

@@ -55,7 +55,8 @@ void sim_client_make(struct sim_world *world, struct sim_client *client, uint32_
     if (kind == SIM_RUSTORIUM)
         client->key = (uint32_t)random_below(random, SIM_RUSTORIUM_KEYS);
     if (kind == SIM_HOSTILE)
-        client->malice = (enum sim_malice)random_below(random, SIM_MALICES);
+        client->malice = world->plan.floods ? (enum sim_malice)(SIM_PIPELINE + random_below(random, 2))
+                                            : (enum sim_malice)random_below(random, SIM_MALICES);
 }
 
 /* --- opening --------------------------------------------------------------------------------------------------------- */
@@ -102,17 +103,18 @@ static void ask(struct sim_world *world, struct sim_client *client)
     case SIM_HOSTILE:
         if (sim_hostile_upgrades(client))
             put_upgrade(client, "/echo");
+        else
+            sim_hostile_ask(world, client);
         break;
     }
 }
 
 static void connect(struct sim_world *world, struct sim_client *client)
 {
-    static const uint16_t ports[] = {[SIM_PLAIN] = SIM_PORT_PLAIN,
-                                     [SIM_ECHO] = SIM_PORT_ECHO,
-                                     [SIM_RUSTORIUM] = SIM_PORT_RUSTORIUM,
-                                     [SIM_HOSTILE] = SIM_PORT_ECHO};
-    if (!sim_wire_connect(&client->wire, world->network, ports[client->kind], sim_world_address(client->number))) {
+    static const uint16_t ports[] = {
+        [SIM_PLAIN] = SIM_PORT_PLAIN, [SIM_ECHO] = SIM_PORT_ECHO, [SIM_RUSTORIUM] = SIM_PORT_RUSTORIUM};
+    uint16_t port = client->kind == SIM_HOSTILE ? sim_hostile_port(client) : ports[client->kind];
+    if (!sim_wire_connect(&client->wire, world->network, port, sim_world_address(client->number))) {
         client->start_ms = sim_world_ms() + 50; /* backlog full, or stopping: once more */
         return;
     }
@@ -203,7 +205,7 @@ static void read_frames(struct sim_world *world, struct sim_client *client)
 static bool cuts_happen(const struct sim_world *world, const struct sim_client *client)
 {
     const struct sim_plan *plan = &world->plan;
-    return plan->faults.reset > 0 || plan->frame_memory_mib < 1024 || client->pauses || world->stage == STAGE_STOP ||
+    return plan->frame_memory_mib < 1024 || client->pauses || world->stage == STAGE_STOP ||
            (client->speed < 65536 && plan->outbox_bytes_max < 1 << 20);
 }
 
@@ -234,11 +236,12 @@ static bool close_code_allowed(const struct sim_world *world, const struct sim_c
 static void on_end(struct sim_world *world, struct sim_client *client)
 {
     bool reset = client->wire.end == -ECONNRESET;
+    client->harmed = sim_world_harmed(world, client->wire.peer, client->start_ms);
     sim_trace(world, "client %u: %s", client->number, reset ? "reset" : "end of stream");
     sim_wire_close(&client->wire, false);
     enum sim_phase before = client->phase;
     client->phase = SIM_ENDED;
-    if (client->kind == SIM_HOSTILE || cuts_happen(world, client) || client->leave_ms != NEVER)
+    if (client->kind == SIM_HOSTILE || client->harmed || cuts_happen(world, client) || client->leave_ms != NEVER)
         return;
     if (client->close_code != 0) {
         if (!close_code_allowed(world, client))
@@ -360,7 +363,7 @@ void sim_client_leave(struct sim_world *world, struct sim_client *client)
 static void forget_history(struct sim_world *world)
 {
     for (uint16_t i = 0; i < world->plan.shards; i++)
-        if (stats_get(&world->shards[i]->stats, STAT_RETAINED_DROPPED) > 0)
+        if (world->shards[i] != NULL && stats_get(&world->shards[i]->stats, STAT_RETAINED_DROPPED) > 0)
             world->model.retain = 0;
 }
 
@@ -383,7 +386,7 @@ void sim_client_check_rest(struct sim_world *world, struct sim_client *client)
         sim_fail(world, "client %u: its request is not answered", client->number);
     if (client->phase == SIM_LEAVING && is_reading(client, sim_world_ms()))
         sim_fail(world, "client %u: leaves and does not come to its end", client->number);
-    if (client->kind == SIM_HOSTILE)
+    if (client->kind == SIM_HOSTILE && !client->harmed)
         sim_hostile_check_rest(world, client);
     if (client->phase != SIM_OPEN || client->kind == SIM_HOSTILE || !is_reading(client, sim_world_ms()))
         return;
@@ -394,9 +397,11 @@ void sim_client_check_rest(struct sim_world *world, struct sim_client *client)
 
 void sim_client_check_drained(struct sim_world *world, struct sim_client *client)
 {
-    if (client->phase != SIM_ENDED && client->phase != SIM_WAITING && is_reading(client, sim_world_ms()))
+    bool harmed = client->harmed || sim_world_harmed(world, client->wire.peer, client->start_ms);
+    if (client->phase != SIM_ENDED && client->phase != SIM_WAITING && is_reading(client, sim_world_ms()) && !harmed)
         sim_fail(world, "client %u: the server has stopped and the connection has not ended", client->number);
-    if (client->kind != SIM_HOSTILE && client->close_code == 1001 && !client->pauses && client->speed == 65536)
+    if (client->kind != SIM_HOSTILE && client->close_code == 1001 && !client->harmed && !client->pauses &&
+        client->speed == 65536)
         check_complete(world, client);
 }
 

@@ -33,6 +33,8 @@ enum sim_malice {
     SIM_BAD_TEXT,
     SIM_HALF_FRAME, /* and then a reset */
     SIM_PING_FLOOD,
+    SIM_PIPELINE, /* these publish, more at once than is taken in, and end with garbage: by requests */
+    SIM_PUSH,     /* and by a socket */
     SIM_MALICES,
 };
 
@@ -55,6 +57,7 @@ struct sim_client {
     uint64_t pause_ms, resume_ms; /* reads nothing in between */
     bool pauses;
     bool upgraded;
+    bool harmed;         /* by a fault, before it ended */
     bool refused;        /* rustorium: 4001 has been announced */
     int status;          /* of a response that was no upgrade */
     uint16_t close_code; /* of the server's close frame, 0: none */

@@ -4,18 +4,71 @@
  * Called by sim_client.c for hostile clients. */
 #include "tests/sim/sim_hostile.h"
 
+#include <stdio.h>
+
 #define TRICKLE_MS 400
 #define PINGS 200
+#define PIPELINED 40
+#define PIPELINED_BYTES 4000
 
-static const uint16_t deserved[SIM_MALICES] = {[SIM_UNMASKED] = 1002,
-                                               [SIM_OVERSIZE] = 1009,
-                                               [SIM_RESERVED] = 1002,
-                                               [SIM_BAD_TEXT] = 1007,
-                                               [SIM_PING_FLOOD] = 1008};
+static const uint16_t deserved[SIM_MALICES] = {[SIM_UNMASKED] = 1002, [SIM_OVERSIZE] = 1009,   [SIM_RESERVED] = 1002,
+                                               [SIM_BAD_TEXT] = 1007, [SIM_PING_FLOOD] = 1008, [SIM_PUSH] = 1002};
+
+static bool publishes(const struct sim_client *client)
+{
+    return client->malice == SIM_PIPELINE || client->malice == SIM_PUSH;
+}
+
+uint16_t sim_hostile_port(const struct sim_client *client)
+{
+    return publishes(client) ? SIM_PORT_INGEST : SIM_PORT_ECHO;
+}
 
 bool sim_hostile_upgrades(const struct sim_client *client)
 {
-    return client->malice >= SIM_UNMASKED;
+    return client->malice >= SIM_UNMASKED && !publishes(client);
+}
+
+/* To a channel that nobody reads. */
+static void pipeline(struct sim_client *client)
+{
+    char content[PIPELINED_BYTES + 1], head[256];
+    memset(content, 'a', PIPELINED_BYTES);
+    content[PIPELINED_BYTES] = '\0';
+    snprintf(head, sizeof head,
+             "POST /ingest/v1/plain/void HTTP/1.1\r\nHost: sim\r\nX-Ingest-Key: " SIM_INGEST_KEY
+             "\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n",
+             PIPELINED_BYTES);
+    for (int i = 0; i < PIPELINED; i++) {
+        sim_wire_put_text(&client->wire, head);
+        sim_wire_put_text(&client->wire, content);
+    }
+    sim_wire_put_text(&client->wire, "garbage\r\n\r\n");
+}
+
+static void push(struct sim_world *world, struct sim_client *client)
+{
+    char object[PIPELINED_BYTES + 128];
+    sim_wire_put_text(&client->wire,
+                      "GET /ingest/v1/ws HTTP/1.1\r\nHost: sim\r\nAuthorization: Bearer " SIM_INGEST_KEY
+                      "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n");
+    for (int i = 1; i <= PIPELINED; i++) {
+        int bytes =
+            snprintf(object, sizeof object,
+                     "{\"op\":\"publish\",\"dialect\":\"plain\",\"topic\":\"void\",\"seq\":%d,\"data\":\"%0*d\"}", i,
+                     PIPELINED_BYTES, i);
+        sim_wire_put_frame(&client->wire, &world->random, 1, true, slice_of(object, (size_t)bytes));
+    }
+    sim_wire_put_frame(&client->wire, &world->random, 0x41, true, slice_text("x"));
+}
+
+void sim_hostile_ask(struct sim_world *world, struct sim_client *client)
+{
+    if (client->malice == SIM_PIPELINE)
+        pipeline(client);
+    else if (client->malice == SIM_PUSH)
+        push(world, client);
 }
 
 static void put_noise(struct sim_world *world, struct sim_client *client, size_t bytes)
@@ -76,6 +129,10 @@ static void attack_frames(struct sim_world *world, struct sim_client *client)
 void sim_hostile_act(struct sim_world *world, struct sim_client *client)
 {
     uint64_t now = sim_world_ms();
+    if (publishes(client)) {
+        client->wake_ms = UINT64_MAX;
+        return;
+    }
     if (client->phase == SIM_OPENING && client->malice == SIM_TRICKLE && now >= client->wake_ms) {
         sim_wire_put_text(&client->wire, client->requested == 0 ? "GET /echo HTTP/1.1\r\nHost: x\r\nX-Slow: " : "a");
         client->wake_ms = now + TRICKLE_MS;

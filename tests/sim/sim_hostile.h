@@ -6,6 +6,10 @@
 #include "tests/sim/sim_client.h"
 
 /* Whether it begins with a good upgrade. */
+/* Where it connects. */
+uint16_t sim_hostile_port(const struct sim_client *client);
+/* What it says first, in place of an upgrade. */
+void sim_hostile_ask(struct sim_world *world, struct sim_client *client);
 bool sim_hostile_upgrades(const struct sim_client *client);
 void sim_hostile_act(struct sim_world *world, struct sim_client *client);
 void sim_hostile_check_rest(struct sim_world *world, struct sim_client *client);

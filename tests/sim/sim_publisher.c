@@ -173,7 +173,7 @@ static bool next_number(struct slice *at, const char *name, uint64_t *value)
 static void on_response(struct sim_world *world, struct sim_publisher *publisher, const struct sim_response *response)
 {
     struct slice text = response->content;
-    uint64_t accepted = 0, index;
+    uint64_t accepted = 0, omitted = 0, index;
     uint32_t refused = 0, count = publisher->outstanding_count;
     sim_trace(world, "publisher %u: status %d for %u", publisher->number, response->status, count);
     if (response->status != 202 && response->status != 422 && response->status != 429 && response->status != 503)
@@ -186,12 +186,20 @@ static void on_response(struct sim_world *world, struct sim_publisher *publisher
         publisher->outstanding[index].refused = true;
         refused++;
     }
-    if (counted && accepted + refused != count)
+    text = response->content;
+    (void)next_number(&text, "\"errors_omitted\":", &omitted);
+    if (omitted > 0 && sim_heap_failed() == 0)
+        sim_fail(world, "publisher %u: %llu errors are omitted", publisher->number, (unsigned long long)omitted);
+    if (counted && accepted + refused + omitted != count)
         sim_fail(world, "publisher %u: %llu accepted and %u refused of %u", publisher->number,
                  (unsigned long long)accepted, refused, count);
-    for (uint32_t i = 0; i < count; i++)
-        settle(world, publisher, &publisher->outstanding[i],
-               counted && !publisher->outstanding[i].refused ? SIM_ACCEPTED : SIM_REFUSED);
+    for (uint32_t i = 0; i < count; i++) {
+        bool refused_one = !counted || publisher->outstanding[i].refused || accepted == 0;
+        if (refused_one || omitted == 0)
+            settle(world, publisher, &publisher->outstanding[i], refused_one ? SIM_REFUSED : SIM_ACCEPTED);
+        else
+            publisher->undecided++; /* nobody has said which */
+    }
     publisher->outstanding_count = 0;
 }
 

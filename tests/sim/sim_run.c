@@ -13,7 +13,7 @@
 
 #include <stdio.h>
 
-#define CLIENTS_MAX 100
+#define CLIENTS_MAX 128
 #define PUBLISHERS_MAX 4
 #define CHANNELS 4
 #define AUDIT_STEPS 16
@@ -21,8 +21,10 @@
 #define REST_MS 14000 /* longer than any deadline of a connection that ends */
 #define REST_STEPS_MAX 400000
 #define DRAIN_MS 10000
+#define LAST_MS 200
 #define RUSH 24
 #define RUSH_MS 8
+#define ARRIVAL_STEPS 600
 
 struct run {
     struct sim_world world;
@@ -58,7 +60,7 @@ static void step(struct run *run)
         moved |= sim_client_step(world, &run->clients[(first + i) % run->client_count]);
     for (uint32_t i = 0; i < world->plan.publishers; i++)
         moved |= sim_publisher_step(world, &run->publishers[i], run->may_publish);
-    if (world->steps % AUDIT_STEPS == 0)
+    if (world->steps % AUDIT_STEPS == 0 && world->shards[0] != NULL)
         sim_audit_always(world);
     if (!moved && !sim_world_busy(world))
         sim_world_wait(world, next_due(run));
@@ -174,6 +176,14 @@ static void places_are_free(struct run *run)
     everybody_leaves(run);
 }
 
+static bool all_stopped(const struct sim_world *world)
+{
+    for (uint16_t i = 0; i < world->plan.shards; i++)
+        if (!world->stopped[i])
+            return false;
+    return true;
+}
+
 static void drain(struct run *run)
 {
     struct sim_world *world = &run->world;
@@ -192,11 +202,13 @@ static void drain(struct run *run)
         step(run);
     if (sim_world_open(world) > 0)
         sim_fail(world, "%u connections are left behind the stop", sim_world_open(world));
-    for (uint32_t i = 0; i < 1000; i++)
+    while (!all_stopped(world) && sim_world_ms() < deadline)
         step(run);
     for (uint16_t i = 0; i < world->plan.shards; i++)
         if (!world->stopped[i])
             sim_fail(world, "shard %u has not stopped", i);
+    sim_world_exit(world);
+    run_until(run, sim_world_ms() + LAST_MS); /* what the clients see of it */
     for (uint32_t i = 0; i < run->client_count; i++)
         sim_client_check_drained(world, &run->clients[i]);
 }
@@ -219,11 +231,11 @@ static struct sim_result finish(struct run *run)
     return result;
 }
 
-struct sim_result sim_run(uint64_t seed, bool verbose)
+struct sim_result sim_run(const struct sim_options *options)
 {
     static struct run run;
     run = (struct run){.may_publish = true};
-    sim_world_create(&run.world, seed, verbose);
+    sim_world_create(&run.world, options);
     cast(&run);
     uint64_t half_ms = run.world.plan.run_ms / 2;
     if (run.world.plan.rush) {
@@ -235,13 +247,17 @@ struct sim_result sim_run(uint64_t seed, bool verbose)
         sim_world_reload(&run.world);
     }
     run_until(&run, run.world.plan.run_ms);
+    if (run.world.plan.arrivals && run.client_count + RUSH <= CLIENTS_MAX) {
+        rush(&run);
+        for (uint64_t i = random_below(&run.world.random, ARRIVAL_STEPS); i > 0; i--)
+            step(&run);
+    }
     if (run.world.plan.drain) {
         drain(&run);
     } else {
         rest(&run);
         everybody_leaves(&run);
-        /* Retained messages may fill a small frame memory: then a home has no room to say anything. */
-        if (run.world.plan.connections_max >= CLIENTS_MAX && run.world.plan.frame_memory_mib >= 1024)
+        if (run.world.plan.connections_max >= CLIENTS_MAX)
             places_are_free(&run);
     }
     return finish(&run);

@@ -3,8 +3,7 @@
 #ifndef RINGCAST_TESTS_SIM_SIM_RUN_H
 #define RINGCAST_TESTS_SIM_SIM_RUN_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "tests/sim/sim_plan.h"
 
 struct sim_result {
     uint64_t hash; /* of the trace: the same whenever the seed is the same */
@@ -15,6 +14,6 @@ struct sim_result {
 };
 
 /* Does not return when something broke: it says what and ends the process. */
-struct sim_result sim_run(uint64_t seed, bool verbose);
+struct sim_result sim_run(const struct sim_options *options);
 
 #endif

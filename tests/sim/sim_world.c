@@ -15,7 +15,13 @@
 #include <unistd.h>
 
 #define RING_ENTRIES 64
+#define KEPT_ALONE_MAX 6
+#define KEEP_ALONE_STEPS 125000
+#define KEPT_MAX 40
+#define KEEP_STEPS 3000
+#define AIMED_MAX 3 /* a run aims at a cell so many times */
 #define SETS_MAX 40
+#define MS_NS UINT64_C(1000000)
 #define STEP_NS 20000 /* time goes on even when there is always something to do */
 
 /* --- trace and failure ----------------------------------------------------------------------------------------------- */
@@ -51,7 +57,7 @@ void sim_fail(const struct sim_world *world, const char *format, ...)
 
 uint64_t sim_world_ms(void)
 {
-    return clock_monotonic_ns() / 1000000;
+    return clock_monotonic_ns() / MS_NS;
 }
 
 struct ring_address sim_world_address(uint32_t number)
@@ -62,67 +68,9 @@ struct ring_address sim_world_address(uint32_t number)
 
 /* --- the plan -------------------------------------------------------------------------------------------------------- */
 
-static uint32_t sometimes(struct random *random, uint32_t chance, uint32_t value)
-{
-    return random_chance(random, chance, 100) ? value : 0;
-}
-
-static uint32_t one_of(struct random *random, const uint32_t *values, uint32_t count)
-{
-    return values[random_below(random, count)];
-}
-#define ONE_OF(random, ...)                                                                                            \
-    one_of((random), (const uint32_t[]){__VA_ARGS__}, sizeof((const uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t))
-
-static struct sim_faults choose_faults(struct random *random)
-{
-    struct sim_faults faults = {
-        .delay = sometimes(random, 50, 150),
-        .delay_max = 1 + (uint32_t)random_below(random, 12),
-        .chunk = sometimes(random, 50, 250),
-        .partial_send = sometimes(random, 50, 250),
-        .reset = sometimes(random, 25, 2),
-        .no_buffers = sometimes(random, 40, 40),
-        .accept_error = sometimes(random, 40, 60),
-        .receive_ends = sometimes(random, 40, 80),
-        .queue_full = sometimes(random, 40, ONE_OF(random, 40, 300)),
-        .copied = sometimes(random, 30, 300),
-        .pinned = sometimes(random, 50, ONE_OF(random, 20, 500)),
-    };
-    return faults;
-}
-
-static void choose_plan(struct sim_plan *plan, struct random *random)
-{
-    plan->shards = (uint16_t)(1 + random_below(random, SIM_SHARDS_MAX));
-    plan->faults = choose_faults(random);
-    plan->socket_buffer_bytes = ONE_OF(random, 512, 4096, 65536);
-    plan->receive_buffers = ONE_OF(random, 2, 8, 64);
-    plan->run_ms = 5000 + random_below(random, 15000);
-    plan->clients = 4 + (uint32_t)random_below(random, 48);
-    plan->hostiles = (uint32_t)random_below(random, 8);
-    plan->publishers = 1 + (uint32_t)random_below(random, 4);
-    plan->message_bytes_max = ONE_OF(random, 16, 200, 3000, 20000);
-    plan->retain = ONE_OF(random, 0, 0, 3, 40);
-    plan->retain_age_ms = sometimes(random, 30, 2000);
-    plan->outbox_bytes_max = ONE_OF(random, 2048, 65536, 4 << 20, 4 << 20);
-    plan->frame_memory_mib = random_chance(random, 1, 8) ? plan->shards : 1024;
-    plan->connections_max = random_chance(random, 1, 8) ? 4U * plan->shards : 1000;
-    plan->outstanding_max = ONE_OF(random, 1, 4, 1024);
-    plan->zero_copy_min = ONE_OF(random, 1, 1000, 16384);
-    plan->per_key = ONE_OF(random, 1, 3, 10);
-    plan->quick_pings = random_chance(random, 1, 3);
-    plan->client_publish = random_chance(random, 1, 4);
-    plan->drain = random_chance(random, 1, 3);
-    plan->reload = random_chance(random, 1, 3);
-    plan->rush = random_chance(random, 1, 2);
-    plan->stall_max = ONE_OF(random, 30, 30, 1000);
-}
-
 static void trace_plan(struct sim_world *world)
 {
     const struct sim_plan *p = &world->plan;
-    const struct sim_faults *f = &p->faults;
     sim_trace(
         world,
         "plan: shards %u, clients %u, hostiles %u, publishers %u, %llu ms, sockets %u B, messages %u B, %u buffers",
@@ -132,14 +80,11 @@ static void trace_plan(struct sim_world *world)
               "plan: retain %u for %u ms, outbox %u B, frames %u MiB, connections %u, outstanding %u, per key %u",
               p->retain, p->retain_age_ms, p->outbox_bytes_max, p->frame_memory_mib, p->connections_max,
               p->outstanding_max, p->per_key);
-    sim_trace(world, "plan: quick pings %d, client publish %d, drain %d, reload %d, stalls to %u, rush %d",
-              p->quick_pings, p->client_publish, p->drain, p->reload, p->stall_max, p->rush);
-    sim_trace(
-        world,
-        "faults: delay %u to %u, chunk %u, partial %u, reset %u, no buffers %u, accept %u, ends %u, queue full %u, "
-        "zero copy from %u B: copied %u, pinned %u",
-        f->delay, f->delay_max, f->chunk, f->partial_send, f->reset, f->no_buffers, f->accept_error, f->receive_ends,
-        f->queue_full, p->zero_copy_min, f->copied, f->pinned);
+    for (uint32_t i = 0; sim_switch_name(i) != NULL; i++)
+        if (sim_switch_is_on(p, i))
+            sim_trace(world, "plan: with %s", sim_switch_name(i));
+    for (uint32_t i = 0; i < p->aims; i++)
+        sim_trace(world, "plan: aims at %s", sim_cell_name(p->aim[i]));
 }
 
 /* --- configuration --------------------------------------------------------------------------------------------------- */
@@ -202,6 +147,132 @@ static struct config *load_config(const struct sim_world *world, bool reloaded)
     return config;
 }
 
+/* --- the fault matrix ------------------------------------------------------------------------------------------------ */
+
+#define SPIN_MS 100
+#define SPIN_FAILED_MAX 4
+
+static uint16_t shard_of(const struct sim_world *world, const struct ring *ring)
+{
+    uint16_t number = 0;
+    while (world->rings[number] != ring)
+        check_op(++number, <, world->plan.shards);
+    return number;
+}
+
+static enum sim_place place_of_listener(const struct shard *shard, const struct listener *listener)
+{
+    if (shard->stage_seen != STAGE_RUN)
+        return SIM_AT_STOPPING;
+    return listener->paused ? SIM_AT_PAUSED : SIM_AT_LISTENING;
+}
+
+/* Where an operation with this tag happens; SIM_PLACES: nowhere, which sim_audit.c reports. */
+static enum sim_place place_of(const struct sim_world *world, const struct ring *ring, enum ring_op op,
+                               struct ring_tag tag)
+{
+    struct shard *shard = world->shards[shard_of(world, ring)];
+    struct handle handle = {.index = tag.index, .generation = tag.generation};
+    if (shard == NULL)
+        return SIM_AT_LISTENING; /* it is just being made: the first accepts */
+    if (op == RING_SEND_ZERO_COPY) {
+        const struct pin *pin = slab_get(&shard->pins.slab, handle);
+        const struct conn *sender = pin == NULL ? NULL : conn_get(shard, pin->conn);
+        return sender == NULL ? SIM_AT_NOBODY : (enum sim_place)sender->state;
+    }
+    if (tag.generation == 0)
+        return op == RING_CLOSE ? SIM_AT_NOBODY : place_of_listener(shard, &shard->listeners[tag.index]);
+    const struct conn *conn = conn_get(shard, handle);
+    return conn == NULL ? SIM_PLACES : (enum sim_place)conn->state;
+}
+
+/* Whether what is in the first place may come to the second. */
+static bool comes_before(enum sim_place first, enum sim_place second)
+{
+    if (second <= SIM_AT_DYING)
+        return first < second;
+    if (second == SIM_AT_NOBODY)
+        return first <= SIM_AT_DYING;
+    return first != second && first >= SIM_AT_LISTENING && first <= SIM_AT_STOPPING && second <= SIM_AT_STOPPING;
+}
+
+/* Whether no opportunity for such an outcome comes in that place: it comes before, and its completion waits (keep). */
+static bool only_kept(const struct sim_cell *aim)
+{
+    return (aim->op == RING_SHUTDOWN && aim->place == SIM_AT_DYING) ||
+           ((aim->op == RING_SEND || aim->op == RING_SEND_ZERO_COPY) && aim->place == SIM_AT_DYING &&
+            aim->outcome > SIM_NOT_BEGUN) ||
+           (aim->op == RING_CANCEL && aim->outcome == SIM_ENOMEM &&
+            (aim->place == SIM_AT_CLOSING || aim->place == SIM_AT_LINGER || aim->place == SIM_AT_LISTENING));
+}
+
+static enum sim_outcome direct(void *context, const struct ring *ring, enum ring_op op, struct ring_tag tag)
+{
+    const struct sim_world *world = context;
+    if (world->calm || world->plan.aims == 0)
+        return SIM_OUTCOMES;
+    enum sim_place place = place_of(world, ring, op, tag);
+    for (uint32_t i = 0; i < world->plan.aims; i++) {
+        uint32_t at =
+            (uint32_t)((world->steps + i) % world->plan.aims); /* one that cannot be hit does not stand before others */
+        const struct sim_cell *aim = &world->plan.aim[at];
+        bool there = aim->place == place || (comes_before(place, aim->place) && only_kept(aim));
+        if (aim->op == op && there && world->aimed[at] < AIMED_MAX)
+            return aim->outcome;
+    }
+    return SIM_OUTCOMES;
+}
+
+/* A completion that would hit a cell if its connection were in a later state waits for that a while. */
+static bool keep(void *context, const struct ring *ring, enum ring_op op, struct ring_tag tag, enum sim_outcome outcome)
+{
+    struct sim_world *world = context;
+    for (uint32_t i = 0; !world->calm && i < world->plan.aims; i++) {
+        const struct sim_cell *aim = &world->plan.aim[i];
+        struct sim_kept *kept = &world->kept[i];
+        if (aim->op != op || aim->outcome != outcome || world->aimed[i] >= AIMED_MAX ||
+            !comes_before(place_of(world, ring, op, tag), aim->place))
+            continue;
+        bool same = kept->ring == ring && kept->tag.index == tag.index && kept->tag.generation == tag.generation;
+        bool alone = world->plan.aims == 1; /* then it may take its time, longer than a connection lingers */
+        if (!same && world->steps >= kept->until_step && kept->tries < (alone ? KEPT_ALONE_MAX : KEPT_MAX)) {
+            uint32_t steps = alone ? KEEP_ALONE_STEPS : KEEP_STEPS;
+            *kept = (struct sim_kept){ring, tag, world->steps + steps, kept->tries + 1};
+            same = true;
+        }
+        if (same && world->steps < kept->until_step)
+            return true;
+    }
+    return false;
+}
+
+/* A multishot accept that fails for want of a descriptor must not be armed again at once; it may when one is freed. */
+static void watch_accepts(struct sim_world *world, uint16_t number, enum ring_op op, enum sim_outcome outcome)
+{
+    struct sim_spin *spin = &world->spins[number];
+    if (sim_world_ms() >= spin->since_ms + SPIN_MS)
+        *spin = (struct sim_spin){.since_ms = sim_world_ms()};
+    spin->allowed += op == RING_CLOSE;
+    spin->failed += op == RING_ACCEPT && outcome == SIM_EMFILE;
+    if (spin->failed > SIM_LISTENERS * (SPIN_FAILED_MAX + spin->allowed))
+        sim_fail(world, "shard %u: %u accepts in %u ms have found no descriptor", number, spin->failed, SPIN_MS);
+}
+
+static void watch(void *context, const struct ring *ring, enum ring_op op, struct ring_tag tag,
+                  enum sim_outcome outcome)
+{
+    struct sim_world *world = context;
+    struct sim_cell cell = {.op = op, .outcome = outcome, .place = place_of(world, ring, op, tag)};
+    if (cell.place == SIM_PLACES)
+        return;
+    sim_matrix_count(cell);
+    watch_accepts(world, shard_of(world, ring), op, outcome);
+    for (uint32_t i = 0; i < world->plan.aims; i++) {
+        const struct sim_cell *aim = &world->plan.aim[i];
+        world->aimed[i] += aim->op == op && aim->outcome == outcome && aim->place == cell.place;
+    }
+}
+
 /* --- making ---------------------------------------------------------------------------------------------------------- */
 
 static void make_listeners(const struct sim_world *world, struct ring *ring, struct listener listeners[SIM_LISTENERS])
@@ -222,10 +293,9 @@ static void make_listeners(const struct sim_world *world, struct ring *ring, str
     }
 }
 
-static void make_shard(struct sim_world *world, uint16_t number, struct siphash_key key)
+static void make_ring(struct sim_world *world, uint16_t number, struct listener listeners[SIM_LISTENERS])
 {
-    struct listener listeners[SIM_LISTENERS];
-    struct ring_options ring_options = {
+    struct ring_options options = {
         .entries = RING_ENTRIES,
         .sockets_max = world->plan.connections_max / world->plan.shards + SIM_LISTENERS + 1,
         .receive_buffers = world->plan.receive_buffers,
@@ -233,8 +303,14 @@ static void make_shard(struct sim_world *world, uint16_t number, struct siphash_
         .allow_direct = true,
     };
     char why[256];
-    check(ring_create(&world->rings[number], &ring_options, why, sizeof why) == 0);
+    check(ring_create(&world->rings[number], &options, why, sizeof why) == 0);
     make_listeners(world, world->rings[number], listeners);
+}
+
+static bool make_shard(struct sim_world *world, uint16_t number, struct siphash_key key)
+{
+    struct listener listeners[SIM_LISTENERS];
+    make_ring(world, number, listeners);
     struct shard_options options = {
         .number = number,
         .count = world->plan.shards,
@@ -245,38 +321,82 @@ static void make_shard(struct sim_world *world, uint16_t number, struct siphash_
         .listeners = listeners,
         .listener_count = SIM_LISTENERS,
     };
+    sim_heap_enter();
     world->shards[number] = shard_create(&options);
-    check(world->shards[number] != NULL);
-    crash_register(number, &world->shards[number]->flight);
+    sim_heap_leave();
+    if (world->shards[number] != NULL)
+        crash_register(number, &world->shards[number]->flight);
+    return world->shards[number] != NULL;
 }
 
-void sim_world_create(struct sim_world *world, uint64_t seed, bool verbose)
+bool sim_world_try_create(struct sim_world *world, const struct sim_options *options, const struct sim_heap_plan *heap)
 {
-    *world = (struct sim_world){.seed = seed, .verbose = verbose, .hash = 0xcbf29ce484222325U};
-    random_init(&world->random, seed);
-    choose_plan(&world->plan, &world->random);
+    *world = (struct sim_world){.seed = options->seed, .verbose = options->verbose, .hash = 0xcbf29ce484222325U};
+    random_init(&world->random, options->seed);
+    sim_plan_choose(&world->plan, &world->random, options);
+    const struct sim_hooks hooks = {.context = world, .direct = direct, .keep = keep, .watch = watch};
     world->network =
         sim_network_create(random_u64(&world->random), &world->plan.faults, world->plan.socket_buffer_bytes);
+    sim_set_hooks(world->network, &hooks);
     trace_plan(world);
     world->config = load_config(world, false);
     world->model.retain = world->plan.retain_age_ms == 0 ? world->plan.retain : 0;
     struct siphash_key key = {.k0 = random_u64(&world->random), .k1 = random_u64(&world->random)};
+    bool made = true;
+    sim_heap_begin(heap);
+    for (uint16_t i = 0; made && i < world->plan.shards; i++)
+        made = make_shard(world, i, key);
+    sim_heap_end();
+    if (!made)
+        sim_world_destroy(world);
+    return made;
+}
+
+void sim_world_create(struct sim_world *world, const struct sim_options *options)
+{
+    static const struct sim_heap_plan endless = {0};
+    check(sim_world_try_create(world, options, &endless));
+    const struct sim_heap_plan heap = {.chance = world->plan.heap_chance,
+                                       .each = world->plan.heap_each,
+                                       .at = world->plan.heap_at,
+                                       .ns = world->plan.heap_ms * MS_NS,
+                                       .seed = options->seed};
+    sim_heap_begin(&heap);
+}
+
+void sim_world_exit(struct sim_world *world)
+{
+    sim_heap_end();
+    sim_heap_enter();
+    for (uint16_t i = 0; i < world->plan.shards; i++) {
+        if (world->shards[i] == NULL)
+            continue;
+        if (stats_get(&world->shards[i]->stats, STAT_RETAINED_DROPPED) > 0)
+            world->model.retain = 0;
+        crash_forget(i);
+        shard_destroy(world->shards[i]);
+    }
+    sim_heap_leave();
     for (uint16_t i = 0; i < world->plan.shards; i++)
-        make_shard(world, i, key);
+        if (world->rings[i] != NULL)
+            ring_destroy(world->rings[i]);
+    memset(world->shards, 0, sizeof world->shards);
+    memset(world->rings, 0, sizeof world->rings);
 }
 
 void sim_world_destroy(struct sim_world *world)
 {
-    for (uint16_t i = 0; i < world->plan.shards; i++) {
-        crash_forget(i);
-        shard_destroy(world->shards[i]);
-    }
-    for (uint16_t i = 0; i < world->plan.shards; i++)
-        ring_destroy(world->rings[i]);
+    sim_world_exit(world);
     sim_network_destroy(world->network);
     config_free(world->config);
     config_free(world->config_before);
     sim_model_free(&world->model);
+}
+
+bool sim_world_harmed(const struct sim_world *world, int peer, uint64_t start_ms)
+{
+    return sim_heap_failed() > 0 || sim_jumped_ns(world->network) / MS_NS > start_ms ||
+           (peer >= 0 && sim_peer_harmed(world->network, peer));
 }
 
 /* --- turns ----------------------------------------------------------------------------------------------------------- */
@@ -298,10 +418,12 @@ static bool has_work(const struct shard *shard)
 static void turn(struct sim_world *world, uint16_t number)
 {
     struct shard *shard = world->shards[number];
+    sim_heap_enter();
     mail_awake(shard);
     if (!shard_tick(shard, true))
         world->stopped[number] = true;
     world->asleep[number] = mail_try_sleep(shard);
+    sim_heap_leave();
 }
 
 static void shuffle(struct random *random, uint16_t *order, uint16_t count)
@@ -317,7 +439,7 @@ static void shuffle(struct random *random, uint16_t *order, uint16_t count)
 static void finish_reload(struct sim_world *world)
 {
     for (uint16_t i = 0; i < world->plan.shards; i++)
-        if (atomic_load(&world->shards[i]->config_seen) != world->config)
+        if (world->shards[i] != NULL && atomic_load(&world->shards[i]->config_seen) != world->config)
             return;
     config_free(world->config_before);
     world->config_before = NULL;
@@ -373,8 +495,10 @@ void sim_world_wait(struct sim_world *world, uint64_t until_ms)
         uint64_t next = next_timer(shard);
         until_ms = next < until_ms ? next : until_ms;
     }
+    uint64_t held = sim_next_ns(world->network) / MS_NS + 1;
+    until_ms = held < until_ms ? held : until_ms;
     if (until_ms > now)
-        sim_clock_advance((until_ms - now) * 1000000);
+        sim_clock_advance((until_ms - now) * MS_NS);
 }
 
 /* --- what the operator does ------------------------------------------------------------------------------------------ */
@@ -383,6 +507,7 @@ void sim_world_calm(struct sim_world *world)
 {
     static const struct sim_faults none = {0};
     sim_set_faults(world->network, &none);
+    sim_heap_end();
     world->calm = true;
     memset(world->stalled, 0, sizeof world->stalled);
     sim_trace(world, "faults off");

@@ -5,9 +5,10 @@
 
 #include "core/ring_sim.h"
 #include "shards/shard.h"
+#include "tests/sim/sim_heap.h"
 #include "tests/sim/sim_model.h"
+#include "tests/sim/sim_plan.h"
 
-#define SIM_SHARDS_MAX 4
 #define SIM_LISTENERS 4
 
 enum { SIM_PORT_PLAIN = 9101, SIM_PORT_ECHO, SIM_PORT_RUSTORIUM, SIM_PORT_INGEST };
@@ -16,29 +17,18 @@ enum { SIM_PORT_PLAIN = 9101, SIM_PORT_ECHO, SIM_PORT_RUSTORIUM, SIM_PORT_INGEST
 #define SIM_RUSTORIUM_KEYS 3
 #define SIM_INGEST_KEY "publisher-key"
 
-/* What the seed has chosen. */
-struct sim_plan {
-    uint16_t shards;
-    struct sim_faults faults;
-    uint32_t socket_buffer_bytes;
-    uint32_t receive_buffers;
-    uint64_t run_ms; /* how long publishers publish */
-    uint32_t clients, hostiles, publishers;
-    uint32_t message_bytes_max;
-    uint32_t retain;
-    uint32_t retain_age_ms;
-    uint32_t outbox_bytes_max;
-    uint32_t frame_memory_mib;
-    uint32_t connections_max;
-    uint32_t outstanding_max;
-    uint32_t zero_copy_min;
-    uint32_t per_key;
-    bool quick_pings; /* idle connections end within seconds */
-    bool client_publish;
-    bool drain; /* the run ends with a drain instead of everybody leaving */
-    bool reload;
-    bool rush;          /* see sim_run.c */
-    uint32_t stall_max; /* steps for which a shard may get no turn */
+/* A shard that accepts again and again although there is no descriptor. */
+struct sim_spin {
+    uint64_t since_ms;
+    uint32_t failed, allowed;
+};
+
+/* A completion that waits for its connection to come into the state that a run aims at. */
+struct sim_kept {
+    const struct ring *ring;
+    struct ring_tag tag;
+    uint64_t until_step;
+    uint32_t tries;
 };
 
 struct sim_world {
@@ -58,10 +48,18 @@ struct sim_world {
     bool calm;                        /* no more stalls */
     enum stage stage;
     uint64_t steps;
+    struct sim_spin spins[SIM_SHARDS_MAX];
+    uint32_t aimed[SIM_AIMS]; /* how often the cell was hit */
+    struct sim_kept kept[SIM_AIMS];
     struct sim_model model;
 };
 
-void sim_world_create(struct sim_world *world, uint64_t seed, bool verbose);
+void sim_world_create(struct sim_world *world, const struct sim_options *options);
+/* The same with a heap of which that fails while the shards are made. False: one of them could not be made, and all is
+ * destroyed again. */
+bool sim_world_try_create(struct sim_world *world, const struct sim_options *options, const struct sim_heap_plan *heap);
+/* The process ends: all its shards have stopped, what the rings still hold is reset. */
+void sim_world_exit(struct sim_world *world);
 void sim_world_destroy(struct sim_world *world);
 
 /* Each shard gets a turn or none, in an order of the seed. */
@@ -71,6 +69,9 @@ bool sim_world_busy(const struct sim_world *world);
 /* Moves time on to `until_ms`, or to the next timer of a shard when that comes first. */
 void sim_world_wait(struct sim_world *world, uint64_t until_ms);
 uint64_t sim_world_ms(void);
+/* Whether a fault has been done to this peer that may have ended its connection: to the connection itself, to the memory of
+ * the server, or to time since `start_ms`. */
+bool sim_world_harmed(const struct sim_world *world, int peer, uint64_t start_ms);
 
 /* No faults from here on. */
 void sim_world_calm(struct sim_world *world);
