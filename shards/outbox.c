@@ -112,31 +112,6 @@ static bool append(struct outbox *outbox, struct outbox_pool *pool, struct outbo
     return true;
 }
 
-enum outbox_result outbox_push_behind(struct outbox *outbox, struct outbox_pool *pool, struct frame frame,
-                                      uint32_t messages, uint32_t source, uint32_t conflate)
-{
-    if (source != 0 && conflate != 0) {
-        struct outbox_slice *old = find_waiting(outbox, source);
-        if (old != NULL && old->conflate == conflate) {
-            outbox->bytes += (uint64_t)frame.bytes - old->frame.bytes;
-            outbox->messages += messages - old->messages;
-            frame_ref(frame.segment, pool->shard, 1);
-            frame_release(pool->idle, old->frame.segment, pool->shard, 1);
-            *old = (struct outbox_slice){.frame = frame, .messages = messages, .source = source, .conflate = conflate};
-            return OUTBOX_REPLACED;
-        }
-    }
-    bool merged = source == 0 && outbox->count > 0 && try_merge(outbox, frame, messages);
-    if (!merged) {
-        struct outbox_slice slice = {.frame = frame, .messages = messages, .source = source, .conflate = conflate};
-        if (!append(outbox, pool, slice))
-            return OUTBOX_FULL;
-    }
-    outbox->bytes += frame.bytes;
-    outbox->messages += messages;
-    return OUTBOX_PUSHED;
-}
-
 uint32_t outbox_begin_send_all(struct outbox *outbox, struct iovec *vector, uint32_t max)
 {
     uint32_t count = 0, messages = 0;
@@ -210,6 +185,47 @@ static void pop_first(struct outbox *outbox, struct outbox_pool *pool)
     if (outbox->rest == NULL)
         outbox->last = NULL;
     node_give(pool, node);
+}
+
+/* Takes a slice out that waits. */
+static void remove_waiting(struct outbox *outbox, struct outbox_pool *pool, const struct outbox_slice *old)
+{
+    outbox->bytes -= old->frame.bytes;
+    outbox->messages -= old->messages;
+    if (old == &outbox->first) {
+        pop_first(outbox, pool);
+        return;
+    }
+    struct outbox_node *before = NULL, *node = outbox->rest;
+    for (; &node->slice != old; node = node->next)
+        before = node;
+    if (before == NULL)
+        outbox->rest = node->next;
+    else
+        before->next = node->next;
+    if (outbox->last == node)
+        outbox->last = before;
+    frame_release(pool->idle, old->frame.segment, pool->shard, 1);
+    outbox->count--;
+    node_give(pool, node);
+}
+
+enum outbox_result outbox_push_behind(struct outbox *outbox, struct outbox_pool *pool, struct frame frame,
+                                      uint32_t messages, uint32_t source, uint32_t conflate)
+{
+    const struct outbox_slice *old = source != 0 && conflate != 0 ? find_waiting(outbox, source) : NULL;
+    bool replaces = old != NULL && old->conflate == conflate;
+    if (replaces)
+        remove_waiting(outbox, pool, old); /* so there is room for the newer one */
+    bool merged = source == 0 && outbox->count > 0 && try_merge(outbox, frame, messages);
+    if (!merged) {
+        struct outbox_slice slice = {.frame = frame, .messages = messages, .source = source, .conflate = conflate};
+        if (!append(outbox, pool, slice))
+            return OUTBOX_FULL;
+    }
+    outbox->bytes += frame.bytes;
+    outbox->messages += messages;
+    return replaces ? OUTBOX_REPLACED : OUTBOX_PUSHED;
 }
 
 /* Removes `bytes` bytes and `messages` messages from the front. */

@@ -51,7 +51,7 @@ struct outbox {
 
 enum outbox_result {
     OUTBOX_PUSHED,   /* added (or merged into the last slice) */
-    OUTBOX_REPLACED, /* took the place of an older message of the same source that was waiting */
+    OUTBOX_REPLACED, /* likewise, and an older message of the same source that was waiting is gone */
     OUTBOX_FULL,     /* it holds OUTBOX_SLICES_MAX slices, or the pool has no node left; nothing changed */
 };
 
@@ -66,8 +66,9 @@ enum outbox_result outbox_push_behind(struct outbox *outbox, struct outbox_pool 
 uint32_t outbox_begin_send_all(struct outbox *outbox, struct iovec *vector, uint32_t max);
 uint32_t outbox_sent_rest(struct outbox *outbox, struct outbox_pool *pool);
 
-/* Adds a frame at the end and references its segment. `source` 0: lossless. Else it takes the place of the newest slice of that
- * source, if that still waits and both bear the same `conflate` number (not 0). */
+/* Adds a frame at the end and references its segment. `source` 0: lossless. Else the newest slice of that source is taken out, if
+ * it still waits and both bear the same `conflate` number (not 0). The new one does not take its place: replies between them may
+ * tell something newer than the old one. */
 static inline enum outbox_result outbox_push(struct outbox *outbox, struct outbox_pool *pool, struct frame frame,
                                              uint32_t messages, uint32_t source, uint32_t conflate)
 {

@@ -152,6 +152,21 @@ Test(outbox, keeps_only_the_newest_of_a_source_that_waits)
     end(&f);
 }
 
+Test(outbox, puts_what_replaces_an_older_message_behind_the_replies_between)
+{
+    struct fixture f;
+    struct iovec vector[VECTORS];
+    begin(&f, 1024);
+    push(&f, message(&f, 1, 20, 'a'), 1, 7, 1);
+    push(&f, message(&f, 0, 30, 'r'), 0, 0, 0); /* perhaps a status newer than a */
+    cr_assert_eq(push(&f, message(&f, 1, 40, 'b'), 1, 7, 1), OUTBOX_REPLACED);
+    cr_assert_eq(outbox_begin_send(&f.outbox, vector, VECTORS), 2);
+    cr_assert_eq(vector[0].iov_len, 32);
+    cr_assert_eq(vector[1].iov_len, 42);
+    cr_assert_eq(outbox_sent(&f.outbox, &f.pool), 1);
+    end(&f);
+}
+
 Test(outbox, replaces_only_a_newest_message_with_the_same_number)
 {
     struct fixture f;
@@ -289,7 +304,8 @@ static bool model_replace(struct model *m, const struct entry *entry)
             continue;
         if (m->entries[i].conflate != entry->conflate)
             return false;
-        m->entries[i] = *entry;
+        model_remove(m, i, 1);
+        m->entries[m->count++] = *entry; /* the newest is the last, whatever came between */
         return true;
     }
     return false;
