@@ -36,7 +36,8 @@ struct service {
     uint64_t (*due)(const void *state);
     /* That time has come; events follow through `next`. It may come late, never early. */
     void (*timer)(void *state, uint64_t now_ms, uint64_t wall_ms);
-    /* A filter class of one of the dialect's channels has got its first listener (added) or lost its last. */
+    /* A class of listeners of one of the dialect's channels has got its first member (added) or lost its last. Listeners with
+     * the same variant are several classes when they have agreed on different compression: so it is to be counted. */
     void (*interest)(void *state, struct slice channel, struct slice variant, bool added);
 };
 

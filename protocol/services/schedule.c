@@ -199,7 +199,7 @@ static bool schedule_next(void *state, struct buf *scratch, struct event *event)
     while (schedule->at < CRYPTO_TOPICS) {
         uint32_t number = schedule->at++;
         struct schedule_topic *topic = &schedule->topics[number];
-        bool wanted = topic->due && topic->listened_to;
+        bool wanted = topic->due && topic->listeners > 0;
         bool fresh = topic->changed || topic->object == NULL || number == CRYPTO_SCHEDULER ||
                      schedule->settings->resend_unchanged;
         if (topic->due)
@@ -320,9 +320,13 @@ static void schedule_interest(void *state, struct slice channel, struct slice va
 {
     struct schedule *schedule = state;
     enum crypto_service topic = crypto_service_find(channel);
-    (void)variant; /* there is one per channel */
+    (void)variant; /* the same for all, and yet there are several classes: one for each way of compression */
     check_op(topic, <, CRYPTO_TOPICS);
-    schedule->topics[topic].listened_to = added;
+    check(added || schedule->topics[topic].listeners > 0);
+    if (added)
+        schedule->topics[topic].listeners++;
+    else
+        schedule->topics[topic].listeners--;
 }
 
 const struct service schedule_service = {

@@ -18,7 +18,7 @@ struct schedule_topic {
     uint64_t source; /* serial of the one that it came from */
     bool changed;    /* since the last tick */
     bool due;        /* for an event */
-    bool listened_to;
+    uint32_t listeners; /* classes of them */
 };
 
 static inline struct slice schedule_object(const struct schedule_topic *topic)

@@ -272,6 +272,19 @@ Test(schedule, publishes_the_newest_at_each_interval)
     close_schedule();
 }
 
+Test(schedule, publishes_as_long_as_one_of_several_classes_listens)
+{
+    open_schedule(NULL, NULL);
+    put(CRYPTO_MARKET_DATA, "{}");
+    listen_to(CRYPTO_MARKET_DATA, true);
+    listen_to(CRYPTO_MARKET_DATA, true); /* those who agreed on compression are a class of their own */
+    listen_to(CRYPTO_MARKET_DATA, false);
+    cr_assert_eq(pass(10000, 0), 2);
+    listen_to(CRYPTO_MARKET_DATA, false);
+    cr_assert_eq(pass(10000, 0), 0);
+    close_schedule();
+}
+
 /* C-38, K-16: the documented intervals, and late timers do not add up. */
 Test(schedule, keeps_the_documented_intervals_without_drift)
 {
