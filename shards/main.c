@@ -3,6 +3,7 @@
  * failure, 2 usage, 78 configuration as in sysexits.h). It serves nothing itself. Called by the operating system. */
 #include "core/log.h"
 #include "protocol/json.h"
+#include "protocol/tls.h"
 #include "shards/client.h"
 #include "shards/config.h"
 #include "shards/server.h"
@@ -13,8 +14,6 @@
 #include <stdlib.h>
 #include <sys/utsname.h>
 #include <unistd.h>
-
-#include <wolfssl/version.h>
 
 #define FINDINGS_BYTES_MAX 65536
 #define PRINT_BYTES_MAX (1U << 20)
@@ -228,7 +227,7 @@ static int run_version(const struct command *command, char **arguments)
         {"commit", RINGCAST_COMMIT},
         {"compiler", COMPILER},
         {"liburing", RINGCAST_LIBURING},
-        {"wolfssl", LIBWOLFSSL_VERSION_STRING},
+        {"tls", tls_library()},
         {"kernel", release},
         {"ring", ring_probe(&features, why, sizeof why) == 0 ? features.summary : why},
         {0},
