@@ -12,6 +12,13 @@ extern check_report_fn *check_report;
 _Noreturn void check_failed(const char *file, int line, const char *what);
 _Noreturn void check_failed_pair(const char *file, int line, const char *what, uint64_t left, uint64_t right);
 
+#ifdef RINGCAST_NO_CHECKS /* only to measure what they cost (CMakeLists.txt) */
+
+#define check(cond) ((void)sizeof(cond))
+#define check_op(left, op, right) ((void)sizeof((uint64_t)(left)op(uint64_t)(right)))
+
+#else
+
 #define check(cond) ((cond) ? (void)0 : check_failed(__FILE__, __LINE__, #cond))
 
 /* Compares two unsigned values and prints both sides when the comparison does not hold. */
@@ -21,5 +28,7 @@ _Noreturn void check_failed_pair(const char *file, int line, const char *what, u
         if (!(check_left_ op check_right_))                                                                            \
             check_failed_pair(__FILE__, __LINE__, #left " " #op " " #right, check_left_, check_right_);                \
     } while (0)
+
+#endif
 
 #endif
