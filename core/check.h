@@ -14,7 +14,7 @@ _Noreturn void check_failed_pair(const char *file, int line, const char *what, u
 
 #ifdef RINGCAST_NO_CHECKS /* only to measure what they cost (CMakeLists.txt) */
 
-#define check(cond) ((void)sizeof(cond))
+#define check(cond) ((void)sizeof(!(cond)))
 #define check_op(left, op, right) ((void)sizeof((uint64_t)(left)op(uint64_t)(right)))
 
 #else
