@@ -4,27 +4,10 @@
 #include "protocol/tls_parts.h"
 
 #include "core/check.h"
-#include "protocol/tls_filter.h"
 
 #define RECORD_OVERHEAD_MAX 64
-
-struct tls {
-    WOLFSSL *ssl; /* of a server: from the complete hello on */
-    struct tls_context *context;
-    struct slice input; /* during tls_read */
-    struct buf *out;    /* during a call */
-    uint8_t *hello;     /* of a server: the first record, until it has been read */
-    uint32_t hello_used, hello_bytes;
-    uint32_t handshake_bytes; /* from the peer */
-    struct tls_filter filter;
-    uint8_t first[TLS_HEADER_BYTES]; /* of the hello */
-    uint8_t client;                  /* enum tls_client_certificate */
-    bool server, established, closed, failed;
-    uint8_t overhead;  /* of a record of ours, once established */
-    const char *why;   /* of a failure */
-    const char *fault; /* what the filter said */
-    char *subject, *common_name;
-};
+#define ANSWERS_MAX                                                                                                    \
+    2 /* to one record, once established: a key update (RFC 8446 section 5.1: the last in its record), an alert */
 
 /* ---- what wolfSSL calls ---- */
 
@@ -61,6 +44,7 @@ static int on_receive(WOLFSSL *ssl, char *data, int bytes, void *context)
     (void)ssl;
     struct tls *tls = context;
     struct slice from = next_bytes(tls);
+    tls->answers = 0;
     if (from.bytes == 0)
         return WOLFSSL_CBIO_ERR_WANT_READ;
     size_t part = from.bytes < (size_t)bytes ? from.bytes : (size_t)bytes;
@@ -80,6 +64,10 @@ static int on_send(WOLFSSL *ssl, char *data, int bytes, void *context)
 {
     (void)ssl;
     struct tls *tls = context;
+    if (tls->reading && tls->established && ++tls->answers > ANSWERS_MAX) {
+        tls->fault = "a record that asks for answer upon answer";
+        return WOLFSSL_CBIO_ERR_GENERAL;
+    }
     if (tls->out->capacity - tls->out->used < (size_t)bytes) {
         tls->fault = "more to say than there is room for";
         return WOLFSSL_CBIO_ERR_GENERAL;
@@ -195,11 +183,6 @@ static enum tls_result fail_library(struct tls *tls, int error)
     return fail(tls, tls->fault != NULL ? tls->fault : tls_error_text(tls->ssl, error));
 }
 
-bool tls_may_resume(const struct tls *tls)
-{
-    return tls->client == TLS_CLIENT_NONE;
-}
-
 /* Begins the session with the certificate that the hello asks for. */
 static bool begin(struct tls *tls)
 {
@@ -311,7 +294,9 @@ enum tls_result tls_read(struct tls *tls, struct slice *ciphertext, struct buf *
     tls->input = *ciphertext;
     tls->out = out;
     tls->context->now_s = now_s;
+    tls->reading = true;
     enum tls_result result = read_on(tls, plain);
+    tls->reading = false;
     *ciphertext = result == TLS_ERROR ? slice_of(NULL, 0) : tls->input;
     tls->input = slice_of(NULL, 0);
     tls->out = NULL;

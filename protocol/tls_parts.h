@@ -4,6 +4,7 @@
 #define RINGCAST_PROTOCOL_TLS_PARTS_H
 
 #include "protocol/tls.h"
+#include "protocol/tls_filter.h"
 
 #include <wolfssl/options.h>
 /* options.h comes first: the others depend on how the library was built. */
@@ -12,9 +13,24 @@
 
 /* ---- tls.c ---- */
 
-/* Whether a ticket may stand for the handshake: not where a client certificate is asked for, because wolfSSL asks for none from
- * who resumes, and a ticket does not say whose it was. */
-bool tls_may_resume(const struct tls *tls);
+struct tls {
+    WOLFSSL *ssl; /* of a server: from the complete hello on */
+    struct tls_context *context;
+    struct slice input; /* during tls_read */
+    struct buf *out;    /* during a call */
+    uint8_t *hello;     /* of a server: the first record, until it has been read */
+    uint32_t hello_used, hello_bytes;
+    uint32_t handshake_bytes; /* from the peer */
+    struct tls_filter filter;
+    uint8_t first[TLS_HEADER_BYTES]; /* of the hello */
+    uint8_t client;                  /* enum tls_client_certificate */
+    bool server, established, closed, failed, reading;
+    uint8_t answers;   /* while reading, to the present record */
+    uint8_t overhead;  /* of a record of ours, once established */
+    const char *why;   /* of a failure */
+    const char *fault; /* what the filter said */
+    char *subject, *common_name;
+};
 
 /* ---- tls_memory.c ---- */
 

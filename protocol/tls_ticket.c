@@ -66,7 +66,9 @@ int tls_ticket(WOLFSSL *ssl, unsigned char name[WOLFSSL_TICKET_NAME_SZ], unsigne
                unsigned char mac[WOLFSSL_TICKET_MAC_SZ], int encrypt, unsigned char *ticket, int bytes, int *out_bytes,
                void *context)
 {
-    if (bytes <= 0 || !tls_may_resume(wolfSSL_GetIOReadCtx(ssl)))
+    /* wolfSSL asks nobody who resumes for a certificate, and a ticket does not say whose it was. */
+    const struct tls *tls = wolfSSL_GetIOReadCtx(ssl);
+    if (bytes <= 0 || tls->client != TLS_CLIENT_NONE)
         return WOLFSSL_TICKET_RET_REJECT;
     return encrypt
                ? seal_ticket(context, name, iv, mac, ticket, bytes, out_bytes)

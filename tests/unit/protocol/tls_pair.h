@@ -9,6 +9,7 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <wolfssl/wolfcrypt/ecc.h>
 
 #define PAIR_NOW UINT64_C(1700000000)
 #define PAIR_BYTES (1U << 20)
@@ -67,7 +68,24 @@ static inline struct tls_context *pair_server_context(const struct tls_settings 
     return context;
 }
 
-/* A client that believes the test authority; `identity` may be NULL. */
+/* What makes the method's version the only one: ours would offer TLS 1.3 too. */
+static inline WOLFSSL_CTX *pair_only_tls12(const struct tls_settings *settings)
+{
+    WOLFSSL_CTX *library = wolfSSL_CTX_new(wolfTLSv1_2_client_method());
+    const struct tls_identity *own = &settings->identities[0];
+    cr_assert_not_null(library);
+    cr_assert_eq(wolfSSL_CTX_load_verify_buffer(library, settings->authorities.data, (long)settings->authorities.bytes,
+                                                WOLFSSL_FILETYPE_PEM),
+                 WOLFSSL_SUCCESS);
+    wolfSSL_CTX_set_verify(library, WOLFSSL_VERIFY_PEER, NULL);
+    if (settings->identity_count > 0) {
+        wolfSSL_CTX_use_certificate_chain_buffer(library, own->chain.data, (long)own->chain.bytes);
+        wolfSSL_CTX_use_PrivateKey_buffer(library, own->key.data, (long)own->key.bytes, WOLFSSL_FILETYPE_PEM);
+    }
+    return library;
+}
+
+/* A client that believes the test authority; `identity` may be NULL. With TLS 1.2 it speaks nothing newer. */
 static inline struct tls_context *pair_client_context(const char *identity, bool allow_tls12)
 {
     char why[256] = "";
@@ -76,7 +94,32 @@ static inline struct tls_context *pair_client_context(const char *identity, bool
         pair_add_identity(&settings, identity);
     struct tls_context *context = tls_context_create_client(&settings, true, NULL, why, sizeof why);
     cr_assert_not_null(context, "%s", why);
+    if (allow_tls12) {
+        wolfSSL_CTX_free(context->contexts[0]);
+        context->contexts[0] = pair_only_tls12(&settings);
+    }
     return context;
+}
+
+static uint64_t pair_memory_at_start;
+
+static inline void pair_start(uint64_t bytes_max)
+{
+    cr_assert(tls_start(bytes_max));
+    if (pair_memory_at_start == 0)
+        pair_memory_at_start = tls_memory_bytes();
+}
+
+/* What the library holds beyond what it did at the start; Debian's keeps tables of curves and the last errors. */
+static inline uint64_t pair_memory_bytes(void)
+{
+#ifdef FP_ECC
+    wc_ecc_fp_free();
+#endif
+#ifdef OPENSSL_EXTRA
+    wolfSSL_ERR_clear_error();
+#endif
+    return tls_memory_bytes() - pair_memory_at_start;
 }
 
 /* --- the ends ----------------------------------------------------------------------------------------------------- */
