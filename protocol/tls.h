@@ -49,6 +49,9 @@ struct tls;
 /* The process's first call: hands wolfSSL an allocator that counts and never holds more than `bytes_max` (0: no bound).
  * False: wolfSSL does not start (its own self-tests fail). Not thread-safe; the rest is, per object. */
 bool tls_start(uint64_t bytes_max);
+/* From now on keys and nonces come from `seed`, which fills so many bytes and never repeats them: for simulation and fuzzing, which
+ * must be able to do the same again. False: the library was not built for it (Debian's). */
+bool tls_seed_from(void (*seed)(uint8_t *out, size_t bytes));
 /* Bytes that wolfSSL holds at this moment, in all threads, and allocations refused because of the bound. */
 uint64_t tls_memory_bytes(void);
 uint64_t tls_memory_refused(void);

@@ -146,9 +146,12 @@ static bool complain(char *why, size_t why_bytes, uint32_t identity, const char 
     return false;
 }
 
+/* Groups: those that are quick. Debian's library would do 3072-bit Diffie-Hellman for whoever asks. */
 static bool set_suites(WOLFSSL_CTX *context, bool allow_tls12)
 {
+    int groups[] = {WOLFSSL_ECC_X25519, WOLFSSL_ECC_SECP256R1, WOLFSSL_ECC_SECP384R1};
     return wolfSSL_CTX_set_cipher_list(context, tls_ciphers(allow_tls12)) == WOLFSSL_SUCCESS &&
+           wolfSSL_CTX_set_groups(context, groups, sizeof groups / sizeof groups[0]) == WOLFSSL_SUCCESS &&
            (!allow_tls12 || wolfSSL_CTX_SetMinVersion(context, WOLFSSL_TLSV1_2) == WOLFSSL_SUCCESS);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Owns the allocator that wolfSSL is given: it counts what is held and refuses what goes beyond the bound. It never fails in any
  * other way than by NULL, which wolfSSL takes for an allocation that failed. Called by wolfSSL in every thread: its callbacks have
- * no context, so these counters are the process's, the only ones that are. */
+ * no context, so these counters are the process's, the only ones that are; likewise where seeds come from. */
 #include "protocol/tls_parts.h"
 
 #include <stdatomic.h>
@@ -59,9 +59,38 @@ void *tls_alloc(size_t bytes)
     return memory == NULL ? NULL : memset(memory, 0, bytes);
 }
 
+/* --- seeds -------------------------------------------------------------------------------------------------------- */
+
+#ifdef WC_RNG_SEED_CB
+static void (*own_seed)(uint8_t *out, size_t bytes);
+
+static int seed_from_own(OS_Seed *os, byte *out, word32 bytes)
+{
+    (void)os;
+    own_seed(out, bytes);
+    return 0;
+}
+
+bool tls_seed_from(void (*seed)(uint8_t *out, size_t bytes))
+{
+    own_seed = seed;
+    return wc_SetSeed_Cb(seed_from_own) == 0;
+}
+#else
+bool tls_seed_from(void (*seed)(uint8_t *out, size_t bytes))
+{
+    (void)seed;
+    return false;
+}
+#endif
+
 bool tls_start(uint64_t bytes_max)
 {
     atomic_store_explicit(&bound, bytes_max, memory_order_relaxed);
+#ifdef WC_RNG_SEED_CB
+    if (wc_SetSeed_Cb(wc_GenerateSeed) != 0)
+        return false;
+#endif
     return wolfSSL_SetAllocators(block_new, tls_free, block_resize) == 0 && wolfSSL_Init() == WOLFSSL_SUCCESS;
 }
 

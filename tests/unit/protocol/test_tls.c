@@ -183,6 +183,38 @@ Test(tls, speaks_tls12_only_where_it_is_allowed)
     }
 }
 
+/* The group that a client gets who would rather have this one, "" when there is no session. */
+static const char *group_for(struct tls_context *server, int group)
+{
+    static char name[32];
+    struct tls_context *client = pair_client_context(NULL, false);
+    struct pair pair;
+    cr_assert_eq(wolfSSL_CTX_set_groups(client->contexts[0], &group, 1), WOLFSSL_SUCCESS);
+    pair_open(&pair, client, server, TLS_CLIENT_NONE, "localhost");
+    snprintf(name, sizeof name, "%s", pair_is_established(&pair) ? wolfSSL_get_curve_name(pair.server.tls->ssl) : "");
+    pair_destroy(&pair);
+    tls_context_release(client);
+    return name;
+}
+
+Test(tls, agrees_on_quick_groups_only)
+{
+    struct tls_settings settings = PAIR_SETTINGS("server");
+    pair_start(0);
+    struct tls_context *server = pair_server_context(&settings);
+    cr_expect_str_eq(group_for(server, WOLFSSL_ECC_X25519), "X25519");
+    cr_expect_str_eq(group_for(server, WOLFSSL_ECC_SECP256R1), "SECP256R1");
+    cr_expect_str_eq(group_for(server, WOLFSSL_ECC_SECP384R1), "SECP384R1");
+#ifndef RINGCAST_WOLFSSL_STATIC /* which does not know them at all */
+    static const int others[] = {WOLFSSL_FFDHE_2048, WOLFSSL_FFDHE_3072, WOLFSSL_ECC_SECP521R1};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        const char *name = group_for(server, others[i]);
+        cr_expect(name[0] == '\0' || strcmp(name, "X25519") == 0, "%d: %s", others[i], name);
+    }
+#endif
+    tls_context_release(server);
+}
+
 /* --- names -------------------------------------------------------------------------------------------------------- */
 
 /* The client demands a certificate for the name that it asks for. */
