@@ -263,7 +263,7 @@ static enum tls_result open_records(struct tls *tls, struct buf *plain)
         }
         int error = wolfSSL_get_error(tls->ssl, result);
         if (error == WOLFSSL_ERROR_ZERO_RETURN) {
-            tls->input = slice_of(NULL, 0);
+            tls->ended = true;
             return TLS_CLOSED;
         }
         if (error != WOLFSSL_ERROR_WANT_READ)
@@ -280,6 +280,8 @@ static enum tls_result read_on(struct tls *tls, struct buf *plain)
     enum tls_result result = TLS_DATA;
     if (tls->failed)
         return TLS_ERROR;
+    if (tls->ended)
+        return TLS_CLOSED;
     if (tls->ssl == NULL)
         result = take_hello(tls);
     if (result == TLS_DATA && !tls->established)
@@ -297,7 +299,7 @@ enum tls_result tls_read(struct tls *tls, struct slice *ciphertext, struct buf *
     tls->reading = true;
     enum tls_result result = read_on(tls, plain);
     tls->reading = false;
-    *ciphertext = result == TLS_ERROR ? slice_of(NULL, 0) : tls->input;
+    *ciphertext = result == TLS_ERROR || result == TLS_CLOSED ? slice_of(NULL, 0) : tls->input;
     tls->input = slice_of(NULL, 0);
     tls->out = NULL;
     return result;

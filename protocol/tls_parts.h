@@ -24,7 +24,8 @@ struct tls {
     struct tls_filter filter;
     uint8_t first[TLS_HEADER_BYTES]; /* of the hello */
     uint8_t client;                  /* enum tls_client_certificate */
-    bool server, established, closed, failed, reading;
+    bool server, established, failed, reading;
+    bool closed, ended; /* our close_notify has been made; the peer's has come */
     uint8_t answers;   /* while reading, to the present record */
     uint8_t overhead;  /* of a record of ours, once established */
     const char *why;   /* of a failure */

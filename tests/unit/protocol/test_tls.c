@@ -570,6 +570,8 @@ Test(tls, says_goodbye_both_ways)
         cr_expect_eq(server->result, TLS_CLOSED);
         cr_expect(slice_is(buf_slice(&server->plain), "last words"));
         cr_expect_eq(pair_give(server, slice_text("nor this"), PAIR_NOW), TLS_CLOSED);
+        cr_expect_eq(pair_give(server, slice_text(""), PAIR_NOW), TLS_CLOSED);
+        cr_expect_eq(pair_give(client, slice_text(""), PAIR_NOW), TLS_CLOSED);
         close_pair(&open);
     }
 }
