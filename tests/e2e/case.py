@@ -7,6 +7,14 @@ class Skip(Exception):
     """Raised by a test that cannot run here; the text says why."""
 
 
+def plain_only(reason):
+    """Marks a test that makes no sense when every listener speaks TLS (run.py --tls)."""
+    def mark(test):
+        test.plain_only = reason
+        return test
+    return mark
+
+
 def full(test):
     """Marks a test that takes long: it runs with --full only."""
     test.full_only = True

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Conformance cases of RFC 6455 and RFC 7692 against the dialect echo of the real binary.
 
-    /usr/bin/python3 tests/e2e/cases.py [-k NUMBER] [--long] [--list] [--self-test]
+    /usr/bin/python3 tests/e2e/cases.py [-k NUMBER] [--long] [--tls] [--list] [--self-test]
 
 The numbers are those of the field's well-known conformance suite, so that a failure can be looked up there; cases and
 code are our own and mostly stricter: a verdict is pass or fail, nothing between. NUMBER is a case, a group or a
@@ -21,6 +21,7 @@ import cases_framing
 import cases_load
 import cases_utf8
 import server
+import transport
 from cases_wire import NotNegotiated, Unexpected, run
 
 TITLES = {
@@ -103,6 +104,7 @@ def main():
     parser = argparse.ArgumentParser(description="Conformance cases of RFC 6455 and RFC 7692.")
     parser.add_argument("-k", metavar="NUMBER", help="only this case, group or section")
     parser.add_argument("--long", action="store_true", help="1,000 messages in every case of sections 12 and 13")
+    parser.add_argument("--tls", action="store_true", help="over TLS")
     parser.add_argument("--list", action="store_true", help="print numbers and titles only")
     parser.add_argument("--self-test", action="store_true", help="show that planted faults of a server are found")
     options = parser.parse_args()
@@ -114,6 +116,8 @@ def main():
     if options.self_test:
         import cases_canary
         return cases_canary.main()
+    if options.tls:
+        transport.use_everywhere()
     server.PORTS = range(22000, 22500)  # so that run.py may run beside it
     passed = failed = skipped = 0
     try:

@@ -13,6 +13,8 @@ import struct
 import zlib
 from dataclasses import dataclass
 
+import transport
+
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 NAMES = {CONTINUATION: "continuation", TEXT: "text", BINARY: "binary", CLOSE: "close", PING: "ping", PONG: "pong"}
 RSV1, RSV2, RSV3 = 4, 2, 1
@@ -188,6 +190,8 @@ class Peer:
         self.socket = socket.create_connection(address, timeout=PATIENCE)
         try:
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if transport.everywhere:
+                self.socket = transport.wrap(self.socket)
             self.shake_hands(path, address, offer)
         except BaseException:
             self.socket.close()

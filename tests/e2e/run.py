@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: MIT
 """Runs the end-to-end tests against the real binary.
 
-    /usr/bin/python3 tests/e2e/run.py [-k PATTERN] [--full] [--list]
+    /usr/bin/python3 tests/e2e/run.py [-k PATTERN] [--full] [--tls] [--list]
 
-PATTERN is a regular expression that is searched in MODULE.NAME. The binary is build/release/ringcast, or what
+PATTERN is a regular expression that is searched in MODULE.NAME. --tls: every listener and every client speaks TLS. The binary is build/release/ringcast, or what
 RINGCAST_BINARY says. The last line is "N passed, N failed"; the exit code is 1 when a test failed or none ran."""
 import argparse
 import asyncio
@@ -20,6 +20,7 @@ import traceback
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
+import transport  # noqa: E402
 from case import Skip  # noqa: E402
 
 SECONDS_MAX = 60
@@ -79,8 +80,11 @@ def main():
     parser = argparse.ArgumentParser(description="End-to-end tests of ringcast.")
     parser.add_argument("-k", metavar="PATTERN", default="", help="only tests whose MODULE.NAME has it")
     parser.add_argument("--full", action="store_true", help="also the long ones (minutes)")
+    parser.add_argument("--tls", action="store_true", help="every listener and every client speaks TLS")
     parser.add_argument("--list", action="store_true", help="print names and docstrings only")
     options = parser.parse_args()
+    if options.tls:
+        transport.use_everywhere()
     counts = {"ok": 0, "SKIP": 0, "FAIL": 0}
     failed = []
     for name, test in collect():
@@ -92,6 +96,8 @@ def main():
         begin = time.monotonic()
         if getattr(test, "full_only", False) and not options.full:
             result, detail = "SKIP", "takes long; --full runs it"
+        elif transport.everywhere and hasattr(test, "plain_only"):
+            result, detail = "SKIP", test.plain_only
         else:
             result, detail = run_one(test)
         counts[result] += 1

@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 import time
 
+import transport
 from case import expect
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -45,6 +46,13 @@ def free_listen():
     return [f"127.0.0.1:{free_port()}"]
 
 
+def speak_tls(values):
+    """Puts the word behind each address of a section that has no word there yet."""
+    for key in values:
+        if key == "listen" or key.endswith("_listen"):
+            values[key] = [entry if " " in entry else f"{entry} tls" for entry in values[key]]
+
+
 def to_yaml(sections):
     """Sections as the file has them; those of "server" stand at top level. JSON values are YAML values."""
     lines = [f"{key}: {json.dumps(value)}" for key, value in sections.get("server", {}).items()]
@@ -69,16 +77,22 @@ def until(condition, seconds=5.0, what="a condition"):
 class Server:
     """with Server(plain={"retain": 3}, rustorium={"keys": ["rk-1"]}, server={"shards": 1}) as server: ...
 
-    A dialect that is named is served, on a port of its own. Two shards unless the test says otherwise."""
+    A dialect that is named is served, on a port of its own. Two shards unless the test says otherwise. `secure`: its
+    listeners speak TLS, the words behind an address that a test has written stay."""
 
-    def __init__(self, *, arguments=(), environment=None, open_files=None, **sections):
+    def __init__(self, *, arguments=(), environment=None, open_files=None, secure=None, **sections):
+        self.secure = transport.everywhere if secure is None else secure
         self.sections = {
             "server": {"shards": 2, "pin": False, "log_level": "debug"} | sections.pop("server", {}),
             "ingest": {"listen": free_listen(), "keys": [f"{INGEST_KEY} *"]} | sections.pop("ingest", {}),
             "admin": {"listen": free_listen()} | sections.pop("admin", {}),
         }
         for name, values in sections.items():
-            self.sections[name] = {"listen": free_listen()} | values
+            self.sections[name] = ({} if name == "tls" else {"listen": free_listen()}) | values
+        if self.secure:
+            self.sections["tls"] = {"certificates": [transport.pair("server")]} | self.sections.get("tls", {})
+            for values in self.sections.values():
+                speak_tls(values)
         self.arguments = list(arguments)
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("RINGCAST_")}
         self.environment = inherited | (environment or {})
@@ -132,6 +146,9 @@ class Server:
         before = self.log().count(line)
         for name, values in sections.items():
             self.sections[name] = self.sections[name] | values
+        if self.secure:
+            for values in self.sections.values():
+                speak_tls(values)
         self.write_config()
         self.signal(signal.SIGHUP)
         until(lambda: self.log().count(line) > before, what=f"the log line {line!r}")
@@ -243,14 +260,22 @@ class Server:
     # --- ways in ---
 
     def port(self, section):
-        return int(self.sections[section]["listen"][0].rsplit(":", 1)[1])
+        return int(self.sections[section]["listen"][0].split()[0].rsplit(":", 1)[1])
+
+    def speaks_tls(self, section):
+        return " tls" in self.sections[section]["listen"][0]
 
     def url(self, section, path, scheme="ws"):
-        return f"{scheme}://127.0.0.1:{self.port(section)}{path}"
+        secure = "s" if self.speaks_tls(section) else ""
+        return f"{scheme}{secure}://127.0.0.1:{self.port(section)}{path}"
 
     def request(self, section, method, path, body=None, headers=None):
         """(status, content)"""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port(section), timeout=10)
+        if self.speaks_tls(section):
+            connection = http.client.HTTPSConnection("127.0.0.1", self.port(section), timeout=10,
+                                                     context=transport.trusting())
+        else:
+            connection = http.client.HTTPConnection("127.0.0.1", self.port(section), timeout=10)
         try:
             connection.request(method, path, body, headers or {})
             response = connection.getresponse()

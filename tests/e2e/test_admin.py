@@ -6,7 +6,7 @@ import signal
 
 import client
 from case import expect
-from server import Server
+from server import Server, until
 from wire import PING, PONG, Wire, frame
 
 
@@ -101,10 +101,11 @@ async def test_counters_count():
         expect(change("ringcast_messages_received_total"), 1)
         expect(change('ringcast_connections_rejected_total{reason="http"}'), 1)
         await client.close_all(readers)
+        reason = 'ringcast_disconnects_total{reason="peer closed",fault="none"}'
+        until(lambda: server.metrics()[reason] == 7, what="seven ends")
         closed = server.metrics()
         expect(closed["ringcast_sessions"], 0)
         expect(closed["ringcast_subscriptions"], 0)
-        expect(closed['ringcast_disconnects_total{reason="peer closed",fault="none"}'], 7)
 
 
 def come_and_go(server):

@@ -38,7 +38,7 @@ class Ports(Server):
         super().__init__(aitbc=defaults | options)
 
     def on(self, stream, path="/v1/events", host="127.0.0.1"):
-        return f"ws://{host}:{self.ports[stream]}{path}"
+        return f"{'wss' if self.secure else 'ws'}://{host}:{self.ports[stream]}{path}"
 
     def job(self, identity, key=KEY):
         return self.on("jobs", f"/v1/jobs/{identity}/ws?api_key={key}")

@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import time
 
+import transport
 from case import expect
 from server import BINARY, INGEST_KEY, Server, free_port, until
 from test_process import run
@@ -17,14 +18,19 @@ from wire import TEXT, Wire, frame
 KEY = {"RINGCAST_INGEST_KEY": INGEST_KEY}
 
 
+def trust(server):
+    return ["--ca", transport.certificates() / "authority.pem"] if server.secure else []
+
+
 def subscribe(server, *arguments, path="/plain/news", environment=None):
-    return subprocess.Popen([BINARY, "subscribe", *arguments, server.url("plain", path)], text=True, errors="replace",
+    return subprocess.Popen([BINARY, "subscribe", *trust(server), *arguments, server.url("plain", path)], text=True,
+                            errors="replace",
                             env={"PATH": os.environ["PATH"]} | (environment or {}),
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def publish(server, *arguments, **options):
-    return run("publish", "--url", f"http://127.0.0.1:{server.port('ingest')}", *arguments,
+    return run("publish", *trust(server), "--url", server.url("ingest", "", "http"), *arguments,
                environment=options.pop("environment", KEY), **options)
 
 
@@ -177,6 +183,6 @@ def test_environment_alone():
 
 def connected(port):
     try:
-        return Wire(port).upgrade("/plain/a")
+        return Wire(port, tls=False).upgrade("/plain/a")
     except OSError:
         return None

@@ -3,7 +3,7 @@
 the smallest messages of compression) and differential.py."""
 import cases as conformance
 import differential
-from case import Skip
+from case import Skip, plain_only
 
 
 def lines_of(run):
@@ -33,6 +33,7 @@ def test_compression():
     run_cases([one for one in conformance.table() if one.section in (12, 13) and one.number.endswith(".1")])
 
 
+@plain_only("the nginx beside it speaks plain text")
 def test_requests_divided_as_by_nginx():
     """RFC 9112 sections 2-7, K-30: no request that we accept is divided in another way by nginx."""
     (_, different), printed = lines_of(lambda out: differential.run_all(out=out))

@@ -331,7 +331,7 @@ def test_catalogues():
         _, endpoints = get(server, "/ws/endpoints", Host="api.example:80")
         rows = endpoints["data"]["endpoints"]
         expect(len(rows), 15)
-        expect(rows[1]["url"], "ws://api.example:80/ws/master")
+        expect(rows[1]["url"], f"{'wss' if server.secure else 'ws'}://api.example:80/ws/master")
         expect([row["aliases"] for row in rows if row["aliases"]], [["/ws/ai"]])
 
 

@@ -270,7 +270,8 @@ async def test_both_loopback_addresses():
     """K-1: `localhost` is 127.0.0.1 and [::1]."""
     port = free_port()
     with Server(plain={"listen": [f"localhost:{port}"]}) as server:
-        sockets = [await client.connect(f"ws://{host}:{port}/plain/a") for host in ("127.0.0.1", "[::1]", "localhost")]
+        url = server.url("plain", "/plain/a")
+        sockets = [await client.connect(url.replace("127.0.0.1", host)) for host in ("127.0.0.1", "[::1]", "localhost")]
         expect(server.publish("plain/a", "x", "text/plain"), 3, "receivers")
         for ws in sockets:
             expect(await client.receive(ws), "x")

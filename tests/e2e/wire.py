@@ -4,6 +4,7 @@ import os
 import socket
 import struct
 
+import transport
 from case import expect
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
@@ -44,15 +45,17 @@ def upgrade_request(path, *, headers=(), version="13", method="GET", http="1.1",
 
 
 class Wire:
-    """One TCP connection."""
+    """One TCP connection, with TLS on it when all speak it, or when the test says so (False; or the client's context)."""
 
-    def __init__(self, port, *, receive_buffer=None):
+    def __init__(self, port, *, receive_buffer=None, tls=None):
         self.socket = socket.socket()
         self.socket.settimeout(SECONDS)
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.connect(("127.0.0.1", port))
+        if transport.everywhere if tls is None else tls:
+            self.socket = transport.wrap(self.socket, context=None if tls in (None, True) else tls)
         self.held = b""
 
     def __enter__(self):
@@ -65,7 +68,7 @@ class Wire:
         self.socket.sendall(b"".join(parts))
 
     def half_close(self):
-        self.socket.shutdown(socket.SHUT_WR)
+        socket.socket.shutdown(self.socket, socket.SHUT_WR)  # of TCP: TLS can still read
 
     def reset(self):
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
