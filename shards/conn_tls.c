@@ -15,6 +15,8 @@
 #define SEAL_BYTES_MAX (128U << 10)
 /* The same while more than half of the budget for buffers is taken: one record. */
 #define SEAL_BYTES_SHORT TLS_PLAIN_BYTES_MAX
+/* A send that has not ended for so long is to a peer that does not read. */
+#define STALL_MS 5000
 /* What TLS itself may have to say to a peer that does not read. */
 #define WAITING_BYTES_MAX (TLS_OUT_ROOM + 4096)
 
@@ -27,6 +29,7 @@ void conn_tls_init(struct shard *shard, const uint8_t ticket_secret[32])
     struct tls_side *side = &shard->tls;
     pool_init(&side->buffers, shard->config->tls.buffer_bytes / shard->count);
     list_init(&side->short_of);
+    list_init(&side->sends);
     memcpy(side->ticket_secret, ticket_secret, sizeof side->ticket_secret);
 }
 
@@ -62,8 +65,27 @@ void conn_tls_destroy(struct shard *shard)
     explicit_bzero(shard->tls.ticket_secret, sizeof shard->tls.ticket_secret);
 }
 
+/* Ends those who hold buffers that others need. */
+static void cut_stalled(struct shard *shard)
+{
+    const struct list *sends = &shard->tls.sends;
+    for (struct list_node *node = list_first(sends), *next; node != NULL; node = next) {
+        const struct conn_tls *tls = list_entry(node, struct conn_tls, wait);
+        next = list_next(sends, node);
+        if (shard->now_ms - tls->begun_ms < STALL_MS)
+            break;
+        if (tls->conn->state != CONN_DYING) {
+            stats_add(&shard->stats, STAT_SLOW_CUT, 1);
+            conn_terminate(shard, tls->conn, CLOSE_SLOW);
+        }
+    }
+}
+
 void conn_tls_tidy(struct shard *shard)
 {
+    if (shard->tls.ran_short || !list_empty(&shard->tls.short_of))
+        cut_stalled(shard);
+    shard->tls.ran_short = false;
     pool_trim(&shard->tls.buffers);
     stats_set(&shard->stats, STAT_TLS_BUFFER_BYTES, shard->tls.buffers.bytes);
     stats_set(&shard->stats, STAT_TLS_HANDSHAKING, shard->tls.handshaking);
@@ -145,14 +167,24 @@ struct slice conn_tls_common_name(const struct conn *conn)
     return is_established(conn) ? tls_common_name(conn->tls->session) : slice_of(NULL, 0);
 }
 
-/* A buffer has come back: who waits for one tries again. */
+/* Memory has come back: who has waited longest tries again, and wakes the next unless it was in vain. */
 static void resume_short(struct shard *shard)
 {
     struct list_node *node = list_pop_front(&shard->tls.short_of);
     if (node == NULL)
         return;
-    const struct conn_tls *tls = list_entry(node, struct conn_tls, wait);
+    struct conn_tls *tls = list_entry(node, struct conn_tls, wait);
+    tls->woken = true;
     conn_mark_dirty(shard, tls->conn, true);
+}
+
+static bool take(struct shard *shard, size_t bytes, struct buf *out)
+{
+    if (pool_take(&shard->tls.buffers, bytes, out))
+        return true;
+    shard->tls.ran_short = true;
+    stats_add(&shard->stats, STAT_TLS_BUFFERS_SHORT, 1);
+    return false;
 }
 
 static void give_back(struct shard *shard, struct buf *buffer)
@@ -184,6 +216,8 @@ void conn_tls_end(struct shard *shard, struct conn *conn)
         list_remove(&tls->wait);
     give_back(shard, &tls->sending);
     give_back(shard, &tls->waiting);
+    if (tls->woken)
+        resume_short(shard);
     if (tls->session != NULL)
         tls_destroy(tls->session);
     free(tls);
@@ -204,7 +238,7 @@ static bool say(struct shard *shard, struct conn *conn, struct slice bytes)
     }
     if (waiting->capacity - waiting->used < bytes.bytes) {
         struct buf larger;
-        if (!pool_take(&shard->tls.buffers, waiting->used + bytes.bytes, &larger)) {
+        if (!take(shard, waiting->used + bytes.bytes, &larger)) {
             conn_terminate(shard, conn, CLOSE_MEMORY);
             return false;
         }
@@ -347,7 +381,7 @@ static int prepare(struct shard *shard, struct conn *conn, uint64_t part)
         tls->sending = tls->waiting;
         tls->waiting = (struct buf){0};
     } else {
-        if (!pool_take(&shard->tls.buffers, room, &tls->sending))
+        if (!take(shard, room, &tls->sending))
             return -ENOMEM;
         buf_put(&tls->sending, buf_slice(&tls->waiting));
         give_back(shard, &tls->waiting);
@@ -364,14 +398,17 @@ static int prepare(struct shard *shard, struct conn *conn, uint64_t part)
 static void send(struct shard *shard, struct conn *conn)
 {
     struct ring_tag tag = {.index = conn->index, .generation = conn->generation};
-    struct buf *sending = &conn->tls->sending;
-    if (ring_begin_send(shard->ring, conn->socket, tag, sending->data, (uint32_t)sending->used) == 0)
-        conn->sending = true;
-    else
+    struct conn_tls *tls = conn->tls;
+    if (ring_begin_send(shard->ring, conn->socket, tag, tls->sending.data, (uint32_t)tls->sending.used) != 0) {
         conn_mark_dirty(shard, conn, true);
+        return;
+    }
+    conn->sending = true;
+    tls->begun_ms = shard->now_ms;
+    list_push_back(&shard->tls.sends, &tls->wait);
 }
 
-void conn_tls_flush(struct shard *shard, struct conn *conn)
+static void flush(struct shard *shard, struct conn *conn)
 {
     struct conn_tls *tls = conn->tls;
     if (conn->sending || conn->state == CONN_DYING || list_linked(&tls->wait))
@@ -389,7 +426,6 @@ void conn_tls_flush(struct shard *shard, struct conn *conn)
         return;
     int error = prepare(shard, conn, part);
     if (error == -ENOMEM) {
-        stats_add(&shard->stats, STAT_TLS_BUFFERS_SHORT, 1);
         list_push_back(&shard->tls.short_of, &tls->wait);
     } else if (error != 0) {
         conn_terminate(shard, conn, CLOSE_MEMORY);
@@ -399,12 +435,23 @@ void conn_tls_flush(struct shard *shard, struct conn *conn)
     }
 }
 
+void conn_tls_flush(struct shard *shard, struct conn *conn)
+{
+    bool woken = conn->tls->woken;
+    conn->tls->woken = false;
+    flush(shard, conn);
+    bool in_vain = list_linked(&conn->tls->wait) && !conn->sending;
+    if (woken && !in_vain)
+        resume_short(shard);
+}
+
 bool conn_tls_on_sent(struct shard *shard, struct conn *conn, int32_t result)
 {
     struct conn_tls *tls = conn->tls;
     struct outbox *outbox = &conn->outbox;
     uint64_t sent = result > 0 ? (uint64_t)result : 0;
     bool whole = sent == tls->sending.used;
+    list_remove(&tls->wait);
     if (whole)
         tls->taken += tls->sealed;
     else if (sent > tls->own)
@@ -444,6 +491,6 @@ void conn_tls_check(const struct conn *conn)
     check(!conn->sending || tls->sending.data != NULL);
     check_op(tls->own, <=, tls->sending.used);
     check_op(tls->taken + tls->sealed, <=, conn->outbox.inflight_bytes);
-    check(!list_linked(&tls->wait) || !conn->sending);
+    check(!conn->sending || list_linked(&tls->wait));
     check(tls->session != NULL || (tls->waiting.data == NULL && tls->sending.data == NULL && !tls->handshaking));
 }

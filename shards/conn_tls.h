@@ -11,7 +11,10 @@
  * Invariants (conn_tls_check):
  *   - `sending` is a buffer exactly while a send is in flight; `waiting` is a buffer exactly when it holds bytes;
  *   - of what the outbox has in flight, `taken` bytes are with the kernel and `sealed` more are in `sending`;
- *   - while it waits for a buffer (list `short_of`) nothing is in flight. */
+ *   - while it waits for a buffer (list `short_of`) nothing is in flight.
+ *
+ * Buffers are bounded. When they run out, who needs one waits (a handshake is refused), and who has held one without an end of its
+ * send for STALL_MS is cut: readers that stop reading hold up no one else for longer. */
 #ifndef RINGCAST_SHARDS_CONN_TLS_H
 #define RINGCAST_SHARDS_CONN_TLS_H
 
@@ -33,7 +36,9 @@ struct conn_tls {
     uint32_t own;    /* bytes at the front of `sending` that came from `waiting` */
     uint32_t sealed; /* plaintext in `sending` */
     uint64_t taken;  /* plaintext of the outbox's bytes in flight that the kernel has taken */
-    struct list_node wait;
+    uint64_t begun_ms;     /* the send in flight */
+    struct list_node wait; /* in `sends` while a send is in flight, in `short_of` while it waits for a buffer, or in none */
+    bool woken;       /* out of short_of, because memory has come back */
     bool handshaking; /* counted in tls_side.handshaking */
     bool closed;      /* our close_notify has been made, or the session has failed */
 };
@@ -45,6 +50,8 @@ struct tls_side {
     uint32_t handshaking;
     struct pool buffers;
     struct list short_of; /* sessions that wait for a buffer */
+    struct list sends;    /* sessions with a send in flight, the oldest first */
+    bool ran_short;       /* somebody has asked for a buffer in vain since the last tidying */
     uint8_t ticket_secret[32];
 };
 
