@@ -456,7 +456,7 @@ bool conn_tls_on_sent(struct shard *shard, struct conn *conn, int32_t result)
         tls->taken += tls->sealed;
     else if (sent > tls->own)
         tls->taken += tls_plain_within(tls->session, slice_skip(buf_slice(&tls->sending), tls->own), sent - tls->own);
-    tls->sealed = 0;
+    tls->own = tls->sealed = 0;
     give_back(shard, &tls->sending);
     if (!whole) {
         cut(shard, conn);

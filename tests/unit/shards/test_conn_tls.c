@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+/* shards/conn_tls: who gets the buffers that records are sealed into when there are too few. Peers speak TLS by protocol/tls over
+ * the simulated network, whose sockets take 8,000 bytes that nobody reads. */
+#include "protocol/tls.h"
+#include "tests/unit/shards/world.h"
+
+#define PLAIN 0
+#define WINDOW 8000
+#define LONG 200000 /* more than one send seals */
+#define SHORT 30000
+#define STUCK_MAX 24
+#define FINE 3
+#define CUT_MS 8000 /* by then who has not moved has been cut */
+
+struct guest {
+    struct peer peer;
+    struct tls *tls;
+    uint64_t bytes; /* of plaintext, since it was upgraded */
+};
+
+static struct tls_context *clients;
+static struct guest stuck[STUCK_MAX], fine[FINE];
+
+static void begin(struct world *world)
+{
+    char why[256];
+    const struct tls_settings trusting = {0};
+    static const char *const sets[] = {"tls.certificates=" TEST_CERTS "/server.pem " TEST_CERTS "/server.key",
+                                       "tls.buffer_memory=1MiB", NULL};
+    world_begin(world, 1, WINDOW, sets);
+    world->shards[0]->listeners[0].tls = true;
+    clients = tls_context_create_client(&trusting, false, NULL, why, sizeof why);
+    cr_assert_not_null(clients, "%s", why);
+}
+
+/* Opens what has come and sends what TLS has to say to it; how many bytes of plaintext that was. */
+static uint64_t guest_read(struct world *world, struct guest *guest)
+{
+    static uint8_t plain_memory[TLS_PLAIN_BYTES_MAX], out_memory[TLS_OUT_ROOM];
+    uint64_t bytes = 0;
+    enum tls_result result;
+    peer_receive(world, &guest->peer);
+    struct slice ciphertext = slice_of(guest->peer.data, guest->peer.used);
+    do {
+        struct buf plain = buf_of(plain_memory, sizeof plain_memory), out = buf_of(out_memory, sizeof out_memory);
+        result = tls_read(guest->tls, &ciphertext, &plain, &out, 1);
+        bytes += plain.used;
+        peer_send(world, &guest->peer, out.data, (uint32_t)out.used);
+    } while (result == TLS_DATA);
+    cr_assert_neq(result, TLS_ERROR, "%s", tls_why(guest->tls));
+    guest->peer.used = 0;
+    world_settle(world);
+    return bytes;
+}
+
+static void guest_open(struct world *world, struct guest *guest, const char *target)
+{
+    static uint8_t memory[4096];
+    struct buf request = buf_of(memory, sizeof memory);
+    char text[256];
+    peer_connect(world, &guest->peer, DIALECT_PORT);
+    guest->tls = tls_create_client(clients, "localhost");
+    guest->bytes = 0;
+    for (int round = 0; round < 8 && !tls_established(guest->tls); round++)
+        guest_read(world, guest);
+    cr_assert(tls_established(guest->tls));
+    int bytes = snprintf(text, sizeof text,
+                         "GET %s HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                         "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+                         target);
+    cr_assert(tls_seal(guest->tls, slice_of(text, (size_t)bytes), &request));
+    peer_send(world, &guest->peer, request.data, (uint32_t)request.used);
+    world_settle(world);
+    cr_assert_gt(guest_read(world, guest), 0, "an answer to the upgrade");
+}
+
+/* Reads until nothing more comes. */
+static void guest_read_all(struct world *world, struct guest *guest)
+{
+    for (uint64_t bytes = 1; bytes > 0 || guest->peer.used > 0; guest->bytes += bytes)
+        bytes = guest_read(world, guest);
+}
+
+static void publish(struct world *world, const char *channel, uint32_t bytes)
+{
+    static uint8_t payload[LONG];
+    uint32_t receivers;
+    struct channel *found = channel_find(world->shards[0], PLAIN, slice_text(channel));
+    cr_assert_not_null(found);
+    memset(payload, 'x', bytes);
+    struct event event = {.opcode = WS_TEXT, .payload = slice_of(payload, bytes)};
+    fanout_publish(world->shards[0], found, &event, &receivers);
+    cr_assert_gt(receivers, 0);
+    world_settle(world);
+}
+
+/* Readers that do not read hold all buffers, one more waits for one, and behind it those who do read. */
+static void run_short(struct world *world)
+{
+    char target[64];
+    for (int i = 0; i < FINE; i++)
+        guest_open(world, &fine[i], "/plain/fine");
+    for (int i = 0; i < STUCK_MAX; i++) {
+        snprintf(target, sizeof target, "/plain/stuck%d", i);
+        guest_open(world, &stuck[i], target);
+    }
+    for (int i = 0; i < STUCK_MAX && world_sum(world, STAT_TLS_BUFFERS_SHORT) == 0; i++) {
+        snprintf(target, sizeof target, "stuck%d", i);
+        publish(world, target, LONG);
+    }
+    cr_assert_eq(world_sum(world, STAT_TLS_BUFFERS_SHORT), 1);
+    publish(world, "fine", SHORT);
+    for (int i = 0; i < FINE; i++) {
+        guest_read_all(world, &fine[i]);
+        cr_assert_eq(fine[i].bytes, 0, "nothing while there is no buffer");
+    }
+}
+
+static void expect_all_served(struct world *world)
+{
+    for (int i = 0; i < FINE; i++) {
+        guest_read_all(world, &fine[i]);
+        cr_assert_eq(fine[i].bytes, SHORT + 4, "guest %d got %lu", i, (unsigned long)fine[i].bytes);
+    }
+}
+
+static void end(struct world *world)
+{
+    for (int i = 0; i < FINE; i++)
+        tls_destroy(fine[i].tls);
+    for (int i = 0; i < STUCK_MAX; i++)
+        tls_destroy(stuck[i].tls);
+    tls_context_release(clients);
+    world_end(world);
+}
+
+Test(conn_tls, memory_that_comes_back_reaches_those_behind_one_that_stalls_again)
+{
+    struct world world;
+    begin(&world);
+    run_short(&world);
+    sim_peer_reset(world.network, stuck[0].peer.number);
+    world_settle(&world);
+    expect_all_served(&world);
+    cr_assert_eq(world_sum(&world, STAT_SLOW_CUT), 0);
+    end(&world);
+}
+
+Test(conn_tls, cuts_who_does_not_move_while_others_need_buffers)
+{
+    struct world world;
+    begin(&world);
+    run_short(&world);
+    world_advance(&world, CUT_MS);
+    expect_all_served(&world);
+    cr_assert_gt(world_sum(&world, STAT_SLOW_CUT), 0);
+    end(&world);
+}
+
+Test(conn_tls, lets_stalled_readers_be_while_nobody_needs_their_buffers)
+{
+    struct world world;
+    begin(&world);
+    guest_open(&world, &stuck[0], "/plain/stuck");
+    publish(&world, "stuck", SHORT);
+    world_advance(&world, CUT_MS);
+    cr_assert_eq(world_sum(&world, STAT_SLOW_CUT), 0);
+    guest_read_all(&world, &stuck[0]);
+    cr_assert_eq(stuck[0].bytes, SHORT + 4);
+    end(&world);
+}
