@@ -8,6 +8,7 @@
 
 #include "bench/bench_ends.h"
 #include "bench/bench_options.h"
+#include "bench/bench_secure.h"
 #include "bench/bench_url.h"
 
 #include <stdatomic.h>
@@ -90,6 +91,7 @@ struct bench {
     const struct options *options;
     struct url url;
     struct url publish_url;
+    struct trust trust;               /* over TLS */
     struct sockaddr_storage *sources; /* addresses to bind to */
     uint32_t source_count;
     uint32_t connection_count;
@@ -123,6 +125,11 @@ static inline void counts_add(_Atomic uint64_t *count, uint64_t n)
 static inline uint64_t counts_get(const _Atomic uint64_t *count)
 {
     return atomic_load_explicit(count, memory_order_relaxed);
+}
+
+static inline bool bench_speaks_tls(const struct bench *bench)
+{
+    return bench->url.tls || bench->publish_url.tls;
 }
 
 /* Any thread: the first failure is kept, the main thread ends the run. */

@@ -58,10 +58,27 @@ static void fail_connect(struct worker *worker, const struct connection *connect
     bench_fail(worker->bench, "cannot connect to %s port %s: %s%s", url->host, url->port, strerror(-error), hint);
 }
 
+/* A session of its own for a connection that speaks TLS; what the last visit of a roamer has left goes. */
+static bool begin_secure(struct worker *worker, struct connection *connection)
+{
+    const struct url *url = url_of(worker, connection);
+    secure_destroy(connection->secure);
+    connection->secure = NULL;
+    if (!url->tls)
+        return true;
+    outgoing_free(&connection->out);
+    connection->secure = secure_create(&worker->secure, url->host);
+    if (!connection->secure)
+        bench_fail(worker->bench, "out of memory for TLS");
+    return connection->secure != NULL;
+}
+
 void connection_begin(struct worker *worker, struct connection *connection, uint64_t due_ns)
 {
     connection->begun_ns = due_ns;
     connection->state = CONNECTION_CONNECTING;
+    if (!begin_secure(worker, connection))
+        return;
     connection->opening = malloc(sizeof(*connection->opening));
     check(connection->opening != NULL);
     connection->opening->used = 0;
@@ -82,16 +99,9 @@ void connection_begin(struct worker *worker, struct connection *connection, uint
     bench_ring_connect(&worker->ring, connection->slot, (const struct sockaddr *)&url->address, url->address_bytes);
 }
 
-static void on_connect(struct worker *worker, struct connection *connection, int32_t result)
+/* The stream is there, secured if it has to be: asks for what is served on it. */
+static void begin_opening(struct worker *worker, struct connection *connection)
 {
-    if (result < 0) {
-        fail_connect(worker, connection, result);
-        return;
-    }
-    if (connection->role == ROLE_SLOW)
-        slow_begin(worker, connection);
-    else
-        bench_ring_receive(&worker->ring, connection->slot);
     if (connection->role == ROLE_PUBLISHER_HTTP) {
         connection->state = CONNECTION_OPEN;
         worker_on_open(worker, connection);
@@ -103,6 +113,27 @@ static void on_connect(struct worker *worker, struct connection *connection, int
     opening_request(connection->opening, &connection->out, &worker->random, url_of(worker, connection),
                     bench_channel_name(bench, connection->channel, memory),
                     connection_publishes(connection) ? bench->options->key : "");
+    connection_flush(worker, connection);
+}
+
+static void on_connect(struct worker *worker, struct connection *connection, int32_t result)
+{
+    if (result < 0) {
+        fail_connect(worker, connection, result);
+        return;
+    }
+    if (connection->role == ROLE_SLOW)
+        slow_begin(worker, connection);
+    else
+        bench_ring_receive(&worker->ring, connection->slot);
+    if (!connection->secure) {
+        begin_opening(worker, connection);
+        return;
+    }
+    struct slice none = slice_of(NULL, 0);
+    struct slice plain;
+    connection->state = CONNECTION_SECURING;
+    secure_read(&worker->secure, connection->secure, &none, &plain); /* our hello */
     connection_flush(worker, connection);
 }
 
@@ -256,9 +287,19 @@ static void watch_refusals(struct worker *worker, struct slice input)
     bench_fail(worker->bench, "the server refused a message: %.*s", (int)(end - begin), (const char *)begin);
 }
 
+static void fail_tls(struct worker *worker, struct connection *connection, const char *why)
+{
+    const struct url *url = url_of(worker, connection);
+    connection->state = CONNECTION_CLOSED;
+    if (worker->phase != PHASE_END)
+        bench_fail(worker->bench, "%s: TLS: %s", url->authority, why);
+}
+
 static void on_end(struct worker *worker, struct connection *connection, int32_t result)
 {
-    if (connection->state == CONNECTION_OPENING)
+    if (connection->state == CONNECTION_SECURING)
+        fail_tls(worker, connection, "the server ended the connection during the handshake");
+    else if (connection->state == CONNECTION_OPENING)
         on_opening(worker, connection, &(struct slice){0}, true);
     else if (connection->role == ROLE_PUBLISHER_HTTP)
         on_answers(worker, connection, slice_of(NULL, 0), true);
@@ -273,15 +314,9 @@ static void on_end(struct worker *worker, struct connection *connection, int32_t
         roamer_on_ended(worker, connection);
 }
 
-static void on_receive(struct worker *worker, struct connection *connection, const struct bench_ring_event *event)
+/* Bytes as the server meant them. */
+static void on_input(struct worker *worker, struct connection *connection, struct slice input)
 {
-    struct slice input = event->data;
-    if (connection->role == ROLE_SLOW && event->result > 0)
-        counts_add(&worker->counts.slow_bytes, (uint64_t)event->result);
-    if (event->result <= 0) {
-        on_end(worker, connection, event->result);
-        return;
-    }
     if (connection->role == ROLE_PUBLISHER_HTTP) {
         on_answers(worker, connection, input, false);
         return;
@@ -294,6 +329,35 @@ static void on_receive(struct worker *worker, struct connection *connection, con
         on_frames(worker, connection, input);
 }
 
+static void on_ciphertext(struct worker *worker, struct connection *connection, struct slice ciphertext)
+{
+    struct secure *secure = connection->secure;
+    enum tls_result result;
+    do {
+        struct slice plain;
+        result = secure_read(&worker->secure, secure, &ciphertext, &plain);
+        if (connection->state == CONNECTION_SECURING && tls_established(secure->session))
+            begin_opening(worker, connection);
+        if (result == TLS_DATA)
+            on_input(worker, connection, plain);
+    } while (result == TLS_DATA);
+    if (result == TLS_ERROR || result == TLS_NOT_TLS)
+        fail_tls(worker, connection, tls_why(secure->session));
+    connection_flush(worker, connection); /* what TLS has to say */
+}
+
+static void on_receive(struct worker *worker, struct connection *connection, const struct bench_ring_event *event)
+{
+    if (connection->role == ROLE_SLOW && event->result > 0)
+        counts_add(&worker->counts.slow_bytes, (uint64_t)event->result);
+    if (event->result <= 0)
+        on_end(worker, connection, event->result);
+    else if (connection->secure)
+        on_ciphertext(worker, connection, event->data);
+    else
+        on_input(worker, connection, event->data);
+}
+
 static void on_read(struct worker *worker, struct connection *connection, const struct bench_ring_event *event)
 {
     if (event->result != -ENOBUFS)
@@ -301,21 +365,32 @@ static void on_read(struct worker *worker, struct connection *connection, const 
     slow_on_read(worker, connection);
 }
 
+static struct outgoing *wire_of(struct connection *connection)
+{
+    return connection->secure ? &connection->secure->wire : &connection->out;
+}
+
 static void on_send(struct worker *worker, struct connection *connection, int32_t result)
 {
+    struct outgoing *wire = wire_of(connection);
     if (result < 0) {
         if (connection->state == CONNECTION_OPEN)
             worker_on_lost(worker, connection, ENDS_WITHOUT_CLOSE, strerror(-result));
         outgoing_free(&connection->out);
+        outgoing_free(wire);
         if (connection->role == ROLE_ROAMER)
             roamer_on_ended(worker, connection);
         return;
     }
-    struct slice rest = outgoing_sent(&connection->out, (size_t)result);
+    struct slice rest = outgoing_sent(wire, (size_t)result);
     if (rest.bytes > 0)
         bench_ring_send(&worker->ring, connection->slot, rest.data, rest.bytes);
-    else if (!connection_publishes(connection) && connection->role != ROLE_ECHO)
+    else
+        connection_flush(worker, connection); /* what has waited to be sealed */
+    if (connection_waiting(connection) == 0 && !connection_publishes(connection) && connection->role != ROLE_ECHO) {
         outgoing_free(&connection->out); /* they rarely send */
+        outgoing_free(wire);
+    }
     if (connection->role == ROLE_ROAMER)
         roamer_on_ended(worker, connection);
 }
@@ -342,7 +417,9 @@ void connection_on_event(struct worker *worker, struct connection *connection, c
 
 void connection_flush(struct worker *worker, struct connection *connection)
 {
-    struct slice bytes = outgoing_begin(&connection->out);
+    if (connection->secure && !secure_seal(connection->secure, &connection->out))
+        fail_tls(worker, connection, tls_why(connection->secure->session));
+    struct slice bytes = outgoing_begin(wire_of(connection));
     if (bytes.bytes > 0)
         bench_ring_send(&worker->ring, connection->slot, bytes.data, bytes.bytes);
 }
@@ -350,6 +427,7 @@ void connection_flush(struct worker *worker, struct connection *connection)
 void connection_free(struct connection *connection)
 {
     outgoing_free(&connection->out);
+    secure_destroy(connection->secure);
     free(connection->opening);
     free(connection->nats);
 }

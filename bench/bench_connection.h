@@ -3,6 +3,7 @@
  *
  *   NEW --begin--> CONNECTING --connected--> OPENING --101--> OPEN --end of stream or error--> CLOSED
  *                                 (HTTP publishers go straight to OPEN)
+ *   over TLS:              CONNECTING --connected--> SECURING --handshake--> OPENING or OPEN
  *   roamers:  OPEN --goodbye--> LEAVING --end of stream--> LEFT --nothing in flight--> CONNECTING */
 #ifndef RINGCAST_BENCH_CONNECTION_H
 #define RINGCAST_BENCH_CONNECTION_H
@@ -11,6 +12,7 @@
 #include "bench/bench_nats.h"
 #include "bench/bench_outgoing.h"
 #include "bench/bench_ring.h"
+#include "bench/bench_secure.h"
 #include "bench/bench_track.h"
 
 struct worker;
@@ -30,6 +32,7 @@ enum connection_role {
 enum connection_state {
     CONNECTION_NEW,
     CONNECTION_CONNECTING,
+    CONNECTION_SECURING,
     CONNECTION_OPENING,
     CONNECTION_OPEN,
     CONNECTION_LEAVING,
@@ -44,9 +47,10 @@ struct connection {
     uint32_t channel;
     struct track *tracks; /* of receivers: one per publisher of the channel */
     struct frames frames;
-    struct outgoing out;
+    struct outgoing out;     /* over TLS: plaintext, which `secure` seals */
+    struct secure *secure;   /* NULL: no TLS */
     uint64_t published;      /* messages on a publisher WebSocket: its `seq` */
-    struct opening *opening; /* while CONNECTING and OPENING; of HTTP publishers for good */
+    struct opening *opening; /* until OPEN; of HTTP publishers for good */
     struct nats *nats;       /* --speak nats */
     uint64_t begun_ns;       /* when it was to be opened */
     bool reading;            /* of slow ones: a read is in flight */
@@ -56,6 +60,19 @@ struct connection {
 static inline bool connection_publishes(const struct connection *connection)
 {
     return connection->role >= ROLE_PUBLISHER_WS;
+}
+
+/* Whether a send is in flight. */
+static inline bool connection_sends(const struct connection *connection)
+{
+    const struct outgoing *wire = connection->secure ? &connection->secure->wire : &connection->out;
+    return wire->flight.bytes > 0;
+}
+
+/* Bytes that the kernel has not taken. */
+static inline size_t connection_waiting(const struct connection *connection)
+{
+    return outgoing_waiting(&connection->out) + (connection->secure ? outgoing_waiting(&connection->secure->wire) : 0);
 }
 
 /* Starts to connect; a failure ends the bench. */

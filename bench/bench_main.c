@@ -31,8 +31,8 @@ static bool read_urls(struct bench *bench, struct buf *why)
 {
     const struct options *options = bench->options;
     const char *scheme = options->publish_by == PUBLISH_BY_HTTP ? "http" : "ws";
-    return url_parse(&bench->url, options->url, "ws", why) &&
-           url_parse(&bench->publish_url, options->publish_url, scheme, why);
+    return url_parse(&bench->url, options->url, "ws", options->tls, why) &&
+           url_parse(&bench->publish_url, options->publish_url, scheme, options->tls, why);
 }
 
 /* False with a sentence in `why`: the machine's trouble, or an address that does not fit. */
@@ -150,10 +150,22 @@ static bool plan(struct bench *bench)
     }
 }
 
+static bool start_secure(struct bench *bench)
+{
+    const struct options *options = bench->options;
+    uint8_t memory[512];
+    struct buf why = buf_of(memory, sizeof(memory));
+    if (!bench_speaks_tls(bench) ||
+        secure_start(&bench->trust, options->ca, options->insecure, bench->connection_count, &why))
+        return true;
+    fprintf(stderr, "ringcast-bench: %.*s\n", (int)why.used, (const char *)why.data);
+    return false;
+}
+
 static int run(struct bench *bench)
 {
     struct result *result = calloc(1, sizeof(*result));
-    if (!result || !plan(bench)) {
+    if (!result || !plan(bench) || !start_secure(bench)) {
         free(result);
         return 1;
     }
@@ -199,6 +211,7 @@ int main(int count, char **arguments)
         break;
     }
     bench_plan_free(&bench);
+    secure_forget(&bench.trust);
     free(bench.sources);
     options_release(&options);
     return code;

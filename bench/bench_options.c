@@ -19,10 +19,11 @@ static const struct option rows[] = {
     ROW("publishers", OPTION_COUNT, publishers, "1", 1, 1024, "publishers of the channel (fanout)"),
     ROW("channels", OPTION_COUNT, channels, "10", 1, 1000000, "channels, each with a publisher of its own (channels)"),
     ROW("publish-ws", OPTION_TEXT, publish_ws, "", 0, 0,
-        "ws:// URL that relays what is sent to it; default: the subscribers' URL"),
+        "ws:// or wss:// URL that relays what is sent to it; default: the subscribers' URL"),
     ROW("publish-ingest", OPTION_TEXT, publish_ingest, "", 0, 0,
-        "ws:// URL of ringcast's publisher WebSocket; topic: last part of the subscribers' path"),
-    ROW("publish-http", OPTION_TEXT, publish_http, "", 0, 0, "http:// URL that takes each message as a POST"),
+        "ws:// or wss:// URL of ringcast's publisher WebSocket; topic: last part of the subscribers' path"),
+    ROW("publish-http", OPTION_TEXT, publish_http, "", 0, 0,
+        "http:// or https:// URL that takes each message as a POST"),
     ROW("key", OPTION_TEXT, key, "", 0, 0, "publishers send Authorization: Bearer KEY"),
     ROW("size", OPTION_COUNT, size, "128", PAYLOAD_BYTES_MIN, UINT64_C(16) << 20, "payload bytes of a message"),
     ROW("binary", OPTION_BOOL, binary, "false", 0, 0, "binary messages instead of text"),
@@ -46,6 +47,9 @@ static const struct option rows[] = {
         "bytes per second that a slow subscriber reads; 0: nothing"),
     ROW("speak", OPTION_CHOICE, speak, "plain", 0, 0,
         "plain, or nats: NATS' protocol in the messages; subject: last part of the URL's path"),
+    ROW("tls", OPTION_BOOL, tls, "false", 0, 0, "speak TLS although URLs say ws:// or http://"),
+    ROW("ca", OPTION_TEXT, ca, "", 0, 0, "whose certificates are believed over TLS (PEM); default: the system's"),
+    ROW("insecure", OPTION_BOOL, insecure, "false", 0, 0, "over TLS believe any certificate"),
     ROW("spin-us", OPTION_COUNT, spin_us, "50", 0, 1000000,
         "microseconds that a thread looks for more before it sleeps"),
     ROW("bind-address", OPTION_TEXTS, bind_addresses, "", 0, 0,
@@ -166,6 +170,8 @@ static bool combine(struct options *options, struct buf *why)
         wrong = "--speak nats has no echo: a publisher gets nothing back";
     else if (options->scenario == SCENARIO_CHANNELS && !strstr(options->url, "{channel}"))
         wrong = "channels needs {channel} in the URL, as in ws://127.0.0.1:9500/plain/{channel}";
+    else if (options->ca[0] && options->insecure)
+        wrong = "--ca and --insecure exclude each other: those authorities, or anybody";
     else if (options->duration_ms == 0 && options->messages == 0 && options->scenario != SCENARIO_CONNECT)
         wrong = "--duration 0 needs --messages: nothing would be measured";
     if (wrong) {

@@ -37,6 +37,7 @@ struct options {
     char *key;
     char *json;
     char *histogram;
+    char *ca;
     struct option_texts bind_addresses;
     uint64_t conns;
     uint64_t publishers;
@@ -58,6 +59,8 @@ struct options {
     uint64_t server_pid;
     uint32_t speak; /* enum speak */
     bool binary;
+    bool tls;
+    bool insecure;
     bool quiet;
 };
 

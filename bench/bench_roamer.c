@@ -44,8 +44,7 @@ uint64_t roamers_work(struct worker *worker)
 
 void roamer_on_ended(struct worker *worker, struct connection *connection)
 {
-    bool in_flight = connection->out.flight.bytes > 0;
-    if (connection->state != CONNECTION_LEFT || in_flight || worker->phase == PHASE_END)
+    if (connection->state != CONNECTION_LEFT || connection_sends(connection) || worker->phase == PHASE_END)
         return;
     for (uint32_t i = 0; i < worker->bench->publishers_per_channel; i++)
         connection->tracks[i] = (struct track){0};

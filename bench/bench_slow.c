@@ -39,7 +39,7 @@ uint64_t slow_work(struct worker *worker)
 void slow_on_read(struct worker *worker, struct connection *connection)
 {
     connection->reading = false;
-    if (connection->state == CONNECTION_OPENING)
+    if (connection->state == CONNECTION_SECURING || connection->state == CONNECTION_OPENING)
         read_some(worker, connection, HANDSHAKE_BYTES);
     else if (worker->phase == PHASE_DRAIN && connection->state != CONNECTION_CLOSED)
         bench_ring_receive(&worker->ring, connection->slot);

@@ -91,7 +91,7 @@ static uint64_t work_by_schedule(struct worker *worker)
         uint64_t due_ns = run->start_ns + (uint64_t)((double)number * run->interval_ns);
         if (due_ns > now_ns)
             return due_ns;
-        if (outgoing_waiting(&stream->publisher->out) > BACKLOG_BYTES_MAX) {
+        if (connection_waiting(stream->publisher) > BACKLOG_BYTES_MAX) {
             worker->backlogs++;
             return now_ns + BACKLOG_RETRY_NS;
         }

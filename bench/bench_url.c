@@ -33,7 +33,7 @@ static bool split_authority(struct url *url)
         return false;
     memcpy(url->host, host, host_bytes);
     url->host[host_bytes] = '\0';
-    const char *port = rest[0] == ':' ? rest + 1 : "80";
+    const char *port = rest[0] == ':' ? rest + 1 : url->tls ? "443" : "80";
     size_t digits = strspn(port, "0123456789");
     if (digits == 0 || digits > 5 || port[digits] != '\0')
         return false;
@@ -41,15 +41,18 @@ static bool split_authority(struct url *url)
     return true;
 }
 
-bool url_parse(struct url *url, const char *text, const char *scheme, struct buf *why)
+bool url_parse(struct url *url, const char *text, const char *scheme, bool tls, struct buf *why)
 {
     memset(url, 0, sizeof(*url));
     size_t scheme_bytes = strlen(scheme);
-    if (strncmp(text, "wss:", 4) == 0 || strncmp(text, "https:", 6) == 0)
-        return wrong(why, text, "TLS is not spoken here, only plain ws:// and http://");
-    if (strncmp(text, scheme, scheme_bytes) != 0 || strncmp(text + scheme_bytes, "://", 3) != 0)
-        return wrong(why, text, strcmp(scheme, "ws") == 0 ? "a ws:// URL is needed" : "an http:// URL is needed");
-    const char *authority = text + scheme_bytes + 3;
+    bool secure = strncmp(text, scheme, scheme_bytes) == 0 && text[scheme_bytes] == 's';
+    size_t secure_bytes = secure ? 1 : 0;
+    if (strncmp(text, scheme, scheme_bytes) != 0 || strncmp(text + scheme_bytes + secure_bytes, "://", 3) != 0)
+        return wrong(why, text,
+                     strcmp(scheme, "ws") == 0 ? "a ws:// or wss:// URL is needed"
+                                               : "an http:// or https:// URL is needed");
+    url->tls = secure || tls;
+    const char *authority = text + scheme_bytes + secure_bytes + 3;
     size_t authority_bytes = strcspn(authority, "/?#");
     const char *path = authority + authority_bytes;
     size_t path_bytes = strcspn(path, "#");

@@ -258,6 +258,17 @@ static void loop(struct worker *worker)
     }
 }
 
+/* Contexts of TLS belong to one thread each, so every worker makes its own. */
+static bool open_secure(struct worker *worker)
+{
+    struct bench *bench = worker->bench;
+    char why[256];
+    if (!bench_speaks_tls(bench) || secure_side_open(&worker->secure, &bench->trust, why, sizeof(why)))
+        return true;
+    bench_fail(bench, "TLS cannot be used: %s", why);
+    return false;
+}
+
 static void worker_main(void *argument)
 {
     struct worker *worker = argument;
@@ -267,10 +278,11 @@ static void worker_main(void *argument)
     if (error < 0)
         bench_fail(bench, "io_uring cannot be used: %s (Linux 6.1 or later is needed; see kernel.io_uring_disabled)",
                    strerror(-error));
+    worker->usable = error == 0;
+    bool ready = worker->usable && open_secure(worker);
     /* The main thread may wake the ring from now on. */
     atomic_store_explicit(&worker->counts.step, UINT32_MAX, memory_order_release);
-    worker->usable = error == 0;
-    if (worker->usable)
+    if (ready)
         loop(worker);
     /* The ring stays open until the join: other workers may still wake it. */
 }
@@ -298,6 +310,7 @@ void worker_free(struct worker *worker)
 {
     for (uint32_t i = 0; i < worker->connection_count; i++)
         connection_free(&worker->connections[i]);
+    secure_side_close(&worker->secure);
     free(worker->connections);
     free(worker->tracks);
     free(worker->streams);

@@ -22,6 +22,7 @@ struct worker {
     uint32_t index;
     struct thread thread;
     struct bench_ring ring;
+    struct secure_side secure;
     struct random random;
     uint32_t step;    /* the last phase change that it has seen, */
     enum phase phase; /* and the phase */

@@ -9,7 +9,7 @@ static struct url parsed(const char *text)
     struct url url;
     uint8_t memory[256];
     struct buf why = buf_of(memory, sizeof(memory));
-    cr_assert(url_parse(&url, text, "ws", &why), "%s", text);
+    cr_assert(url_parse(&url, text, "ws", false, &why), "%s", text);
     return url;
 }
 
@@ -18,7 +18,7 @@ static void assert_refused(const char *text)
     struct url url;
     uint8_t memory[256];
     struct buf why = buf_of(memory, sizeof(memory));
-    cr_assert_not(url_parse(&url, text, "ws", &why), "%s", text);
+    cr_assert_not(url_parse(&url, text, "ws", false, &why), "%s", text);
     cr_assert_gt(why.used, 0);
 }
 
@@ -35,9 +35,24 @@ Test(bench_url, splits_host_port_and_path)
     cr_assert_str_eq(url.path, "/?x=1");
 }
 
-Test(bench_url, refuses_what_is_no_plain_websocket_url)
+Test(bench_url, an_s_or_the_option_means_tls_and_another_port)
 {
-    assert_refused("wss://localhost/");
+    cr_assert_not(parsed("ws://a/").tls);
+    struct url url = parsed("wss://a/x");
+    cr_assert(url.tls);
+    cr_assert_str_eq(url.authority, "a");
+    cr_assert_str_eq(url.port, "443");
+    uint8_t memory[256];
+    struct buf why = buf_of(memory, sizeof(memory));
+    cr_assert(url_parse(&url, "http://a:81/", "http", true, &why));
+    cr_assert(url.tls);
+    cr_assert_str_eq(url.port, "81");
+}
+
+Test(bench_url, refuses_what_is_no_websocket_url)
+{
+    assert_refused("https://localhost/");
+    assert_refused("wsss://localhost/");
     assert_refused("http://localhost/");
     assert_refused("ws://");
     assert_refused("ws://[::1/");

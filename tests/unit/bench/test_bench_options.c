@@ -65,5 +65,6 @@ Test(bench_options, what_makes_no_sense_together_is_refused)
     expect_wrong("fanout " URL " --speak nats --publish-http http://127.0.0.1/", "WebSockets");
     expect_wrong("echo " URL " --speak nats", "no echo");
     expect_wrong("channels " URL, "{channel}");
+    expect_wrong("echo " URL " --tls --insecure --ca a.pem", "anybody");
     expect_wrong("fanout", "a URL");
 }
