@@ -19,5 +19,9 @@ struct micro_case {
 extern const struct micro_case micro_protocol[]; /* micro_protocol.c */
 extern const struct micro_case micro_core[];     /* micro_core.c */
 extern const struct micro_case micro_delivery[]; /* micro_delivery.c */
+extern const struct micro_case micro_tls[];      /* micro_tls.c */
+
+/* The folder with server.pem and server.key; without them a case of micro_tls opens with -ENOENT and is left out. */
+extern const char *micro_certificates;
 
 #endif
