@@ -12,6 +12,7 @@ import resource
 import signal
 import socket
 import statistics
+import string
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+PEERS = ROOT / "bench/peers"
 START_S = 10  # until a server listens
 STOP_S = 15  # until it has ended after SIGTERM
 SLACK_S = 60  # a measurement may take so much longer than its duration
@@ -88,15 +90,15 @@ def read_result(command, code, errors, path):
 
 
 @contextlib.contextmanager
-def measuring(command, core, seconds, idle=False):
-    """ringcast-bench beside something else: when its measured part has begun, yields a function that waits for the
+def measuring(command, core, seconds, idle=False, stage="measure"):
+    """ringcast-bench beside something else: when that stage of it has begun, yields a function that waits for the
     result."""
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
         command = [str(part) for part in command] + ["--json", file.name]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
                               preexec_fn=prepared(core, idle)) as process:
             for line in process.stderr:  # ends with the process; its stages are bounded by --timeout
-                if line.strip() == "measure":
+                if line.strip() == stage:
                     break
 
             def result():
@@ -111,6 +113,19 @@ def measuring(command, core, seconds, idle=False):
             finally:
                 if process.poll() is None:
                     process.kill()
+
+
+class Template(string.Template):
+    """Nginx has a use of its own for the dollar."""
+    delimiter = "@"
+    pattern = r"(?:(?P<escaped>@@)|@(?P<named>[A-Z]+)@|(?P<braced>(?!))|(?P<invalid>(?!)))"
+
+
+def filled(name, folder, **values):
+    """A peer's configuration with its folder and more written in."""
+    path = Path(folder) / name
+    path.write_text(Template((PEERS / name).read_text(encoding="utf-8")).substitute(values, FOLDER=folder))
+    return path
 
 
 class Server:
