@@ -573,6 +573,23 @@ def reorganisations():
         yield start + bytes([11, 60, 0, 0, 0, 1]) * 6 + bytes([11, 60, 1, 0, 11, 60, 0, 1, 0, 1]) + b"\x0a" + bytes([11, 61]) + b"\x0a"
 
 
+def sessions():
+    """A byte of settings, then steps of two bytes of place (one when small), the step and what it takes (tls.c)."""
+    at = b"\0\0"  # a place in what the client has on its way; none is taken while there is nothing
+    words = b"\x07\0\x40" + b"\x08\0\x80" + b"\0"
+    large = b"\x07\x9c\0" + b"\0" + b"\x08\x9c\0" + b"\0"
+    for settings in range(16):
+        yield bytes([settings])
+        yield bytes([settings]) + b"\0" + words + large
+        yield bytes([settings]) + at + b"\x01\0\x05" + at + b"\x01\0\x40" + at + b"\0" + words
+        yield bytes([settings]) + at + b"\x04\xff" + b"\0"
+        yield bytes([settings]) + at + b"\x03\x05GET /" + b"\0"
+        yield bytes([settings]) + b"\x0b" + at + b"\0" + words + b"\x09\0" + at + b"\0" + b"\x09\1\0"
+        for kind, content in ((21, b"\1\0"), (22, b"\x18\0\0\1\1"), (22, b"\x18\0\0\1\1" * 40), (23, b""), (23, b"word"),
+                              (22, b"\1\0\0\4\3\3\0\0"), (20, b"\1"), (21, b"\2\x28")):
+            yield bytes([settings | 8]) + b"\x0a" + bytes([kind, len(content)]) + content + at + b"\0" + words
+
+
 def main():
     write("http1", HEADS)
     write("handshake", handshakes())
@@ -589,6 +606,7 @@ def main():
     write("chain", [*walks(range(8), 400), *reorganisations()])
     write("outbox", walks(range(4), 600))
     write("deflate", deflates())
+    write("tls", sessions())
     write("server", walks((0, 1, 2, 4, 8, 16, 128, 144, 31, 159), 300))
     write("canary", [b"seed"])
 

@@ -26,10 +26,10 @@ struct tls {
     uint8_t client;                  /* enum tls_client_certificate */
     bool server, established, failed, reading;
     bool closed, ended; /* our close_notify has been made; the peer's has come */
-    uint8_t answers;   /* while reading, to the present record */
-    uint8_t overhead;  /* of a record of ours, once established */
-    const char *why;   /* of a failure */
-    const char *fault; /* what the filter said */
+    uint8_t answers;    /* while reading, to the present record */
+    uint8_t overhead;   /* of a record of ours, once established */
+    const char *why;    /* of a failure */
+    const char *fault;  /* what the filter said */
     char *subject, *common_name;
 };
 
