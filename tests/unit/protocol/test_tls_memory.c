@@ -6,7 +6,7 @@
 #include <criterion/criterion.h>
 
 #ifdef RINGCAST_WOLFSSL_STATIC
-#define IDLE_BYTES_MAX 4300U
+#define IDLE_BYTES_MAX (PAIR_IS_OLD ? 4400U : 4000U)
 #else
 #define IDLE_BYTES_MAX 64000U /* Debian's library, with everything compiled in */
 #endif
@@ -74,11 +74,12 @@ static bool live(const struct tls_settings *settings)
     return good;
 }
 
-/* Wherever memory runs out: a session that fails or cannot be made, and nothing held or harmed. */
+/* Wherever memory runs out: a session that fails or cannot be made, and nothing held or harmed. (The old library gives a small block
+ * back only the next time.) */
 Test(tls_memory, survives_a_bound_of_any_size)
 {
     struct tls_settings settings = PAIR_SETTINGS("server", "client");
-    uint64_t bound = 500;
+    uint64_t bound = 500, held_max = PAIR_IS_OLD ? 80 : 0;
     unsigned failures = 0;
     bool good = false;
     for (; !good && bound < 64000000; bound += bound / 60) {
@@ -86,8 +87,8 @@ Test(tls_memory, survives_a_bound_of_any_size)
         pair_start(bound);
         good = live(&settings);
         cr_assert(good || tls_memory_refused() > refused, "%llu", (unsigned long long)bound);
-        cr_assert_eq(pair_memory_bytes(), 0u, "%llu bytes are held with a bound of %llu",
-                     (unsigned long long)tls_memory_bytes(), (unsigned long long)bound);
+        cr_assert_leq(pair_memory_bytes(), held_max, "%llu bytes are held with a bound of %llu",
+                      (unsigned long long)tls_memory_bytes(), (unsigned long long)bound);
         failures += !good;
     }
     cr_expect(good && failures > 50, "%u failures", failures);
