@@ -83,7 +83,7 @@ enum tls_result {
     TLS_DATA,      /* plaintext was put into `plain`; call again, there may be more */
     TLS_CLOSED,    /* close_notify has come; what follows it is not looked at */
     TLS_NOT_TLS,   /* the first bytes are an HTTP request's: answer in plain text; nothing was taken */
-    TLS_ERROR,     /* the alert for the peer is in `out`; tls_why says what was wrong; only tls_destroy is left */
+    TLS_ERROR, /* the library's alert for the peer, if it has one, is in `out`; tls_why says what was wrong; only tls_destroy is left */
 };
 /* Takes bytes of the peer: goes on with the handshake, opens records. `plain` gets at most TLS_PLAIN_BYTES_MAX bytes a call
  * (it must have room for them), `out` what the peer is to be sent. `now_s`: wall clock, for tickets. */
@@ -108,7 +108,8 @@ const char *tls_version(const struct tls *tls);
 const char *tls_cipher(const struct tls *tls);
 /* Whether the session was resumed by a ticket. */
 bool tls_resumed(const struct tls *tls);
-/* The subject of the peer's verified certificate, "CN=feed-7,O=Example"; empty: it showed none. */
+/* The subject of the peer's verified certificate for the log, "/O=Example/CN=feed-7"; empty: it showed none. Its parts are not
+ * escaped: permissions go by the common name. */
 struct slice tls_subject(const struct tls *tls);
 /* The common name in it, "feed-7"; empty: none. */
 struct slice tls_common_name(const struct tls *tls);
