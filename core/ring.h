@@ -25,7 +25,8 @@ enum ring_op {
     RING_SEND,    /* result: bytes taken by the kernel or -errno; a cancelled send may report a positive short count */
     RING_SEND_ZERO_COPY, /* first the result, as of RING_SEND. With `more` the memory is still the kernel's: a second
                             completion gives it back, result: 0, or RING_COPIED when the kernel has copied all the same.
-                            Without, there was nothing to give back */
+                            Without, there was nothing to give back. -ENOMEM: no memory may be
+                            pinned now, nothing was sent, and the socket is as before */
     RING_SHUTDOWN,       /* result: 0 or -errno */
     RING_CLOSE,          /* result: 0 or -errno; the number is free again */
     RING_CANCEL,         /* result: number of operations found, or -errno; the cancelled ones complete on their own */

@@ -50,9 +50,10 @@ struct sim_faults { /* chances in 1000 per opportunity; 0: never */
     uint32_t clock_stop; /* an advance of the clock is none */
     uint32_t clock_jump; /* one by a millisecond or more is followed by up to clock_jump_ms more */
     uint32_t clock_jump_ms;
-    uint32_t wall_jump; /* the wall clock is set, a day forward or backward at most */
-    uint32_t copied;    /* a send without a copy was one with a copy after all */
-    uint32_t pinned;    /* its memory comes back late, after up to five minutes of the clock, or when the link ends */
+    uint32_t wall_jump;  /* the wall clock is set, a day forward or backward at most */
+    uint32_t unpinnable; /* a send without a copy ends with -ENOMEM, and nothing has happened */
+    uint32_t copied;     /* a send without a copy was one with a copy after all */
+    uint32_t pinned;     /* its memory comes back late, after up to five minutes of the clock, or when the link ends */
 };
 
 /* How an operation turns out. Of a cancel: what it has found. */

@@ -253,6 +253,11 @@ static bool go_on_sending(struct ring *ring, struct sim_socket *sock)
         reset_by_fault(network, link);
     bool reset = link->reset && !held;
     int32_t error = reset || link->server_fin ? 0 : sim_error(ring, send);
+    if (send->op == RING_SEND_ZERO_COPY && send->taken == 0 &&
+        (error == -ENOMEM || sim_fault(network, network->faults.unpinnable))) {
+        complete_send(ring, send, -ENOMEM);
+        return false;
+    }
     if (error != 0) {
         fail_link(link, error == -ECANCELED ? -EINTR : error); /* for the owner as deadly as the others */
         fail(ring, send, error);

@@ -5,6 +5,8 @@
 #include "core/check.h"
 #include "shards/shard.h"
 
+#include <errno.h>
+
 #define KEEP_ALIVE_MS 75000
 /* What may wait for a connection that is no session, behind what is being sent. */
 #define RESPONSE_BYTES_MAX (4U << 20)
@@ -212,12 +214,28 @@ static inline void count_send(struct shard *shard, struct conn *conn, uint64_t b
     stats_add(&shard->stats, STAT_SENDS, 1);
 }
 
+/* The kernel would not pin memory for the send (RLIMIT_MEMLOCK, of a process that is not privileged): it is begun again with a
+ * copy, and so are all that follow it here. */
+static void send_again(struct shard *shard, struct conn *conn)
+{
+    stats_add(&shard->stats, STAT_PINNED_FULL, 1);
+    outbox_cut(&conn->outbox, &shard->outbox_pool, 0);
+    conn->copied = true;
+    if (conn->state != CONN_DYING)
+        conn_mark_dirty(shard, conn, true);
+    conn_advance(shard, conn);
+}
+
 /* Not the usual end of a send: more waits, or the connection ends, or TLS, or the kernel has read in place. */
 RARE static void sent(struct shard *shard, struct conn *conn, int32_t result)
 {
     uint64_t taken = result > 0 ? (uint64_t)result : 0;
     bool zero_copy = conn->pin != 0;
     conn->pin = 0;
+    if (zero_copy && result == -ENOMEM) {
+        send_again(shard, conn);
+        return;
+    }
     bool whole = conn->tls != NULL ? conn_tls_on_sent(shard, conn, result) : on_sent_plain(shard, conn, taken);
     if (!zero_copy) /* else counted when it is known whether it was copied */
         stats_add(&shard->stats, STAT_BYTES_OUT, taken);

@@ -15,9 +15,9 @@ struct schedule_topic {
     struct source_pool sources;
     uint8_t *object; /* the newest; NULL: none */
     size_t bytes;
-    uint64_t source; /* serial of the one that it came from */
-    bool changed;    /* since the last tick */
-    bool due;        /* for an event */
+    uint64_t source;    /* serial of the one that it came from */
+    bool changed;       /* since the last tick */
+    bool due;           /* for an event */
     uint32_t listeners; /* classes of them */
 };
 

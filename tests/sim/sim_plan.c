@@ -50,6 +50,7 @@ static const struct {
     FAULT(clock_stop),
     FAULT(clock_jump),
     FAULT(wall_jump),
+    FAULT(unpinnable),
     FAULT(copied),
     FAULT(pinned),
     FEATURE(hostiles, 0),
@@ -140,6 +141,7 @@ static void choose_faults(struct sim_faults *faults, struct random *random)
         .clock_jump = 2,
         .clock_jump_ms = 10000,
         .wall_jump = 1,
+        .unpinnable = 100,
         .copied = 300,
         .pinned = ONE_OF(random, 20, 500),
     };

@@ -128,6 +128,25 @@ Test(pin, copies_to_a_peer_for_whom_the_kernel_copied)
     world_end(&world);
 }
 
+/* An unprivileged process may pin only so much (RLIMIT_MEMLOCK): nothing is lost but the advantage. */
+Test(pin, sends_with_a_copy_what_the_kernel_would_not_pin)
+{
+    const struct sim_faults faults = {.unpinnable = 1000};
+    struct world world;
+    static struct peer peer;
+    begin(&world, NULL, &faults);
+    peer_upgrade(&world, &peer, "/plain/c");
+    publish(&world, "c", 'a', LONG);
+    publish(&world, "c", 'b', LONG);
+    world_advance(&world, 10);
+    expect_message(&world, &peer, 'a', LONG);
+    expect_message(&world, &peer, 'b', LONG);
+    cr_assert_eq(pinned(&world), 0);
+    cr_assert_eq(world_sum(&world, STAT_PINNED_FULL), 1, "that connection copies from then on");
+    cr_assert_eq(world_sum(&world, STAT_BYTES_ZERO_COPY), 0);
+    world_end(&world);
+}
+
 Test(pin, copies_beyond_the_budget_and_counts_it)
 {
     const struct sim_faults faults = {.pinned = 1000};
