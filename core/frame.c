@@ -4,7 +4,9 @@
  * append), outbox (references) and the mail handlers (lendings).
  *
  * Between two turns of the home (frame_check):
- *   - `bytes` is the sum of all segments, alive and cached, headers included, and within the budget;
+ *   - `bytes` is the sum of all segments, alive and cached, headers included, with the arena's chunks in place of the segments
+ *     that lie there, and within the budget;
+ *   - as many pieces of the arena are taken as segments alive lie there, and none of these is cached;
  *   - the segments alive stand in the order of their serials, all of this home, none used beyond its capacity;
  *   - a segment alive is referenced here, lent, or waits on the idle list: nothing is forgotten;
  *   - a cached segment is of its class's size, and neither referenced, lent nor on the idle list;
@@ -18,6 +20,8 @@
 #include <stdlib.h>
 
 #define CACHE_BYTES_PER_CLASS (4U << 20)
+#define ARENA_SHARE 4                       /* of the budget: what the arena has opened stays with it */
+#define ARENA_SEGMENT_BYTES_MIN (64U << 10) /* the log is so busy that many of its frames go out in one send */
 
 _Static_assert((SEGMENT_BYTES_MIN << (FRAME_CACHE_CLASSES - 1)) >= SEGMENT_BYTES_MAX, "each regular size has a class");
 
@@ -26,9 +30,22 @@ static size_t header_bytes(uint16_t shards)
     return sizeof(struct segment) + (size_t)shards * sizeof(struct segment_share);
 }
 
-static size_t segment_footprint(const struct segment *segment)
+static bool is_in_arena(const struct frame_memory *memory, const struct segment *segment)
 {
-    return header_bytes(segment->shards) + segment->capacity;
+    return arena_chunk_of(&memory->arena, segment->data) != ARENA_NOWHERE;
+}
+
+static size_t segment_footprint(const struct frame_memory *memory, const struct segment *segment)
+{
+    return header_bytes(segment->shards) + (is_in_arena(memory, segment) ? 0 : segment->capacity);
+}
+
+static void segment_free(struct frame_memory *memory, struct segment *segment)
+{
+    memory->bytes -= segment_footprint(memory, segment);
+    if (is_in_arena(memory, segment))
+        arena_give(&memory->arena, segment->data);
+    free(segment);
 }
 
 /* The class of a capacity, or FRAME_CACHE_CLASSES when it is not a regular size. */
@@ -45,6 +62,7 @@ void frame_memory_init(struct frame_memory *memory, uint16_t shard, uint16_t sha
     check_op(shard, <, shards);
     *memory = (struct frame_memory){.bytes_max = bytes_max, .shard = shard, .shards = shards};
     list_init(&memory->segments);
+    arena_init(&memory->arena, bytes_max / ARENA_SHARE);
 }
 
 void frame_memory_destroy(struct frame_memory *memory)
@@ -58,6 +76,7 @@ void frame_memory_destroy(struct frame_memory *memory)
             free(segment);
         }
     }
+    arena_destroy(&memory->arena);
     memory->bytes = 0;
 }
 
@@ -82,31 +101,68 @@ static bool make_room(struct frame_memory *memory, size_t bytes)
             struct segment *segment = memory->cache[class];
             memory->cache[class] = segment->shares[memory->shard].next_idle;
             memory->cache_count[class]--;
-            memory->bytes -= segment_footprint(segment);
-            free(segment);
+            segment_free(memory, segment);
         }
     }
     return memory->bytes + bytes <= memory->bytes_max;
 }
 
-static struct segment *segment_make(struct frame_memory *memory, uint32_t capacity)
+/* A header with so many bytes behind it; NULL beyond the budget. */
+static struct segment *header_make(struct frame_memory *memory, size_t bytes)
 {
-    struct segment *segment = cache_take(memory, capacity);
-    if (segment == NULL) {
-        size_t header = header_bytes(memory->shards);
-        size_t footprint = header + capacity;
-        if (!make_room(memory, footprint))
-            return NULL;
-        segment = aligned_alloc(64, (footprint + 63) & ~(size_t)63);
-        if (segment == NULL)
-            return NULL;
-        memory->bytes += footprint;
-        memset(segment, 0, header);
-        segment->data = (uint8_t *)segment + header;
-        segment->capacity = capacity;
-        segment->home = memory->shard;
-        segment->shards = memory->shards;
+    size_t header = header_bytes(memory->shards);
+    if (!make_room(memory, header + bytes))
+        return NULL;
+    struct segment *segment = aligned_alloc(64, (header + bytes + 63) & ~(size_t)63);
+    if (segment == NULL)
+        return NULL;
+    memory->bytes += header + bytes;
+    memset(segment, 0, header);
+    segment->data = (uint8_t *)segment + header;
+    segment->capacity = (uint32_t)bytes;
+    segment->home = memory->shard;
+    segment->shards = memory->shards;
+    return segment;
+}
+
+/* Whether sends from it may be long enough to be worth a place in the arena. */
+static bool is_for_arena(uint32_t frame_bytes, uint32_t capacity)
+{
+    return (frame_bytes >= ARENA_PIECE_BYTES_MIN || capacity >= ARENA_SEGMENT_BYTES_MIN) &&
+           capacity <= ARENA_CHUNK_BYTES;
+}
+
+/* One of the arena's; NULL when it is used up. */
+static struct segment *arena_segment(struct frame_memory *memory, uint32_t capacity)
+{
+    struct arena *arena = &memory->arena;
+    uint8_t *piece = arena_take(arena, capacity);
+    if (piece == NULL && make_room(memory, ARENA_CHUNK_BYTES) && arena_open(arena)) {
+        memory->bytes += ARENA_CHUNK_BYTES;
+        piece = arena_take(arena, capacity);
     }
+    if (piece == NULL)
+        return NULL;
+    struct segment *segment = header_make(memory, 0);
+    if (segment == NULL) {
+        arena_give(arena, piece);
+        return NULL;
+    }
+    segment->data = piece;
+    segment->capacity = capacity;
+    return segment;
+}
+
+/* For a frame of so many bytes, and more behind it. */
+static struct segment *segment_make(struct frame_memory *memory, uint32_t frame_bytes, uint32_t capacity)
+{
+    struct segment *segment = is_for_arena(frame_bytes, capacity) ? arena_segment(memory, capacity) : NULL;
+    if (segment == NULL)
+        segment = cache_take(memory, capacity);
+    if (segment == NULL)
+        segment = header_make(memory, capacity);
+    if (segment == NULL)
+        return NULL;
     segment->used = 0;
     segment->owner = (struct hash128){0};
     segment->serial = ++memory->serial;
@@ -141,7 +197,7 @@ uint8_t *frame_append_reserve(struct frame_memory *memory, struct frame_idle *id
     }
     if (log->segment_bytes < SEGMENT_BYTES_MIN)
         log->segment_bytes = SEGMENT_BYTES_MIN;
-    struct segment *segment = segment_make(memory, bytes > log->segment_bytes ? bytes : log->segment_bytes);
+    struct segment *segment = segment_make(memory, bytes, bytes > log->segment_bytes ? bytes : log->segment_bytes);
     if (segment == NULL)
         return NULL;
     if (log->segment_bytes < SEGMENT_BYTES_MAX)
@@ -200,7 +256,7 @@ void frame_reclaim(struct frame_memory *memory, struct segment *segment)
     if (segment->lent != 0 || share->refs != 0 || share->queued_idle)
         return;
     list_remove(&segment->node);
-    unsigned class = cache_class(segment->capacity);
+    unsigned class = is_in_arena(memory, segment) ? FRAME_CACHE_CLASSES : cache_class(segment->capacity);
     if (class < FRAME_CACHE_CLASSES && memory->cache_count[class] < CACHE_BYTES_PER_CLASS / segment->capacity) {
         segment->shares[memory->shard].next_idle = memory->cache[class];
         memory->cache[class] = segment;
@@ -208,8 +264,7 @@ void frame_reclaim(struct frame_memory *memory, struct segment *segment)
         poison(segment->data, segment->capacity); /* the heap would have told of a late reader or writer, too */
         return;
     }
-    memory->bytes -= segment_footprint(segment);
-    free(segment);
+    segment_free(memory, segment);
 }
 
 void frame_lend(struct segment *segment)
@@ -241,6 +296,7 @@ void frame_return(struct frame_memory *memory, struct segment *segment, uint32_t
 static size_t check_alive(const struct frame_memory *memory)
 {
     size_t bytes = 0;
+    uint32_t pieces = 0;
     uint64_t serial = 0;
     for (const struct list_node *node = list_first(&memory->segments); node != NULL;
          node = list_next(&memory->segments, node)) {
@@ -253,9 +309,11 @@ static size_t check_alive(const struct frame_memory *memory)
         check_op(share->lendings, ==, 0);
         check(share->refs > 0 || segment->lent > 0 || share->queued_idle);
         serial = segment->serial;
-        bytes += segment_footprint(segment);
+        bytes += segment_footprint(memory, segment);
+        pieces += is_in_arena(memory, segment);
     }
     check_op(serial, <=, memory->serial);
+    check_op(pieces, ==, arena_check(&memory->arena));
     return bytes;
 }
 
@@ -267,7 +325,8 @@ static size_t check_cached(const struct frame_memory *memory, unsigned class)
         const struct segment_share *share = &segment->shares[memory->shard];
         check_op(segment->capacity, ==, SEGMENT_BYTES_MIN << class);
         check(share->refs == 0 && segment->lent == 0 && !share->queued_idle && !list_linked(&segment->node));
-        bytes += segment_footprint(segment);
+        check(!is_in_arena(memory, segment));
+        bytes += segment_footprint(memory, segment);
         segment = share->next_idle;
     }
     check_op(count, ==, memory->cache_count[class]);
@@ -277,7 +336,7 @@ static size_t check_cached(const struct frame_memory *memory, unsigned class)
 
 void frame_check(const struct frame_memory *memory)
 {
-    size_t bytes = check_alive(memory);
+    size_t bytes = check_alive(memory) + (size_t)memory->arena.chunks_opened * ARENA_CHUNK_BYTES;
     for (unsigned class = 0; class < FRAME_CACHE_CLASSES; class ++)
         bytes += check_cached(memory, class);
     check_op(bytes, ==, memory->bytes);

@@ -12,6 +12,7 @@
 #ifndef RINGCAST_CORE_FRAME_H
 #define RINGCAST_CORE_FRAME_H
 
+#include "core/arena.h"
 #include "core/bytes.h"
 #include "core/check.h"
 #include "core/list.h"
@@ -54,8 +55,9 @@ struct frame_idle {
 /* The frame memory of one shard: what it has made, within a hard budget. */
 struct frame_memory {
     struct list segments; /* alive, oldest first */
-    size_t bytes;         /* of the segments alive and cached, headers included */
+    size_t bytes;         /* of the segments alive and cached, headers included, and of the arena's open chunks */
     size_t bytes_max;
+    struct arena arena; /* where segments that long sends may read in place come from, as far as it goes */
     uint64_t serial;
     uint16_t shard;
     uint16_t shards;

@@ -56,7 +56,8 @@ struct ring_options {
     uint32_t sockets_max;     /* size of the registered-file table */
     uint32_t receive_buffers; /* power of two */
     uint32_t receive_buffer_bytes;
-    bool allow_direct; /* false: force plain descriptors (probe fallback, tests) */
+    uint32_t memories_max; /* numbers of ring_register_memory; 0: none */
+    bool allow_direct;     /* false: force plain descriptors (probe fallback, tests) */
 };
 
 /* What the kernel offers; probed once at start. */
@@ -120,6 +121,13 @@ bool ring_has_zero_copy(const struct ring *ring);
  * socket's but stands for this memory. The array as above; of a single piece it may be reused at once. */
 int ring_begin_send_zero_copy(struct ring *ring, uint32_t socket, struct ring_tag tag, const struct iovec *vector,
                               uint32_t count);
+/* Makes memory known to the kernel, which pins all its pages until the ring ends. Sends that name its number need not look the
+ * pages up each time (at 16 KiB a tenth of their cost). 0, or -errno: -ENOSPC when the number, which is new, is not below
+ * memories_max, -ENOMEM when RLIMIT_MEMLOCK allows no more. */
+int ring_register_memory(struct ring *ring, uint32_t number, const void *memory, uint32_t bytes);
+/* As ring_begin_send_zero_copy, of one piece inside such memory. */
+int ring_begin_send_registered(struct ring *ring, uint32_t socket, struct ring_tag tag, const void *data,
+                               uint32_t bytes, uint32_t number);
 /* SHUT_WR or SHUT_RDWR. */
 int ring_begin_shutdown(struct ring *ring, uint32_t socket, struct ring_tag tag, int how);
 /* Cancels the receive and the send of the socket, which were begun with this `tag`; they complete with -ECANCELED or what

@@ -32,6 +32,8 @@ int ring_create(struct ring **out, const struct ring_options *options, char *why
     ring->network = sim_network_current();
     ring->entries = options->entries;
     ring->room = ring->batch = UINT32_MAX;
+    ring->memories_max = options->memories_max;
+    ring->memories = sim_memory(ring->memories_max + 1, sizeof *ring->memories);
     ring->sockets_max = options->sockets_max;
     ring->sockets = sim_memory(ring->sockets_max, sizeof *ring->sockets);
     ring->socket_free = RING_SOCKET_NONE;
@@ -92,6 +94,7 @@ void ring_destroy(struct ring *ring)
     free(ring->buffer_out);
     free(ring->buffers_free);
     free(ring->sockets);
+    free(ring->memories);
     free(ring);
 }
 
@@ -340,6 +343,27 @@ int ring_begin_send_zero_copy(struct ring *ring, uint32_t socket, struct ring_ta
     if (result == 0 && count == 1)
         ring->sockets[socket].send->vector = ring->sockets[socket].send->pieces;
     return result;
+}
+
+int ring_register_memory(struct ring *ring, uint32_t number, const void *memory, uint32_t bytes)
+{
+    if (number >= ring->memories_max)
+        return -ENOSPC;
+    check_op(ring->memories[number].bytes, ==, 0);
+    if (sim_fault(ring->network, ring->network->faults.unpinnable))
+        return -ENOMEM;
+    ring->memories[number] = slice_of(memory, bytes);
+    return 0;
+}
+
+int ring_begin_send_registered(struct ring *ring, uint32_t socket, struct ring_tag tag, const void *data,
+                               uint32_t bytes, uint32_t number)
+{
+    const struct iovec one = {.iov_base = (void *)(uintptr_t)data, .iov_len = bytes};
+    check_op(number, <, ring->memories_max);
+    struct slice memory = ring->memories[number];
+    check((const uint8_t *)data >= memory.data && (const uint8_t *)data + bytes <= memory.data + memory.bytes);
+    return ring_begin_send_zero_copy(ring, socket, tag, &one, 1);
 }
 
 int ring_begin_shutdown(struct ring *ring, uint32_t socket, struct ring_tag tag, int how)

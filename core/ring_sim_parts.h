@@ -123,6 +123,8 @@ struct ring {
     uint32_t room;              /* for completions, until the next step */
     uint32_t batch;             /* of them that can be taken until then */
     uint64_t descriptors_at_ns; /* none are to be had before */
+    struct slice *memories;     /* by number; bytes 0: not registered */
+    uint32_t memories_max;
 
     struct sim_socket *sockets;
     uint32_t sockets_made;

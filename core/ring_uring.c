@@ -30,8 +30,9 @@ enum {
 
 #define TAG_INDEX_BITS 24
 #define BUFFER_GROUP 0
-#define BUFFERS_MAX 32768 /* of a provided buffer ring (io_uring_register(2)) */
-#define BUFFERS_FIRST 64  /* offered at the start */
+#define BUFFERS_MAX 32768  /* of a provided buffer ring (io_uring_register(2)) */
+#define MEMORIES_MAX 16384 /* of a table of registered buffers (IORING_MAX_REG_BUFFERS) */
+#define BUFFERS_FIRST 64   /* offered at the start */
 
 static uint64_t pack(unsigned op, struct ring_tag tag)
 {
@@ -109,6 +110,16 @@ static int sockets_init(struct ring *ring, const struct ring_options *options)
     return ring->direct ? io_uring_register_files_sparse(&ring->uring, ring->sockets_max) : 0;
 }
 
+/* A table without entries. Kernels that have no zero copy need none. */
+static int memories_init(struct ring *ring, const struct ring_options *options)
+{
+    check_op(options->memories_max, <=, MEMORIES_MAX);
+    if (options->memories_max == 0 || !ring->zero_copy)
+        return 0;
+    ring->memories_max = options->memories_max;
+    return io_uring_register_buffers_sparse(&ring->uring, ring->memories_max);
+}
+
 int ring_create(struct ring **out, const struct ring_options *options, char *why, size_t why_bytes)
 {
     check_op(options->entries, >=, 64);
@@ -140,6 +151,8 @@ int ring_create(struct ring **out, const struct ring_options *options, char *why
     result = ring->wake_fd < 0 ? -errno : sockets_init(ring, options);
     if (result == 0)
         result = buffers_init(ring, options);
+    if (result == 0)
+        result = memories_init(ring, options);
     if (result < 0) {
         ring_destroy(ring);
         ring_explain(result, why, why_bytes);
@@ -327,6 +340,28 @@ int ring_begin_send_zero_copy(struct ring *ring, uint32_t socket, struct ring_ta
     else
         io_uring_prep_sendmsg_zc(sqe, to, header_of(ring, sqe, vector, count), MSG_WAITALL | MSG_NOSIGNAL);
     sqe->ioprio |= RING_SEND_ZC_REPORT_USAGE;
+    return queue(ring, sqe, RING_SEND_ZERO_COPY, tag);
+}
+
+int ring_register_memory(struct ring *ring, uint32_t number, const void *memory, uint32_t bytes)
+{
+    struct iovec whole = {.iov_base = (void *)(uintptr_t)memory, .iov_len = bytes};
+    __u64 no_tag = 0;
+    if (number >= ring->memories_max)
+        return -ENOSPC;
+    int result = io_uring_register_buffers_update_tag(&ring->uring, number, &whole, &no_tag, 1);
+    return result == 1 ? 0 : result < 0 ? result : -ENOMEM;
+}
+
+int ring_begin_send_registered(struct ring *ring, uint32_t socket, struct ring_tag tag, const void *data,
+                               uint32_t bytes, uint32_t number)
+{
+    check(ring->zero_copy && number < ring->memories_max);
+    int to = target(ring, socket);
+    struct io_uring_sqe *sqe = entry(ring);
+    if (sqe == NULL)
+        return -EAGAIN;
+    io_uring_prep_send_zc_fixed(sqe, to, data, bytes, MSG_WAITALL | MSG_NOSIGNAL, RING_SEND_ZC_REPORT_USAGE, number);
     return queue(ring, sqe, RING_SEND_ZERO_COPY, tag);
 }
 

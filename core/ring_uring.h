@@ -35,7 +35,8 @@ struct ring_slot {
 
 struct ring {
     struct io_uring uring;
-    bool zero_copy;  /* ring_features */
+    bool zero_copy; /* ring_features */
+    uint32_t memories_max;
     bool direct;     /* sockets live in the kernel's table of registered files */
     bool enabled;    /* the owner has begun */
     bool wake_armed; /* the poll on wake_fd is in the kernel or queued */

@@ -453,9 +453,14 @@ void channel_check(const struct shard *shard, const struct channel *channel)
     check(map_get(&shard->channels.map, slice_of(&channel->id, sizeof channel->id)) == channel);
     check_op(channel_home(shard, channel->dialect, channel->name), ==, shard->number);
     check(!list_empty(&channel->classes) || channel->history.count > 0 || swept);
+    uint64_t bytes = 0;
     for (const struct list_node *node = list_first(&channel->classes); node != NULL;
-         node = list_next(&channel->classes, node))
-        check_class(shard, channel, list_entry(node, struct class, node));
+         node = list_next(&channel->classes, node)) {
+        const struct class *class = list_entry(node, struct class, node);
+        check_class(shard, channel, class);
+        bytes += filter_bytes(class->variant);
+    }
+    check_op(bytes, ==, channel->filter_bytes);
     for (unsigned class = 0; class < DEFLATE_CLASSES; class ++) {
         const struct segment *tail = channel->logs[class].tail;
         check(tail == NULL || (swept && tail->home == shard->number && tail->shares[shard->number].refs > 0));
@@ -466,12 +471,15 @@ void channel_check(const struct shard *shard, const struct channel *channel)
 void channels_check(const struct shard *shard)
 {
     size_t cursor = 0, classes = 0;
+    uint32_t active = 0;
     for (const struct channel *channel; (channel = map_next(&shard->channels.map, &cursor)) != NULL;) {
         channel_check(shard, channel);
+        active += list_linked(&channel->active);
         for (const struct list_node *node = list_first(&channel->classes); node != NULL;
              node = list_next(&channel->classes, node))
             classes++;
     }
     check_op(classes, ==, shard->channels.classes.count_live); /* none is without its channel */
     check_op(classes, ==, shard->channels.by_variant.count);
+    check_op(active, ==, shard->channels.active_count);
 }

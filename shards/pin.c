@@ -1,20 +1,30 @@
 /* SPDX-License-Identifier: MIT */
 /* Owns the frames that the kernel reads in sends without a copy, and decides which sends are such: long ones to peers where
  * the kernel has not copied all the same. It never frees a frame: it holds references and drops them when the memory comes
- * back. Called by conn_write (begin), conn (cancel, cut) and the completion switch in shard.c. */
+ * back. Called by conn_write (begin), conn (cancel, cut) and the completion switch in shard.c.
+ *
+ * Between two turns (pins_check):
+ *   - `bytes`, and its gauge, is the sum over all pins;
+ *   - a pin holds a reference of this shard on each of its segments;
+ *   - a connection counts its pins, and names the one whose result it waits for. */
 #include "shards/pin.h"
 
 #include "core/check.h"
 #include "shards/shard.h"
 
-int pins_init(struct pins *pins)
+#include <errno.h>
+#include <stdlib.h>
+
+int pins_init(struct pins *pins, uint16_t shards)
 {
-    return slab_init(&pins->slab, sizeof(struct pin), PINS_MAX);
+    pins->chunks = calloc(PIN_MEMORIES(shards), sizeof *pins->chunks);
+    return pins->chunks == NULL ? -ENOMEM : slab_init(&pins->slab, sizeof(struct pin), PINS_MAX);
 }
 
 void pins_destroy(struct pins *pins)
 {
     slab_destroy(&pins->slab);
+    free(pins->chunks);
 }
 
 /* A piece costs the kernel the same however short it is, so the pieces of a vector are to be long on the average. */
@@ -71,6 +81,34 @@ static struct pin *pin_take(struct shard *shard, struct conn *conn, struct handl
     return pin;
 }
 
+/* The number of the memory in which a segment lies, known to our ring; or ARENA_NOWHERE. Where an arena lies never changes, so
+ * that of another shard may be asked. */
+static uint32_t registered(struct shard *shard, const struct segment *segment)
+{
+    const struct arena *arena = &shard->all[segment->home]->frames.arena;
+    uint32_t chunk = arena_chunk_of(arena, segment->data);
+    if (chunk == ARENA_NOWHERE)
+        return ARENA_NOWHERE;
+    uint32_t number = segment->home * ARENA_CHUNKS_MAX + chunk;
+    uint8_t *state = &shard->pins.chunks[number];
+    if (*state == PIN_CHUNK_NEW) {
+        bool good = ring_register_memory(shard->ring, number, arena_chunk(arena, chunk), ARENA_CHUNK_BYTES) == 0;
+        *state = good ? PIN_CHUNK_REGISTERED : PIN_CHUNK_REFUSED;
+        stats_add(&shard->stats, good ? STAT_CHUNKS_REGISTERED : STAT_CHUNKS_REFUSED, 1);
+    }
+    return *state == PIN_CHUNK_REGISTERED ? number : ARENA_NOWHERE;
+}
+
+static int begin(struct shard *shard, const struct conn *conn, const struct pin *pin, struct ring_tag tag,
+                 const struct iovec *vector, uint32_t count)
+{
+    uint32_t number = count == 1 ? registered(shard, pin->segments[0]) : ARENA_NOWHERE;
+    if (number == ARENA_NOWHERE)
+        return ring_begin_send_zero_copy(shard->ring, conn->socket, tag, vector, count);
+    return ring_begin_send_registered(shard->ring, conn->socket, tag, vector->iov_base, (uint32_t)vector->iov_len,
+                                      number);
+}
+
 bool pin_begin_send(struct shard *shard, struct conn *conn, const struct iovec *vector, uint32_t count)
 {
     struct handle handle;
@@ -80,7 +118,7 @@ bool pin_begin_send(struct shard *shard, struct conn *conn, const struct iovec *
     if (pin == NULL)
         return false;
     struct ring_tag tag = {.index = handle.index, .generation = handle.generation};
-    if (ring_begin_send_zero_copy(shard->ring, conn->socket, tag, vector, count) != 0) {
+    if (begin(shard, conn, pin, tag, vector, count) != 0) {
         pin_free(shard, handle, pin);
         return false;
     }
@@ -139,4 +177,24 @@ void pin_cut(struct shard *shard, const struct segment *segment, uint64_t serial
         stats_add(&shard->stats, STAT_SLOW_CUT, 1);
         conn_terminate(shard, conn, CLOSE_SLOW);
     }
+}
+
+void pins_check(const struct shard *shard)
+{
+    uint64_t bytes = 0;
+    uint32_t cursor = 0, index, of_conns = 0, counted = 0;
+    for (const struct pin *pin; (pin = slab_next(&shard->pins.slab, &cursor, &index)) != NULL;) {
+        const struct conn *conn = slab_get(&shard->conns, pin->conn);
+        bytes += pin->bytes;
+        of_conns += conn != NULL;
+        check(pin->held || (conn != NULL && conn->sending && conn->pin == index + 1));
+        for (uint32_t i = 0; i < pin->segment_count; i++)
+            check_op(pin->segments[i]->shares[shard->number].refs, >, 0);
+    }
+    check_op(bytes, ==, shard->pins.bytes);
+    check_op(bytes, ==, stats_get(&shard->stats, STAT_PINNED_BYTES));
+    cursor = 0;
+    for (const struct conn *conn; (conn = slab_next(&shard->conns, &cursor, NULL)) != NULL;)
+        counted += conn->pins;
+    check_op(counted, ==, of_conns);
 }

@@ -7,6 +7,8 @@
  *                          |  result, nothing to come                                      ^
  *                          +---------------------------------------------------------------+
  *
+ * Frames that lie in the arena of their home are in memory that the ring has registered when it first sent from it.
+ *
  * A stalled peer holds its pins as long as it lives: their bytes have a budget per shard, beyond which sends copy, and a
  * connection that ends with pins is reset, so that the kernel lets go. */
 #ifndef RINGCAST_SHARDS_PIN_H
@@ -32,13 +34,19 @@ struct pin {
     struct segment *segments[PIN_SEGMENTS_MAX];
 };
 
+enum pin_chunk { PIN_CHUNK_NEW, PIN_CHUNK_REGISTERED, PIN_CHUNK_REFUSED };
+
 struct pins {
     struct slab slab;
     uint64_t bytes;
+    uint8_t *chunks; /* enum pin_chunk of each chunk of each shard's arena, as this shard's ring knows it */
 };
 
+/* Numbers that a shard's ring has for the chunks of all shards (ring_options.memories_max). */
+#define PIN_MEMORIES(shards) ((uint32_t)(shards)*ARENA_CHUNKS_MAX)
+
 /* 0 or -ENOMEM. */
-int pins_init(struct pins *pins);
+int pins_init(struct pins *pins, uint16_t shards);
 void pins_destroy(struct pins *pins);
 
 /* Begins the send that the outbox has just named without a copy, if that is allowed, worth it and within the budget. False:
@@ -50,5 +58,7 @@ struct ring_tag pin_tag(const struct shard *shard, const struct conn *conn);
 void pin_on_completion(struct shard *shard, const struct ring_completion *completion);
 /* Ends the connections that have left a pin on this segment: frame memory is full. */
 void pin_cut(struct shard *shard, const struct segment *segment, uint64_t serial);
+/* Asserts what holds between two turns: see pin.c. */
+void pins_check(const struct shard *shard);
 
 #endif

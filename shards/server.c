@@ -130,6 +130,7 @@ static bool make_rings(struct server *server)
         .entries = RING_ENTRIES,
         .sockets_max = sockets_per_shard(server),
         .receive_buffers = RECEIVE_BUFFER_COUNT,
+        .memories_max = PIN_MEMORIES(server->count),
         .receive_buffer_bytes = RECEIVE_BUFFER_BYTES,
         .allow_direct = server->config->server.direct_descriptors,
     };

@@ -418,9 +418,10 @@ static bool init_parts(struct shard *shard, const struct shard_options *options)
     parcel_pool_init(&shard->parcels, shard->number);
     quotas_init(&shard->quotas, shard->key);
     conn_tls_init(shard, options->ticket_secret);
-    return slab_init(&shard->conns, sizeof(struct conn), connections) == 0 && pins_init(&shard->pins) == 0 &&
-           audiences_init(&shard->audiences, shard->count) == 0 && channels_init(&shard->channels, shard->key) == 0 &&
-           mailbox_init(&shard->mail, shard->count) == 0 && conn_tls_configure(shard);
+    return slab_init(&shard->conns, sizeof(struct conn), connections) == 0 &&
+           pins_init(&shard->pins, shard->count) == 0 && audiences_init(&shard->audiences, shard->count) == 0 &&
+           channels_init(&shard->channels, shard->key) == 0 && mailbox_init(&shard->mail, shard->count) == 0 &&
+           conn_tls_configure(shard);
 }
 
 struct shard *shard_create(const struct shard_options *options)

@@ -2,7 +2,7 @@
 /* Owns the assertion of what holds for a whole shard between two turns. It never changes anything and never looks at another
  * shard. Called by the simulation every few steps, by unit tests after every turn, and by the fuzz harness of the server.
  *
- *   parts     conn_check, frame_check, channels_check, audiences_check and quotas_check hold.
+ *   parts     conn_check, frame_check, pins_check, channels_check, audiences_check and quotas_check hold.
  *   queues    a connection is marked dirty exactly when one of the two flush queues names it, once.
  *   waiting   a connection waits in at most one list, and in `doomed` only inside a delivery.
  *   accounts  messages x receivers: expected = delivered + dropped + in flight, and in flight is what the outboxes hold.
@@ -79,6 +79,7 @@ void shard_check(const struct shard *shard)
     check_op(census.waiting, ==, list_count(&shard->starved) + list_count(&shard->parked));
     check_accounts(shard, &census);
     frame_check(&shard->frames);
+    pins_check(shard);
     channels_check(shard);
     audiences_check(shard);
     quotas_check(&shard->quotas);

@@ -169,6 +169,7 @@ static void make_ring(struct sim_world *world, uint16_t number, struct listener 
         .entries = RING_ENTRIES,
         .sockets_max = world->plan.connections_max / world->plan.shards + SIM_LISTENERS + 1,
         .receive_buffers = world->plan.receive_buffers,
+        .memories_max = PIN_MEMORIES(world->plan.shards),
         .receive_buffer_bytes = RECEIVE_BUFFER_BYTES,
         .allow_direct = true,
     };

@@ -80,9 +80,10 @@ static inline uint32_t alive_count(const struct shard *shard)
     return count;
 }
 
-static inline size_t footprint(const struct segment *segment)
+static inline size_t footprint(const struct arena *arena, const struct segment *segment)
 {
-    return sizeof(struct segment) + SHARDS * sizeof(struct segment_share) + segment->capacity;
+    size_t header = sizeof(struct segment) + SHARDS * sizeof(struct segment_share);
+    return header + (arena_chunk_of(arena, segment->data) == ARENA_NOWHERE ? segment->capacity : 0);
 }
 
 /* What the memory says that it uses is what can be counted; the budget holds; the oldest segment is the first. */
@@ -97,12 +98,13 @@ static inline void expect_sound(const struct shard *shard)
         cr_assert_leq(segment->used, segment->capacity);
         cr_assert_gt(segment->serial, serial);
         serial = segment->serial;
-        bytes += footprint(segment);
+        bytes += footprint(&memory->arena, segment);
     }
+    bytes += (size_t)memory->arena.chunks_opened * ARENA_CHUNK_BYTES;
     for (int class = 0; class < FRAME_CACHE_CLASSES; class ++) {
         uint32_t count = 0;
         for (struct segment *s = memory->cache[class]; s != NULL; s = s->shares[memory->shard].next_idle, count++)
-            bytes += footprint(s);
+            bytes += footprint(&memory->arena, s);
         cr_assert_eq(count, memory->cache_count[class]);
     }
     cr_assert_eq(bytes, memory->bytes);

@@ -129,10 +129,10 @@ Test(frame, gives_a_frame_larger_than_a_segment_one_of_its_own)
     struct frame_log log = {.tail = NULL};
     begin(&home, 0, ROOMY);
     struct frame small = append_held(&home, &log, 1, 100);
-    struct frame large = append_held(&home, &log, 2, 3 * SEGMENT_BYTES_MAX + 7);
+    struct frame large = append_held(&home, &log, 2, 5 * SEGMENT_BYTES_MAX + 7);
     struct frame after = append_held(&home, &log, 3, 100);
     cr_assert_neq(large.segment, small.segment);
-    cr_assert_eq(large.segment->capacity, 3 * SEGMENT_BYTES_MAX + 7);
+    cr_assert_eq(large.segment->capacity, 5 * SEGMENT_BYTES_MAX + 7);
     cr_assert_neq(after.segment, large.segment);
     cr_assert_leq(after.segment->capacity, SEGMENT_BYTES_MAX);
     cr_assert(filled_with(small, 1) && filled_with(large, 2) && filled_with(after, 3));

@@ -69,6 +69,7 @@ Test(frame_lend, survives_being_lent_again_while_a_return_is_on_its_way)
     cr_assert_eq(frame_idle_pop(&loan.other.idle, 1), segment);
     frame_return(&loan.home.memory, segment, frame_take_lendings(segment, 1));
     expect_all_returned(&loan.home);
+    expect_all_returned(&loan.other);
 }
 
 /* The second lending arrives between the last release and the emptying of the idle list. */
@@ -87,6 +88,7 @@ Test(frame_lend, sends_home_nothing_that_was_lent_again_before_the_list_was_empt
     cr_assert_eq(frame_take_lendings(segment, 1), 2, "both go home in one mail");
     frame_return(&loan.home.memory, segment, 2);
     expect_all_returned(&loan.home);
+    expect_all_returned(&loan.other);
 }
 
 /* The last lending comes home while the segment lies on the home's own idle list: whoever is second frees it. */
@@ -106,6 +108,7 @@ Test(frame_lend, is_freed_once_when_the_return_meets_an_idle_segment)
     cr_assert_eq(alive_count(&home), 1, "the idle list still names it");
     reclaim_idle(&home);
     expect_all_returned(&home);
+    expect_all_returned(&other);
 }
 
 Test(frame_lend, waits_for_the_lendings_of_all_shards)
@@ -127,6 +130,8 @@ Test(frame_lend, waits_for_the_lendings_of_all_shards)
     cr_assert_eq(alive_count(&home), 1);
     frame_return(&home.memory, frame.segment, frame_take_lendings(frame.segment, 1));
     expect_all_returned(&home);
+    for (int i = 0; i < 2; i++)
+        expect_all_returned(&others[i]);
 }
 
 Test(frame_lend, stops_when_more_is_released_than_is_held, .signal = SIGABRT)

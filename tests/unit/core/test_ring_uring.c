@@ -43,6 +43,7 @@ static struct ring *make_ring(bool direct, uint32_t sockets_max, uint32_t buffer
                                          .sockets_max = sockets_max,
                                          .receive_buffers = buffers,
                                          .receive_buffer_bytes = 4096,
+                                         .memories_max = 2,
                                          .allow_direct = direct};
     struct ring *ring = NULL;
     char why[256] = "";
@@ -983,3 +984,36 @@ Test(ring_uring, the_address_sanitizer_watches_buffers_that_are_the_kernels)
 }
 
 #endif
+
+Test(ring_uring, sends_from_registered_memory)
+{
+    BOTH(direct)
+    {
+        struct server server = start(direct, 8, 4);
+        if (!ring_has_zero_copy(server.ring)) {
+            stop(&server);
+            cr_skip("Linux 6.2 is needed");
+        }
+        int fd = dial(server.port);
+        uint32_t socket = accept_one(&server);
+        uint8_t *memory = aligned_alloc(4096, 65536), got[8000];
+        cr_assert_not_null(memory);
+        for (size_t i = 0; i < 65536; i++)
+            memory[i] = pattern(i);
+        cr_assert_eq(ring_register_memory(server.ring, 2, memory, 65536), -ENOSPC);
+        cr_assert_eq(ring_register_memory(server.ring, 1, memory, 65536), 0);
+        for (size_t at = 1; at < 60000; at += 9000) { /* across pages, anywhere */
+            cr_assert_eq(ring_begin_send_registered(server.ring, socket, memory_tag, memory + at, sizeof got, 1), 0);
+            struct ring_completion result = await_memory(server.ring);
+            cr_assert_eq(result.result, (int)sizeof got);
+            cr_assert(result.more);
+            read_exactly(fd, got, sizeof got);
+            cr_assert_arr_eq(got, memory + at, sizeof got);
+            cr_assert_not(await_memory(server.ring).more);
+        }
+        close_one(server.ring, socket, true);
+        close(fd);
+        stop(&server);
+        free(memory);
+    }
+}

@@ -262,3 +262,34 @@ Test(pin, outlives_the_cancel_that_could_not_be_begun)
     }
     world_end(&world);
 }
+
+/* A busy log gets its segments from the arena, which the ring is told of once; another shard's ring is told, too. */
+Test(pin, sends_from_memory_that_the_ring_knows)
+{
+    struct world world;
+    static struct peer peers[8];
+    world_begin(&world, 2, 1 << 20, NULL);
+    for (unsigned i = 0; i < 8; i++)
+        peer_upgrade(&world, &peers[i], "/plain/c");
+    uint16_t home = channel_home(world.shards[0], PLAIN, slice_text("c"));
+    struct channel *channel = channel_find(world.shards[home], PLAIN, slice_text("c"));
+    cr_assert(world.shards[0]->conns.count_live > 0 && world.shards[1]->conns.count_live > 0);
+    static uint8_t payload[LONG];
+    memset(payload, 'x', sizeof payload);
+    for (unsigned n = 0; n < 3; n++) {
+        struct event event = {.opcode = WS_TEXT, .payload = slice_of(payload, sizeof payload)};
+        uint32_t receivers;
+        cr_assert_eq(fanout_publish(world.shards[home], channel, &event, &receivers), 202);
+        world_settle(&world);
+        for (unsigned i = 0; i < 8; i++) {
+            peer_receive(&world, &peers[i]);
+            peer_forget(&peers[i], peers[i].used);
+        }
+    }
+    cr_assert_eq(world.shards[home]->frames.arena.chunks_opened, 1);
+    cr_assert_eq(world_sum(&world, STAT_CHUNKS_REGISTERED), 2, "by each ring once");
+    cr_assert_eq(world_sum(&world, STAT_CHUNKS_REFUSED), 0);
+    world_advance(&world, 10);
+    cr_assert_gt(world_sum(&world, STAT_BYTES_ZERO_COPY), 0);
+    world_end(&world);
+}

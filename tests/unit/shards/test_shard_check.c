@@ -139,6 +139,21 @@ static void segment_of_another_home(void)
     oldest()->home = 1;
 }
 
+static void piece_forgotten(void)
+{
+    cr_assert(arena_open(&shard->frames.arena));
+    shard->frames.bytes += ARENA_CHUNK_BYTES;
+    (void)arena_take(&shard->frames.arena, ARENA_PIECE_BYTES_MIN);
+}
+static void pinned_bytes_forgotten(void)
+{
+    shard->pins.bytes = 1;
+}
+static void pin_of_nobody(void)
+{
+    session->pins++;
+}
+
 /* --- channels, audiences, quotas ---------------------------------------------------------------------------------- */
 
 static void channel_renamed(void)
@@ -164,6 +179,14 @@ static void retained_beyond_what_is_committed(void)
 static void tail_that_no_sweep_sees(void)
 {
     list_remove(&channel->active);
+}
+static void filters_miscounted(void)
+{
+    channel->filter_bytes++;
+}
+static void active_miscounted(void)
+{
+    shard->channels.active_count++;
 }
 static void audience_of_another_class(void)
 {
@@ -215,6 +238,11 @@ static const struct {
     ROW(segment_overrun),
     ROW(segment_out_of_order),
     ROW(segment_of_another_home),
+    ROW(piece_forgotten),
+    ROW(pinned_bytes_forgotten),
+    ROW(pin_of_nobody),
+    ROW(filters_miscounted),
+    ROW(active_miscounted),
     ROW(channel_renamed),
     ROW(class_without_listeners),
     ROW(listeners_miscounted),

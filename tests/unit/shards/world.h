@@ -41,8 +41,11 @@ static inline struct config *world_config(const char *const *sets)
 
 static inline struct ring *world_ring(void)
 {
-    const struct ring_options options = {
-        .entries = 1024, .sockets_max = 2048, .receive_buffers = 64, .receive_buffer_bytes = RECEIVE_BUFFER_BYTES};
+    const struct ring_options options = {.entries = 1024,
+                                         .sockets_max = 2048,
+                                         .receive_buffers = 64,
+                                         .receive_buffer_bytes = RECEIVE_BUFFER_BYTES,
+                                         .memories_max = PIN_MEMORIES(4)};
     struct ring *ring = NULL;
     char why[128];
     cr_assert_eq(ring_create(&ring, &options, why, sizeof why), 0);
