@@ -40,6 +40,7 @@ int meter_shard_open(struct meter_shard *meter, uint32_t conns, const char *cons
                                               .sockets_max = conns,
                                               .receive_buffers = RECEIVE_BUFFER_COUNT,
                                               .receive_buffer_bytes = RECEIVE_BUFFER_BYTES,
+                                              .memories_max = PIN_MEMORIES(1),
                                               .allow_direct = true};
     *meter = (struct meter_shard){0};
     log_redirect(-1); /* a line for each connection that ends */
