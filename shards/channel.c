@@ -303,12 +303,12 @@ void channel_newest(struct shard *shard, struct parcel *parcel)
     size_t header = frame.bytes >= 2 && (frame_data(frame)[1] & 0x7F) == 126   ? 4
                     : frame.bytes >= 2 && (frame_data(frame)[1] & 0x7F) == 127 ? 10
                                                                                : 2;
-    parcel->reply_bytes = frame.bytes - header;
-    parcel->reply = malloc(parcel->reply_bytes + 1);
+    parcel->reply = malloc(frame.bytes - header + 1);
     if (parcel->reply == NULL) {
         parcel->status = 503;
         return;
     }
+    parcel->reply_bytes = frame.bytes - header;
     memcpy(parcel->reply, frame_data(frame) + header, parcel->reply_bytes);
     parcel->status = 200;
 }

@@ -88,12 +88,13 @@ void service_host_request(struct shard *shard, struct parcel *parcel)
     struct buf reply = buf_of(shard->services.scratch, SERVICE_SCRATCH_BYTES);
     parcel->status = service->request(state, &request, &reply);
     check(!reply.overflow);
-    if (reply.used > 0) {
+    if (reply.used > 0)
         parcel->reply = malloc(reply.used);
-        if (parcel->reply != NULL) {
-            memcpy(parcel->reply, reply.data, reply.used);
-            parcel->reply_bytes = reply.used;
-        }
+    if (parcel->reply != NULL) {
+        memcpy(parcel->reply, reply.data, reply.used);
+        parcel->reply_bytes = reply.used;
+    } else if (parcel->status == 200) {
+        parcel->status = 503; /* no content is not the content that there is */
     }
     if (!publish_events(shard, parcel->dialect, state))
         parcel->status = 429;
