@@ -7,18 +7,28 @@
 #include "core/check.h"
 #include "core/ring_sim.h"
 
-#define PLACES_MAX 64
+#define PLACES_MAX 512
 
 static uint64_t stat(const struct shard *shard, enum stat_id id)
 {
     return stats_get(&shard->stats, id);
 }
 
+void sim_audit_posted(const struct sim_world *world, const struct mail *mail)
+{
+    const struct shard *shard = world->shards[mail->from];
+    bool answer = mail->kind == MAIL_ANSWER && mail->parcel->kind != PARCEL_SUBSCRIBE && !mail->parcel->for_session;
+    if (answer && !list_empty(&shard->channels.pending))
+        sim_fail(world, "shard %u answers a publisher before its listeners have the message", mail->from);
+}
+
 /* --- always ---------------------------------------------------------------------------------------------------------- */
 
+/* A name that is counted: of a key or an address. */
 struct place {
     struct hash128 name;
     uint32_t count;
+    uint32_t limit; /* 0: none */
 };
 
 struct places {
@@ -26,7 +36,7 @@ struct places {
     uint32_t count;
 };
 
-static void add_place(struct places *places, struct hash128 name)
+static void add_place(struct places *places, struct hash128 name, uint32_t limit)
 {
     for (uint32_t i = 0; i < places->count; i++) {
         if (places->items[i].name.low == name.low && places->items[i].name.high == name.high) {
@@ -35,7 +45,30 @@ static void add_place(struct places *places, struct hash128 name)
         }
     }
     check_op(places->count, <, PLACES_MAX);
-    places->items[places->count++] = (struct place){.name = name, .count = 1};
+    places->items[places->count++] = (struct place){.name = name, .count = 1, .limit = limit};
+}
+
+/* Who was in before a reload stays, whatever the new limit. */
+static uint32_t key_limit(const struct sim_world *world, const struct conn *conn)
+{
+    uint32_t now = sim_world_per_key(world), before = world->plan.per_key;
+    return strcmp(dialects[conn->dialect]->name, "rustorium") != 0 ? 0 : now > before ? now : before;
+}
+
+static void add_places(const struct sim_world *world, const struct shard *shard, const struct conn *conn,
+                       struct places *places)
+{
+    if (conn->session.quotas & 1U << QUOTA_KEY)
+        add_place(places, conn->session.key_name, key_limit(world, conn));
+    if (conn->session.quotas & 1U << QUOTA_ADDRESS)
+        add_place(places,
+                  shard_name(shard, 'a', conn->dialect, slice_of(conn->session.client, sizeof conn->session.client)),
+                  world->plan.work.per_address);
+    if (conn->placed) {
+        struct ring_address peer = ring_peer(shard->ring, conn->socket);
+        add_place(places, shard_name(shard, 'p', 0, slice_of(peer.bytes, sizeof peer.bytes)),
+                  world->plan.work.all_per_address);
+    }
 }
 
 static void check_shard(const struct sim_world *world, const struct shard *shard, struct places *places)
@@ -43,8 +76,7 @@ static void check_shard(const struct sim_world *world, const struct shard *shard
     uint32_t cursor = 0;
     shard_check(shard);
     for (struct conn *conn; (conn = slab_next(&shard->conns, &cursor, NULL)) != NULL;)
-        if (conn->session.quotas & 1U << QUOTA_KEY)
-            add_place(places, conn->session.key_name);
+        add_places(world, shard, conn, places);
     if (stat(shard, STAT_RING_STALE) != 0)
         sim_fail(world, "shard %u: a completion for a connection that has ended", shard->number);
 }
@@ -55,8 +87,9 @@ static void collect(const struct sim_world *world, struct places *places)
     for (uint16_t i = 0; i < world->plan.shards; i++)
         check_shard(world, world->shards[i], places);
     for (uint32_t i = 0; i < places->count; i++)
-        if (places->items[i].count > world->plan.per_key)
-            sim_fail(world, "%u connections of one key, %u are allowed", places->items[i].count, world->plan.per_key);
+        if (places->items[i].limit > 0 && places->items[i].count > places->items[i].limit)
+            sim_fail(world, "%u connections of one key or address, %u are allowed", places->items[i].count,
+                     places->items[i].limit);
 }
 
 void sim_audit_always(const struct sim_world *world)
@@ -197,7 +230,7 @@ static void check_places(const struct sim_world *world, const struct places *pla
             map_get(&world->shards[home]->quotas.map, slice_of(&places->items[i].name, sizeof places->items[i].name));
         known += places->items[i].count;
         if (quota == NULL || quota->held != places->items[i].count)
-            sim_fail(world, "a key holds %u places at its home, and has %u connections",
+            sim_fail(world, "a key or address holds %u places at its home, and has %u connections",
                      quota == NULL ? 0 : quota->held, places->items[i].count);
     }
     if (held != known)

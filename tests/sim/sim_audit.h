@@ -6,6 +6,8 @@
 
 #include "tests/sim/sim_world.h"
 
+/* What holds when a shard posts a mail: an answer to a publisher comes behind what it promises. */
+void sim_audit_posted(const struct sim_world *world, const struct mail *mail);
 /* What holds between any two turns: shard_check with all its parts, and quotas within their limits. */
 void sim_audit_always(const struct sim_world *world);
 /* What holds when nothing moves: nothing on its way between shards, homes and audiences agree, lendings add up, places in

@@ -6,6 +6,7 @@
 #include "tests/sim/sim_client.h"
 
 #include "tests/sim/sim_hostile.h"
+#include "tests/sim/sim_kind.h"
 #include "tests/sim/sim_talk.h"
 
 #include <errno.h>
@@ -15,22 +16,6 @@
 #define NEVER UINT64_MAX
 
 /* --- making ---------------------------------------------------------------------------------------------------------- */
-
-static void choose_readers(struct sim_world *world, struct sim_client *client)
-{
-    struct sim_model *model = &world->model;
-    uint32_t count = 1 + (uint32_t)random_below(&world->random, SIM_READERS_MAX);
-    uint32_t history = random_chance(&world->random, 1, 2) ? (uint32_t)random_below(&world->random, 60) : 0;
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t channel = (uint32_t)random_below(&world->random, model->channel_count);
-        bool twice = false;
-        for (uint32_t j = 0; j < client->reader_count; j++)
-            twice |= client->readers[j].channel == channel;
-        if (!twice)
-            client->readers[client->reader_count++] =
-                (struct sim_reader){.channel = channel, .history = history, .first = SIM_NONE, .last = SIM_NONE};
-    }
-}
 
 void sim_client_make(struct sim_world *world, struct sim_client *client, uint32_t number, enum sim_kind kind,
                      uint64_t start_ms)
@@ -50,13 +35,7 @@ void sim_client_make(struct sim_world *world, struct sim_client *client, uint32_
         client->pause_ms = start_ms + random_below(random, world->plan.run_ms);
         client->resume_ms = random_chance(random, 1, 2) ? NEVER : client->pause_ms + random_below(random, 5000);
     }
-    if (kind == SIM_PLAIN)
-        choose_readers(world, client);
-    if (kind == SIM_RUSTORIUM)
-        client->key = (uint32_t)random_below(random, SIM_RUSTORIUM_KEYS);
-    if (kind == SIM_HOSTILE)
-        client->malice = world->plan.floods ? (enum sim_malice)(SIM_PIPELINE + random_below(random, 2))
-                                            : (enum sim_malice)random_below(random, SIM_MALICES);
+    sim_kind_make(world, client);
 }
 
 /* --- opening --------------------------------------------------------------------------------------------------------- */
@@ -66,61 +45,41 @@ static void put_upgrade(struct sim_client *client, const char *path)
     char head[512];
     snprintf(head, sizeof head,
              "GET %s HTTP/1.1\r\nHost: sim\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
-             path);
+             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n%s\r\n",
+             path, sim_deflate_line(&client->wire.deflate));
     sim_wire_put_text(&client->wire, head);
-}
-
-static void ask_plain(struct sim_world *world, struct sim_client *client)
-{
-    char path[256] = "/plain/";
-    size_t used = strlen(path);
-    for (uint32_t i = 0; i < client->reader_count; i++)
-        used += (size_t)snprintf(path + used, sizeof path - used, "%s%s", i > 0 ? "," : "",
-                                 world->model.channels[client->readers[i].channel].name);
-    if (client->readers[0].history > 0)
-        snprintf(path + used, sizeof path - used, "?last=%u", client->readers[0].history);
-    put_upgrade(client, path);
-    uint64_t now = sim_model_now(&world->model);
-    for (uint32_t i = 0; i < client->reader_count; i++)
-        client->readers[i].asked = now;
-}
-
-static void ask(struct sim_world *world, struct sim_client *client)
-{
-    char path[64];
-    switch (client->kind) {
-    case SIM_PLAIN:
-        ask_plain(world, client);
-        break;
-    case SIM_ECHO:
-        put_upgrade(client, "/echo");
-        break;
-    case SIM_RUSTORIUM:
-        snprintf(path, sizeof path, "/ws?token=key-%u", client->key);
-        put_upgrade(client, path);
-        break;
-    case SIM_HOSTILE:
-        if (sim_hostile_upgrades(client))
-            put_upgrade(client, "/echo");
-        else
-            sim_hostile_ask(world, client);
-        break;
-    }
 }
 
 static void connect(struct sim_world *world, struct sim_client *client)
 {
-    static const uint16_t ports[] = {
-        [SIM_PLAIN] = SIM_PORT_PLAIN, [SIM_ECHO] = SIM_PORT_ECHO, [SIM_RUSTORIUM] = SIM_PORT_RUSTORIUM};
-    uint16_t port = client->kind == SIM_HOSTILE ? sim_hostile_port(client) : ports[client->kind];
-    if (!sim_wire_connect(&client->wire, world->network, port, sim_world_address(client->number))) {
+    char path[SIM_PATH_BYTES];
+    if (!sim_wire_connect(&client->wire, world->network, sim_kind_port(client),
+                          sim_world_address(world, client->number))) {
         client->start_ms = sim_world_ms() + 50; /* backlog full, or stopping: once more */
         return;
     }
     sim_trace(world, "client %u connects, kind %d", client->number, client->kind);
     client->phase = SIM_OPENING;
-    ask(world, client);
+    sim_limits_begin(world, client);
+    if (sim_kind_path(world, client, path))
+        put_upgrade(client, path);
+    else
+        sim_hostile_ask(world, client);
+}
+
+static void end(struct sim_world *world, struct sim_client *client, bool reset)
+{
+    client->harmed = sim_world_harmed(world, client->wire.peer, client->start_ms);
+    sim_wire_close(&client->wire, reset);
+    client->phase = SIM_ENDED;
+    sim_limits_end(world, client);
+}
+
+static bool status_allowed(const struct sim_world *world, const struct sim_client *client)
+{
+    if (client->kind == SIM_JOBS && sim_jobs_status_allowed(world, client))
+        return true;
+    return client->status == 503 || (client->status == 429 && sim_limits_address_full(world, client));
 }
 
 static void read_opening(struct sim_world *world, struct sim_client *client)
@@ -135,17 +94,16 @@ static void read_opening(struct sim_world *world, struct sim_client *client)
     if (response.status != 101) {
         client->status = response.status;
         sim_trace(world, "client %u: status %d", client->number, response.status);
-        sim_wire_close(&client->wire, false);
-        client->phase = SIM_ENDED;
-        if (client->kind != SIM_HOSTILE && world->stage == STAGE_RUN && response.status != 503)
+        if (client->kind != SIM_HOSTILE && world->stage == STAGE_RUN && !status_allowed(world, client))
             sim_fail(world, "client %u: a good request was answered with status %d", client->number, response.status);
+        end(world, client, false);
         return;
     }
+    if ((why = sim_deflate_agree(&client->wire.deflate, response.head, world->plan.work.compression)) != NULL)
+        sim_fail(world, "client %u: permessage-deflate: %s", client->number, why);
     client->upgraded = true;
     client->phase = SIM_OPEN;
-    uint64_t now = sim_model_now(&world->model);
-    for (uint32_t i = 0; i < client->reader_count; i++)
-        client->readers[i].confirmed = now;
+    sim_kind_on_open(world, client);
     sim_trace(world, "client %u is open", client->number);
 }
 
@@ -206,7 +164,7 @@ static bool cuts_happen(const struct sim_world *world, const struct sim_client *
 {
     const struct sim_plan *plan = &world->plan;
     return plan->frame_memory_mib < 1024 || client->pauses || world->stage == STAGE_STOP ||
-           (client->speed < 65536 && plan->outbox_bytes_max < 1 << 20);
+           (client->speed < 65536 && plan->outbox_bytes_max < 1 << 20) || sim_limits_crowded(world, client);
 }
 
 static bool close_code_allowed(const struct sim_world *world, const struct sim_client *client)
@@ -214,7 +172,7 @@ static bool close_code_allowed(const struct sim_world *world, const struct sim_c
     const struct sim_plan *plan = &world->plan;
     switch (client->close_code) {
     case 1000:
-        return client->leave_ms != NEVER;
+        return client->leave_ms != NEVER || (client->kind == SIM_JOBS && sim_jobs_close_allowed(client));
     case 1001:
         return world->stage >= STAGE_FAREWELL || (plan->quick_pings && (client->pauses || client->speed < 65536));
     case 1008:
@@ -236,11 +194,9 @@ static bool close_code_allowed(const struct sim_world *world, const struct sim_c
 static void on_end(struct sim_world *world, struct sim_client *client)
 {
     bool reset = client->wire.end == -ECONNRESET;
-    client->harmed = sim_world_harmed(world, client->wire.peer, client->start_ms);
     sim_trace(world, "client %u: %s", client->number, reset ? "reset" : "end of stream");
-    sim_wire_close(&client->wire, false);
     enum sim_phase before = client->phase;
-    client->phase = SIM_ENDED;
+    end(world, client, false);
     if (client->kind == SIM_HOSTILE || client->harmed || cuts_happen(world, client) || client->leave_ms != NEVER)
         return;
     if (client->close_code != 0) {
@@ -250,7 +206,7 @@ static void on_end(struct sim_world *world, struct sim_client *client)
             sim_fail(world, "client %u: reset behind an orderly close with %u", client->number, client->close_code);
     } else if (before == SIM_OPENING) {
         /* A reader that falls behind before its 101 has left is cut without a word. */
-        bool cut = client->kind == SIM_PLAIN && world->plan.outbox_bytes_max < 1 << 20;
+        bool cut = (client->kind == SIM_PLAIN || client->kind == SIM_CRYPTO) && world->plan.outbox_bytes_max < 1 << 20;
         if (world->plan.connections_max >= 1000 && world->stage == STAGE_RUN && !cut)
             sim_fail(world, "client %u: its request was never answered", client->number);
     } else {
@@ -264,8 +220,7 @@ static void begin_leaving(struct sim_world *world, struct sim_client *client)
     switch (client->leaving) {
     case SIM_RESETS:
     case SIM_VANISHES:
-        sim_wire_close(&client->wire, client->leaving == SIM_RESETS);
-        client->phase = SIM_ENDED;
+        end(world, client, client->leaving == SIM_RESETS);
         break;
     case SIM_HALF_CLOSES:
         sim_peer_shutdown(world->network, client->wire.peer);
@@ -278,6 +233,23 @@ static void begin_leaving(struct sim_world *world, struct sim_client *client)
             sim_peer_shutdown(world->network, client->wire.peer);
         client->phase = SIM_LEAVING;
     }
+}
+
+/* --- answers that have to come --------------------------------------------------------------------------------------- */
+
+void sim_client_expect(struct sim_client *client, struct sim_expected expected)
+{
+    client->expected[(client->expected_head + client->expected_count++) % SIM_EXPECTED_MAX] = expected;
+}
+
+struct sim_expected sim_client_next_expected(struct sim_world *world, struct sim_client *client)
+{
+    if (client->expected_count == 0)
+        sim_fail(world, "client %u: an answer to nothing", client->number);
+    struct sim_expected expected = client->expected[client->expected_head];
+    client->expected_head = (client->expected_head + 1) % SIM_EXPECTED_MAX;
+    client->expected_count--;
+    return expected;
 }
 
 /* --- steps ----------------------------------------------------------------------------------------------------------- */
@@ -369,13 +341,8 @@ static void forget_history(struct sim_world *world)
 
 static void check_complete(struct sim_world *world, struct sim_client *client)
 {
-    const char *wrong = NULL;
     forget_history(world);
-    for (uint32_t i = 0; i < client->reader_count && wrong == NULL; i++)
-        wrong = sim_model_complete(&world->model, &client->readers[i]);
-    if (client->kind == SIM_RUSTORIUM && wrong == NULL)
-        wrong =
-            sim_model_complete_state(&world->model, &client->view, client->subscriptions, client->subscription_count);
+    const char *wrong = sim_kind_complete(world, client);
     if (wrong != NULL)
         sim_fail(world, "client %u: %s", client->number, wrong);
 }
@@ -407,8 +374,6 @@ void sim_client_check_drained(struct sim_world *world, struct sim_client *client
 
 void sim_client_free(struct sim_client *client)
 {
-    for (uint32_t i = 0; i < client->reader_count; i++)
-        sim_model_reader_free(&client->readers[i]);
-    free(client->view.seen);
+    sim_kind_free(client);
     sim_wire_free(&client->wire);
 }

@@ -15,7 +15,7 @@
 #define SIM_SUBSCRIPTIONS_MAX 24
 #define SIM_EXPECTED_MAX 32
 
-enum sim_kind { SIM_PLAIN, SIM_ECHO, SIM_RUSTORIUM, SIM_HOSTILE };
+enum sim_kind { SIM_PLAIN, SIM_ECHO, SIM_RUSTORIUM, SIM_HOSTILE, SIM_JOBS, SIM_EVENTS, SIM_CRYPTO };
 
 enum sim_phase { SIM_WAITING, SIM_OPENING, SIM_OPEN, SIM_LEAVING, SIM_ENDED };
 
@@ -33,6 +33,12 @@ enum sim_malice {
     SIM_BAD_TEXT,
     SIM_HALF_FRAME, /* and then a reset */
     SIM_PING_FLOOD,
+    SIM_BAD_DEFLATE, /* with permessage-deflate */
+    SIM_BOMB,
+    SIM_FLOOD,    /* of messages, at plain */
+    SIM_INVALID,  /* requests, at rustorium */
+    SIM_BINARY,   /* at aitbc */
+    SIM_LARGE,    /* at crypto */
     SIM_PIPELINE, /* these publish, more at once than is taken in, and end with garbage: by requests */
     SIM_PUSH,     /* and by a socket */
     SIM_MALICES,
@@ -40,10 +46,11 @@ enum sim_malice {
 
 /* An answer that has to come next. */
 struct sim_expected {
-    uint32_t number;       /* of the request; echo: of the message */
-    uint32_t bytes;        /* echo */
-    bool good;             /* rustorium: success, else error */
-    uint32_t subscription; /* rustorium: to be confirmed or ended; SIM_NONE */
+    uint32_t number;                 /* of the request; echo: of the message */
+    uint32_t bytes;                  /* echo; crypto: the command */
+    bool good;                       /* rustorium: success, else error */
+    struct sim_chain_channel *chain; /* rustorium: to be confirmed; NULL: none */
+    uint32_t subscription;           /* rustorium: to be confirmed or ended; SIM_NONE; crypto: bits of services */
 };
 
 struct sim_client {
@@ -72,7 +79,11 @@ struct sim_client {
     char subscription_ids[SIM_SUBSCRIPTIONS_MAX][40];
     uint32_t subscription_count;
     uint64_t requested; /* requests so far */
-    uint64_t last_block;
+    struct sim_chain_view chain;
+
+    struct sim_crypto_view crypto;
+    struct sim_job_view job;
+    struct sim_event_view events;
 
     struct sim_expected expected[SIM_EXPECTED_MAX]; /* a ring */
     uint32_t expected_head, expected_count;
@@ -84,6 +95,9 @@ void sim_client_make(struct sim_world *world, struct sim_client *client, uint32_
                      uint64_t start_ms);
 /* One step: connects, reads, judges, writes. Whether anything happened. */
 bool sim_client_step(struct sim_world *world, struct sim_client *client);
+/* Answers have to come in the order of the requests. */
+void sim_client_expect(struct sim_client *client, struct sim_expected expected);
+struct sim_expected sim_client_next_expected(struct sim_world *world, struct sim_client *client);
 /* When it wants to act again by itself. */
 uint64_t sim_client_due(const struct sim_client *client);
 /* The run is over: takes part no more, reads on if it reads. */

@@ -10,18 +10,52 @@
 #define PINGS 200
 #define PIPELINED 40
 #define PIPELINED_BYTES 4000
+#define MESSAGES 300
+#define BOMB_BYTES (2U << 20) /* twice what echo takes; some 2 KiB on the wire */
+#define LARGE_BYTES 70000
 
-static const uint16_t deserved[SIM_MALICES] = {[SIM_UNMASKED] = 1002, [SIM_OVERSIZE] = 1009,   [SIM_RESERVED] = 1002,
-                                               [SIM_BAD_TEXT] = 1007, [SIM_PING_FLOOD] = 1008, [SIM_PUSH] = 1002};
+/* The attacks that go elsewhere than to echo. */
+static const struct target {
+    uint16_t port;
+    enum sim_kind dialect;
+    const char *path;
+} targets[SIM_MALICES] = {[SIM_FLOOD] = {SIM_PORT_PLAIN, SIM_PLAIN, "/plain/flooded"},
+                          [SIM_INVALID] = {SIM_PORT_RUSTORIUM, SIM_RUSTORIUM, "/ws?token=key-0"},
+                          [SIM_BINARY] = {SIM_PORT_AITBC, SIM_JOBS, "/v1/events"},
+                          [SIM_LARGE] = {SIM_PORT_CRYPTO, SIM_CRYPTO, "/ws/data"},
+                          [SIM_PIPELINE] = {SIM_PORT_INGEST, SIM_HOSTILE, ""},
+                          [SIM_PUSH] = {SIM_PORT_INGEST, SIM_HOSTILE, ""}};
+
+static const uint16_t deserved[SIM_MALICES] = {
+    [SIM_UNMASKED] = 1002,   [SIM_OVERSIZE] = 1009,    [SIM_RESERVED] = 1002, [SIM_BAD_TEXT] = 1007,
+    [SIM_PING_FLOOD] = 1008, [SIM_BAD_DEFLATE] = 1007, [SIM_BOMB] = 1009,     [SIM_FLOOD] = 1008,
+    [SIM_INVALID] = 4002,    [SIM_BINARY] = 1003,      [SIM_LARGE] = 1009,    [SIM_PUSH] = 1002};
 
 static bool publishes(const struct sim_client *client)
 {
     return client->malice == SIM_PIPELINE || client->malice == SIM_PUSH;
 }
 
+void sim_hostile_make(struct sim_client *client)
+{
+    client->wire.deflate.offer = client->malice == SIM_BAD_DEFLATE || client->malice == SIM_BOMB;
+}
+
 uint16_t sim_hostile_port(const struct sim_client *client)
 {
-    return publishes(client) ? SIM_PORT_INGEST : SIM_PORT_ECHO;
+    uint16_t port = targets[client->malice].port;
+    return port == 0 ? SIM_PORT_ECHO : port;
+}
+
+const char *sim_hostile_path(const struct sim_client *client)
+{
+    const char *path = targets[client->malice].path;
+    return path == NULL ? "/echo" : path;
+}
+
+enum sim_kind sim_hostile_dialect(const struct sim_client *client)
+{
+    return targets[client->malice].path == NULL ? SIM_ECHO : targets[client->malice].dialect;
 }
 
 bool sim_hostile_upgrades(const struct sim_client *client)
@@ -97,6 +131,33 @@ static void attack_http(struct sim_world *world, struct sim_client *client)
     }
 }
 
+/* A frame with RSV1, which means a message that zlib has made smaller if that was agreed on. */
+static void attack_deflate(struct sim_world *world, struct sim_client *client)
+{
+    static const uint8_t zeros[BOMB_BYTES];
+    struct slice payload = slice_text("\xff\xff\xff\xff");
+    if (client->malice == SIM_BOMB && client->wire.deflate.on)
+        payload = sim_deflate_deflate(&client->wire.deflate, slice_of(zeros, sizeof zeros));
+    sim_wire_put_frame(&client->wire, &world->random, 0x42, true, payload);
+}
+
+static void attack_dialect(struct sim_world *world, struct sim_client *client)
+{
+    static const uint8_t large[LARGE_BYTES];
+    struct random *random = &world->random;
+    switch (client->malice) {
+    case SIM_BINARY:
+        sim_wire_put_frame(&client->wire, random, 2, true, slice_text("x"));
+        break;
+    case SIM_LARGE:
+        sim_wire_put_frame(&client->wire, random, 2, true, slice_of(large, sizeof large));
+        break;
+    default:
+        for (int i = 0; i < MESSAGES; i++)
+            sim_wire_put_frame(&client->wire, random, 1, true, slice_text("{\"type\":\"nonsense\"}"));
+    }
+}
+
 static void attack_frames(struct sim_world *world, struct sim_client *client)
 {
     static const uint8_t unmasked[] = {0x81, 0x02, 'h', 'i'};
@@ -119,6 +180,16 @@ static void attack_frames(struct sim_world *world, struct sim_client *client)
         sim_wire_put(&client->wire, half, sizeof half);
         client->leaving = SIM_RESETS;
         client->leave_ms = sim_world_ms() + random_below(&world->random, 100);
+        break;
+    case SIM_BAD_DEFLATE:
+    case SIM_BOMB:
+        attack_deflate(world, client);
+        break;
+    case SIM_FLOOD:
+    case SIM_INVALID:
+    case SIM_BINARY:
+    case SIM_LARGE:
+        attack_dialect(world, client);
         break;
     default:
         for (int i = 0; i < PINGS; i++)
@@ -152,9 +223,11 @@ void sim_hostile_check_rest(struct sim_world *world, struct sim_client *client)
         return;
     if (client->phase != SIM_ENDED && !client->pauses)
         sim_fail(world, "client %u: attack %d has not been ended", client->number, client->malice);
-    if (client->upgraded && client->close_code != 0 && deserved[client->malice] != 0 &&
-        client->close_code != deserved[client->malice] && client->close_code != 1001 && client->close_code != 1000 &&
-        client->close_code != 1013)
-        sim_fail(world, "client %u: attack %d was closed with %u, not %u", client->number, client->malice,
-                 client->close_code, deserved[client->malice]);
+    uint16_t code = deserved[client->malice], got = client->close_code;
+    if (client->wire.deflate.offer != 0 && !client->wire.deflate.on)
+        code = 1002; /* RSV1 means nothing then */
+    bool refused = got == 4001 && client->malice == SIM_INVALID;
+    if (client->upgraded && got != 0 && code != 0 && got != code && got != 1001 && got != 1000 && got != 1013 &&
+        !refused)
+        sim_fail(world, "client %u: attack %d was closed with %u, not %u", client->number, client->malice, got, code);
 }

@@ -5,6 +5,7 @@
 #include "tests/sim/sim_model.h"
 
 #include "core/check.h"
+#include "core/clock.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +33,11 @@ uint32_t sim_model_channel(struct sim_model *model, const char *name, bool lates
     return model->channel_count++;
 }
 
+static uint64_t now_ms(void)
+{
+    return clock_monotonic_ns() / 1000000;
+}
+
 /* --- publishing ------------------------------------------------------------------------------------------------------ */
 
 uint32_t sim_model_begin(struct sim_model *model, const struct sim_message *message)
@@ -44,7 +50,12 @@ uint32_t sim_model_begin(struct sim_model *model, const struct sim_message *mess
     struct sim_message *added = &model->messages[model->count];
     *added = *message;
     added->begun = sim_model_now(model);
-    added->next = added->previous = SIM_NONE;
+    added->begun_ms = now_ms();
+    added->next = added->previous = added->before = SIM_NONE;
+    if (added->form > SIM_STATE) {
+        added->before = model->newest[added->key];
+        model->newest[added->key] = model->count;
+    }
     if (added->bytes < CONTENT_HEAD)
         added->bytes = CONTENT_HEAD;
     return model->count++;
@@ -55,6 +66,22 @@ void sim_model_settle(struct sim_model *model, uint32_t message, enum sim_fate f
     struct sim_message *settled = &model->messages[message];
     settled->fate = fate;
     settled->settled = sim_model_now(model);
+    settled->settled_ms = now_ms();
+}
+
+uint32_t sim_model_series(struct sim_model *model)
+{
+    check_op(model->series_count, <, SIM_SERIES_MAX);
+    model->newest[model->series_count] = SIM_NONE;
+    return model->series_count++;
+}
+
+bool sim_model_is_behind(const struct sim_model *model, uint32_t newer, uint32_t older)
+{
+    const struct sim_message *a = &model->messages[newer], *b = &model->messages[older];
+    if (a->fate == SIM_REFUSED || b->fate == SIM_REFUSED)
+        return false;
+    return (a->stream == b->stream && newer > older) || (b->fate == SIM_ACCEPTED && a->begun > b->settled);
 }
 
 static uint8_t filler(uint32_t message, size_t at)
@@ -96,6 +123,22 @@ static void mark_seen(uint8_t **seen, uint32_t *seen_bytes, uint32_t message)
         *seen_bytes = wanted;
     }
     (*seen)[message / 8] = (uint8_t)((*seen)[message / 8] | 1U << message % 8);
+}
+
+bool sim_seen_has(const struct sim_seen *seen, uint32_t message)
+{
+    return has_seen(seen->bits, seen->bytes, message);
+}
+
+void sim_seen_add(struct sim_seen *seen, uint32_t message)
+{
+    mark_seen(&seen->bits, &seen->bytes, message);
+}
+
+void sim_seen_free(struct sim_seen *seen)
+{
+    free(seen->bits);
+    *seen = (struct sim_seen){0};
 }
 
 /* The number in front of a payload that is whole, or SIM_NONE. */

@@ -17,6 +17,7 @@
 #define SIM_NONE UINT32_MAX
 #define SIM_CHANNELS_MAX 16
 #define SIM_KEYS 8 /* of the state of rustorium */
+#define SIM_SERIES_MAX 8192
 
 enum sim_fate {
     SIM_UNDECIDED, /* no answer, perhaps never one: it may have been published or not */
@@ -28,16 +29,24 @@ enum sim_form {
     SIM_RAW,    /* as content of a request or in base64 */
     SIM_QUOTED, /* as a JSON string: it is delivered with its quotes */
     SIM_STATE,  /* a value of rustorium's state */
+    SIM_OBJECT, /* of a service of crypto */
+    SIM_JOB,    /* a status of a job of aitbc */
+    SIM_EVENT,  /* an event of aitbc */
+    SIM_BLOCK,  /* of rustorium's chain */
 };
 
 struct sim_message {
-    uint32_t channel; /* of plain; SIM_NONE: the state of rustorium */
+    uint32_t channel; /* of plain; else SIM_NONE */
     uint32_t stream;  /* publications of one connection of a publisher: they are ordered */
     uint32_t bytes;   /* without quotes */
-    uint32_t key;     /* of SIM_STATE */
+    uint32_t key;     /* of SIM_STATE; of SIM_OBJECT the service; of SIM_JOB the job; of SIM_EVENT the offer */
+    uint32_t detail;  /* of SIM_JOB the state, of SIM_EVENT the type */
+    uint64_t due_ms;  /* of SIM_JOB and SIM_EVENT: when what it is about expires; 0: never */
     enum sim_form form;
     enum sim_fate fate;
     uint64_t begun, settled;
+    uint64_t begun_ms, settled_ms; /* the same on the clock */
+    uint32_t before;               /* the one begun before it with the same form and key; SIM_NONE: none */
     bool seen;
     uint32_t next, previous; /* on a lossless channel, as the readers saw it; SIM_NONE: not known */
 };
@@ -45,6 +54,12 @@ struct sim_message {
 struct sim_channel {
     char name[16];
     bool latest;
+};
+
+/* Bits by message number. */
+struct sim_seen {
+    uint8_t *bits;
+    uint32_t bytes;
 };
 
 /* One reader of one channel of plain. */
@@ -74,7 +89,9 @@ struct sim_model {
     uint32_t count, capacity;
     struct sim_channel channels[SIM_CHANNELS_MAX];
     uint32_t channel_count;
-    uint32_t retain;     /* of plain, when neither age nor full memory bounds it; else 0 */
+    uint32_t retain;                 /* of plain, when neither age nor full memory bounds it; else 0 */
+    uint32_t newest[SIM_SERIES_MAX]; /* the message begun last, of each series; SIM_NONE: none */
+    uint32_t series_count;
     uint32_t *by_number; /* message by its number at the home of rustorium's state */
     uint32_t by_number_count;
     uint64_t deliveries;
@@ -83,6 +100,10 @@ struct sim_model {
 /* All of these return NULL, or what is wrong as a literal. */
 
 void sim_model_free(struct sim_model *model);
+bool sim_seen_has(const struct sim_seen *seen, uint32_t message);
+void sim_seen_add(struct sim_seen *seen, uint32_t message);
+void sim_seen_free(struct sim_seen *seen);
+
 /* The next moment. */
 uint64_t sim_model_now(struct sim_model *model);
 uint32_t sim_model_channel(struct sim_model *model, const char *name, bool latest);
@@ -90,6 +111,10 @@ uint32_t sim_model_channel(struct sim_model *model, const char *name, bool lates
 /* A message that is about to be published; its number. */
 uint32_t sim_model_begin(struct sim_model *model, const struct sim_message *message);
 void sim_model_settle(struct sim_model *model, uint32_t message, enum sim_fate fate);
+/* A new series: messages of one service, job or offer, so that the newest are found without a search. */
+uint32_t sim_model_series(struct sim_model *model);
+/* Whether `newer` has been published behind `older` for certain. */
+bool sim_model_is_behind(const struct sim_model *model, uint32_t newer, uint32_t older);
 /* The content of a message on plain (without quotes): its number and filler that follows from it. At most `room` bytes. */
 size_t sim_model_content(const struct sim_model *model, uint32_t message, uint8_t *out, size_t room);
 void sim_model_key(char out[16], uint32_t key);

@@ -69,6 +69,12 @@ static const struct {
     FEATURE(reload, false),
     FEATURE(rush, false),
     FEATURE(stall_max, 30),
+    FEATURE(work.weave, 0),
+    FEATURE(work.compression, false),
+    FEATURE(work.addresses, 200),
+    FEATURE(work.per_address, 0),
+    FEATURE(work.all_per_address, 0),
+    FEATURE(work.attempts, 0),
     FEATURE(heap_chance, 0),
     FEATURE(heap_each, 0),
     FEATURE(heap_at, 0),
@@ -167,6 +173,7 @@ static void choose_features(struct sim_plan *plan, struct random *random)
     plan->per_key = ONE_OF(random, 1, 3, 10);
     plan->quick_pings = plan->client_publish = plan->drain = plan->reload = plan->rush = true;
     plan->stall_max = 1000;
+    sim_work_choose(&plan->work, random);
     plan->heap_chance = random_chance(random, 1, 2) ? ONE_OF(random, 20, 200, 1000) : 0;
     plan->heap_each = ONE_OF(random, 1, 8, 100);
     plan->heap_at = 1 + (uint32_t)random_below(random, ONE_OF(random, 100, 2000));
@@ -176,8 +183,9 @@ static void choose_features(struct sim_plan *plan, struct random *random)
 /* Some make so much of a difference that most runs are better without. */
 static bool is_rare(uint32_t number)
 {
-    static const char *const rare[] = {"frame_memory_mib", "connections_max", "heap_chance", "heap_each",
-                                       "heap_at",          "clock_jump",      "stall",       "reset"};
+    static const char *const rare[] = {
+        "frame_memory_mib", "connections_max", "work.all_per_address", "work.attempts", "heap_chance",
+        "heap_each",        "heap_at",         "clock_jump",           "stall",         "reset"};
     for (size_t i = 0; i < sizeof rare / sizeof rare[0]; i++)
         if (strcmp(switches[number].name, rare[i]) == 0)
             return true;

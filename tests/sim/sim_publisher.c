@@ -10,33 +10,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define CONTENT_MAX 32768
+#define CONTENT_MAX SIM_OBJECT_BYTES_MAX
 #define BATCH_MAX 40
 #define STREAM_STEP 8 /* more than there are publishers: streams of different ones differ */
 
 void sim_publisher_make(struct sim_world *world, struct sim_publisher *publisher, uint32_t number)
 {
-    char name[16];
     *publisher = (struct sim_publisher){.number = number, .wire = {.peer = -1}, .stream = number};
     publisher->way = (enum sim_way)random_below(&world->random, SIM_WAYS);
-    snprintf(name, sizeof name, "late%u", number);
-    sim_model_channel(&world->model, name, true); /* its own: so its newest message is known */
+    sim_objects_make(world, &publisher->objects, number);
 }
 
 /* --- what is published ------------------------------------------------------------------------------------------------- */
-
-/* A channel that this publisher may publish to. */
-static uint32_t choose_channel(struct sim_world *world, const struct sim_publisher *publisher)
-{
-    const struct sim_model *model = &world->model;
-    char own[16];
-    snprintf(own, sizeof own, "late%u", publisher->number);
-    for (;;) {
-        uint32_t channel = (uint32_t)random_below(&world->random, model->channel_count);
-        if (!model->channels[channel].latest || strcmp(model->channels[channel].name, own) == 0)
-            return channel;
-    }
-}
 
 static struct sim_outstanding *add_outstanding(struct sim_publisher *publisher, uint32_t message)
 {
@@ -46,41 +31,27 @@ static struct sim_outstanding *add_outstanding(struct sim_publisher *publisher, 
     return added;
 }
 
-static uint32_t begin_plain(struct sim_world *world, struct sim_publisher *publisher, uint32_t channel,
-                            enum sim_form form)
+/* The next object of that choice; its bytes, 0: none. */
+static size_t begin(struct sim_world *world, struct sim_publisher *publisher, const struct sim_topic_choice *choice,
+                    enum sim_form form, char *out)
 {
-    uint32_t bytes = (uint32_t)random_below(&world->random, world->plan.message_bytes_max);
-    uint32_t message = sim_model_begin(
-        &world->model,
-        &(struct sim_message){.channel = channel, .stream = publisher->stream, .bytes = bytes, .form = form});
-    add_outstanding(publisher, message);
-    return message;
+    uint32_t message;
+    size_t bytes =
+        sim_objects_begin(world, &publisher->objects, choice, form, publisher->stream, out, CONTENT_MAX, &message);
+    if (bytes > 0)
+        add_outstanding(publisher, message);
+    return bytes;
 }
 
-/* An object of rustorium's state: its value is the number of the message. */
-static size_t begin_state(struct sim_world *world, struct sim_publisher *publisher, char *out, size_t room)
+/* Every other one has a key that a reload takes away. */
+static const char *key_of(const struct sim_publisher *publisher)
 {
-    char key[16];
-    uint32_t number = (uint32_t)random_below(&world->random, SIM_KEYS);
-    sim_model_key(key, number);
-    uint32_t message = sim_model_begin(
-        &world->model,
-        &(struct sim_message){.channel = SIM_NONE, .stream = publisher->stream, .key = number, .form = SIM_STATE});
-    add_outstanding(publisher, message);
-    return (size_t)snprintf(out, room, "{\"key\":\"%s\",\"value\":\"%08u\",\"block_number\":%u}", key, message,
-                            message);
+    return publisher->number % 2 == 1 ? SIM_INGEST_KEY_LOST : SIM_INGEST_KEY;
 }
 
-/* The next block of the publisher's own chain. */
-static size_t begin_block(struct sim_publisher *publisher, char *out, size_t room)
+static bool has_lost_key(const struct sim_world *world, const struct sim_publisher *publisher)
 {
-    uint32_t number = ++publisher->blocks;
-    add_outstanding(publisher, SIM_NONE);
-    return (size_t)snprintf(out, room,
-                            "{\"number\":%u,\"hash\":\"h%u-%u\",\"parent_hash\":\"h%u-%u\",\"timestamp\":1700000000,"
-                            "\"transactions\":[\"t%u-%u\"]}",
-                            number, publisher->number, number, publisher->number, number - 1, publisher->number,
-                            number);
+    return publisher->number % 2 == 1 && world->reloaded;
 }
 
 /* --- by HTTP --------------------------------------------------------------------------------------------------------- */
@@ -90,9 +61,8 @@ static void put_request(struct sim_world *world, struct sim_publisher *publisher
 {
     char head[512];
     bool chunked = random_chance(&world->random, 1, 4);
-    snprintf(head, sizeof head,
-             "POST /ingest/v1/%s HTTP/1.1\r\nHost: sim\r\nX-Ingest-Key: " SIM_INGEST_KEY "\r\nContent-Type: %s\r\n",
-             topic, type);
+    snprintf(head, sizeof head, "POST /ingest/v1/%s HTTP/1.1\r\nHost: sim\r\nX-Ingest-Key: %s\r\nContent-Type: %s\r\n",
+             topic, key_of(publisher), type);
     sim_wire_put_text(&publisher->wire, head);
     if (!chunked) {
         snprintf(head, sizeof head, "Content-Length: %zu\r\n\r\n", bytes);
@@ -117,30 +87,24 @@ static void post(struct sim_world *world, struct sim_publisher *publisher)
     static uint8_t content[CONTENT_MAX * 2];
     char topic[64];
     bool batch = publisher->way == SIM_BY_BATCH;
-    uint32_t kind = (uint32_t)random_below(&world->random, 6), count = 1;
-    uint32_t channel = choose_channel(world, publisher);
+    struct sim_topic_choice choice = sim_objects_choose(world, &publisher->objects);
+    uint32_t count = 1;
     size_t bytes = 0;
     if (batch)
         count += (uint32_t)random_below(&world->random, BATCH_MAX);
     for (uint32_t i = 0; i < count && bytes < CONTENT_MAX; i++) {
-        if (kind == 0)
-            bytes += begin_block(publisher, (char *)content + bytes, CONTENT_MAX);
-        else if (kind <= 2)
-            bytes += begin_state(world, publisher, (char *)content + bytes, CONTENT_MAX);
-        else
-            bytes += sim_model_content(&world->model, begin_plain(world, publisher, channel, SIM_RAW), content + bytes,
-                                       CONTENT_MAX);
-        if (batch)
+        size_t added = begin(world, publisher, &choice, SIM_RAW, (char *)content + bytes);
+        bytes += added;
+        if (batch && added > 0)
             content[bytes++] = '\n';
     }
-    if (kind <= 2)
-        snprintf(topic, sizeof topic, "rustorium/%s", kind == 0 ? "blocks" : "state");
-    else
-        snprintf(topic, sizeof topic, "plain/%s", world->model.channels[channel].name);
+    if (bytes == 0)
+        return;
+    snprintf(topic, sizeof topic, "%s/%s", choice.dialect, choice.topic);
     put_request(world, publisher, topic,
-                batch       ? "application/x-ndjson"
-                : kind <= 2 ? "application/json"
-                            : "text/plain",
+                batch                             ? "application/x-ndjson"
+                : choice.kind == SIM_OBJECT_PLAIN ? "text/plain"
+                                                  : "application/json",
                 content, bytes);
 }
 
@@ -149,10 +113,15 @@ static void settle(struct sim_world *world, struct sim_publisher *publisher, str
 {
     if (outstanding->message != SIM_NONE)
         sim_model_settle(&world->model, outstanding->message, fate);
-    if (fate == SIM_ACCEPTED)
+    if (fate == SIM_ACCEPTED) {
         publisher->accepted++;
-    else
-        publisher->refused++;
+        if (has_lost_key(world, publisher) && world->reloaded_at != 0 && outstanding->message != SIM_NONE &&
+            world->model.messages[outstanding->message].begun > world->reloaded_at)
+            sim_fail(world, "publisher %u: accepted with a key that is gone", publisher->number);
+        return;
+    }
+    publisher->refused++;
+    sim_objects_refused(world, &publisher->objects, outstanding->message);
 }
 
 /* The number behind `name`; *at moves behind it. False when there is none. */
@@ -170,13 +139,24 @@ static bool next_number(struct slice *at, const char *name, uint64_t *value)
     return false;
 }
 
+static bool status_allowed(const struct sim_world *world, const struct sim_publisher *publisher, int status)
+{
+    uint32_t message = publisher->outstanding_count == 0 ? SIM_NONE : publisher->outstanding[0].message;
+    bool job = message != SIM_NONE && world->model.messages[message].form == SIM_JOB;
+    if (status == 401)
+        return has_lost_key(world, publisher);
+    if (status == 409)
+        return job && sim_jobs_may_refuse(world, message);
+    return status == 202 || status == 422 || status == 429 || status == 503;
+}
+
 static void on_response(struct sim_world *world, struct sim_publisher *publisher, const struct sim_response *response)
 {
     struct slice text = response->content;
     uint64_t accepted = 0, omitted = 0, index;
     uint32_t refused = 0, count = publisher->outstanding_count;
     sim_trace(world, "publisher %u: status %d for %u", publisher->number, response->status, count);
-    if (response->status != 202 && response->status != 422 && response->status != 429 && response->status != 503)
+    if (!status_allowed(world, publisher, response->status))
         sim_fail(world, "publisher %u: status %d", publisher->number, response->status);
     bool counted = next_number(&text, "\"accepted\":", &accepted);
     while (counted && next_number(&text, "{\"index\":", &index)) {
@@ -195,10 +175,12 @@ static void on_response(struct sim_world *world, struct sim_publisher *publisher
                  (unsigned long long)accepted, refused, count);
     for (uint32_t i = 0; i < count; i++) {
         bool refused_one = !counted || publisher->outstanding[i].refused || accepted == 0;
-        if (refused_one || omitted == 0)
+        if (refused_one || omitted == 0) {
             settle(world, publisher, &publisher->outstanding[i], refused_one ? SIM_REFUSED : SIM_ACCEPTED);
-        else
+        } else {
             publisher->undecided++; /* nobody has said which */
+            sim_chain_lost(world, publisher->outstanding[i].message);
+        }
     }
     publisher->outstanding_count = 0;
 }
@@ -222,35 +204,24 @@ static size_t base64(const uint8_t *in, size_t bytes, char *out)
 
 static void send_object(struct sim_world *world, struct sim_publisher *publisher)
 {
-    static uint8_t content[CONTENT_MAX];
-    static char text[CONTENT_MAX * 2];
-    uint32_t kind = (uint32_t)random_below(&world->random, 4);
-    uint32_t channel = choose_channel(world, publisher);
-    const char *name = world->model.channels[channel].name;
-    size_t used;
-    if (kind == 0) {
-        char object[256];
-        begin_state(world, publisher, object, sizeof object);
-        used = (size_t)snprintf(
-            text, sizeof text,
-            "{\"op\":\"publish\",\"dialect\":\"rustorium\",\"topic\":\"state\",\"data\":%s,\"seq\":%llu}", object,
-            (unsigned long long)publisher->seq);
+    static char content[CONTENT_MAX + 1], text[CONTENT_MAX * 2];
+    struct sim_topic_choice choice = sim_objects_choose(world, &publisher->objects);
+    bool plain = choice.kind == SIM_OBJECT_PLAIN, raw = plain && random_chance(&world->random, 1, 3);
+    size_t bytes = begin(world, publisher, &choice, raw ? SIM_RAW : SIM_QUOTED, content);
+    if (bytes == 0)
+        return;
+    const char *quote = plain ? "\"" : "";
+    int head =
+        snprintf(text, sizeof text, "{\"op\":\"publish\",\"dialect\":\"%s\",\"topic\":\"%s\",\"seq\":%llu,\"%s\":%s",
+                 choice.dialect, choice.topic, (unsigned long long)publisher->seq, raw ? "data_base64" : "data", quote);
+    size_t used = (size_t)head;
+    if (raw) {
+        used += base64((const uint8_t *)content, bytes, text + used);
     } else {
-        bool raw = kind == 1;
-        uint32_t message = begin_plain(world, publisher, channel, raw ? SIM_RAW : SIM_QUOTED);
-        size_t bytes = sim_model_content(&world->model, message, content, sizeof content);
-        used = (size_t)snprintf(text, sizeof text,
-                                "{\"op\":\"publish\",\"dialect\":\"plain\",\"topic\":\"%s\",\"seq\":%llu,\"%s\":\"",
-                                name, (unsigned long long)publisher->seq, raw ? "data_base64" : "data");
-        if (raw) {
-            used += base64(content, bytes, text + used);
-        } else {
-            memcpy(text + used, content, bytes);
-            used += bytes;
-        }
-        memcpy(text + used, "\"}", 2);
-        used += 2;
+        memcpy(text + used, content, bytes);
+        used += bytes;
     }
+    used += (size_t)snprintf(text + used, sizeof text - used, "%s}", quote);
     sim_wire_put_frame(&publisher->wire, &world->random, 1, true, slice_of(text, used));
 }
 
@@ -307,7 +278,10 @@ static void on_frame(struct sim_world *world, struct sim_publisher *publisher, c
     if (frame->opcode == 9) {
         sim_wire_put_frame(&publisher->wire, &world->random, 10, true, frame->payload);
     } else if (frame->opcode == 8) {
-        sim_trace(world, "publisher %u: close %u", publisher->number, text.bytes >= 2 ? load_be16(text.data) : 0U);
+        uint16_t code = text.bytes >= 2 ? load_be16(text.data) : 0;
+        sim_trace(world, "publisher %u: close %u", publisher->number, code);
+        if (code == 1008 && !has_lost_key(world, publisher))
+            sim_fail(world, "publisher %u: its key is good, and it was closed with 1008", publisher->number);
         sim_wire_put_frame(&publisher->wire, &world->random, 8, true, frame->payload);
         publisher->open = false;
     } else if (slice_starts(text, slice_text("{\"op\":\"ack\"")) && next_number(&text, "\"seq\":", &seq)) {
@@ -326,6 +300,8 @@ static void give_up(struct sim_world *world, struct sim_publisher *publisher)
 {
     sim_trace(world, "publisher %u: connection ended, %u undecided", publisher->number, publisher->outstanding_count);
     publisher->undecided += publisher->outstanding_count;
+    for (uint32_t i = 0; i < publisher->outstanding_count; i++)
+        sim_chain_lost(world, publisher->outstanding[i].message);
     publisher->outstanding_count = 0;
     publisher->open = false;
     sim_wire_close(&publisher->wire, false);
@@ -334,16 +310,19 @@ static void give_up(struct sim_world *world, struct sim_publisher *publisher)
 static void connect(struct sim_world *world, struct sim_publisher *publisher)
 {
     if (!sim_wire_connect(&publisher->wire, world->network, SIM_PORT_INGEST,
-                          sim_world_address(200 + publisher->number)))
+                          sim_world_publisher_address(publisher->number)))
         return;
     publisher->stream += STREAM_STEP;
     publisher->seq = publisher->acknowledged = 0;
     sim_trace(world, "publisher %u connects", publisher->number);
-    if (publisher->way == SIM_BY_SOCKET)
-        sim_wire_put_text(&publisher->wire,
-                          "GET /ingest/v1/ws HTTP/1.1\r\nHost: sim\r\nAuthorization: Bearer " SIM_INGEST_KEY
-                          "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                          "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n");
+    if (publisher->way != SIM_BY_SOCKET)
+        return;
+    char head[320];
+    snprintf(head, sizeof head,
+             "GET /ingest/v1/ws HTTP/1.1\r\nHost: sim\r\nAuthorization: Bearer %s\r\nUpgrade: websocket\r\n"
+             "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
+             key_of(publisher));
+    sim_wire_put_text(&publisher->wire, head);
 }
 
 static void read_answers(struct sim_world *world, struct sim_publisher *publisher)
@@ -355,6 +334,8 @@ static void read_answers(struct sim_world *world, struct sim_publisher *publishe
     while (!publisher->open && (result = sim_wire_response(&publisher->wire, &response, &why)) > 0) {
         if (response.status == 101)
             publisher->open = true;
+        else if (response.status == 401 && !has_lost_key(world, publisher))
+            sim_fail(world, "publisher %u: its key is good, and it was not let in", publisher->number);
         else if (publisher->way != SIM_BY_SOCKET)
             on_response(world, publisher, &response);
     }
@@ -397,6 +378,8 @@ bool sim_publisher_step(struct sim_world *world, struct sim_publisher *publisher
 
 void sim_publisher_check_rest(struct sim_world *world, struct sim_publisher *publisher)
 {
+    if (publisher->open && has_lost_key(world, publisher))
+        sim_fail(world, "publisher %u: its key is gone, and it is still connected", publisher->number);
     if (publisher->wire.peer >= 0 && publisher->outstanding_count > 0)
         sim_fail(world, "publisher %u: %u objects have not been answered", publisher->number,
                  publisher->outstanding_count);

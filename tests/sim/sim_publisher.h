@@ -4,6 +4,7 @@
 #ifndef RINGCAST_TESTS_SIM_SIM_PUBLISHER_H
 #define RINGCAST_TESTS_SIM_SIM_PUBLISHER_H
 
+#include "tests/sim/sim_objects.h"
 #include "tests/sim/sim_wire.h"
 #include "tests/sim/sim_world.h"
 
@@ -26,7 +27,7 @@ struct sim_publisher {
     uint64_t wake_ms;
     uint64_t seq;
     uint64_t acknowledged; /* the last cumulative acknowledgement */
-    uint32_t blocks;
+    struct sim_objects objects;
     struct sim_outstanding outstanding[SIM_OUTSTANDING_MAX];
     uint32_t outstanding_count;
     uint32_t accepted, refused, undecided; /* messages, for the summary */

@@ -9,6 +9,7 @@
 
 #include "tests/sim/sim_audit.h"
 #include "tests/sim/sim_client.h"
+#include "tests/sim/sim_operator.h"
 #include "tests/sim/sim_publisher.h"
 
 #include <stdio.h>
@@ -16,12 +17,14 @@
 #define CLIENTS_MAX 128
 #define PUBLISHERS_MAX 4
 #define CHANNELS 4
+#define OPERATORS 2
 #define AUDIT_STEPS 16
 #define WAIT_MS 50
 #define REST_MS 14000 /* longer than any deadline of a connection that ends */
 #define REST_STEPS_MAX 400000
 #define DRAIN_MS 10000
 #define LAST_MS 200
+#define HURRY_STEPS 40
 #define RUSH 24
 #define RUSH_MS 8
 #define ARRIVAL_STEPS 600
@@ -31,7 +34,8 @@ struct run {
     struct sim_client clients[CLIENTS_MAX];
     uint32_t client_count;
     struct sim_publisher publishers[PUBLISHERS_MAX];
-    bool may_publish;
+    struct sim_operator operators[OPERATORS];
+    bool may_publish, may_look;
 };
 
 /* --- steps ----------------------------------------------------------------------------------------------------------- */
@@ -47,6 +51,9 @@ static uint64_t next_due(const struct run *run)
     for (uint32_t i = 0; run->may_publish && i < run->world.plan.publishers; i++)
         if (run->publishers[i].wake_ms < due)
             due = run->publishers[i].wake_ms;
+    for (uint32_t i = 0; run->may_look && i < OPERATORS; i++)
+        if (run->operators[i].wake_ms < due)
+            due = run->operators[i].wake_ms;
     return due;
 }
 
@@ -60,6 +67,8 @@ static void step(struct run *run)
         moved |= sim_client_step(world, &run->clients[(first + i) % run->client_count]);
     for (uint32_t i = 0; i < world->plan.publishers; i++)
         moved |= sim_publisher_step(world, &run->publishers[i], run->may_publish);
+    for (uint32_t i = 0; run->may_look && i < OPERATORS; i++)
+        moved |= sim_operator_step(world, &run->operators[i]);
     if (world->steps % AUDIT_STEPS == 0 && world->shards[0] != NULL)
         sim_audit_always(world);
     if (!moved && !sim_world_busy(world))
@@ -95,8 +104,9 @@ static struct sim_client *add_client(struct run *run, enum sim_kind kind, uint64
 
 static void cast(struct run *run)
 {
-    static const enum sim_kind kinds[] = {SIM_PLAIN,     SIM_PLAIN,     SIM_PLAIN, SIM_PLAIN,
-                                          SIM_RUSTORIUM, SIM_RUSTORIUM, SIM_ECHO};
+    static const enum sim_kind kinds[] = {SIM_PLAIN,     SIM_PLAIN,  SIM_PLAIN, SIM_PLAIN, SIM_RUSTORIUM,
+                                          SIM_RUSTORIUM, SIM_ECHO,   SIM_JOBS,  SIM_JOBS,  SIM_EVENTS,
+                                          SIM_EVENTS,    SIM_CRYPTO, SIM_CRYPTO};
     struct sim_world *world = &run->world;
     for (uint32_t i = 0; i < CHANNELS; i++) {
         char name[16];
@@ -105,6 +115,8 @@ static void cast(struct run *run)
     }
     for (uint32_t i = 0; i < world->plan.publishers; i++)
         sim_publisher_make(world, &run->publishers[i], i);
+    for (uint32_t i = 0; i < OPERATORS; i++)
+        sim_operator_make(&run->operators[i], i > 0);
     for (uint32_t i = 0; i < world->plan.clients; i++)
         add_client(run, kinds[random_below(&world->random, sizeof kinds / sizeof kinds[0])],
                    random_below(&world->random, world->plan.run_ms));
@@ -131,6 +143,20 @@ static void rush(struct run *run)
 
 /* --- ends ------------------------------------------------------------------------------------------------------------ */
 
+/* What the pages tell of crypto's clients, when all of them know their own state. */
+static void check_pages(struct run *run)
+{
+    uint32_t open = 0;
+    for (uint32_t i = 0; i < run->client_count; i++) {
+        const struct sim_client *client = &run->clients[i];
+        if (client->kind == SIM_CRYPTO && client->pauses)
+            return;
+        open += client->kind == SIM_CRYPTO && client->phase == SIM_OPEN;
+    }
+    for (uint32_t i = 0; i < OPERATORS; i++)
+        sim_operator_check_rest(&run->world, &run->operators[i], open);
+}
+
 static void rest(struct run *run)
 {
     struct sim_world *world = &run->world;
@@ -142,6 +168,7 @@ static void rest(struct run *run)
         sim_client_check_rest(world, &run->clients[i]);
     for (uint32_t i = 0; i < world->plan.publishers; i++)
         sim_publisher_check_rest(world, &run->publishers[i]);
+    check_pages(run);
     sim_audit_rest(world);
 }
 
@@ -151,6 +178,9 @@ static void everybody_leaves(struct run *run)
         sim_client_leave(&run->world, &run->clients[i]);
     for (uint32_t i = 0; i < run->world.plan.publishers; i++)
         sim_publisher_leave(&run->publishers[i]);
+    run->may_look = false;
+    for (uint32_t i = 0; i < OPERATORS; i++)
+        sim_operator_leave(&run->operators[i]);
     come_to_rest(run);
     sim_trace(&run->world, "everybody has gone");
     sim_audit_empty(&run->world);
@@ -160,8 +190,8 @@ static void everybody_leaves(struct run *run)
 static void places_are_free(struct run *run)
 {
     struct sim_world *world = &run->world;
-    uint32_t first = run->client_count, count = world->plan.per_key + 1, open = 0;
-    for (uint32_t i = 0; i < count; i++) {
+    uint32_t first = run->client_count, places = sim_world_per_key(world), open = 0;
+    for (uint32_t i = 0; i < places + 1; i++) {
         struct sim_client *client = add_client(run, SIM_RUSTORIUM, sim_world_ms());
         client->key = 0;
         client->pauses = false;
@@ -171,8 +201,8 @@ static void places_are_free(struct run *run)
     come_to_rest(run);
     for (uint32_t i = first; i < run->client_count; i++)
         open += run->clients[i].phase == SIM_OPEN;
-    if (open != world->plan.per_key)
-        sim_fail(world, "%u connections of one key are open, %u places were free", open, world->plan.per_key);
+    if (open != places)
+        sim_fail(world, "%u connections of one key are open, %u places were free", open, places);
     everybody_leaves(run);
 }
 
@@ -184,16 +214,36 @@ static bool all_stopped(const struct sim_world *world)
     return true;
 }
 
+/* In the middle of a turn if it can be, and when something is on its way. */
+static void begin_drain(struct run *run)
+{
+    struct sim_world *world = &run->world;
+    for (uint32_t n = 0; n < HURRY_STEPS && world->stage == STAGE_RUN; n++) {
+        for (uint32_t i = 0; i < world->plan.publishers; i++)
+            run->publishers[i].wake_ms = 0;
+        world->quiesce_in_turn = n > HURRY_STEPS / 2;
+        step(run);
+    }
+    if (world->stage != STAGE_RUN)
+        return;
+    world->quiesce_in_turn = false;
+    world->farewell_when_quiet = true;
+    sim_world_set_stage(world, STAGE_QUIESCE);
+}
+
 static void drain(struct run *run)
 {
     struct sim_world *world = &run->world;
     uint64_t deadline = sim_world_ms() + DRAIN_MS;
-    sim_world_set_stage(world, STAGE_QUIESCE);
-    while (!sim_world_quiet(world) && sim_world_ms() < deadline)
+    begin_drain(run);
+    while (world->farewell_when_quiet && !sim_world_quiet(world) && sim_world_ms() < deadline)
         step(run);
-    if (!sim_world_quiet(world))
-        sim_fail(world, "the shards do not become quiet");
-    sim_world_set_stage(world, STAGE_FAREWELL);
+    if (world->farewell_when_quiet) {
+        if (!sim_world_quiet(world))
+            sim_fail(world, "the shards do not become quiet");
+        world->farewell_when_quiet = false;
+        sim_world_set_stage(world, STAGE_FAREWELL);
+    }
     while (sim_world_open(world) > 0 && sim_world_ms() < deadline)
         step(run);
     sim_world_set_stage(world, STAGE_STOP);
@@ -227,6 +277,8 @@ static struct sim_result finish(struct run *run)
         sim_client_free(&run->clients[i]);
     for (uint32_t i = 0; i < world->plan.publishers; i++)
         sim_publisher_free(&run->publishers[i]);
+    for (uint32_t i = 0; i < OPERATORS; i++)
+        sim_operator_free(&run->operators[i]);
     sim_world_destroy(world);
     return result;
 }
@@ -234,7 +286,7 @@ static struct sim_result finish(struct run *run)
 struct sim_result sim_run(const struct sim_options *options)
 {
     static struct run run;
-    run = (struct run){.may_publish = true};
+    run = (struct run){.may_publish = true, .may_look = true};
     sim_world_create(&run.world, options);
     cast(&run);
     uint64_t half_ms = run.world.plan.run_ms / 2;
@@ -257,7 +309,8 @@ struct sim_result sim_run(const struct sim_options *options)
     } else {
         rest(&run);
         everybody_leaves(&run);
-        if (run.world.plan.connections_max >= CLIENTS_MAX)
+        if (run.world.plan.connections_max >= CLIENTS_MAX && run.world.plan.work.attempts == 0 &&
+            run.world.plan.work.all_per_address == 0)
             places_are_free(&run);
     }
     return finish(&run);

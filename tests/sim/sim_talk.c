@@ -4,26 +4,11 @@
  * Called by sim_client.c for clients that are open. */
 #include "tests/sim/sim_talk.h"
 
+#include "tests/sim/sim_text.h"
+
 #include <stdio.h>
 
 #define ECHO_BYTES_MAX 9000
-
-/* --- answers that have to come --------------------------------------------------------------------------------------- */
-
-static void expect(struct sim_client *client, struct sim_expected expected)
-{
-    client->expected[(client->expected_head + client->expected_count++) % SIM_EXPECTED_MAX] = expected;
-}
-
-static struct sim_expected next_expected(struct sim_world *world, struct sim_client *client)
-{
-    if (client->expected_count == 0)
-        sim_fail(world, "client %u: an answer to nothing", client->number);
-    struct sim_expected expected = client->expected[client->expected_head];
-    client->expected_head = (client->expected_head + 1) % SIM_EXPECTED_MAX;
-    client->expected_count--;
-    return expected;
-}
 
 /* --- echo ------------------------------------------------------------------------------------------------------------ */
 
@@ -41,7 +26,7 @@ static void say_echo(struct sim_world *world, struct sim_client *client)
     uint32_t number = (uint32_t)client->requested++;
     for (uint32_t i = 0; i < bytes; i++)
         payload[i] = echo_byte(number, i);
-    expect(client, (struct sim_expected){.number = number, .bytes = bytes});
+    sim_client_expect(client, (struct sim_expected){.number = number, .bytes = bytes});
     if (!random_chance(&world->random, 1, 3)) {
         sim_wire_put_frame(&client->wire, &world->random, 2, true, slice_of(payload, bytes));
         return;
@@ -54,7 +39,7 @@ static void say_echo(struct sim_world *world, struct sim_client *client)
 
 static void hear_echo(struct sim_world *world, struct sim_client *client, const struct sim_frame *frame)
 {
-    struct sim_expected expected = next_expected(world, client);
+    struct sim_expected expected = sim_client_next_expected(world, client);
     bool same = frame->opcode == 2 && frame->payload.bytes == expected.bytes;
     for (size_t i = 0; same && i < expected.bytes; i++)
         same = frame->payload.data[i] == echo_byte(expected.number, i);
@@ -103,7 +88,7 @@ static void request(struct sim_world *world, struct sim_client *client, const ch
     int bytes =
         snprintf(text, sizeof text, "{\"type\":\"%s\",\"id\":\"r%u\",\"data\":%s}", type, expected.number, data);
     sim_wire_put_frame(&client->wire, &world->random, 1, true, slice_of(text, (size_t)bytes));
-    expect(client, expected);
+    sim_client_expect(client, expected);
 }
 
 static void subscribe_state(struct sim_world *world, struct sim_client *client)
@@ -129,6 +114,15 @@ static void subscribe_state(struct sim_world *world, struct sim_client *client)
         snprintf(data, sizeof data, "{\"filter\":{\"key_prefix\":\"%c\"},\"channel\":\"state\"}", key[0]);
     }
     request(world, client, "subscribe", data, (struct sim_expected){.good = true, .subscription = number});
+}
+
+static void subscribe_chain(struct sim_world *world, struct sim_client *client)
+{
+    char data[128];
+    struct sim_chain_channel *channel = sim_chain_subscribe(world, client, data, sizeof data);
+    if (channel != NULL)
+        request(world, client, "subscribe", data,
+                (struct sim_expected){.good = true, .subscription = SIM_NONE, .chain = channel});
 }
 
 static void unsubscribe(struct sim_world *world, struct sim_client *client)
@@ -173,8 +167,7 @@ static void say_rustorium(struct sim_world *world, struct sim_client *client)
         request(world, client, "ping", "{}", (struct sim_expected){.good = true, .subscription = SIM_NONE});
         break;
     case 3:
-        request(world, client, "subscribe", "{\"channel\":\"blocks\"}",
-                (struct sim_expected){.good = true, .subscription = SIM_NONE});
+        subscribe_chain(world, client);
         break;
     default:
         subscribe_state(world, client);
@@ -208,13 +201,17 @@ static uint64_t number_of(struct slice text)
 
 static void hear_answer(struct sim_world *world, struct sim_client *client, struct slice text, bool good)
 {
-    struct sim_expected expected = next_expected(world, client);
+    struct sim_expected expected = sim_client_next_expected(world, client);
     char id[16];
     snprintf(id, sizeof id, "r%u", expected.number);
     if (!slice_is(text_behind(text, "\"id\":\""), id) || good != expected.good)
         sim_fail(world, "client %u: expected the %s answer to %s, got %.*s", client->number,
                  expected.good ? "good" : "bad", id, (int)text.bytes, text.data);
     sim_trace(world, "client %u: answer %s", client->number, id);
+    if (sim_limits_exceeded(world, client))
+        sim_fail(world, "client %u: one attempt more of its key or address than is allowed", client->number);
+    if (expected.chain != NULL)
+        expected.chain->confirmed = sim_model_now(&world->model);
     if (expected.subscription == SIM_NONE)
         return;
     struct sim_subscription *subscription = &client->subscriptions[expected.subscription];
@@ -241,14 +238,25 @@ static void hear_state(struct sim_world *world, struct sim_client *client, struc
     sim_trace(world, "client %u: state %llu", client->number, (unsigned long long)number);
 }
 
-static void hear_block(struct sim_world *world, struct sim_client *client, struct slice text)
+static void hear_chain(struct sim_world *world, struct sim_client *client, struct slice text, bool block)
 {
-    uint64_t number = number_of(text_behind(text, "\"id\":\"block"));
-    if (number <= client->last_block)
-        sim_fail(world, "client %u: block events do not rise: %llu behind %llu", client->number,
-                 (unsigned long long)number, (unsigned long long)client->last_block);
-    client->last_block = number;
-    sim_trace(world, "client %u: block %llu", client->number, (unsigned long long)number);
+    const char *wrong =
+        block ? sim_chain_hear_block(world, client, text) : sim_chain_hear_transaction(world, client, text);
+    if (wrong != NULL)
+        sim_fail(world, "client %u: %s %s: %.*s", client->number, block ? "block" : "transaction", wrong,
+                 (int)text.bytes, text.data);
+    sim_trace(world, "client %u: %.*s", client->number, text.bytes < 40 ? (int)text.bytes : 40, text.data);
+}
+
+/* The close that follows says why. */
+static void hear_refusal(struct sim_world *world, struct sim_client *client, struct slice text)
+{
+    bool lost = world->reloaded && client->key == SIM_RUSTORIUM_KEYS - 1;
+    if (sim_text_behind(text, "\"code\":4000").data != NULL && lost)
+        return;
+    if (sim_text_behind(text, "\"code\":4001").data == NULL || !sim_limits_key_full(world, client))
+        sim_fail(world, "client %u: refused, although there are places and attempts for it", client->number);
+    client->refused = true;
 }
 
 static void hear_rustorium(struct sim_world *world, struct sim_client *client, const struct sim_frame *frame)
@@ -256,10 +264,10 @@ static void hear_rustorium(struct sim_world *world, struct sim_client *client, c
     struct slice type = text_behind(frame->payload, "{\"type\":\"");
     if (slice_is(type, "state_update"))
         hear_state(world, client, frame->payload);
-    else if (slice_is(type, "new_block"))
-        hear_block(world, client, frame->payload);
+    else if (slice_is(type, "new_block") || slice_is(type, "tx_confirmed"))
+        hear_chain(world, client, frame->payload, slice_is(type, "new_block"));
     else if (slice_is(type, "error") && slice_starts(slice_skip(frame->payload, 16), slice_text("\"id\":null")))
-        client->refused = true; /* the close that follows says why */
+        hear_refusal(world, client, frame->payload);
     else if (!slice_is(type, "heartbeat"))
         hear_answer(world, client, frame->payload, !slice_is(type, "error"));
 }
@@ -273,20 +281,52 @@ void sim_talk_act(struct sim_world *world, struct sim_client *client)
         return;
     if (random_chance(&world->random, 1, 10))
         sim_wire_put_frame(&client->wire, &world->random, 9, true, slice_text("?"));
-    if (client->kind == SIM_ECHO)
-        say_echo(world, client);
-    else if (client->kind == SIM_PLAIN)
+    switch (client->kind) {
+    case SIM_PLAIN:
         say_plain(world, client);
-    else
+        break;
+    case SIM_ECHO:
+        say_echo(world, client);
+        break;
+    case SIM_RUSTORIUM:
         say_rustorium(world, client);
+        break;
+    case SIM_JOBS:
+        sim_jobs_say(world, client);
+        break;
+    case SIM_EVENTS:
+        sim_events_say(world, client);
+        break;
+    case SIM_CRYPTO:
+        sim_crypto_say(world, client);
+        break;
+    case SIM_HOSTILE:
+        break;
+    }
 }
 
 void sim_talk_on_message(struct sim_world *world, struct sim_client *client, const struct sim_frame *frame)
 {
-    if (client->kind == SIM_ECHO)
-        hear_echo(world, client, frame);
-    else if (client->kind == SIM_PLAIN)
+    switch (client->kind) {
+    case SIM_PLAIN:
         hear_plain(world, client, frame);
-    else
+        break;
+    case SIM_ECHO:
+        hear_echo(world, client, frame);
+        break;
+    case SIM_RUSTORIUM:
         hear_rustorium(world, client, frame);
+        break;
+    case SIM_JOBS:
+        sim_jobs_hear(world, client, frame);
+        break;
+    case SIM_EVENTS:
+        sim_events_hear(world, client, frame);
+        break;
+    case SIM_CRYPTO:
+        sim_crypto_hear(world, client, frame);
+        break;
+    case SIM_HOSTILE:
+        break;
+    }
 }

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #define RECEIVE_BYTES_MAX 65536U
+#define RSV1 0x40
 
 /* --- waiting bytes --------------------------------------------------------------------------------------------------- */
 
@@ -71,6 +72,10 @@ void sim_wire_put_frame(struct sim_wire *wire, struct random *random, uint8_t op
     uint8_t header[14];
     size_t bytes = 2;
     uint32_t key = (uint32_t)random_u64(random);
+    if (wire->deflate.on && final && (opcode == 1 || opcode == 2) && random_chance(random, 1, 2)) {
+        payload = sim_deflate_deflate(&wire->deflate, payload);
+        opcode |= RSV1;
+    }
     header[0] = (uint8_t)((final ? 0x80 : 0) | opcode);
     if (payload.bytes < 126) {
         header[1] = (uint8_t)(0x80 | payload.bytes);
@@ -130,6 +135,7 @@ void sim_wire_free(struct sim_wire *wire)
 {
     free(wire->in.data);
     free(wire->out.data);
+    sim_deflate_free(&wire->deflate);
     wire->in = wire->out = (struct sim_bytes){0};
 }
 
@@ -177,6 +183,7 @@ int sim_wire_response(struct sim_wire *wire, struct sim_response *response, cons
     size_t content = response->status < 200 ? 0 : content_length(slice_of(text.data, head));
     if (text.bytes < head + content)
         return 0;
+    response->head = slice_of(text.data, head);
     response->content = slice_of(text.data + head, content);
     wire->in.at += head + content;
     return 1;
@@ -192,7 +199,8 @@ int sim_wire_frame(struct sim_wire *wire, struct sim_frame *frame, const char **
     uint8_t opcode = text.data[0] & 0x0F;
     uint64_t length = text.data[1] & 0x7F;
     size_t header = length == 126 ? 4 : length == 127 ? 10 : 2;
-    if ((text.data[0] & 0x70) != 0 || (text.data[1] & 0x80) != 0)
+    bool compressed = wire->deflate.on && (opcode == 1 || opcode == 2) && (text.data[0] & 0x70) == RSV1;
+    if ((!compressed && (text.data[0] & 0x70) != 0) || (text.data[1] & 0x80) != 0)
         return bad(why, "reserved bits or a mask from a server");
     if (opcode != 1 && opcode != 2 && opcode != 8 && opcode != 9 && opcode != 10)
         return bad(why, "unknown opcode");
@@ -210,5 +218,7 @@ int sim_wire_frame(struct sim_wire *wire, struct sim_frame *frame, const char **
         return 0;
     *frame = (struct sim_frame){.opcode = opcode, .payload = slice_of(text.data + header, length)};
     wire->in.at += header + (size_t)length;
+    if (compressed && !sim_deflate_inflate(&wire->deflate, frame->payload, &frame->payload))
+        return bad(why, "zlib does not take a compressed message");
     return 1;
 }

@@ -6,6 +6,7 @@
 
 #include "core/bytes.h"
 #include "core/ring_sim.h"
+#include "tests/sim/sim_deflate.h"
 
 /* Bytes that wait: [at, used). */
 struct sim_bytes {
@@ -17,6 +18,7 @@ struct sim_wire {
     struct sim_network *network;
     int peer; /* -1: never connected, or given up */
     struct sim_bytes in, out;
+    struct sim_deflate deflate;
     int end; /* 0: alive for all we know; -EPIPE: the server's end of stream; -ECONNRESET */
 };
 
@@ -27,6 +29,7 @@ struct sim_frame {
 
 struct sim_response {
     int status;
+    struct slice head;
     struct slice content;
 };
 
@@ -34,7 +37,7 @@ struct sim_response {
 bool sim_wire_connect(struct sim_wire *wire, struct sim_network *network, uint16_t port, struct ring_address from);
 void sim_wire_put(struct sim_wire *wire, const void *data, size_t bytes);
 void sim_wire_put_text(struct sim_wire *wire, const char *text);
-/* One frame, masked with a key from `random`. */
+/* One frame, masked with a key from `random`; at times compressed, when that has been agreed on. */
 void sim_wire_put_frame(struct sim_wire *wire, struct random *random, uint8_t opcode, bool final, struct slice payload);
 /* Moves at most so many bytes each way. Whether anything moved or ended. */
 bool sim_wire_pump(struct sim_wire *wire, uint32_t send_max, uint32_t receive_max);

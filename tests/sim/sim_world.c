@@ -9,6 +9,7 @@
 #include "core/crash.h"
 #include "core/log.h"
 #include "tests/sim/sim_aim.h"
+#include "tests/sim/sim_weave.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,9 +17,10 @@
 #include <unistd.h>
 
 #define RING_ENTRIES 64
-#define SETS_MAX 40
 #define MS_NS UINT64_C(1000000)
-#define STEP_NS 20000 /* time goes on even when there is always something to do */
+#define WEAVE_DEPTH_MAX 3
+#define WEAVE_DRAIN 500 /* in 1000: while a drain waits for shards to be quiet, the order of steps counts most */
+#define STEP_NS 20000   /* time goes on even when there is always something to do */
 
 /* --- trace and failure ----------------------------------------------------------------------------------------------- */
 
@@ -56,10 +58,22 @@ uint64_t sim_world_ms(void)
     return clock_monotonic_ns() / MS_NS;
 }
 
-struct ring_address sim_world_address(uint32_t number)
+struct ring_address sim_world_address(const struct sim_world *world, uint32_t number)
 {
-    return (struct ring_address){.bytes = {[10] = 0xFF, [11] = 0xFF, [12] = 10, [15] = (uint8_t)(number % 200 + 1)},
-                                 .port = (uint16_t)(10000 + number)};
+    return (struct ring_address){
+        .bytes = {[10] = 0xFF, [11] = 0xFF, [12] = 10, [15] = (uint8_t)(number % world->plan.work.addresses + 1)},
+        .port = (uint16_t)(10000 + number)};
+}
+
+struct ring_address sim_world_publisher_address(uint32_t number)
+{
+    return (struct ring_address){.bytes = {[10] = 0xFF, [11] = 0xFF, [12] = 10, [13] = 1, [15] = (uint8_t)(number + 1)},
+                                 .port = (uint16_t)(20000 + number)};
+}
+
+uint32_t sim_world_per_key(const struct sim_world *world)
+{
+    return world->reloaded ? world->plan.work.per_key_reloaded : world->plan.per_key;
 }
 
 /* --- the plan -------------------------------------------------------------------------------------------------------- */
@@ -81,87 +95,10 @@ static void trace_plan(struct sim_world *world)
             sim_trace(world, "plan: with %s", sim_switch_name(i));
     for (uint32_t i = 0; i < p->aims; i++)
         sim_trace(world, "plan: aims at %s", sim_cell_name(p->aim[i]));
-}
-
-/* --- configuration --------------------------------------------------------------------------------------------------- */
-
-struct sets {
-    char text[SETS_MAX][96];
-    const char *items[SETS_MAX + 1];
-    uint32_t count;
-};
-
-static void set(struct sets *sets, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void set(struct sets *sets, const char *format, ...)
-{
-    va_list arguments;
-    check_op(sets->count, <, SETS_MAX);
-    va_start(arguments, format);
-    vsnprintf(sets->text[sets->count], sizeof sets->text[0], format, arguments);
-    va_end(arguments);
-    sets->items[sets->count] = sets->text[sets->count];
-    sets->items[++sets->count] = NULL;
-}
-
-static struct config *load_config(const struct sim_world *world, bool reloaded)
-{
-    static const char *const names[] = {"plain", "echo", "rustorium"};
-    static const uint16_t ports[] = {SIM_PORT_PLAIN, SIM_PORT_ECHO, SIM_PORT_RUSTORIUM};
-    const struct sim_plan *plan = &world->plan;
-    struct sets sets = {.count = 0};
-    set(&sets, "shards=%u", plan->shards);
-    set(&sets, "connections_max=%u", plan->connections_max);
-    set(&sets, "frame_memory=%uMiB", plan->frame_memory_mib);
-    set(&sets, "zero_copy_min=%uB", plan->zero_copy_min);
-    set(&sets, "handshake_timeout=2s");
-    set(&sets, "message_timeout=5s");
-    set(&sets, "close_timeout=1s");
-    for (int i = 0; i < 3; i++) {
-        set(&sets, "%s.listen=127.0.0.1:%u", names[i], ports[i]);
-        set(&sets, "%s.outbox_bytes_max=%uB", names[i], plan->outbox_bytes_max);
-        set(&sets, "%s.ping_interval=%s", names[i], plan->quick_pings ? "2s" : "30s");
-        set(&sets, "%s.idle_timeout=%s", names[i], plan->quick_pings ? "6s" : "90s");
-    }
-    set(&sets, "plain.retain=%u", plan->retain);
-    set(&sets, "plain.retain_age=%ums", plan->retain_age_ms);
-    set(&sets, "plain.policy=lossless,late=latest");
-    set(&sets, "plain.client_publish=%s", plan->client_publish ? "true" : "false");
-    set(&sets, reloaded ? "rustorium.keys=key-0,key-1" : "rustorium.keys=key-0,key-1,key-2");
-    set(&sets, "rustorium.connections_per_key=%u", plan->per_key);
-    set(&sets, "rustorium.attempts_per_minute=0");
-    set(&sets, "ingest.listen=127.0.0.1:%u", SIM_PORT_INGEST);
-    set(&sets, "ingest.keys=%s *", SIM_INGEST_KEY);
-    set(&sets, "ingest.outstanding_max=%u", plan->outstanding_max);
-    set(&sets, "admin.listen=");
-
-    char memory[4096];
-    struct buf why = buf_of(memory, sizeof memory);
-    struct config_source source = {.sets = sets.items};
-    struct config *config;
-    if (config_load(&source, &config, &why) != 0)
-        sim_fail(world, "the configuration of the run does not load: %.*s", (int)why.used, memory);
-    return config;
+    sim_work_trace(world);
 }
 
 /* --- making ---------------------------------------------------------------------------------------------------------- */
-
-static void make_listeners(const struct sim_world *world, struct ring *ring, struct listener listeners[SIM_LISTENERS])
-{
-    static const char *const dialect_names[SIM_LISTENERS] = {"plain", "echo", "rustorium", NULL};
-    for (uint16_t i = 0; i < SIM_LISTENERS; i++) {
-        struct ring_address address = {.bytes = {[10] = 0xFF, [11] = 0xFF, [12] = 127, [15] = 1},
-                                       .port = (uint16_t)(SIM_PORT_PLAIN + i)};
-        struct ring_listen_options options = {.address = address, .backlog = 64};
-        listeners[i] = (struct listener){.kind = dialect_names[i] == NULL ? LISTENER_INGEST : LISTENER_DIALECTS,
-                                         .address = address};
-        for (uint32_t d = 0; dialect_names[i] != NULL && d < world->config->dialect_count; d++)
-            if (strcmp(dialects[d]->name, dialect_names[i]) == 0)
-                listeners[i].dialects = 1U << d;
-        int number = ring_listen(ring, &options, NULL);
-        check(number >= 0);
-        listeners[i].socket = (uint32_t)number;
-    }
-}
 
 static void make_ring(struct sim_world *world, uint16_t number, struct listener listeners[SIM_LISTENERS])
 {
@@ -175,7 +112,7 @@ static void make_ring(struct sim_world *world, uint16_t number, struct listener 
     };
     char why[256];
     check(ring_create(&world->rings[number], &options, why, sizeof why) == 0);
-    make_listeners(world, world->rings[number], listeners);
+    sim_config_listen(world->config, world->rings[number], listeners);
 }
 
 static bool make_shard(struct sim_world *world, uint16_t number, struct siphash_key key)
@@ -209,8 +146,12 @@ bool sim_world_try_create(struct sim_world *world, const struct sim_options *opt
         sim_network_create(random_u64(&world->random), &world->plan.faults, world->plan.socket_buffer_bytes);
     sim_aim_attach(world);
     trace_plan(world);
-    world->config = load_config(world, false);
+    world->config = sim_config_load(world, false);
     world->model.retain = world->plan.retain_age_ms == 0 ? world->plan.retain : 0;
+    for (int i = 0; i < SIM_SERVICES; i++)
+        sim_model_series(&world->model);
+    sim_events_start(world);
+    sim_chain_start(world);
     struct siphash_key key = {.k0 = random_u64(&world->random), .k1 = random_u64(&world->random)};
     bool made = true;
     sim_heap_begin(heap);
@@ -232,10 +173,12 @@ void sim_world_create(struct sim_world *world, const struct sim_options *options
                                        .ns = world->plan.heap_ms * MS_NS,
                                        .seed = options->seed};
     sim_heap_begin(&heap);
+    sim_weave_begin(world);
 }
 
 void sim_world_exit(struct sim_world *world)
 {
+    sim_weave_end();
     sim_heap_end();
     sim_heap_enter();
     for (uint16_t i = 0; i < world->plan.shards; i++) {
@@ -260,6 +203,8 @@ void sim_world_destroy(struct sim_world *world)
     sim_network_destroy(world->network);
     config_free(world->config);
     config_free(world->config_before);
+    sim_events_free(world);
+    sim_chain_free(world);
     sim_model_free(&world->model);
 }
 
@@ -267,6 +212,16 @@ bool sim_world_harmed(const struct sim_world *world, int peer, uint64_t start_ms
 {
     return sim_heap_failed() > 0 || sim_jumped_ns(world->network) / MS_NS > start_ms ||
            (peer >= 0 && sim_peer_harmed(world->network, peer));
+}
+
+bool sim_world_wall_jumps(const struct sim_world *world)
+{
+    return world->plan.faults.wall_jump > 0;
+}
+
+bool sim_world_starved(const struct sim_world *world)
+{
+    return sim_heap_failed() > 0 || world->plan.frame_memory_mib < 1024;
 }
 
 /* --- turns ----------------------------------------------------------------------------------------------------------- */
@@ -288,12 +243,68 @@ static bool has_work(const struct shard *shard)
 static void turn(struct sim_world *world, uint16_t number)
 {
     struct shard *shard = world->shards[number];
+    world->running[number] = true;
+    world->depth++;
     sim_heap_enter();
     mail_awake(shard);
     if (!shard_tick(shard, true))
         world->stopped[number] = true;
     world->asleep[number] = mail_try_sleep(shard);
     sim_heap_leave();
+    world->depth--;
+    world->running[number] = false;
+}
+
+/* Some of those that are not in the middle of a turn take one. */
+static void take_turns(struct sim_world *world)
+{
+    for (uint16_t i = 0; i < world->plan.shards; i++)
+        if (!world->running[i] && !world->stopped[i] && world->stalled[i] == 0 && random_chance(&world->random, 3, 4))
+            turn(world, i);
+}
+
+/* The operator is a thread as well: a drain begins when it likes, and as soon as all say that they are quiet, the farewell. */
+static void operate(struct sim_world *world, bool at_data)
+{
+    if (world->quiesce_in_turn && at_data && random_chance(&world->random, 1, 2)) {
+        world->quiesce_in_turn = false;
+        world->farewell_when_quiet = true;
+        sim_world_set_stage(world, STAGE_QUIESCE);
+        take_turns(world);
+    } else if (world->farewell_when_quiet && sim_world_quiet(world)) {
+        world->farewell_when_quiet = false;
+        sim_world_set_stage(world, STAGE_FAREWELL);
+        take_turns(world);
+    }
+}
+
+/* A shard that may take a turn now; in a drain rather one that has mail. */
+static uint16_t choose_other(struct sim_world *world, bool draining)
+{
+    uint16_t first = (uint16_t)random_below(&world->random, world->plan.shards), chosen = first;
+    for (uint16_t i = 0; draining && i < world->plan.shards; i++) {
+        uint16_t number = (uint16_t)((first + i) % world->plan.shards);
+        if (!world->running[number] && has_mail(world->shards[number])) {
+            chosen = number;
+            break;
+        }
+    }
+    return chosen;
+}
+
+void sim_world_interrupt(struct sim_world *world, bool at_data)
+{
+    bool draining = world->quiesce_in_turn || world->farewell_when_quiet;
+    if (world->depth == 0 || world->depth >= WEAVE_DEPTH_MAX)
+        return;
+    operate(world, at_data);
+    if (!random_chance(&world->random, draining ? WEAVE_DRAIN : world->plan.work.weave, 1000))
+        return;
+    uint16_t number = choose_other(world, draining);
+    if (world->running[number] || world->stopped[number] || world->stalled[number] > 0)
+        return;
+    turn(world, number);
+    operate(world, false);
 }
 
 static void shuffle(struct random *random, uint16_t *order, uint16_t count)
@@ -313,6 +324,7 @@ static void finish_reload(struct sim_world *world)
             return;
     config_free(world->config_before);
     world->config_before = NULL;
+    world->reloaded_at = sim_model_now(&world->model);
 }
 
 void sim_world_tick(struct sim_world *world)
@@ -379,6 +391,7 @@ void sim_world_calm(struct sim_world *world)
     sim_set_faults(world->network, &none);
     sim_heap_end();
     world->calm = true;
+    world->calm_ms = sim_world_ms();
     memset(world->stalled, 0, sizeof world->stalled);
     sim_trace(world, "faults off");
 }
@@ -395,7 +408,8 @@ void sim_world_reload(struct sim_world *world)
 {
     check(world->config_before == NULL);
     world->config_before = world->config;
-    world->config = load_config(world, true);
+    world->config = sim_config_load(world, true);
+    world->reloaded = true;
     for (uint16_t i = 0; i < world->plan.shards; i++) {
         atomic_store(&world->shards[i]->config_next, world->config);
         ring_wake(world->rings[i]);

@@ -5,17 +5,15 @@
 
 #include "core/ring_sim.h"
 #include "shards/shard.h"
+#include "tests/sim/sim_chain.h"
+#include "tests/sim/sim_config.h"
+#include "tests/sim/sim_crypto.h"
+#include "tests/sim/sim_events.h"
 #include "tests/sim/sim_heap.h"
+#include "tests/sim/sim_jobs.h"
+#include "tests/sim/sim_limits.h"
 #include "tests/sim/sim_model.h"
 #include "tests/sim/sim_plan.h"
-
-#define SIM_LISTENERS 4
-
-enum { SIM_PORT_PLAIN = 9101, SIM_PORT_ECHO, SIM_PORT_RUSTORIUM, SIM_PORT_INGEST };
-
-/* Keys of rustorium; a reload takes the last one away. */
-#define SIM_RUSTORIUM_KEYS 3
-#define SIM_INGEST_KEY "publisher-key"
 
 /* A shard that accepts again and again although there is no descriptor. */
 struct sim_spin {
@@ -39,19 +37,31 @@ struct sim_world {
     struct sim_plan plan;
     struct sim_network *network;
     struct config *config;
+    bool reloaded;
+    uint64_t reloaded_at;         /* sim_model_now, when every shard had taken it */
     struct config *config_before; /* of a reload: until every shard has taken the new one */
     struct shard *shards[SIM_SHARDS_MAX];
     struct ring *rings[SIM_SHARDS_MAX];
     bool asleep[SIM_SHARDS_MAX];
     bool stopped[SIM_SHARDS_MAX];
     uint32_t stalled[SIM_SHARDS_MAX]; /* steps for which the shard gets no turn */
-    bool calm;                        /* no more stalls */
+    bool running[SIM_SHARDS_MAX];     /* in the middle of a turn; so many are: */
+    uint32_t depth;
+    bool calm; /* no more stalls, since: */
+    uint64_t calm_ms;
+    bool quiesce_in_turn;     /* the operator begins the drain while a shard has bytes of a peer in its hands */
+    bool farewell_when_quiet; /* the operator waits for that */
     enum stage stage;
     uint64_t steps;
     struct sim_spin spins[SIM_SHARDS_MAX];
     uint32_t aimed[SIM_AIMS]; /* how often the cell was hit */
     struct sim_kept kept[SIM_AIMS];
     struct sim_model model;
+    struct sim_limits limits;
+    struct sim_grid grids[SIM_SERVICES];
+    struct sim_jobs jobs;
+    struct sim_events events;
+    struct sim_chain chain;
 };
 
 void sim_world_create(struct sim_world *world, const struct sim_options *options);
@@ -64,6 +74,9 @@ void sim_world_destroy(struct sim_world *world);
 
 /* Each shard gets a turn or none, in an order of the seed. */
 void sim_world_tick(struct sim_world *world);
+/* In the middle of a shard's turn: another one may take a turn now (see sim_weave.h). `at_data`: the shard has just taken bytes
+ * of a peer. */
+void sim_world_interrupt(struct sim_world *world, bool at_data);
 /* Whether any shard has something to do now: then time stands (almost) still. */
 bool sim_world_busy(const struct sim_world *world);
 /* Moves time on to `until_ms`, or to the next timer of a shard when that comes first. */
@@ -72,6 +85,10 @@ uint64_t sim_world_ms(void);
 /* Whether a fault has been done to this peer that may have ended its connection: to the connection itself, to the memory of
  * the server, or to time since `start_ms`. */
 bool sim_world_harmed(const struct sim_world *world, int peer, uint64_t start_ms);
+/* Whether the server's wall clock is set now and then: then its times tell nothing. */
+bool sim_world_wall_jumps(const struct sim_world *world);
+/* Whether memory has been out: services may have refused, or forgotten what they keep. */
+bool sim_world_starved(const struct sim_world *world);
 
 /* No faults from here on. */
 void sim_world_calm(struct sim_world *world);
@@ -82,7 +99,11 @@ void sim_world_set_stage(struct sim_world *world, enum stage stage);
 bool sim_world_quiet(const struct sim_world *world);
 uint32_t sim_world_open(const struct sim_world *world);
 
-struct ring_address sim_world_address(uint32_t number);
+/* Of a client; several share one. */
+struct ring_address sim_world_address(const struct sim_world *world, uint32_t number);
+struct ring_address sim_world_publisher_address(uint32_t number);
+/* How many connections of one key of rustorium may be open, by the newest configuration. */
+uint32_t sim_world_per_key(const struct sim_world *world);
 
 /* One line of the run's trace: part of its hash, printed when verbose. */
 void sim_trace(struct sim_world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
