@@ -153,6 +153,7 @@ async def test_a_publisher_that_never_reads():
         async def flood():
             for seq in range(200000):
                 await ws.send(publish(seq, "x" * 100))
+                await asyncio.sleep(0)  # what it does not fill it would keep from the others here, not at the server
         task = asyncio.create_task(flood())
         other = await open_publisher(server)
         reader = await client.connect(server.url("plain", "/plain/b"))

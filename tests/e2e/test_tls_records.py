@@ -24,7 +24,7 @@ HELD = ("ringcast_tls_memory_bytes", 'ringcast_memory_bytes{kind="tls_buffers"}'
 
 def beside_plain(dialect, settings, tls):
     """One shard; the dialect speaks TLS with these settings, operators and publishers come in plain text."""
-    return Server(secure=False, server={"shards": 1, "log_level": "warn"}, tls={"certificates": [transport.pair("server")]} | tls,
+    return Server(secure=False, server={"shards": 1, "log_level": "info"}, tls={"certificates": [transport.pair("server")]} | tls,
                   **{dialect: {"listen": [f"{free_listen()[0]} tls"]} | settings})
 
 
@@ -283,13 +283,15 @@ def test_many_handshakes_leave_nothing():
 
 
 def test_idle_connections():
-    """1,000 wss connections that idle: no buffer each, and of the TLS library what it needs for a session."""
+    """1,000 wss connections that idle: no buffer each, and of the TLS library what it needs for a session (the packaged
+    one, built for every purpose, needs ten times as much)."""
     with beside_plain("echo", {}, {"handshakes_per_second": 0}) as server:
         before, pss, mine = held(server), server.pss_bytes(), context()
         wires = [Wire(server.port("echo"), tls=mine).upgrade("/echo") for _ in range(1000)]
         until(lambda: held(server)[HELD[1]] == before[HELD[1]], what="no buffer to be held")
         each = (held(server)[HELD[0]] - before[HELD[0]]) / 1000
         print(f"     {each:.0f} bytes of the TLS library and {(server.pss_bytes() - pss) / 1000:.0f} of PSS a connection")
-        expect(each < 8192, True, f"{each} bytes of the TLS library a connection")
+        packaged = "packaged" in server.log()
+        expect(each < (96 << 10 if packaged else 8192), True, f"{each} bytes of the TLS library a connection")
         for wire in wires:
             wire.socket.close()
