@@ -6,6 +6,8 @@
 #include "core/check.h"
 
 #include <wolfssl/wolfcrypt/asn.h>
+#include <wolfssl/wolfcrypt/asn_public.h>
+#include <wolfssl/wolfcrypt/ecc.h>
 
 #if defined(WOLFSSL_AESNI) || defined(WOLFSSL_ARMASM)
 #define ASSEMBLY_TEXT "with assembly"
@@ -155,6 +157,45 @@ static bool set_suites(WOLFSSL_CTX *context, bool allow_tls12)
            (!allow_tls12 || wolfSSL_CTX_SetMinVersion(context, WOLFSSL_TLSV1_2) == WOLFSSL_SUCCESS);
 }
 
+/* The public key that a private one stands for, as a point; 0 bytes: no key on a curve. */
+static word32 read_point(struct slice key, uint8_t *point, word32 room)
+{
+    uint8_t *der = tls_alloc(key.bytes);
+    ecc_key private;
+    word32 at = 0, bytes = 0;
+    if (der == NULL || wc_ecc_init(&private) != 0) {
+        tls_free(der);
+        return 0;
+    }
+    int der_bytes = wc_KeyPemToDer(key.data, (int)key.bytes, der, (int)key.bytes, NULL);
+    if (der_bytes > 0 && wc_EccPrivateKeyDecode(der, &at, &private, (word32)der_bytes) == 0 &&
+        wc_ecc_make_pub(&private, NULL) == 0) {
+        bytes = room;
+        if (wc_ecc_export_x963(&private, point, &bytes) != 0)
+            bytes = 0;
+    }
+    wc_ecc_free(&private);
+    explicit_bzero(der, key.bytes);
+    tls_free(der);
+    return bytes;
+}
+
+/* Whether a key on a curve belongs to the certificate: older wolfSSL only looks whether both are on one. Of other kinds the library's
+ * own word is good. */
+static bool point_belongs(const struct tls_identity *identity)
+{
+    uint8_t point[256], certified[512];
+    int bytes = sizeof certified;
+    word32 point_bytes = read_point(identity->key, point, sizeof point);
+    WOLFSSL_X509 *leaf = point_bytes == 0 ? NULL : read_leaf(identity->chain);
+    if (leaf == NULL)
+        return point_bytes == 0;
+    bool good = wolfSSL_X509_get_pubkey_buffer(leaf, certified, &bytes) == WOLFSSL_SUCCESS &&
+                bytes >= (int)point_bytes && memcmp(certified + bytes - point_bytes, point, point_bytes) == 0;
+    wolfSSL_X509_free(leaf);
+    return good;
+}
+
 static bool set_identity(WOLFSSL_CTX *context, const struct tls_settings *settings, uint32_t i, char *why,
                          size_t why_bytes)
 {
@@ -165,7 +206,7 @@ static bool set_identity(WOLFSSL_CTX *context, const struct tls_settings *settin
     if (wolfSSL_CTX_use_PrivateKey_buffer(context, identity->key.data, (long)identity->key.bytes,
                                           WOLFSSL_FILETYPE_PEM) != WOLFSSL_SUCCESS)
         return complain(why, why_bytes, i, "no private key in PEM form, without a password, is in the file");
-    if (wolfSSL_CTX_check_private_key(context) != WOLFSSL_SUCCESS)
+    if (wolfSSL_CTX_check_private_key(context) != WOLFSSL_SUCCESS || !point_belongs(identity))
         return complain(why, why_bytes, i, "the key does not belong to the certificate");
     return true;
 }
