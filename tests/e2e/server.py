@@ -226,6 +226,10 @@ class Server:
                 key = entry.split()[0]
                 if key in log:
                     raise AssertionError(f"the key {key} stands in the log")
+        for entry in self.sections.get("tls", {}).get("certificates", []):
+            for line in pathlib.Path(entry.split()[1]).read_text(encoding="utf-8").splitlines():
+                if line in log:
+                    raise AssertionError(f"a line of {entry.split()[1]} stands in the log")
 
     def metrics(self):
         """{"name" or 'name{labels}': value}"""
