@@ -4,6 +4,7 @@
  * and exit codes, the same last line. Linked in front of libcriterion by builds with the thread or memory sanitizer. */
 #include <criterion/criterion.h>
 
+#include <fnmatch.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -128,13 +129,25 @@ static enum outcome run_apart(const struct criterion_test *test, unsigned timeou
     return outcome;
 }
 
-/* usage: PROGRAM [--timeout SECONDS] */
+/* Whether a test is wanted: Criterion's patterns of "SUITE/NAME", as far as fnmatch knows them. */
+static bool is_chosen(const struct criterion_test *test, const char *pattern)
+{
+    char name[256];
+    snprintf(name, sizeof name, "%s/%s", test->category, test->name);
+    return !test->data->disabled && fnmatch(pattern, name, 0) == 0;
+}
+
+/* usage: PROGRAM [--timeout SECONDS] [--filter PATTERN] */
 int main(int argc, char **argv)
 {
-    unsigned timeout = argc == 3 && strcmp(argv[1], "--timeout") == 0 ? (unsigned)strtoul(argv[2], NULL, 10) : 60;
+    const char *timeout = "60", *pattern = "*";
     unsigned counts[SKIPPED + 1] = {0};
+    for (int i = 1; i + 1 < argc; i += 2) {
+        timeout = strcmp(argv[i], "--timeout") == 0 ? argv[i + 1] : timeout;
+        pattern = strcmp(argv[i], "--filter") == 0 ? argv[i + 1] : pattern;
+    }
     for (struct criterion_test **test = __start_cr_tst; test != __stop_cr_tst; test++)
-        counts[(*test)->data->disabled ? SKIPPED : run_apart(*test, timeout)]++;
+        counts[is_chosen(*test, pattern) ? run_apart(*test, (unsigned)strtoul(timeout, NULL, 10)) : SKIPPED]++;
     unsigned failing = counts[FAILED] + counts[CRASHED];
     printf("[====] Synthesis: Tested: %u | Passing: %u | Failing: %u | Crashing: %u\n", counts[PASSED] + failing,
            counts[PASSED], failing, counts[CRASHED]);
