@@ -602,6 +602,28 @@ Test(conn, survives_a_submission_queue_that_is_full_now_and_then)
     world_end(&world);
 }
 
+/* A cancelled send tells what it took; the rest is in the middle of a stream that nobody can go on with. */
+Test(conn, counts_a_message_that_was_cut_as_dropped)
+{
+    struct world world;
+    static struct peer peer;
+    char payload[5001];
+    memset(payload, 'x', 5000);
+    payload[5000] = '\0';
+    world_begin(&world, 1, 1000, NULL);
+    peer_upgrade(&world, &peer, "/plain/c");
+    struct conn *conn = only_conn(world.shards[0]);
+    world_publish(&world, 0, "c", payload);
+    world_settle(&world);
+    cr_assert(conn->sending, "the window has taken a part");
+    conn_terminate(world.shards[0], conn, CLOSE_DURATION);
+    world_settle(&world);
+    cr_assert_eq(world_open(&world), 0);
+    cr_assert_eq(world_sum(&world, STAT_DELIVERED), 0);
+    cr_assert_eq(world_sum(&world, STAT_DROPPED_CLOSED), 1);
+    world_end(&world);
+}
+
 /* A cancel that fails has found nothing: the connection would wait for its receive for ever. */
 Test(conn, cancels_again_what_a_failed_cancel_has_left)
 {

@@ -8,9 +8,9 @@
 
 static const uint8_t any[] = {0, 0, '*', 0}, only_a[] = {0, 0, '=', 1, 'a'}, only_b[] = {0, 0, '=', 1, 'b'};
 
-static struct class *listen_as(struct shard *shard, struct slice variant, uint16_t origin)
+static struct class *listen_to(struct shard *shard, const char *channel, struct slice variant, uint16_t origin)
 {
-    struct slice name = slice_text(CHANNEL);
+    struct slice name = slice_text(channel);
     struct parcel *parcel = parcel_make(&shard->parcels, PARCEL_SUBSCRIBE, name.bytes + variant.bytes);
     parcel->dialect = RUSTORIUM;
     parcel->origin = origin;
@@ -24,18 +24,28 @@ static struct class *listen_as(struct shard *shard, struct slice variant, uint16
     return class;
 }
 
+static struct class *listen_as(struct shard *shard, struct slice variant, uint16_t origin)
+{
+    return listen_to(shard, CHANNEL, variant, origin);
+}
+
 static void leave_as(struct shard *shard, struct class *class, uint16_t origin)
 {
     struct mail mail = {.kind = MAIL_UNSUBSCRIBE, .from = origin, .unsubscribe = {.class_index = class->index}};
     channel_on_unsubscribe(shard, &mail);
 }
 
-static uint32_t publish(struct shard *shard, const char *key)
+static uint32_t publish_to(struct shard *shard, const char *channel, const char *key)
 {
     struct event event = {.opcode = WS_TEXT, .key = slice_text(key), .payload = slice_text("payload")};
     uint32_t receivers;
-    cr_assert_eq(fanout_publish(shard, channel_find(shard, RUSTORIUM, slice_text(CHANNEL)), &event, &receivers), 202);
+    cr_assert_eq(fanout_publish(shard, channel_find(shard, RUSTORIUM, slice_text(channel)), &event, &receivers), 202);
     return receivers;
+}
+
+static uint32_t publish(struct shard *shard, const char *key)
+{
+    return publish_to(shard, CHANNEL, key);
 }
 
 Test(fanout, builds_one_frame_for_all_classes_that_match)
@@ -90,6 +100,34 @@ Test(fanout, mails_first_what_a_frame_does_not_continue)
     world_settle(&world);
     leave_as(home, all, 0);
     leave_as(home, a, 0);
+    world_end(&world);
+}
+
+/* a block comes before its transactions, and the next block behind them. */
+Test(fanout, keeps_the_order_over_channels_that_live_together)
+{
+    struct world world;
+    world_begin(&world, 2, 65536, NULL);
+    struct shard *home = world.shards[0];
+    struct class *blocks = listen_to(home, "blocks", slice_of(any, sizeof any), 1);
+    struct class *transactions = listen_as(home, slice_of(any, sizeof any), 1);
+    const struct class *const wanted[] = {blocks, transactions, blocks};
+    publish_to(home, "blocks", "1");
+    publish(home, "a");
+    publish(home, "b");
+    publish_to(home, "blocks", "2");
+    fanout_flush(home);
+    struct spsc *ring = &world.shards[1]->mail.in[0];
+    cr_assert_eq(spsc_count(ring), 3);
+    for (uint32_t i = 0; i < 3; i++) {
+        struct mail mail;
+        memcpy(&mail, &ring->items[(atomic_load(&ring->head) + i) & ring->mask], sizeof mail);
+        cr_assert_eq(mail.kind, MAIL_DELIVER);
+        cr_assert_eq(mail.deliver.class_index, wanted[i]->index);
+    }
+    world_settle(&world);
+    leave_as(home, blocks, 1);
+    leave_as(home, transactions, 1);
     world_end(&world);
 }
 

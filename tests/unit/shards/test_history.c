@@ -104,6 +104,23 @@ Test(history, merges_only_ranges_that_touch)
     end(&f);
 }
 
+/* A message that is refused may have left its frame in the log. */
+Test(history, leaves_out_what_lies_between_two_retained_frames)
+{
+    const struct channel_traits traits = {.retain_count = 10};
+    struct frame frames[2];
+    uint32_t messages[2];
+    struct fixture f;
+    begin(&f);
+    add(&f, &traits, &f.log, 1, 0);
+    add(&f, &(struct channel_traits){.retain_count = 0}, &f.log, 2, 0);
+    add(&f, &traits, &f.log, 3, 0);
+    cr_assert_eq(history_ranges(&f.history, 10, frames, messages), 2);
+    cr_assert_eq(frame_data(frames[0])[0], 1);
+    cr_assert_eq(frame_data(frames[1])[0], 3);
+    end(&f);
+}
+
 Test(history, follows_a_smaller_bound)
 {
     struct fixture f;

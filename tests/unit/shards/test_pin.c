@@ -103,6 +103,10 @@ Test(pin, holds_every_piece_of_a_gathered_send)
     cr_assert_eq(world.shards[0]->pins.slab.count_live, 2);
     expect_message(&world, &peer, 'b', 20000);
     expect_message(&world, &peer, 'c', 20000);
+    for (char fill = 'd'; fill < 'h'; fill++) { /* they would lie where the pieces were, had one been let go */
+        publish(&world, "c", fill, 20000);
+        expect_message(&world, &peer, fill, 20000);
+    }
     world_advance(&world, 10);
     cr_assert_eq(pinned(&world), 0);
     world_end(&world);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Sessions and publishers over the simulated network: places in quotas through every way of being refused, order while a row of
  * actions waits, room for publishing, and a stop. */
+#include "shards/publisher.h"
 #include "tests/unit/shards/world.h"
 
 #include <stdio.h>
@@ -84,19 +85,23 @@ Test(session, gives_places_back_when_it_is_refused_after_some_were_granted)
 
 Test(session, gives_back_a_place_that_is_granted_to_a_connection_that_has_ended)
 {
-    static const char *const sets[] = {"echo.connections_per_address=1", NULL};
+    static const char *const sets[] = {"echo.connections_per_address=100", NULL};
     struct world world;
-    static struct peer peers[20];
+    static struct peer peers[12]; /* some at the home of the address, some not */
     world_begin(&world, 3, 65536, sets);
     for (unsigned turns = 0; turns < 20; turns++) {
-        peer_connect_from(&world, &peers[turns], DIALECT_PORT, 1);
-        peer_ask_upgrade(&world, &peers[turns], "/echo");
+        for (unsigned n = 0; n < 12; n++) {
+            peer_connect_from(&world, &peers[n], DIALECT_PORT, 1);
+            peer_ask_upgrade(&world, &peers[n], "/echo");
+        }
         for (unsigned i = 0; i < turns / 2; i++)
             world_turn(&world);
-        if (turns % 2 == 0)
-            sim_peer_reset(world.network, peers[turns].number);
-        else
-            sim_peer_close(world.network, peers[turns].number);
+        for (unsigned n = 0; n < 12; n++) {
+            if (turns % 2 == 0)
+                sim_peer_reset(world.network, peers[n].number);
+            else
+                sim_peer_close(world.network, peers[n].number);
+        }
         world_settle(&world);
         world_advance(&world, 20000);
         cr_assert_eq(world_open(&world), 0, "after %u turns", turns / 2);
@@ -129,6 +134,44 @@ Test(session, answers_in_order_what_came_while_it_was_being_opened)
 }
 
 /* A peer that is gone before its session opens leaves none behind. */
+/* Whether there is a 101 is for the service to say; what it answers to has been kept meanwhile. */
+Test(session, is_opened_when_its_service_has_answered)
+{
+    static const char accept[] = "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"; /* RFC 6455 section 1.3 */
+    static const char *const sets[] = {"aitbc.jobs_public=true", "aitbc.unknown_job=wait", NULL};
+    struct world world;
+    static struct peer peers[4]; /* some at the home of the service, some not */
+    world_begin(&world, 2, 65536, sets);
+    for (unsigned i = 0; i < 4; i++) {
+        peer_connect(&world, &peers[i], DIALECT_PORT);
+        peer_ask_upgrade(&world, &peers[i], "/v1/jobs/unknown/ws");
+        world_settle(&world);
+        peer_receive(&world, &peers[i]);
+        cr_assert_not_null(memmem(peers[i].data, peers[i].used, accept, sizeof accept - 1));
+        cr_assert_eq(peer_response(&world, &peers[i]), 101);
+    }
+    world_end(&world);
+}
+
+/* Its close frame is looked at when the subscription has taken effect, so the membership ends with it. */
+Test(session, is_in_no_audience_when_its_close_came_while_it_subscribed)
+{
+    static const uint8_t code[2] = {1000 >> 8, 1000 & 0xFF};
+    struct world world;
+    static struct peer peers[4]; /* some at the home of the channel, some not */
+    world_begin(&world, 2, 65536, NULL);
+    for (unsigned i = 0; i < 4; i++) {
+        peer_connect(&world, &peers[i], DIALECT_PORT);
+        peer_ask_upgrade(&world, &peers[i], "/plain/c");
+        peer_frame(&world, &peers[i], 0x80 | WS_CLOSE, code, sizeof code);
+        world_settle(&world);
+        cr_assert_eq(peer_response(&world, &peers[i]), 101);
+        peer_expect_close(&world, &peers[i], WS_CLOSE_NORMAL);
+        cr_assert_eq(world_sum(&world, STAT_SUBSCRIPTIONS), 0);
+    }
+    world_end(&world);
+}
+
 Test(session, ends_when_the_peers_end_came_while_it_was_being_opened)
 {
     static const char *const sets[] = {"echo.connections_per_address=5", "echo.idle_timeout=0", "echo.ping_interval=0",
@@ -256,6 +299,22 @@ static void reload(struct world *world, const char *const *sets)
     config_free(before);
 }
 
+/* With the window full its input waits, and goes on with each acknowledgement. */
+Test(session, takes_more_at_once_than_a_publishers_window_holds)
+{
+    static const char *const sets[] = {"ingest.keys=secret plain/*", "ingest.outstanding_max=4096", NULL};
+    struct world world;
+    static struct peer peer;
+    world_begin(&world, 1, 1 << 20, sets);
+    open_publisher(&world, &peer);
+    for (unsigned seq = 1; seq <= 3 * PUBLISHER_WINDOW; seq++)
+        publish_object(&world, &peer, seq, 1);
+    world_settle(&world);
+    cr_assert_gt(world_sum(&world, STAT_PARKED), 0);
+    cr_assert_eq(acknowledged(&world, &peer, 0), 3 * PUBLISHER_WINDOW);
+    world_end(&world);
+}
+
 /* A publisher's permissions are those of its key, wherever the key stands in the list after a reload. */
 Test(session, finds_a_publishers_key_again_after_a_reload)
 {
@@ -274,6 +333,26 @@ Test(session, finds_a_publishers_key_again_after_a_reload)
     cr_assert_eq(acknowledged(&world, &peer, 0), 2);
     reload(&world, gone);
     peer_expect_close(&world, &peer, WS_CLOSE_POLICY);
+    world_end(&world);
+}
+
+/* A-13: who has come with a key that is no longer configured is closed, and nobody else. */
+Test(session, closes_those_whose_key_is_gone_after_a_reload)
+{
+    static const char *const both[] = {"echo.keys=gone,kept", NULL};
+    static const char *const one[] = {"echo.keys=kept", NULL};
+    static const char *const lenient[] = {"echo.keys=new", "echo.close_on_revoke=false", NULL};
+    struct world world;
+    static struct peer gone, kept;
+    world_begin(&world, 2, 65536, both);
+    peer_upgrade(&world, &gone, "/echo?api_key=gone");
+    peer_upgrade(&world, &kept, "/echo?api_key=kept");
+    reload(&world, one);
+    peer_expect_close(&world, &gone, WS_CLOSE_POLICY);
+    peer_expect_nothing(&world, &kept);
+    reload(&world, lenient);
+    peer_text(&world, &kept, "still here");
+    peer_expect(&world, &kept, "still here");
     world_end(&world);
 }
 
@@ -362,6 +441,29 @@ Test(session, says_farewell_with_1001_behind_what_was_published)
         atomic_store(&world.shards[i]->stage, STAGE_QUIESCE);
     for (unsigned turn = 0; turn < 20 && !(world.shards[0]->quiet && world.shards[1]->quiet); turn++)
         world_turn(&world);
+    for (uint16_t i = 0; i < 2; i++)
+        atomic_store(&world.shards[i]->stage, STAGE_FAREWELL);
+    world_settle(&world);
+    for (unsigned i = 0; i < 6; i++) {
+        peer_expect(&world, &peers[i], "last words");
+        peer_expect_close(&world, &peers[i], WS_CLOSE_GOING_AWAY);
+    }
+    world_end(&world);
+}
+
+/* Quiet means that everything is in the mailboxes, not that it has been taken out. */
+Test(session, says_farewell_behind_what_is_still_in_the_mailbox)
+{
+    struct world world;
+    static struct peer peers[6];
+    world_begin(&world, 2, 65536, NULL);
+    uint16_t number = channel_home(world.shards[0], 0, slice_text("c"));
+    struct shard *home = world.shards[number], *other = world.shards[1 - number];
+    for (unsigned i = 0; i < 6; i++)
+        peer_upgrade(&world, &peers[i], "/plain/c");
+    world_publish(&world, number, "c", "last words");
+    shard_tick(home, false);
+    cr_assert_gt(spsc_count(&other->mail.in[number]), 0, "peers are connected to both");
     for (uint16_t i = 0; i < 2; i++)
         atomic_store(&world.shards[i]->stage, STAGE_FAREWELL);
     world_settle(&world);

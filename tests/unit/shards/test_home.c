@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/* shards/home: where an answer stands among the deliveries of the same phase. What the home has mailed is read from the ring
+ * before the other shard takes it. */
+#include "tests/unit/shards/world.h"
+
+#include "shards/home.h"
+
+#define CHANNEL "c"
+#define JOBS_DIALECT "aitbc" /* has a service that answers sessions */
+#define READ_JOB 1
+
+struct two {
+    struct world world;
+    struct shard *home, *origin;
+};
+
+static void two_begin(struct two *two)
+{
+    world_begin(&two->world, 2, 65536, NULL);
+    uint16_t home = channel_home(two->world.shards[0], 0, slice_text(CHANNEL));
+    two->home = two->world.shards[home];
+    two->origin = two->world.shards[1 - home];
+}
+
+/* On behalf of a connection that has gone: when the answer is taken, the membership is given back. */
+static void subscribe(struct two *two)
+{
+    struct slice name = slice_text(CHANNEL);
+    struct parcel *parcel = parcel_make(&two->origin->parcels, PARCEL_SUBSCRIBE, name.bytes);
+    cr_assert_not_null(parcel);
+    parcel->event.channel = parcel_put(parcel, name);
+    shard_ask(two->origin, parcel, two->home->number);
+}
+
+static void publish(struct two *two, const char *payload)
+{
+    world_publish(&two->world, two->origin->number, CHANNEL, payload);
+}
+
+static void ask_service(struct two *two)
+{
+    struct slice job = slice_text("unknown");
+    struct parcel *parcel = parcel_make(&two->origin->parcels, PARCEL_REQUEST, job.bytes);
+    cr_assert_not_null(parcel);
+    while (strcmp(dialects[parcel->dialect]->name, JOBS_DIALECT) != 0)
+        parcel->dialect++;
+    parcel->for_session = true;
+    parcel->request_kind = READ_JOB;
+    parcel->body = parcel_put(parcel, job);
+    shard_ask(two->origin, parcel, two->home->number);
+}
+
+/* What waits for the origin: a letter for each mail, in order. */
+static const char *mailed(const struct two *two)
+{
+    static char letters[16];
+    const struct spsc *ring = &two->origin->mail.in[two->home->number];
+    uint32_t head = atomic_load(&ring->head), count = spsc_count(ring);
+    cr_assert_lt(count, sizeof letters);
+    for (uint32_t i = 0; i < count; i++) {
+        struct mail mail;
+        memcpy(&mail, &ring->items[(head + i) & ring->mask], sizeof mail);
+        letters[i] = mail.kind == MAIL_DELIVER             ? 'd'
+                     : mail.kind != MAIL_ANSWER            ? '?'
+                     : mail.parcel->kind == PARCEL_PUBLISH ? 'p'
+                     : mail.parcel->kind == PARCEL_REQUEST ? 'r'
+                                                           : 's';
+    }
+    letters[count] = '\0';
+    return letters;
+}
+
+/* The home serves all that was asked, in one phase. */
+static void serve(struct two *two)
+{
+    mail_drain(two->home, 16);
+    fanout_flush(two->home);
+}
+
+static void two_end(struct two *two)
+{
+    world_settle(&two->world);
+    cr_assert_eq(two->origin->outstanding, 0);
+    world_end(&two->world);
+}
+
+/* "Everything behind this answer is yours": what was published before it is not, what came after it is. */
+Test(home, answers_a_subscription_between_the_deliveries_before_and_after_it)
+{
+    struct two two;
+    two_begin(&two);
+    subscribe(&two);
+    publish(&two, "1");
+    subscribe(&two);
+    publish(&two, "2");
+    serve(&two);
+    cr_assert_str_eq(mailed(&two), "sdsdpp");
+    two_end(&two);
+}
+
+/* A publisher may rely on it that whoever listens has the message in the mailbox. */
+Test(home, answers_a_publisher_behind_all_deliveries_of_the_phase)
+{
+    struct two two;
+    two_begin(&two);
+    subscribe(&two);
+    publish(&two, "1");
+    mail_drain(two.home, 16);
+    cr_assert_str_eq(mailed(&two), "s");
+    fanout_flush(two.home);
+    cr_assert_str_eq(mailed(&two), "sdp");
+    two_end(&two);
+}
+
+/* A state that a session asks for holds what was published before: it comes behind that, and before what follows. */
+Test(home, answers_a_session_behind_what_was_published_before_it_asked)
+{
+    struct two two;
+    two_begin(&two);
+    subscribe(&two);
+    publish(&two, "1");
+    ask_service(&two);
+    publish(&two, "2");
+    serve(&two);
+    cr_assert_str_eq(mailed(&two), "sdprdp");
+    two_end(&two);
+}
