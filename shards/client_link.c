@@ -159,7 +159,8 @@ static bool read_trust(const struct client_trust *trust, struct trust_texts *out
 
 static void free_text(struct slice text)
 {
-    explicit_bzero((void *)(uintptr_t)text.data, text.bytes);
+    if (text.bytes > 0)
+        explicit_bzero((void *)(uintptr_t)text.data, text.bytes);
     free((void *)(uintptr_t)text.data);
 }
 
