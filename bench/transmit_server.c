@@ -55,7 +55,8 @@ static void server_close(void *state)
 static int server_open(void **out, const struct transmit_path *path, const struct transmit_load *load)
 {
     static const char *const copying[] = {"zero_copy=off", NULL};
-    static const char *const in_place[] = {"zero_copy=auto", "zero_copy_min=1B", NULL};
+    /* Between two answers of the peers more is on its way than any server would allow itself. */
+    static const char *const in_place[] = {"zero_copy=auto", "zero_copy_min=1B", "zero_copy_pinned_max=64GiB", NULL};
     struct server *server = calloc(1, sizeof *server);
     if (server == NULL)
         return -ENOMEM;
