@@ -106,6 +106,9 @@ int ring_arm_receive(struct ring *ring, uint32_t socket, struct ring_tag tag);
 void ring_give_back(struct ring *ring, uint32_t buffer);
 /* Free receive buffers at this moment: after -ENOBUFS the caller waits for some. */
 uint32_t ring_buffers_free(const struct ring *ring);
+/* Once a second, between two waits: the memory of receive buffers goes back to the system when hardly any was needed since the
+ * last call, as after a burst of handshakes; they stay on offer and take memory again as they are used. */
+void ring_tidy(struct ring *ring);
 
 /* One send in flight per socket. The kernel keeps at it until all is taken, the connection fails, or it is cancelled
  * (MSG_WAITALL): so a result below the total means that the stream is cut and can only be closed. */

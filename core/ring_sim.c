@@ -492,6 +492,11 @@ void ring_give_back(struct ring *ring, uint32_t buffer)
     ring->buffers_free_count++;
 }
 
+void ring_tidy(struct ring *ring)
+{
+    check_op(ring->buffers_free_count, <=, ring->buffer_count); /* here they take no memory of the system's */
+}
+
 uint32_t ring_buffers_free(const struct ring *ring)
 {
     return ring->buffers_free_count;

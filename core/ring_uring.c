@@ -509,6 +509,7 @@ static void received(struct ring *ring, const struct io_uring_cqe *cqe, struct r
     check(!ring->buffer_out[buffer]);
     ring->buffer_out[buffer] = true;
     ring->buffers_free--;
+    ring->buffers_used++;
     completion->buffer = buffer;
     completion->data.data = ring->buffers + (size_t)buffer * ring->buffer_bytes;
     completion->data.bytes = (uint32_t)cqe->res;
@@ -604,6 +605,20 @@ void ring_give_back(struct ring *ring, uint32_t buffer)
 uint32_t ring_buffers_free(const struct ring *ring)
 {
     return ring->buffers_free;
+}
+
+/* Only where the kernel fills buffers within our own calls (deferred task work): elsewhere one could be filled at this moment. */
+void ring_tidy(struct ring *ring)
+{
+    bool quiet = ring->buffers_used < ring->buffers_offered / 8;
+    bool empty = ring->buffers_free == ring->buffers_offered && io_uring_cq_ready(&ring->uring) == 0 &&
+                 !io_uring_cq_has_overflow(&ring->uring);
+    ring->buffers_touched |= ring->buffers_used > 0;
+    ring->buffers_used = 0;
+    if (!quiet || !empty || !ring->buffers_touched || (ring->uring.flags & IORING_SETUP_DEFER_TASKRUN) == 0)
+        return;
+    madvise(ring->buffers, (size_t)ring->buffer_count * ring->buffer_bytes, MADV_DONTNEED);
+    ring->buffers_touched = false;
 }
 
 void ring_wake(struct ring *ring)

@@ -59,6 +59,8 @@ struct ring {
     uint32_t buffer_bytes;
     uint32_t buffers_offered; /* to the kernel, at one time or another */
     uint32_t buffers_free;
+    uint32_t buffers_used; /* times, since the last ring_tidy */
+    bool buffers_touched;  /* since their memory last went back */
 
     struct ring_counters counters;
 };

@@ -217,6 +217,7 @@ static void on_second(struct shard *shard)
     quota_sweep(&shard->quotas, QUOTA_SWEEP + (uint32_t)(shard->quotas.map.count / 8), shard->now_ms);
     session_count_all(shard);
     conn_tls_tidy(shard);
+    ring_tidy(shard->ring);
     update_gauges(shard);
     if (shard->stage_seen >= STAGE_FAREWELL)
         shard->farewell_at = 0; /* who was waiting for an answer may be done by now */
