@@ -147,6 +147,7 @@ int fanout_publish(struct shard *shard, struct channel *channel, const struct ev
     shard_note(shard, FLIGHT_PUBLISH, channel->dialect, (int64_t)event->payload.bytes, *receivers);
     return 202;
 refused:
+    channel_activate(shard, channel); /* its log may hold what has been built of the message: the sweep lets go of it */
     stats_add(&shard->stats, STAT_FRAMES_REFUSED, 1);
     channels_cut_oldest(shard);
     return 429;

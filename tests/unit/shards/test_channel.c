@@ -313,6 +313,30 @@ Test(channel, refuses_a_message_before_anybody_gets_it)
     world_end(&world);
 }
 
+/* What had been built of a message that is refused stands in the channel's log: that is let go as any other. */
+Test(channel, lets_the_log_of_a_refused_message_go)
+{
+    static const char *const sets[] = {"frame_memory=1MiB", NULL};
+    static char text[600001];
+    struct world world;
+    uint32_t receivers;
+    world_begin(&world, 1, 65536, sets);
+    struct shard *home = world.shards[0];
+    memset(text, 'x', sizeof text - 1);
+    struct parcel *first = subscribe_encoded(home, "c", 0, DEFLATE_CLASS_PLAIN);
+    struct parcel *second = subscribe_encoded(home, "c", 0, DEFLATE_CLASS_PLAIN + 1);
+    cr_assert_eq(publish(home, "c", text, &receivers), 429, "there is room for one of two frames");
+    const struct channel *channel = channel_find(home, PLAIN, slice_text("c"));
+    cr_assert_not_null(channel->logs[DEFLATE_CLASS_PLAIN].tail);
+    channel_check(home, channel);
+    for (unsigned s = 0; s < 3; s++)
+        world_advance(&world, 1000);
+    cr_assert_null(channel->logs[DEFLATE_CLASS_PLAIN].tail);
+    unsubscribe(home, first);
+    unsubscribe(home, second);
+    world_end(&world);
+}
+
 static void reload(struct world *world, const char *const *sets)
 {
     struct config *before = world->config;
