@@ -388,6 +388,7 @@ static int prepare(struct shard *shard, struct conn *conn, uint64_t part)
     }
     tls->own = (uint32_t)tls->sending.used;
     tls->sealed = (uint32_t)part;
+    shard->tls.sealed += part;
     if (part == 0)
         return 0;
     uint32_t count = outbox_in_flight(&conn->outbox, tls->taken, part, shard->seal_vectors, SEND_SLICES_MAX);

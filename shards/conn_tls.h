@@ -49,6 +49,7 @@ struct tls_side {
     struct tls_context *context; /* of new sessions; NULL: no certificates */
     struct bucket handshakes;    /* begun */
     uint32_t handshaking;
+    uint64_t sealed; /* plaintext bytes, since the flush of the present queue began */
     struct pool buffers;
     struct list short_of; /* sessions that wait for a buffer */
     struct list sends;    /* sessions with a send in flight, the oldest first */

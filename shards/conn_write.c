@@ -16,6 +16,9 @@
  * in. More than the 64 that a submission needs to be cheap. */
 #define FLUSH_BULK_MAX 128
 #define FLUSH_BYTES_MAX (64U << 20)
+/* Of these, sealed for TLS connections, in each queue: what still lies in the cache when the kernel copies it. Beyond it the next
+ * tick seals, into the buffers that have come back. */
+#define FLUSH_SEALED_MAX (4U << 20)
 
 /* Beside the path that each delivery takes: out of line, or that path would save registers for it at every call. */
 #define RARE __attribute__((noinline))
@@ -266,7 +269,8 @@ void conn_on_sent(struct shard *shard, struct conn *conn, int32_t result)
 static uint32_t flush_queue(struct shard *shard, struct flush_queue *queue, uint32_t sends, uint64_t *bytes)
 {
     uint32_t count = queue->count; /* what is marked again meanwhile waits for the next tick */
-    while (count-- > 0 && sends > 0 && *bytes < FLUSH_BYTES_MAX) {
+    shard->tls.sealed = 0;
+    while (count-- > 0 && sends > 0 && *bytes < FLUSH_BYTES_MAX && shard->tls.sealed < FLUSH_SEALED_MAX) {
         struct conn *conn = slab_at(&shard->conns, queue->head);
         queue->head = conn->dirty_next;
         if (queue->head == SLAB_NONE)
