@@ -10,7 +10,9 @@
 #define SHORT 30000
 #define STUCK_MAX 24
 #define FINE 3
-#define CUT_MS 8000 /* by then who has not moved has been cut */
+#define MANY 40                       /* readers of one channel, */
+#define TICK_MAX ((4 << 20) / 131072) /* of whom so many get their first part in one tick */
+#define CUT_MS 8000                   /* by then who has not moved has been cut */
 
 struct guest {
     struct peer peer;
@@ -19,18 +21,23 @@ struct guest {
 };
 
 static struct tls_context *clients;
-static struct guest stuck[STUCK_MAX], fine[FINE];
+static struct guest stuck[STUCK_MAX], fine[FINE], many[MANY];
 
-static void begin(struct world *world)
+static void begin_with(struct world *world, const char *buffer_memory)
 {
     char why[256];
     const struct tls_settings trusting = {0};
-    static const char *const sets[] = {"tls.certificates=" TEST_CERTS "/server.pem " TEST_CERTS "/server.key",
-                                       "tls.buffer_memory=1MiB", NULL};
+    const char *const sets[] = {"tls.certificates=" TEST_CERTS "/server.pem " TEST_CERTS "/server.key", buffer_memory,
+                                NULL};
     world_begin(world, 1, WINDOW, sets);
     world->shards[0]->listeners[0].tls = true;
     clients = tls_context_create_client(&trusting, false, NULL, why, sizeof why);
     cr_assert_not_null(clients, "%s", why);
+}
+
+static void begin(struct world *world)
+{
+    begin_with(world, "tls.buffer_memory=1MiB");
 }
 
 /* Opens what has come and sends what TLS has to say to it; how many bytes of plaintext that was. */
@@ -81,7 +88,7 @@ static void guest_read_all(struct world *world, struct guest *guest)
         bytes = guest_read(world, guest);
 }
 
-static void publish(struct world *world, const char *channel, uint32_t bytes)
+static void publish_unsettled(struct world *world, const char *channel, uint32_t bytes)
 {
     static uint8_t payload[LONG];
     uint32_t receivers;
@@ -91,6 +98,11 @@ static void publish(struct world *world, const char *channel, uint32_t bytes)
     struct event event = {.opcode = WS_TEXT, .payload = slice_of(payload, bytes)};
     fanout_publish(world->shards[0], found, &event, &receivers);
     cr_assert_gt(receivers, 0);
+}
+
+static void publish(struct world *world, const char *channel, uint32_t bytes)
+{
+    publish_unsettled(world, channel, bytes);
     world_settle(world);
 }
 
@@ -167,5 +179,23 @@ Test(conn_tls, lets_stalled_readers_be_while_nobody_needs_their_buffers)
     cr_assert_eq(world_sum(&world, STAT_SLOW_CUT), 0);
     guest_read_all(&world, &stuck[0]);
     cr_assert_eq(stuck[0].bytes, SHORT + 4);
+    end(&world);
+}
+
+Test(conn_tls, seals_for_many_in_turns_of_4_mib)
+{
+    struct world world;
+    begin_with(&world, "tls.buffer_memory=64MiB");
+    for (int i = 0; i < MANY; i++)
+        guest_open(&world, &many[i], "/plain/many");
+    publish_unsettled(&world, "many", LONG);
+    const struct pool *buffers = &world.shards[0]->tls.buffers;
+    for (int turn = 0; turn < 2 && buffers->taken == 0; turn++)
+        world_turn(&world); /* one delivers, and the same one or the next seals */
+    cr_assert_eq(buffers->taken, TICK_MAX);
+    world_turn(&world);
+    cr_assert_eq(buffers->taken, MANY);
+    for (int i = 0; i < MANY; i++)
+        tls_destroy(many[i].tls);
     end(&world);
 }
