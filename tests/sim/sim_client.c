@@ -276,12 +276,12 @@ uint64_t sim_client_due(const struct sim_client *client)
     }
 }
 
-static bool exchange_bytes(struct sim_world *world, struct sim_client *client)
+static bool exchange_bytes(struct sim_world *world, struct sim_client *client, uint64_t now)
 {
-    uint64_t now = sim_world_ms();
-    uint32_t most = world->calm ? 65536 : client->speed;
-    uint32_t send =
-        world->calm || random_chance(&world->random, 3, 4) ? 65536 : 1 + (uint32_t)random_below(&world->random, 50);
+    const struct sim_bytes *out = &client->wire.out;
+    uint32_t most = world->calm ? 65536 : client->speed, send = 65536;
+    if (out->at < out->used && !world->calm && random_chance(&world->random, 1, 4))
+        send = 1 + (uint32_t)random_below(&world->random, 50);
     return sim_wire_pump(&client->wire, send, is_reading(client, now) ? most : 0);
 }
 
@@ -294,7 +294,7 @@ bool sim_client_step(struct sim_world *world, struct sim_client *client)
         connect(world, client);
         return true;
     }
-    bool moved = exchange_bytes(world, client);
+    bool moved = exchange_bytes(world, client, now);
     if (client->phase == SIM_OPENING || (client->phase == SIM_LEAVING && !client->upgraded))
         read_opening(world, client);
     if (client->phase == SIM_ENDED)

@@ -9,7 +9,8 @@
 
 #include <stdio.h>
 
-#define RECENT 8 /* jobs from which a client chooses */
+#define PINGS_MAX 30
+#define RECENT 4 /* jobs from which a client chooses */
 
 static const char *const state_names[] = {"QUEUED", "RUNNING", "COMPLETED", "FAILED", "CANCELLED", "EXPIRED"};
 
@@ -72,7 +73,7 @@ uint32_t sim_jobs_begin(struct sim_world *world, struct sim_job_desk *desk, uint
     struct sim_job *job = &world->jobs.jobs[number];
     struct sim_message status = {.channel = SIM_NONE, .stream = stream, .form = SIM_JOB, .key = job->series};
     status.detail = (uint32_t)random_below(random, 2);
-    if (world->model.newest[job->series] != SIM_NONE && random_chance(random, 1, 12))
+    if (world->model.newest[job->series] != SIM_NONE && random_chance(random, 1, 40))
         status.detail = (uint32_t)(SIM_COMPLETED + random_below(random, 4));
     uint32_t ttl_s = random_chance(random, 1, 24) && !is_end(status.detail) ? 1 + (uint32_t)random_below(random, 5) : 0;
     if (ttl_s != 0) {
@@ -147,8 +148,11 @@ void sim_jobs_on_open(struct sim_world *world, struct sim_client *client)
 
 void sim_jobs_say(struct sim_world *world, struct sim_client *client)
 {
-    if (client->job.pings >= client->job.repeats + 8)
+    bool pause = sim_world_ms() >= client->pause_ms && sim_world_ms() < client->resume_ms;
+    if (client->job.pings >= client->job.repeats + PINGS_MAX)
         return;
+    if (pause) /* so that answers stand between statuses that wait */
+        client->wake_ms = sim_world_ms() + 10 + random_below(&world->random, 100);
     client->job.pings++;
     sim_wire_put_frame(&client->wire, &world->random, 1, true, slice_text("{\"type\":\"ping\"}"));
 }

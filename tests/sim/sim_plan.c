@@ -192,11 +192,16 @@ static bool is_rare(uint32_t number)
     return false;
 }
 
+static bool is_cancelled_accept(struct sim_cell cell)
+{
+    return cell.op == RING_ACCEPT && cell.outcome == SIM_ECANCELED;
+}
+
 /* Some places are rare. */
 static void prepare_aim(struct sim_plan *plan, struct sim_cell cell)
 {
     if (cell.place == SIM_AT_PAUSED || cell.place == SIM_AT_NOBODY ||
-        (cell.op == RING_CANCEL && cell.place == SIM_AT_LISTENING))
+        (cell.op == RING_CANCEL && cell.place == SIM_AT_LISTENING) || is_cancelled_accept(cell))
         plan->connections_max = 4U * plan->shards; /* places run out */
     if (cell.place == SIM_AT_STOPPING)
         plan->drain = plan->arrivals = true;
@@ -212,7 +217,7 @@ static void prepare_aim(struct sim_plan *plan, struct sim_cell cell)
         plan->socket_buffer_bytes = 512;
         plan->drain = true;
     }
-    if (cell.op == RING_CANCEL && cell.place >= SIM_AT_LISTENING)
+    if ((cell.op == RING_CANCEL && cell.place >= SIM_AT_LISTENING) || is_cancelled_accept(cell))
         plan->faults.accept_error = 300;
     if (cell.op == RING_CANCEL && cell.place <= SIM_AT_LINGER) { /* input piles up */
         plan->floods = true;

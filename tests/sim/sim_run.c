@@ -57,14 +57,22 @@ static uint64_t next_due(const struct run *run)
     return due;
 }
 
+/* Most have gone or not yet come. */
+static bool step_client(struct sim_world *world, struct sim_client *client)
+{
+    return client->phase != SIM_ENDED && sim_client_step(world, client);
+}
+
 static void step(struct run *run)
 {
     struct sim_world *world = &run->world;
     bool moved = false;
     sim_world_tick(world);
     uint32_t first = run->client_count == 0 ? 0 : (uint32_t)random_below(&world->random, run->client_count);
-    for (uint32_t i = 0; i < run->client_count; i++)
-        moved |= sim_client_step(world, &run->clients[(first + i) % run->client_count]);
+    for (uint32_t i = first; i < run->client_count; i++)
+        moved |= step_client(world, &run->clients[i]);
+    for (uint32_t i = 0; i < first; i++)
+        moved |= step_client(world, &run->clients[i]);
     for (uint32_t i = 0; i < world->plan.publishers; i++)
         moved |= sim_publisher_step(world, &run->publishers[i], run->may_publish);
     for (uint32_t i = 0; run->may_look && i < OPERATORS; i++)
