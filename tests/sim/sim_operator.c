@@ -165,7 +165,8 @@ bool sim_operator_step(struct sim_world *world, struct sim_operator *operator)
 
 void sim_operator_check_rest(struct sim_world *world, const struct sim_operator *operator, uint32_t clients)
 {
-    if (operator->clients_ms + FRESH_MS> sim_world_ms() && operator->visitor && operator->clients != clients)
+    bool kept = world->plan.aims > 0; /* the server may have been kept from seeing who has gone */
+    if (operator->clients_ms + FRESH_MS> sim_world_ms() && operator->visitor && operator->clients != clients && !kept)
         sim_fail(world, "%u clients of crypto are connected, the page says %u", clients, operator->clients);
 }
 

@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#define KEPT_BUFFERS 32
+
 /* --- switches -------------------------------------------------------------------------------------------------------- */
 
 #define FAULT(name)                                                                                                    \
@@ -203,6 +205,8 @@ static void prepare_aim(struct sim_plan *plan, struct sim_cell cell)
     if (cell.place == SIM_AT_PAUSED || cell.place == SIM_AT_NOBODY ||
         (cell.op == RING_CANCEL && cell.place == SIM_AT_LISTENING) || is_cancelled_accept(cell))
         plan->connections_max = 4U * plan->shards; /* places run out */
+    if (cell.op == RING_RECEIVE && cell.outcome == SIM_LAST && plan->receive_buffers < KEPT_BUFFERS)
+        plan->receive_buffers = KEPT_BUFFERS; /* those that wait hold theirs, and the others need some */
     if (cell.place == SIM_AT_STOPPING)
         plan->drain = plan->arrivals = true;
     if (cell.place == SIM_AT_LINGER || cell.place == SIM_AT_DYING || cell.place == SIM_AT_CLOSING) { /* many ends */
