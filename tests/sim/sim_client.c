@@ -59,6 +59,7 @@ static void connect(struct sim_world *world, struct sim_client *client)
         return;
     }
     sim_trace(world, "client %u connects, kind %d", client->number, client->kind);
+    world->clients_ms = sim_world_ms();
     client->phase = SIM_OPENING;
     sim_limits_begin(world, client);
     if (sim_kind_path(world, client, path))
@@ -72,6 +73,7 @@ static void end(struct sim_world *world, struct sim_client *client, bool reset)
     client->harmed = sim_world_harmed(world, client->wire.peer, client->start_ms);
     sim_wire_close(&client->wire, reset);
     client->phase = SIM_ENDED;
+    world->clients_ms = sim_world_ms();
     sim_limits_end(world, client);
 }
 
@@ -217,6 +219,7 @@ static void on_end(struct sim_world *world, struct sim_client *client)
 static void begin_leaving(struct sim_world *world, struct sim_client *client)
 {
     sim_trace(world, "client %u leaves, way %d", client->number, client->leaving);
+    world->clients_ms = sim_world_ms();
     switch (client->leaving) {
     case SIM_RESETS:
     case SIM_VANISHES:

@@ -47,7 +47,8 @@ struct sim_world {
     uint32_t stalled[SIM_SHARDS_MAX]; /* steps for which the shard gets no turn */
     bool running[SIM_SHARDS_MAX];     /* in the middle of a turn; so many are: */
     uint32_t depth;
-    bool calm; /* no more stalls, since: */
+    bool calm;           /* no more stalls, since: */
+    uint64_t clients_ms; /* when a client last came, left or ended */
     uint64_t calm_ms;
     bool quiesce_in_turn;     /* the operator begins the drain while a shard has bytes of a peer in its hands */
     bool farewell_when_quiet; /* the operator waits for that */
