@@ -10,8 +10,8 @@
 #include <stdio.h>
 
 #define EVERY_MS 400
-#define BEAT_MS 6000  /* a shard that has got no turn for so long may be called stuck */
-#define FRESH_MS 1500 /* so much later the page knows who has come and gone */
+#define BEAT_MS 6000 /* a shard that has got no turn for so long may be called stuck */
+#define FRESH_MS 300 /* so much later the page knows who has come and gone */
 
 enum page {
     PAGE_LIVE,
