@@ -115,7 +115,8 @@ const struct option config_tls_options[] = {
     {"memory", OPTION_SIZE, TLS(memory_bytes), "1GiB", .reloadable = true,
      .doc = "What the TLS library may hold for all sessions together; 0: no limit. About 5 KiB a session."},
     {"buffer_memory", OPTION_SIZE, TLS(buffer_bytes), "256MiB", .min = MIB,
-     .doc = "Memory for records on their way to readers, whole process; beyond it TLS connections wait."},
+     .doc = "Memory for records on their way to readers, whole process; beyond it TLS connections wait. Each "
+            "shard has 512 KiB at least."},
     {0},
 };
 

@@ -15,6 +15,8 @@
 #define SEAL_BYTES_MAX (128U << 10)
 /* The same while more than half of the budget for buffers is taken: one record. */
 #define SEAL_BYTES_SHORT TLS_PLAIN_BYTES_MAX
+/* Of each shard: the longest send, and short ones beside it. With less it would wait for ever. */
+#define BUFFER_BYTES_MIN (2 * POOL_BYTES_MAX)
 /* A send that has not ended for so long is to a peer that does not read. */
 #define STALL_MS 5000
 /* What TLS itself may have to say to a peer that does not read. */
@@ -27,7 +29,8 @@ _Static_assert(SEAL_BYTES_MAX + SEAL_BYTES_MAX / 64 + WAITING_BYTES_MAX <= POOL_
 void conn_tls_init(struct shard *shard, const uint8_t ticket_secret[32])
 {
     struct tls_side *side = &shard->tls;
-    pool_init(&side->buffers, shard->config->tls.buffer_bytes / shard->count);
+    size_t part = shard->config->tls.buffer_bytes / shard->count;
+    pool_init(&side->buffers, part < BUFFER_BYTES_MIN ? BUFFER_BYTES_MIN : part);
     list_init(&side->short_of);
     list_init(&side->sends);
     memcpy(side->ticket_secret, ticket_secret, sizeof side->ticket_secret);
@@ -478,6 +481,7 @@ bool conn_tls_goodbye(struct shard *shard, struct conn *conn)
     if (!tls->closed && tls->session != NULL) {
         struct buf out = buf_of(shard->tls_out, sizeof shard->tls_out);
         tls->closed = true;
+        end_handshake(shard, tls, STAT_TLS_FAILED); /* it will not be gone on with */
         tls_close(tls->session, &out);
         if (!say(shard, conn, buf_slice(&out)))
             return false;
@@ -493,5 +497,11 @@ void conn_tls_check(const struct conn *conn)
     check_op(tls->own, <=, tls->sending.used);
     check_op(tls->taken + tls->sealed, <=, conn->outbox.inflight_bytes);
     check(!conn->sending || list_linked(&tls->wait));
+    check(!list_linked(&tls->wait) || conn->sending || tls->sending.data == NULL);
+    check(conn->sending || list_linked(&tls->wait) || conn->dirty || conn->state == CONN_DYING ||
+          (tls->waiting.data == NULL && tls->sending.data == NULL));
+    check(!tls->woken || conn->dirty);
+    check(conn->state == CONN_DYING ||
+          tls->handshaking == (tls->session != NULL && !tls->closed && !tls_established(tls->session)));
     check(tls->session != NULL || (tls->waiting.data == NULL && tls->sending.data == NULL && !tls->handshaking));
 }

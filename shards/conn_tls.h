@@ -11,7 +11,9 @@
  * Invariants (conn_tls_check):
  *   - `sending` is a buffer exactly while a send is in flight; `waiting` is a buffer exactly when it holds bytes;
  *   - of what the outbox has in flight, `taken` bytes are with the kernel and `sealed` more are in `sending`;
- *   - while it waits for a buffer (list `short_of`) nothing is in flight.
+ *   - while it waits for a buffer (list `short_of`) nothing is in flight and nothing is sealed;
+ *   - whoever has something to send, and nothing in flight, is on a flush queue or waits for a buffer;
+ *   - a handshake is counted from the session's first bytes until it is done or has failed.
  *
  * Buffers are bounded. When they run out, who needs one waits (a handshake is refused), and who has held one without an end of its
  * send for STALL_MS is cut: readers that stop reading hold up no one else for longer. */

@@ -6,6 +6,7 @@
  *   queues    a connection is marked dirty exactly when one of the two flush queues names it, once.
  *   waiting   a connection waits in at most one list, and in `doomed` only inside a delivery.
  *   accounts  messages x receivers: expected = delivered + dropped + in flight, and in flight is what the outboxes hold.
+ *   tls       handshakes, buffers and waiting sessions are what a count of the connections finds (conn_tls.h).
  *   gauges    connections, sessions, subscriptions, channels and classes are what a count finds. */
 #include "core/check.h"
 #include "shards/shard.h"
@@ -13,11 +14,22 @@
 struct census {
     uint64_t messages, memberships, sessions;
     uint32_t dirty, waiting;
+    uint32_t handshaking, buffers, sends, short_of;
 };
 
 static uint64_t stat(const struct shard *shard, enum stat_id id)
 {
     return stats_get(&shard->stats, id);
+}
+
+static void count_tls(const struct conn *conn, struct census *census)
+{
+    const struct conn_tls *tls = conn->tls;
+    census->handshaking += tls->handshaking;
+    census->buffers += tls->waiting.data != NULL;
+    census->buffers += tls->sending.data != NULL;
+    census->sends += conn->sending;
+    census->short_of += list_linked(&tls->wait) && !conn->sending;
 }
 
 static void check_connections(const struct shard *shard, struct census *census)
@@ -30,6 +42,8 @@ static void check_connections(const struct shard *shard, struct census *census)
         census->sessions += conn->state == CONN_OPEN && conn->role == CONN_ROLE_SESSION;
         census->dirty += conn->dirty;
         census->waiting += list_linked(&conn->wait);
+        if (conn->tls != NULL)
+            count_tls(conn, census);
     }
 }
 
@@ -68,6 +82,14 @@ static void check_accounts(const struct shard *shard, const struct census *censu
     check_op(stat(shard, STAT_CLASSES), ==, shard->channels.classes.count_live);
 }
 
+static void check_tls(const struct tls_side *side, const struct census *census)
+{
+    check_op(side->handshaking, ==, census->handshaking);
+    check_op(side->buffers.taken, ==, census->buffers);
+    check_op(list_count(&side->sends), ==, census->sends);
+    check_op(list_count(&side->short_of), ==, census->short_of);
+}
+
 void shard_check(const struct shard *shard)
 {
     struct census census = {0};
@@ -78,6 +100,7 @@ void shard_check(const struct shard *shard)
     check(list_empty(&shard->doomed));
     check_op(census.waiting, ==, list_count(&shard->starved) + list_count(&shard->parked));
     check_accounts(shard, &census);
+    check_tls(&shard->tls, &census);
     frame_check(&shard->frames);
     pins_check(shard);
     channels_check(shard);

@@ -268,6 +268,8 @@ static void check_shard_empty(const struct sim_world *world, const struct shard 
         left = "audiences";
     else if (shard->channels.classes.count_live != 0)
         left = "filter classes";
+    else if (shard->tls.handshaking != 0 || shard->tls.buffers.taken != 0 || !list_empty(&shard->tls.short_of))
+        left = "handshakes or buffers of TLS";
     else if (shard->input_bytes != 0)
         left = "input";
     else if (free_nodes(&shard->outbox_pool) != shard->outbox_pool.count)
@@ -287,6 +289,7 @@ void sim_audit_empty(const struct sim_world *world)
 {
     uint32_t listeners = world->plan.shards * SIM_LISTENERS;
     sim_audit_rest(world);
+    sim_trust_check_empty(world);
     for (uint16_t i = 0; i < world->plan.shards; i++)
         check_shard_empty(world, world->shards[i]);
     if (sim_sockets_open(world->network) != listeners || sim_operations_pending(world->network) != listeners)

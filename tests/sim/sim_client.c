@@ -53,8 +53,7 @@ static void put_upgrade(struct sim_client *client, const char *path)
 static void connect(struct sim_world *world, struct sim_client *client)
 {
     char path[SIM_PATH_BYTES];
-    if (!sim_wire_connect(&client->wire, world->network, sim_kind_port(client),
-                          sim_world_address(world, client->number))) {
+    if (!sim_trust_connect(world, &client->wire, sim_kind_port(client), sim_world_address(world, client->number))) {
         client->start_ms = sim_world_ms() + 50; /* backlog full, or stopping: once more */
         return;
     }
@@ -195,7 +194,7 @@ static bool close_code_allowed(const struct sim_world *world, const struct sim_c
 
 static void on_end(struct sim_world *world, struct sim_client *client)
 {
-    bool reset = client->wire.end == -ECONNRESET;
+    bool reset = client->wire.end == -ECONNRESET, cut = client->wire.cut;
     sim_trace(world, "client %u: %s", client->number, reset ? "reset" : "end of stream");
     enum sim_phase before = client->phase;
     end(world, client, false);
@@ -206,10 +205,14 @@ static void on_end(struct sim_world *world, struct sim_client *client)
             sim_fail(world, "client %u: closed with %u for no reason", client->number, client->close_code);
         if (reset)
             sim_fail(world, "client %u: reset behind an orderly close with %u", client->number, client->close_code);
+        if (cut)
+            sim_fail(world, "client %u: no close_notify behind an orderly close with %u", client->number,
+                     client->close_code);
     } else if (before == SIM_OPENING) {
         /* A reader that falls behind before its 101 has left is cut without a word. */
-        bool cut = (client->kind == SIM_PLAIN || client->kind == SIM_CRYPTO) && world->plan.outbox_bytes_max < 1 << 20;
-        if (world->plan.connections_max >= 1000 && world->stage == STAGE_RUN && !cut)
+        bool behind =
+            (client->kind == SIM_PLAIN || client->kind == SIM_CRYPTO) && world->plan.outbox_bytes_max < 1 << 20;
+        if (world->plan.connections_max >= 1000 && world->stage == STAGE_RUN && !behind && !sim_trust_crowded(world))
             sim_fail(world, "client %u: its request was never answered", client->number);
     } else {
         sim_fail(world, "client %u: ended without a close frame", client->number);
@@ -226,14 +229,14 @@ static void begin_leaving(struct sim_world *world, struct sim_client *client)
         end(world, client, client->leaving == SIM_RESETS);
         break;
     case SIM_HALF_CLOSES:
-        sim_peer_shutdown(world->network, client->wire.peer);
+        sim_wire_shutdown(&client->wire);
         client->phase = SIM_LEAVING;
         break;
     default:
         if (client->upgraded)
             send_close(world, client, 1000);
         else
-            sim_peer_shutdown(world->network, client->wire.peer);
+            sim_wire_shutdown(&client->wire);
         client->phase = SIM_LEAVING;
     }
 }

@@ -5,6 +5,7 @@
 #include "tests/sim/sim_config.h"
 
 #include "core/check.h"
+#include "tests/sim/sim_pem.h"
 #include "tests/sim/sim_world.h"
 
 #include <stdarg.h>
@@ -33,6 +34,21 @@ static void set(struct sets *sets, const char *format, ...)
     sets->items[++sets->count] = NULL;
 }
 
+/* What stands behind the address of a listener. */
+static const char *words(const struct sim_plan *plan, enum sim_port port)
+{
+    return plan->tls.listeners >> (port - SIM_PORT_PLAIN) & 1 ? " tls" : "";
+}
+
+static void set_tls(struct sets *sets, const struct sim_tls_plan *plan, bool reloaded)
+{
+    if (plan->listeners == 0)
+        return;
+    set(sets, "tls.certificates=%s", sim_pem_paths(reloaded ? SIM_PEM_BEHIND : SIM_PEM_BEFORE));
+    set(sets, "tls.minimum_version=%s", plan->tls12 ? "1.2" : "1.3");
+    set(sets, "tls.handshakes_max=%u", plan->handshakes);
+}
+
 static void set_server(struct sets *sets, const struct sim_plan *plan, bool reloaded)
 {
     set(sets, "shards=%u", plan->shards);
@@ -43,17 +59,17 @@ static void set_server(struct sets *sets, const struct sim_plan *plan, bool relo
     set(sets, "handshake_timeout=2s");
     set(sets, "message_timeout=5s");
     set(sets, "close_timeout=1s");
-    set(sets, "ingest.listen=127.0.0.1:%u", SIM_PORT_INGEST);
+    set(sets, "ingest.listen=127.0.0.1:%u%s", SIM_PORT_INGEST, words(plan, SIM_PORT_INGEST));
     set(sets,
         reloaded ? "ingest.keys=" SIM_INGEST_KEY " *" : "ingest.keys=" SIM_INGEST_KEY " *," SIM_INGEST_KEY_LOST " *");
     set(sets, "ingest.outstanding_max=%u", plan->outstanding_max);
-    set(sets, "admin.listen=127.0.0.1:%u", SIM_PORT_ADMIN);
+    set(sets, "admin.listen=127.0.0.1:%u%s", SIM_PORT_ADMIN, words(plan, SIM_PORT_ADMIN));
 }
 
 static void set_dialect(struct sets *sets, const struct sim_plan *plan, const char *name, uint16_t port, bool reloaded)
 {
     uint32_t outbox = plan->outbox_bytes_max + (reloaded ? plan->work.outbox_bytes_more : 0);
-    set(sets, "%s.listen=127.0.0.1:%u", name, port);
+    set(sets, "%s.listen=127.0.0.1:%u%s", name, port, words(plan, port));
     set(sets, "%s.outbox_bytes_max=%uB", name, outbox);
     set(sets, "%s.ping_interval=%s", name, plan->quick_pings ? "2s" : "30s");
     set(sets, "%s.idle_timeout=%s", name, plan->quick_pings ? "6s" : "90s");
@@ -82,7 +98,7 @@ static void set_aitbc(struct sets *sets, const struct sim_plan *plan)
 {
     set(sets, "aitbc.keys=" SIM_AITBC_KEY);
     set(sets, "aitbc.connections_per_key=0");
-    set(sets, "aitbc.blockchain_listen=127.0.0.1:%u", SIM_PORT_AITBC_CHAIN);
+    set(sets, "aitbc.blockchain_listen=127.0.0.1:%u%s", SIM_PORT_AITBC_CHAIN, words(plan, SIM_PORT_AITBC_CHAIN));
     set(sets, "aitbc.close_after_end=%ums", SIM_JOB_CLOSE_MS);
     set(sets, "aitbc.unknown_job=%s", plan->work.wait_for_jobs ? "wait" : "reject");
 }
@@ -102,6 +118,7 @@ struct config *sim_config_load(const struct sim_world *world, bool reloaded)
     const struct sim_plan *plan = &world->plan;
     struct sets sets = {.count = 0};
     set_server(&sets, plan, reloaded);
+    set_tls(&sets, &plan->tls, reloaded);
     for (size_t i = 0; i < sizeof ports / sizeof ports[0]; i++)
         set_dialect(&sets, plan, names[i], ports[i], reloaded);
     set_plain(&sets, plan);
@@ -143,7 +160,8 @@ static const char *dialect_of(enum sim_port port, uint32_t *mounts)
     }
 }
 
-void sim_config_listen(const struct config *config, struct ring *ring, struct listener listeners[SIM_LISTENERS])
+void sim_config_listen(const struct config *config, uint32_t tls, struct ring *ring,
+                       struct listener listeners[SIM_LISTENERS])
 {
     for (uint16_t i = 0; i < SIM_LISTENERS; i++) {
         uint16_t port = (uint16_t)(SIM_PORT_PLAIN + i);
@@ -154,6 +172,7 @@ void sim_config_listen(const struct config *config, struct ring *ring, struct li
         listeners[i] = (struct listener){.kind = port == SIM_PORT_ADMIN ? LISTENER_ADMIN
                                                  : name == NULL         ? LISTENER_INGEST
                                                                         : LISTENER_DIALECTS,
+                                         .tls = tls >> i & 1,
                                          .address = address};
         for (uint32_t d = 0; name != NULL && d < config->dialect_count; d++) {
             if (strcmp(dialects[d]->name, name) != 0)

@@ -31,7 +31,8 @@ enum sim_port {
 
 /* Loaded as the server loads its own; fails the run when it does not load. */
 struct config *sim_config_load(const struct sim_world *world, bool reloaded);
-/* The listeners of one shard. */
-void sim_config_listen(const struct config *config, struct ring *ring, struct listener listeners[SIM_LISTENERS]);
+/* The listeners of one shard; a bit of `tls` for each that speaks it. */
+void sim_config_listen(const struct config *config, uint32_t tls, struct ring *ring,
+                       struct listener listeners[SIM_LISTENERS]);
 
 #endif

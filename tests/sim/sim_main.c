@@ -139,7 +139,8 @@ static bool passed(struct farm *farm, uint32_t index)
             farm->failed++;
             return false;
         }
-    } else if (command->named_count == 0 && seed >= command->from && seed < command->from + REPEATED) {
+    } else if (child->result->repeats && command->named_count == 0 && seed >= command->from &&
+               seed < command->from + REPEATED) {
         farm->again[index] = true;
         farm->first[index] = *child->result;
         sim_child_start(child, &child->options);

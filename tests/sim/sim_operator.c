@@ -48,8 +48,8 @@ static void act(struct sim_world *world, struct sim_operator *operator)
 {
     operator->wake_ms = sim_world_ms() + 1 + random_below(&world->random, EVERY_MS);
     if (operator->wire.peer<0)
-        sim_wire_connect(&operator->wire, world->network, operator->visitor ? SIM_PORT_CRYPTO : SIM_PORT_ADMIN,
-                         sim_world_publisher_address(100U + operator->visitor));
+        sim_trust_connect(world, &operator->wire, operator->visitor ? SIM_PORT_CRYPTO : SIM_PORT_ADMIN,
+                          sim_world_publisher_address(100U + operator->visitor));
     else if (!operator->asked && world->stage == STAGE_RUN)
         ask(world, operator);
 }

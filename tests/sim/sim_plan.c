@@ -77,6 +77,13 @@ static const struct {
     FEATURE(work.per_address, 0),
     FEATURE(work.all_per_address, 0),
     FEATURE(work.attempts, 0),
+    FEATURE(tls.listeners, 0),
+    FEATURE(tls.tls12, false),
+    FEATURE(tls.memory, 0),
+    FEATURE(tls.buffer_memory, 256U << 20),
+    FEATURE(tls.handshakes, 1024),
+    FEATURE(tls.updates, 0),
+    FEATURE(tls.intruders, 0),
     FEATURE(heap_chance, 0),
     FEATURE(heap_each, 0),
     FEATURE(heap_at, 0),
@@ -176,6 +183,7 @@ static void choose_features(struct sim_plan *plan, struct random *random)
     plan->quick_pings = plan->client_publish = plan->drain = plan->reload = plan->rush = true;
     plan->stall_max = 1000;
     sim_work_choose(&plan->work, random);
+    sim_tls_plan_choose(&plan->tls, random);
     plan->heap_chance = random_chance(random, 1, 2) ? ONE_OF(random, 20, 200, 1000) : 0;
     plan->heap_each = ONE_OF(random, 1, 8, 100);
     plan->heap_at = 1 + (uint32_t)random_below(random, ONE_OF(random, 100, 2000));
@@ -187,7 +195,8 @@ static bool is_rare(uint32_t number)
 {
     static const char *const rare[] = {
         "frame_memory_mib", "connections_max", "work.all_per_address", "work.attempts", "heap_chance",
-        "heap_each",        "heap_at",         "clock_jump",           "stall",         "reset"};
+        "heap_each",        "heap_at",         "clock_jump",           "stall",         "reset",
+        "tls.memory"};
     for (size_t i = 0; i < sizeof rare / sizeof rare[0]; i++)
         if (strcmp(switches[number].name, rare[i]) == 0)
             return true;
@@ -215,8 +224,10 @@ static void prepare_aim(struct sim_plan *plan, struct sim_cell cell)
     }
     if (cell.op == RING_SEND)
         plan->zero_copy_min = 64U << 20;
-    if (cell.op == RING_SEND_ZERO_COPY)
+    if (cell.op == RING_SEND_ZERO_COPY) {
         plan->zero_copy_min = 1;
+        plan->tls.listeners = 0; /* records are never sent like that */
+    }
     if ((cell.op == RING_SEND || cell.op == RING_SEND_ZERO_COPY) && cell.place == SIM_AT_DYING) { /* sends that pend */
         plan->socket_buffer_bytes = 512;
         plan->drain = true;

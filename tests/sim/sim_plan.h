@@ -7,6 +7,7 @@
 #include "core/random.h"
 #include "core/ring_sim.h"
 #include "tests/sim/sim_matrix.h"
+#include "tests/sim/sim_trust.h"
 #include "tests/sim/sim_work.h"
 
 #include <stdbool.h>
@@ -57,6 +58,7 @@ struct sim_plan {
     uint32_t heap_at;     /* this one; 0: none */
     uint32_t heap_ms;     /* and all that follow within this time */
     struct sim_work work;
+    struct sim_tls_plan tls;
 };
 
 void sim_plan_choose(struct sim_plan *plan, struct random *random, const struct sim_options *options);

@@ -309,8 +309,7 @@ static void give_up(struct sim_world *world, struct sim_publisher *publisher)
 
 static void connect(struct sim_world *world, struct sim_publisher *publisher)
 {
-    if (!sim_wire_connect(&publisher->wire, world->network, SIM_PORT_INGEST,
-                          sim_world_publisher_address(publisher->number)))
+    if (!sim_trust_connect(world, &publisher->wire, SIM_PORT_INGEST, sim_world_publisher_address(publisher->number)))
         return;
     publisher->stream += STREAM_STEP;
     publisher->seq = publisher->acknowledged = 0;

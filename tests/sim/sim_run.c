@@ -9,6 +9,8 @@
 
 #include "tests/sim/sim_audit.h"
 #include "tests/sim/sim_client.h"
+#include "tests/sim/sim_entropy.h"
+#include "tests/sim/sim_intruder.h"
 #include "tests/sim/sim_operator.h"
 #include "tests/sim/sim_publisher.h"
 
@@ -16,6 +18,7 @@
 
 #define CLIENTS_MAX 128
 #define PUBLISHERS_MAX 4
+#define INTRUDERS_MAX 8
 #define CHANNELS 4
 #define OPERATORS 2
 #define AUDIT_STEPS 16
@@ -35,6 +38,8 @@ struct run {
     uint32_t client_count;
     struct sim_publisher publishers[PUBLISHERS_MAX];
     struct sim_operator operators[OPERATORS];
+    struct sim_intruder intruders[INTRUDERS_MAX];
+    uint32_t intruder_count;
     bool may_publish, may_look;
 };
 
@@ -75,6 +80,8 @@ static void step(struct run *run)
         moved |= step_client(world, &run->clients[i]);
     for (uint32_t i = 0; i < world->plan.publishers; i++)
         moved |= sim_publisher_step(world, &run->publishers[i], run->may_publish);
+    for (uint32_t i = 0; i < run->intruder_count; i++)
+        moved |= sim_intruder_step(world, &run->intruders[i]);
     for (uint32_t i = 0; run->may_look && i < OPERATORS; i++)
         moved |= sim_operator_step(world, &run->operators[i]);
     if (world->steps % AUDIT_STEPS == 0 && world->shards[0] != NULL)
@@ -130,6 +137,10 @@ static void cast(struct run *run)
                    random_below(&world->random, world->plan.run_ms));
     for (uint32_t i = 0; i < world->plan.hostiles; i++)
         add_client(run, SIM_HOSTILE, random_below(&world->random, world->plan.run_ms));
+    if (world->plan.tls.listeners != 0)
+        run->intruder_count = world->plan.tls.intruders;
+    for (uint32_t i = 0; i < run->intruder_count; i++)
+        sim_intruder_make(world, &run->intruders[i], i, random_below(&world->random, world->plan.run_ms));
 }
 
 /* Many come within milliseconds, most of them go at once, and all shards but one stand still meanwhile: slots are used again
@@ -176,6 +187,8 @@ static void rest(struct run *run)
         sim_client_check_rest(world, &run->clients[i]);
     for (uint32_t i = 0; i < world->plan.publishers; i++)
         sim_publisher_check_rest(world, &run->publishers[i]);
+    for (uint32_t i = 0; i < run->intruder_count; i++)
+        sim_intruder_check_rest(world, &run->intruders[i]);
     check_pages(run);
     sim_audit_rest(world);
 }
@@ -186,6 +199,8 @@ static void everybody_leaves(struct run *run)
         sim_client_leave(&run->world, &run->clients[i]);
     for (uint32_t i = 0; i < run->world.plan.publishers; i++)
         sim_publisher_leave(&run->publishers[i]);
+    for (uint32_t i = 0; i < run->intruder_count; i++)
+        sim_intruder_leave(&run->world, &run->intruders[i]);
     run->may_look = false;
     for (uint32_t i = 0; i < OPERATORS; i++)
         sim_operator_leave(&run->operators[i]);
@@ -280,13 +295,16 @@ static struct sim_result finish(struct run *run)
                                 .virtual_ms = sim_world_ms(),
                                 .steps = world->steps,
                                 .published = world->model.count,
-                                .deliveries = world->model.deliveries};
+                                .deliveries = world->model.deliveries,
+                                .repeats = world->plan.tls.listeners == 0 || sim_entropy_is_ours()};
     for (uint32_t i = 0; i < run->client_count; i++)
         sim_client_free(&run->clients[i]);
     for (uint32_t i = 0; i < world->plan.publishers; i++)
         sim_publisher_free(&run->publishers[i]);
     for (uint32_t i = 0; i < OPERATORS; i++)
         sim_operator_free(&run->operators[i]);
+    for (uint32_t i = 0; i < run->intruder_count; i++)
+        sim_intruder_free(&run->intruders[i]);
     sim_world_destroy(world);
     return result;
 }
@@ -318,7 +336,7 @@ struct sim_result sim_run(const struct sim_options *options)
         rest(&run);
         everybody_leaves(&run);
         if (run.world.plan.connections_max >= CLIENTS_MAX && run.world.plan.work.attempts == 0 &&
-            run.world.plan.work.all_per_address == 0)
+            run.world.plan.work.all_per_address == 0 && !sim_trust_crowded(&run.world))
             places_are_free(&run);
     }
     return finish(&run);

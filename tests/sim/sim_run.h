@@ -11,6 +11,7 @@ struct sim_result {
     uint64_t steps;
     uint64_t published;
     uint64_t deliveries;
+    bool repeats; /* not when a library draws from the system */
 };
 
 /* Does not return when something broke: it says what and ends the process. */

@@ -7,44 +7,9 @@
 #include "core/check.h"
 
 #include <errno.h>
-#include <stdlib.h>
 
 #define RECEIVE_BYTES_MAX 65536U
 #define RSV1 0x40
-
-/* --- waiting bytes --------------------------------------------------------------------------------------------------- */
-
-static void compact(struct sim_bytes *bytes)
-{
-    if (bytes->at == 0)
-        return;
-    memmove(bytes->data, bytes->data + bytes->at, bytes->used - bytes->at);
-    bytes->used -= bytes->at;
-    bytes->at = 0;
-}
-
-static void append(struct sim_bytes *bytes, const void *data, size_t count)
-{
-    if (count == 0)
-        return;
-    if (bytes->used + count > bytes->capacity)
-        compact(bytes);
-    if (bytes->used + count > bytes->capacity) {
-        size_t capacity = bytes->capacity == 0 ? 1024 : bytes->capacity;
-        while (capacity < bytes->used + count)
-            capacity *= 2;
-        bytes->data = realloc(bytes->data, capacity);
-        check(bytes->data != NULL);
-        bytes->capacity = capacity;
-    }
-    memcpy(bytes->data + bytes->used, data, count);
-    bytes->used += count;
-}
-
-static struct slice waiting(const struct sim_bytes *bytes)
-{
-    return slice_skip(slice_of(bytes->data, bytes->used), bytes->at);
-}
 
 /* --- the connection -------------------------------------------------------------------------------------------------- */
 
@@ -53,18 +18,19 @@ bool sim_wire_connect(struct sim_wire *wire, struct sim_network *network, uint16
     wire->network = network;
     wire->in.at = wire->in.used = wire->out.at = wire->out.used = 0;
     wire->end = 0;
+    wire->cut = false;
     wire->peer = sim_connect(network, port, from);
     return wire->peer >= 0;
 }
 
 void sim_wire_put(struct sim_wire *wire, const void *data, size_t bytes)
 {
-    append(&wire->out, data, bytes);
+    sim_bytes_put(&wire->out, data, bytes);
 }
 
 void sim_wire_put_text(struct sim_wire *wire, const char *text)
 {
-    append(&wire->out, text, strlen(text));
+    sim_bytes_put(&wire->out, text, strlen(text));
 }
 
 void sim_wire_put_frame(struct sim_wire *wire, struct random *random, uint8_t opcode, bool final, struct slice payload)
@@ -89,12 +55,26 @@ void sim_wire_put_frame(struct sim_wire *wire, struct random *random, uint8_t op
         bytes += 8;
     }
     memcpy(header + bytes, &key, 4);
-    append(&wire->out, header, bytes + 4);
+    sim_bytes_put(&wire->out, header, bytes + 4);
     size_t from = wire->out.used - wire->out.at;
-    append(&wire->out, payload.data, payload.bytes);
+    sim_bytes_put(&wire->out, payload.data, payload.bytes);
     uint8_t *masked = wire->out.data + wire->out.at + from;
     for (size_t i = 0; i < payload.bytes; i++)
         masked[i] ^= header[bytes + i % 4];
+}
+
+static void take(struct sim_wire *wire, struct slice bytes)
+{
+    if (wire->tls != NULL)
+        sim_tls_take(wire->tls, bytes, &wire->in);
+    else
+        sim_bytes_put(&wire->in, bytes.data, bytes.bytes);
+}
+
+static void end(struct sim_wire *wire, int how)
+{
+    wire->end = how;
+    wire->cut = wire->tls != NULL && !wire->tls->ended;
 }
 
 bool sim_wire_pump(struct sim_wire *wire, uint32_t send_max, uint32_t receive_max)
@@ -102,11 +82,14 @@ bool sim_wire_pump(struct sim_wire *wire, uint32_t send_max, uint32_t receive_ma
     bool moved = false;
     if (wire->peer < 0 || wire->end != 0)
         return false;
-    struct slice out = waiting(&wire->out);
+    if (wire->tls != NULL)
+        sim_tls_seal(wire->tls, &wire->out, send_max);
+    struct sim_bytes *bytes = wire->tls != NULL ? &wire->tls->out : &wire->out;
+    struct slice out = sim_bytes_waiting(bytes);
     uint32_t part = out.bytes < send_max ? (uint32_t)out.bytes : send_max;
     int sent = part == 0 ? 0 : sim_peer_send(wire->network, wire->peer, out.data, part);
     if (sent > 0) {
-        wire->out.at += (size_t)sent;
+        bytes->at += (size_t)sent;
         moved = true;
     }
     uint8_t data[RECEIVE_BYTES_MAX];
@@ -114,16 +97,50 @@ bool sim_wire_pump(struct sim_wire *wire, uint32_t send_max, uint32_t receive_ma
         receive_max = sizeof data;
     int got = receive_max == 0 ? 0 : sim_peer_receive(wire->network, wire->peer, data, receive_max);
     if (got > 0)
-        append(&wire->in, data, (size_t)got);
+        take(wire, slice_of(data, (size_t)got));
     else if (got < 0)
-        wire->end = got;
+        end(wire, got);
     return moved || got != 0;
+}
+
+/* As much of what TLS has to say as the socket takes at once. */
+static void say_goodbye(struct sim_wire *wire)
+{
+    struct sim_tls *tls = wire->tls;
+    if (tls == NULL || tls->rude)
+        return;
+    sim_tls_close(tls);
+    struct slice out = sim_bytes_waiting(&tls->out);
+    int sent = out.bytes == 0 ? 0 : sim_peer_send(wire->network, wire->peer, out.data, (uint32_t)out.bytes);
+    tls->out.at += sent > 0 ? (size_t)sent : 0;
+}
+
+void sim_wire_shutdown(struct sim_wire *wire)
+{
+    say_goodbye(wire);
+    sim_peer_shutdown(wire->network, wire->peer);
+}
+
+static void end_session(struct sim_wire *wire)
+{
+    if (wire->tls == NULL)
+        return;
+    struct WOLFSSL_SESSION *ticket = sim_tls_ticket(wire->tls);
+    if (ticket != NULL && *wire->ticket != NULL)
+        sim_tls_free_ticket(*wire->ticket);
+    if (ticket != NULL)
+        *wire->ticket = ticket;
+    sim_tls_destroy(wire->tls);
+    wire->tls = NULL;
 }
 
 void sim_wire_close(struct sim_wire *wire, bool reset)
 {
     if (wire->peer < 0)
         return;
+    if (!reset)
+        say_goodbye(wire);
+    end_session(wire);
     if (reset)
         sim_peer_reset(wire->network, wire->peer);
     else
@@ -133,10 +150,10 @@ void sim_wire_close(struct sim_wire *wire, bool reset)
 
 void sim_wire_free(struct sim_wire *wire)
 {
-    free(wire->in.data);
-    free(wire->out.data);
+    end_session(wire);
+    sim_bytes_free(&wire->in);
+    sim_bytes_free(&wire->out);
     sim_deflate_free(&wire->deflate);
-    wire->in = wire->out = (struct sim_bytes){0};
 }
 
 /* --- HTTP responses (RFC 9112) --------------------------------------------------------------------------------------- */
@@ -173,8 +190,10 @@ static size_t content_length(struct slice head)
 
 int sim_wire_response(struct sim_wire *wire, struct sim_response *response, const char **why)
 {
-    struct slice text = waiting(&wire->in);
+    struct slice text = sim_bytes_waiting(&wire->in);
     size_t head = head_bytes(text);
+    if (wire->tls != NULL && wire->tls->fault != NULL)
+        return bad(why, wire->tls->fault);
     if (head == 0)
         return 0;
     if (!slice_starts(text, slice_text("HTTP/1.1 ")) || text.data[12] != ' ')
@@ -193,7 +212,9 @@ int sim_wire_response(struct sim_wire *wire, struct sim_response *response, cons
 
 int sim_wire_frame(struct sim_wire *wire, struct sim_frame *frame, const char **why)
 {
-    struct slice text = waiting(&wire->in);
+    struct slice text = sim_bytes_waiting(&wire->in);
+    if (wire->tls != NULL && wire->tls->fault != NULL)
+        return bad(why, wire->tls->fault);
     if (text.bytes < 2)
         return 0;
     uint8_t opcode = text.data[0] & 0x0F;

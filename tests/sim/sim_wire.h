@@ -6,20 +6,19 @@
 
 #include "core/bytes.h"
 #include "core/ring_sim.h"
+#include "tests/sim/sim_bytes.h"
 #include "tests/sim/sim_deflate.h"
-
-/* Bytes that wait: [at, used). */
-struct sim_bytes {
-    uint8_t *data;
-    size_t at, used, capacity;
-};
+#include "tests/sim/sim_tls.h"
 
 struct sim_wire {
     struct sim_network *network;
     int peer; /* -1: never connected, or given up */
     struct sim_bytes in, out;
     struct sim_deflate deflate;
-    int end; /* 0: alive for all we know; -EPIPE: the server's end of stream; -ECONNRESET */
+    struct sim_tls *tls;             /* NULL: plain text */
+    struct WOLFSSL_SESSION **ticket; /* where its ticket goes */
+    bool cut;                        /* the end came without close_notify */
+    int end;                         /* 0: alive for all we know; -EPIPE: the server's end of stream; -ECONNRESET */
 };
 
 struct sim_frame {
@@ -47,6 +46,8 @@ bool sim_wire_pump(struct sim_wire *wire, uint32_t send_max, uint32_t receive_ma
 int sim_wire_response(struct sim_wire *wire, struct sim_response *response, const char **why);
 int sim_wire_frame(struct sim_wire *wire, struct sim_frame *frame, const char **why);
 
+/* Our half ends: with TLS behind a close_notify, unless the peer is rude. */
+void sim_wire_shutdown(struct sim_wire *wire);
 /* Lets go of the connection, politely or by a reset, and forgets what waits. */
 void sim_wire_close(struct sim_wire *wire, bool reset);
 /* That and its memory. */

@@ -9,6 +9,7 @@
 #include "core/crash.h"
 #include "core/log.h"
 #include "tests/sim/sim_aim.h"
+#include "tests/sim/sim_entropy.h"
 #include "tests/sim/sim_weave.h"
 
 #include <stdarg.h>
@@ -96,6 +97,7 @@ static void trace_plan(struct sim_world *world)
     for (uint32_t i = 0; i < p->aims; i++)
         sim_trace(world, "plan: aims at %s", sim_cell_name(p->aim[i]));
     sim_work_trace(world);
+    sim_trust_trace(world);
 }
 
 /* --- making ---------------------------------------------------------------------------------------------------------- */
@@ -112,7 +114,7 @@ static void make_ring(struct sim_world *world, uint16_t number, struct listener 
     };
     char why[256];
     check(ring_create(&world->rings[number], &options, why, sizeof why) == 0);
-    sim_config_listen(world->config, world->rings[number], listeners);
+    sim_config_listen(world->config, world->plan.tls.listeners, world->rings[number], listeners);
 }
 
 static bool make_shard(struct sim_world *world, uint16_t number, struct siphash_key key)
@@ -146,7 +148,9 @@ bool sim_world_try_create(struct sim_world *world, const struct sim_options *opt
         sim_network_create(random_u64(&world->random), &world->plan.faults, world->plan.socket_buffer_bytes);
     sim_aim_attach(world);
     trace_plan(world);
+    sim_entropy_start(options->seed);
     world->config = sim_config_load(world, false);
+    sim_trust_start(world);
     world->model.retain = world->plan.retain_age_ms == 0 ? world->plan.retain : 0;
     for (int i = 0; i < SIM_SERVICES; i++)
         sim_model_series(&world->model);
@@ -167,6 +171,7 @@ void sim_world_create(struct sim_world *world, const struct sim_options *options
 {
     static const struct sim_heap_plan endless = {0};
     check(sim_world_try_create(world, options, &endless));
+    sim_trust_on_shards(world);
     const struct sim_heap_plan heap = {.chance = world->plan.heap_chance,
                                        .each = world->plan.heap_each,
                                        .at = world->plan.heap_at,
@@ -180,6 +185,7 @@ void sim_world_exit(struct sim_world *world)
 {
     sim_weave_end();
     sim_heap_end();
+    sim_trust_trace_sum(world);
     sim_heap_enter();
     for (uint16_t i = 0; i < world->plan.shards; i++) {
         if (world->shards[i] == NULL)
@@ -195,6 +201,7 @@ void sim_world_exit(struct sim_world *world)
             ring_destroy(world->rings[i]);
     memset(world->shards, 0, sizeof world->shards);
     memset(world->rings, 0, sizeof world->rings);
+    sim_trust_end(world);
 }
 
 void sim_world_destroy(struct sim_world *world)
@@ -205,12 +212,13 @@ void sim_world_destroy(struct sim_world *world)
     config_free(world->config_before);
     sim_events_free(world);
     sim_chain_free(world);
+    sim_trust_free(world);
     sim_model_free(&world->model);
 }
 
 bool sim_world_harmed(const struct sim_world *world, int peer, uint64_t start_ms)
 {
-    return sim_heap_failed() > 0 || sim_jumped_ns(world->network) / MS_NS > start_ms ||
+    return sim_heap_failed() > 0 || sim_trust_starved(world) || sim_jumped_ns(world->network) / MS_NS > start_ms ||
            (peer >= 0 && sim_peer_harmed(world->network, peer));
 }
 
@@ -221,7 +229,7 @@ bool sim_world_wall_jumps(const struct sim_world *world)
 
 bool sim_world_starved(const struct sim_world *world)
 {
-    return sim_heap_failed() > 0 || world->plan.frame_memory_mib < 1024;
+    return sim_heap_failed() > 0 || sim_trust_starved(world) || world->plan.frame_memory_mib < 1024;
 }
 
 /* --- turns ----------------------------------------------------------------------------------------------------------- */
@@ -390,6 +398,7 @@ void sim_world_calm(struct sim_world *world)
     static const struct sim_faults none = {0};
     sim_set_faults(world->network, &none);
     sim_heap_end();
+    sim_trust_calm(world);
     world->calm = true;
     world->calm_ms = sim_world_ms();
     memset(world->stalled, 0, sizeof world->stalled);
@@ -410,6 +419,7 @@ void sim_world_reload(struct sim_world *world)
     world->config_before = world->config;
     world->config = sim_config_load(world, true);
     world->reloaded = true;
+    sim_trust_on_shards(world);
     for (uint16_t i = 0; i < world->plan.shards; i++) {
         atomic_store(&world->shards[i]->config_next, world->config);
         ring_wake(world->rings[i]);

@@ -14,6 +14,7 @@
 #include "tests/sim/sim_limits.h"
 #include "tests/sim/sim_model.h"
 #include "tests/sim/sim_plan.h"
+#include "tests/sim/sim_trust.h"
 
 /* A shard that accepts again and again although there is no descriptor. */
 struct sim_spin {
@@ -63,6 +64,7 @@ struct sim_world {
     struct sim_jobs jobs;
     struct sim_events events;
     struct sim_chain chain;
+    struct sim_trust trust;
 };
 
 void sim_world_create(struct sim_world *world, const struct sim_options *options);

@@ -169,6 +169,19 @@ Test(conn_tls, cuts_who_does_not_move_while_others_need_buffers)
     end(&world);
 }
 
+Test(conn_tls, a_shard_has_buffers_enough_to_send_however_many_share_the_memory)
+{
+    struct world world;
+    begin(&world);
+    world.config->tls.buffer_bytes = 16 << 10; /* 1 MiB of 64 shards */
+    conn_tls_init(world.shards[0], world.shards[0]->tls.ticket_secret);
+    guest_open(&world, &fine[0], "/plain/fine");
+    publish(&world, "fine", SHORT);
+    guest_read_all(&world, &fine[0]);
+    cr_assert_eq(fine[0].bytes, SHORT + 4);
+    end(&world);
+}
+
 Test(conn_tls, lets_stalled_readers_be_while_nobody_needs_their_buffers)
 {
     struct world world;
