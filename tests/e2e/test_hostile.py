@@ -433,12 +433,14 @@ def test_churn_leaves_nothing():
                 wire.head()
                 expect(wire.frame()[0], CLOSE, "the answer")
                 wire.socket.close()
-        until(lambda: server.metric("ringcast_connections") == 2, what="the end of all but the witness and this one")
+        # Of some thousand resets that come right behind half a request, the kernel now and then reports none: then the deadline
+        # of the request ends the connection.
+        until(lambda: server.metric("ringcast_connections") == 2, 5, "the end of all but the witness and this one")
 
     def descriptors(server):
         return len(os.listdir(f"/proc/{server.process.pid}/fd"))
 
-    with serving(server={"log_level": "info"}) as (server, _):
+    with serving(server={"log_level": "info", "handshake_timeout": "2s"}) as (server, _):
         churn(server, 1000)
         opened, memory = descriptors(server), server.pss_bytes()
         churn(server, 5000)
