@@ -25,7 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SECONDS 20
+#define SECONDS 12
 #define SEEDS_MIN 40 /* also on a slow machine, or under a sanitizer */
 #define HEAP_SEEDS_MAX 60
 #define REPEATED 5
