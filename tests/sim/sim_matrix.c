@@ -11,7 +11,7 @@
 #include <sys/mman.h>
 
 #define CELLS_MAX 512
-#define ATTEMPTS 60                      /* at one cell */
+#define ATTEMPTS 400                     /* at one cell */
 #define SEEDS_AT_ONE (UINT64_C(1) << 62) /* from here on seeds aim at one cell each */
 #define BIT(n) (1U << (n))
 
