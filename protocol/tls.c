@@ -123,6 +123,9 @@ static bool attach(struct tls *tls, WOLFSSL_CTX *library)
     wolfSSL_SSLSetIOSend(tls->ssl, on_send);
     wolfSSL_SetIOReadCtx(tls->ssl, tls);
     wolfSSL_SetIOWriteCtx(tls->ssl, tls);
+    tls->own_records = tls->server && !tls->context->allow_tls12;
+    if (tls->own_records)
+        tls_sealer_attach(&tls->sealer, tls->ssl);
     return true;
 }
 
@@ -162,6 +165,7 @@ void tls_destroy(struct tls *tls)
         return;
     if (tls->ssl != NULL)
         wolfSSL_free(tls->ssl);
+    tls_sealer_end(&tls->sealer);
     tls_context_release(tls->context);
     tls_free(tls->hello);
     tls_free(tls->subject);
@@ -275,6 +279,12 @@ static enum tls_result open_records(struct tls *tls, struct buf *plain)
     }
 }
 
+/* The library may have begun to send with another key. False: that one cannot be used. */
+static bool follow_keys(struct tls *tls)
+{
+    return !tls->own_records || !tls->established || tls_sealer_follow(&tls->sealer, tls->ssl) == 0;
+}
+
 static enum tls_result read_on(struct tls *tls, struct buf *plain)
 {
     enum tls_result result = TLS_DATA;
@@ -299,6 +309,8 @@ enum tls_result tls_read(struct tls *tls, struct slice *ciphertext, struct buf *
     tls->reading = true;
     enum tls_result result = read_on(tls, plain);
     tls->reading = false;
+    if (!follow_keys(tls) && result != TLS_ERROR)
+        result = fail(tls, "out of memory");
     *ciphertext = result == TLS_ERROR || result == TLS_CLOSED ? slice_of(NULL, 0) : tls->input;
     tls->input = slice_of(NULL, 0);
     tls->out = NULL;
@@ -317,15 +329,57 @@ size_t tls_sealed_bytes_max(size_t bytes)
     return bytes + (bytes + TLS_PLAIN_BYTES_MAX - 1) / TLS_PLAIN_BYTES_MAX * RECORD_OVERHEAD_MAX;
 }
 
+/* By the library, which splits into records. */
+static bool seal_by_library(struct tls *tls, struct slice plain, struct buf *out)
+{
+    tls->out = out;
+    int result = wolfSSL_write(tls->ssl, plain.data, (int)plain.bytes);
+    tls->out = NULL;
+    if (result == (int)plain.bytes)
+        return true;
+    fail_library(tls, wolfSSL_get_error(tls->ssl, result));
+    return false;
+}
+
 bool tls_seal(struct tls *tls, struct slice plain, struct buf *out)
 {
     check(tls->established);
     if (tls->failed || tls->closed)
         return false;
+    if (!tls->own_records)
+        return plain.bytes == 0 || seal_by_library(tls, plain, out);
+    while (plain.bytes > 0) {
+        size_t part = plain.bytes < TLS_PLAIN_BYTES_MAX ? plain.bytes : TLS_PLAIN_BYTES_MAX;
+        if (!tls_sealer_seal(&tls->sealer, slice_of(plain.data, part), out)) {
+            fail(tls, "the library refuses to encrypt");
+            return false;
+        }
+        plain = slice_skip(plain, part);
+    }
+    return true;
+}
+
+void tls_prefetch(const struct tls *tls)
+{
+    const uint8_t *hot = (const uint8_t *)tls;
+    for (size_t at = 0; at < offsetof(struct tls, sealer) + sizeof tls->sealer; at += 64)
+        __builtin_prefetch(hot + at);
+}
+
+bool tls_is_worn(const struct tls *tls)
+{
+    return tls->own_records && tls->sealer.records >= tls->context->records_max;
+}
+
+bool tls_renew(struct tls *tls, struct buf *out)
+{
+    check(tls->established);
+    if (tls->failed || tls->closed)
+        return false;
     tls->out = out;
-    int result = plain.bytes == 0 ? 0 : wolfSSL_write(tls->ssl, plain.data, (int)plain.bytes);
+    int result = wolfSSL_update_keys(tls->ssl);
     tls->out = NULL;
-    if (result == (int)plain.bytes)
+    if (result == WOLFSSL_SUCCESS && follow_keys(tls))
         return true;
     fail_library(tls, wolfSSL_get_error(tls->ssl, result));
     return false;

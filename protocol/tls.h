@@ -19,10 +19,11 @@
 #include "core/bytes.h"
 
 #define TLS_IDENTITIES_MAX 16
-#define TLS_PLAIN_BYTES_MAX 16384              /* of one record (RFC 8446 section 5.1) */
-#define TLS_RECORD_BYTES_MAX (5 + 16384 + 256) /* header and ciphertext (section 5.2) */
-#define TLS_HANDSHAKE_BYTES_MAX (64U << 10)    /* from the peer until the handshake is done */
-#define TLS_OUT_ROOM (64U << 10)               /* tls_read and tls_close never need more than this free in `out` */
+#define TLS_PLAIN_BYTES_MAX 16384                   /* of one record (RFC 8446 section 5.1) */
+#define TLS_RECORD_BYTES_MAX (5 + 16384 + 256)      /* header and ciphertext (section 5.2) */
+#define TLS_HANDSHAKE_BYTES_MAX (64U << 10)         /* from the peer until the handshake is done */
+#define TLS_RECORDS_PER_KEY_MAX (UINT64_C(1) << 24) /* below the bound of AES-GCM, 2^24.5 (section 5.5) */
+#define TLS_OUT_ROOM (64U << 10)                    /* tls_read and tls_close never need more than this free in `out` */
 
 enum tls_client_certificate { TLS_CLIENT_NONE, TLS_CLIENT_OPTIONAL, TLS_CLIENT_REQUIRED };
 
@@ -41,6 +42,7 @@ struct tls_settings {
     uint8_t
         ticket_secret[32]; /* the same in all shards; the keys of session tickets are derived from it and the time */
     uint32_t ticket_lifetime_s; /* 0: no tickets */
+    uint64_t records_per_key;   /* of a server by TLS 1.3, then tls_is_worn; 0: TLS_RECORDS_PER_KEY_MAX */
 };
 
 struct tls_context;
@@ -96,6 +98,12 @@ size_t tls_sealed_bytes_max(size_t bytes);
 /* Seals `plain` behind what is in `out`, which has room for tls_sealed_bytes_max. False: memory was exhausted, or the session
  * has failed; it can only be ended. */
 bool tls_seal(struct tls *tls, struct slice plain, struct buf *out);
+/* Asks the processor for what the next tls_seal of the session will touch. */
+void tls_prefetch(const struct tls *tls);
+/* Whether the key to seal with has been used as often as it may be: tls_renew comes before the next tls_seal. */
+bool tls_is_worn(const struct tls *tls);
+/* Changes the key to seal with and tells the peer (KeyUpdate, RFC 8446 section 4.6.3), in `out`. False: as for tls_seal. */
+bool tls_renew(struct tls *tls, struct buf *out);
 /* How many bytes of plaintext lie in the whole records within the first `sent` bytes of `sealed`, which tls_seal has written. */
 uint64_t tls_plain_within(const struct tls *tls, struct slice sealed, uint64_t sent);
 /* Our close_notify, once; nothing can be sealed behind it. Before the handshake is done it is nothing. */

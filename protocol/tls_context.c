@@ -244,6 +244,8 @@ static bool add_server(struct tls_context *owner, const struct tls_settings *set
         return complain(why, why_bytes, i, "no certificate of a client authority in PEM form is in the file");
     wolfSSL_CTX_set_session_cache_mode(context, WOLFSSL_SESS_CACHE_OFF);
     set_tickets(owner, context);
+    if (!settings->allow_tls12)
+        tls_sealer_serve(context);
     return true;
 }
 
@@ -254,6 +256,7 @@ static struct tls_context *context_new(const struct tls_settings *settings)
         return NULL;
     context->references = 1;
     context->allow_tls12 = settings->allow_tls12;
+    context->records_max = settings->records_per_key == 0 ? TLS_RECORDS_PER_KEY_MAX : settings->records_per_key;
     context->ticket_lifetime_s = settings->ticket_lifetime_s;
     memcpy(context->ticket_secret, settings->ticket_secret, sizeof context->ticket_secret);
     return context;

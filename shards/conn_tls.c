@@ -412,6 +412,17 @@ static void send(struct shard *shard, struct conn *conn)
     list_push_back(&shard->tls.sends, &tls->wait);
 }
 
+/* New keys before the present ones are worn; what tells the peer goes out in front. False: the connection has been ended. */
+static bool renew(struct shard *shard, struct conn *conn)
+{
+    struct buf out = buf_of(shard->tls_out, sizeof shard->tls_out);
+    if (!tls_renew(conn->tls->session, &out)) {
+        conn_terminate(shard, conn, CLOSE_MEMORY);
+        return false;
+    }
+    return say(shard, conn, buf_slice(&out));
+}
+
 static void flush(struct shard *shard, struct conn *conn)
 {
     struct conn_tls *tls = conn->tls;
@@ -423,6 +434,8 @@ static void flush(struct shard *shard, struct conn *conn)
     }
     bool sealing = !conn->corked && !tls->closed && tls->session != NULL && conn->outbox.count > 0 &&
                    tls_established(tls->session);
+    if (sealing && tls_is_worn(tls->session) && !renew(shard, conn))
+        return;
     if (sealing && conn->outbox.inflight_bytes == 0)
         outbox_begin_send(&conn->outbox, shard->seal_vectors, SEND_SLICES_MAX);
     uint64_t part = sealing ? next_part(shard, conn) : 0;
@@ -437,6 +450,12 @@ static void flush(struct shard *shard, struct conn *conn)
         conn->greeted |= sealing && conn->state != CONN_HTTP;
         send(shard, conn);
     }
+}
+
+void conn_tls_prefetch(const struct conn *conn)
+{
+    if (conn->tls != NULL && conn->tls->session != NULL)
+        tls_prefetch(conn->tls->session);
 }
 
 void conn_tls_flush(struct shard *shard, struct conn *conn)

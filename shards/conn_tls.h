@@ -5,8 +5,9 @@
  *     outbox  --> conn_tls_flush   --> records in a pooled buffer --> one send --> conn_tls_on_sent --> the buffer goes back
  *
  * What waits in the outbox stays shared plaintext until its turn to be sent: only what is in flight exists sealed, at most
- * SEAL_BYTES_MAX of plaintext for each connection. What TLS itself has to say (handshake, alerts, key updates) waits in a buffer
- * of its own and goes first. An idle connection holds no buffer.
+ * SEAL_BYTES_MAX of plaintext for each connection. A turn seals for a few connections only (FLUSH_SEALED_MAX in conn_write.c), so
+ * that the kernel finds the records in the cache and the same buffers serve the next few. What TLS itself has to say (handshake,
+ * alerts, key updates) waits in a buffer of its own and goes first. An idle connection holds no buffer.
  *
  * Invariants (conn_tls_check):
  *   - `sending` is a buffer exactly while a send is in flight; `waiting` is a buffer exactly when it holds bytes;
@@ -73,6 +74,8 @@ void conn_tls_tidy(struct shard *shard);
 bool conn_tls_open(struct conn *conn);
 /* Ciphertext has come. */
 void conn_tls_receive(struct shard *shard, struct conn *conn, struct slice ciphertext);
+/* It will be flushed next. */
+void conn_tls_prefetch(const struct conn *conn);
 /* Seals what waits and begins one send of it, unless one is in flight. */
 void conn_tls_flush(struct shard *shard, struct conn *conn);
 /* RING_SEND completed; `result` as the ring gave it. False: the stream is cut. */

@@ -132,6 +132,8 @@ struct config *sim_config_load(const struct sim_world *world, bool reloaded)
     struct config *config;
     if (config_load(&source, &config, &why) != 0)
         sim_fail(world, "the configuration of the run does not load: %.*s", (int)why.used, memory);
+    if (config->tls.material != NULL) /* not an option: no operator would want another number */
+        config->tls.material->settings.records_per_key = plan->tls.records;
     return config;
 }
 

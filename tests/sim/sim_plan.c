@@ -83,6 +83,7 @@ static const struct {
     FEATURE(tls.buffer_memory, 256U << 20),
     FEATURE(tls.handshakes, 1024),
     FEATURE(tls.updates, 0),
+    FEATURE(tls.records, 0),
     FEATURE(tls.intruders, 0),
     FEATURE(heap_chance, 0),
     FEATURE(heap_each, 0),

@@ -29,6 +29,7 @@ void sim_tls_plan_choose(struct sim_tls_plan *plan, struct random *random)
         .buffer_memory = ONE_OF(random, 288 << 10, 512 << 10),
         .handshakes = ONE_OF(random, 1, 3),
         .updates = ONE_OF(random, 2, 20),
+        .records = ONE_OF(random, 3, 30),
         .intruders = 1 + (uint32_t)random_below(random, 8),
     };
 }
@@ -37,9 +38,10 @@ void sim_trust_trace(struct sim_world *world)
 {
     const struct sim_tls_plan *p = &world->plan.tls;
     if (p->listeners != 0)
-        sim_trace(world,
-                  "tls: listeners %x, 1.2 %d, memory %u B, buffers %u B, handshakes %u, updates %u, intruders %u",
-                  p->listeners, p->tls12, p->memory, p->buffer_memory, p->handshakes, p->updates, p->intruders);
+        sim_trace(
+            world,
+            "tls: listeners %x, 1.2 %d, memory %u B, buffers %u B, handshakes %u, updates %u, records %u, intruders %u",
+            p->listeners, p->tls12, p->memory, p->buffer_memory, p->handshakes, p->updates, p->records, p->intruders);
 }
 
 static uint64_t sum(const struct sim_world *world, enum stat_id id)

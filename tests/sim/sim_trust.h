@@ -17,6 +17,7 @@ struct sim_tls_plan {
     uint32_t buffer_memory; /* of each shard; less than an operator may choose */
     uint32_t handshakes;    /* of a shard at a time */
     uint32_t updates;       /* peers change keys with one write in so many; 0: never */
+    uint32_t records;       /* the server changes its key after so many records; 0: after as many as a real one */
     uint32_t intruders;
 };
 

@@ -546,6 +546,49 @@ Test(tls, answers_key_updates)
     close_pair(&open);
 }
 
+/* RFC 8446 section 5.5: as many records as a key may protect, then a new one, of which the peer is told. */
+Test(tls, changes_its_key_before_it_is_worn)
+{
+    struct tls_settings settings = PAIR_SETTINGS("server");
+    struct open_pair open;
+    settings.records_per_key = 3;
+    open.world = world_of(&settings, NULL);
+    pair_open(&open.pair, open.world.client, open.world.server, TLS_CLIENT_NONE, "localhost");
+    pair_assert_works(&open.pair);
+    struct pair_end *server = &open.pair.server;
+    unsigned changes = 0, sealed = 0;
+    for (; changes < 20; sealed++) {
+        if (tls_is_worn(server->tls)) {
+            cr_assert_leq(server->tls->sealer.records, 3u);
+            cr_assert(tls_renew(server->tls, &server->out));
+            cr_assert(!tls_is_worn(server->tls));
+            changes++;
+        }
+        cr_assert(tls_seal(server->tls, slice_text("word "), &server->out));
+        buf_reset(&open.pair.client.plain);
+        pair_run(&open.pair, 1 + changes);
+        cr_assert(slice_is(buf_slice(&open.pair.client.plain), "word "));
+    }
+    cr_assert_leq(sealed, 3 * changes);
+    pair_assert_works(&open.pair); /* the peer has answered with new keys of its own */
+    close_pair(&open);
+}
+
+/* The bound holds for AES-GCM: 2^24.5 records (RFC 8446 section 5.5), of which a send of ours makes a few more before it looks. */
+Test(tls, a_key_protects_fewer_records_than_its_cipher_allows)
+{
+    struct open_pair open;
+    open_pair(&open, false);
+    open.pair.server.tls->sealer.records = (UINT64_C(1) << 24) - 1;
+    cr_assert(!tls_is_worn(open.pair.server.tls));
+    open.pair.server.tls->sealer.records++;
+    cr_assert(tls_is_worn(open.pair.server.tls));
+    close_pair(&open);
+    open_pair(&open, true);
+    cr_assert(!tls_is_worn(open.pair.server.tls), "by TLS 1.2 the library counts");
+    close_pair(&open);
+}
+
 /* --- ends --------------------------------------------------------------------------------------------------------- */
 
 Test(tls, says_goodbye_both_ways)
