@@ -15,8 +15,8 @@
 struct pair {
     struct tls_context *contexts[2]; /* server's, client's */
     struct tls *ends[2];
+    uint8_t record[TLS_RECORD_BYTES_MAX]; /* not whole pages, so that its place within a page is not that of `plain` */
     uint8_t plain[TLS_PLAIN_BYTES_MAX];
-    uint8_t record[TLS_RECORD_BYTES_MAX];
     uint8_t wires[2][TLS_OUT_ROOM]; /* from the server, from the client */
 };
 
