@@ -90,7 +90,8 @@ struct sim_hooks {
     /* At an opportunity of an operation: the outcome it shall have, SIM_OUTCOMES to leave it to chance. What cannot be (a
      * short end of a send of one byte) is left to chance as well. */
     enum sim_outcome (*direct)(void *context, const struct ring *ring, enum ring_op op, struct ring_tag tag);
-    /* An owner could see this now: whether it shall not yet. Asked again in each step. That harms the connection. */
+    /* An owner could see this now: whether it shall not yet. Asked again in each step. That harms the connection, and
+     * whoever finds no receive buffer meanwhile. */
     bool (*keep)(void *context, const struct ring *ring, enum ring_op op, struct ring_tag tag,
                  enum sim_outcome outcome);
     /* An owner is about to see this. */
