@@ -115,6 +115,8 @@ int sim_peer_send(struct sim_network *network, int peer, const void *data, uint3
 /* Bytes read, 0 when nothing is there, -EPIPE at the end of the stream, -ECONNRESET after a reset. A peer that does not
  * call it is a slow reader: its window of socket_buffer_bytes fills and the server's sends stay pending. */
 int sim_peer_receive(struct sim_network *network, int peer, void *data, uint32_t bytes);
+/* Whether sim_peer_receive has something to give now: bytes, or an end. */
+bool sim_peer_readable(const struct sim_network *network, int peer);
 void sim_peer_shutdown(struct sim_network *network, int peer); /* half-close: no more from the peer */
 void sim_peer_reset(struct sim_network *network, int peer);
 /* With bytes unread a reset; otherwise what the server sends later is taken once and answered by a reset. */

@@ -291,6 +291,14 @@ static bool exchange_bytes(struct sim_world *world, struct sim_client *client, u
     return sim_wire_pump(&client->wire, send, is_reading(client, now) ? most : 0);
 }
 
+static void read_on(struct sim_world *world, struct sim_client *client)
+{
+    if (client->phase == SIM_OPENING || (client->phase == SIM_LEAVING && !client->upgraded))
+        read_opening(world, client);
+    if (client->phase != SIM_ENDED && client->upgraded)
+        read_frames(world, client);
+}
+
 bool sim_client_step(struct sim_world *world, struct sim_client *client)
 {
     uint64_t now = sim_world_ms();
@@ -301,12 +309,10 @@ bool sim_client_step(struct sim_world *world, struct sim_client *client)
         return true;
     }
     bool moved = exchange_bytes(world, client, now);
-    if (client->phase == SIM_OPENING || (client->phase == SIM_LEAVING && !client->upgraded))
-        read_opening(world, client);
+    if (moved)
+        read_on(world, client);
     if (client->phase == SIM_ENDED)
         return true;
-    if (client->upgraded)
-        read_frames(world, client);
     if (client->wire.end != 0) {
         on_end(world, client);
         return true;
