@@ -469,6 +469,7 @@ bool ring_next(struct ring *ring, struct ring_completion *completion)
     *completion = entry->completion;
     unpoison(completion->data.data, completion->data.bytes);
     ring->batch--;
+    entry->operation->kept_step = UINT64_MAX;
     sim_tell(ring, entry);
     if (!entry->gives_back && (!completion->more || completion->op == RING_SEND_ZERO_COPY))
         leave_socket(ring, entry->operation);

@@ -90,7 +90,8 @@ struct sim_hooks {
     /* At an opportunity of an operation: the outcome it shall have, SIM_OUTCOMES to leave it to chance. What cannot be (a
      * short end of a send of one byte) is left to chance as well. */
     enum sim_outcome (*direct)(void *context, const struct ring *ring, enum ring_op op, struct ring_tag tag);
-    /* An owner could see this now: whether it shall not yet. Asked again in each step. That harms the connection. */
+    /* An owner could see this now: whether it shall not yet. Asked again in each step. That harms the connection, and
+     * whoever finds no receive buffer meanwhile. */
     bool (*keep)(void *context, const struct ring *ring, enum ring_op op, struct ring_tag tag,
                  enum sim_outcome outcome);
     /* An owner is about to see this. */
@@ -114,6 +115,8 @@ int sim_peer_send(struct sim_network *network, int peer, const void *data, uint3
 /* Bytes read, 0 when nothing is there, -EPIPE at the end of the stream, -ECONNRESET after a reset. A peer that does not
  * call it is a slow reader: its window of socket_buffer_bytes fills and the server's sends stay pending. */
 int sim_peer_receive(struct sim_network *network, int peer, void *data, uint32_t bytes);
+/* Whether sim_peer_receive has something to give now: bytes, or an end. */
+bool sim_peer_readable(const struct sim_network *network, int peer);
 void sim_peer_shutdown(struct sim_network *network, int peer); /* half-close: no more from the peer */
 void sim_peer_reset(struct sim_network *network, int peer);
 /* With bytes unread a reset; otherwise what the server sends later is taken once and answered by a reset. */

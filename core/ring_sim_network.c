@@ -314,6 +314,12 @@ int sim_peer_receive(struct sim_network *network, int peer, void *data, uint32_t
     return (int)taken;
 }
 
+bool sim_peer_readable(const struct sim_network *network, int peer)
+{
+    const struct sim_link *link = link_of(network, peer);
+    return (link->to_peer.used > 0 || link->reset || link->server_fin) && !sim_link_is_held(network, link);
+}
+
 bool sim_peer_harmed(const struct sim_network *network, int peer)
 {
     return link_of(network, peer)->harmed;

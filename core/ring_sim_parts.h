@@ -67,7 +67,7 @@ struct sim_operation {
     struct ring_tag tag;
     uint32_t socket;
     uint64_t due_last;     /* of its completions so far: later ones are not due before */
-    uint64_t kept_step;    /* in which a test has let its next completion wait */
+    uint64_t kept_step;    /* in which a test has let its next completion wait; UINT64_MAX: it has not */
     struct list_node node; /* in ring->queued, or in ring->pinned */
 
     /* Of a send. */

@@ -422,6 +422,20 @@ void conn_wait_for_room(struct shard *shard, struct conn *conn)
     list_push_back(&shard->parked, &conn->wait);
 }
 
+/* The peer's end has come while the connection was parked. */
+static void end_late(struct shard *shard, struct conn *conn)
+{
+    if (conn->state == CONN_HTTP) {
+        conn_finish(shard, conn, CLOSE_HTTP_DONE);
+    } else if (conn->state == CONN_OPEN &&
+               conn->tls != NULL) { /* its close_notify has an answer (RFC 8446 section 6.1) */
+        conn_drop_waiting(shard, conn, false);
+        conn_finish(shard, conn, CLOSE_PEER_GONE);
+    } else if (conn->state == CONN_OPEN) {
+        conn_terminate(shard, conn, CLOSE_PEER_GONE);
+    }
+}
+
 void conn_unpark(struct shard *shard, struct conn *conn)
 {
     conn->parked = false;
@@ -456,12 +470,8 @@ void conn_unpark(struct shard *shard, struct conn *conn)
     trim_input(shard, conn);
     if (!conn->parked)
         conn_arm_receive(shard, conn);
-    if (!conn->eof || conn->parked)
-        return; /* else its end came while it was parked */
-    if (conn->state == CONN_HTTP)
-        conn_finish(shard, conn, CLOSE_HTTP_DONE);
-    else if (conn->state == CONN_OPEN)
-        conn_terminate(shard, conn, CLOSE_PEER_GONE);
+    if (conn->eof && !conn->parked)
+        end_late(shard, conn);
 }
 
 void conn_arm_receive(struct shard *shard, struct conn *conn)

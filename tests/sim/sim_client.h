@@ -59,7 +59,6 @@ struct sim_client {
     enum sim_phase phase;
     enum sim_leaving leaving;
     enum sim_malice malice;
-    struct sim_wire wire;
     uint64_t start_ms, leave_ms, wake_ms;
     uint64_t pause_ms, resume_ms; /* reads nothing in between */
     bool pauses;
@@ -69,6 +68,7 @@ struct sim_client {
     int status;          /* of a response that was no upgrade */
     uint16_t close_code; /* of the server's close frame, 0: none */
     uint32_t speed;      /* bytes read at a time */
+    struct sim_wire wire;
 
     struct sim_reader readers[SIM_READERS_MAX];
     uint32_t reader_count;

@@ -36,6 +36,7 @@ struct run {
     struct sim_world world;
     struct sim_client clients[CLIENTS_MAX];
     uint32_t client_count;
+    uint64_t absent_until_ms[CLIENTS_MAX]; /* each client; UINT64_MAX: it has gone */
     struct sim_publisher publishers[PUBLISHERS_MAX];
     struct sim_operator operators[OPERATORS];
     struct sim_intruder intruders[INTRUDERS_MAX];
@@ -62,10 +63,18 @@ static uint64_t next_due(const struct run *run)
     return due;
 }
 
-/* Most have gone or not yet come. */
-static bool step_client(struct sim_world *world, struct sim_client *client)
+/* Most have gone or not yet come: only who is there is looked at. */
+static bool step_client(struct run *run, uint32_t number, uint64_t now)
 {
-    return client->phase != SIM_ENDED && sim_client_step(world, client);
+    struct sim_client *client = &run->clients[number];
+    if (run->absent_until_ms[number] > now)
+        return false;
+    bool moved = sim_client_step(&run->world, client);
+    if (client->phase == SIM_ENDED)
+        run->absent_until_ms[number] = UINT64_MAX;
+    else if (client->phase == SIM_WAITING)
+        run->absent_until_ms[number] = client->start_ms;
+    return moved;
 }
 
 static void step(struct run *run)
@@ -73,11 +82,12 @@ static void step(struct run *run)
     struct sim_world *world = &run->world;
     bool moved = false;
     sim_world_tick(world);
+    uint64_t now = sim_world_ms();
     uint32_t first = run->client_count == 0 ? 0 : (uint32_t)random_below(&world->random, run->client_count);
     for (uint32_t i = first; i < run->client_count; i++)
-        moved |= step_client(world, &run->clients[i]);
+        moved |= step_client(run, i, now);
     for (uint32_t i = 0; i < first; i++)
-        moved |= step_client(world, &run->clients[i]);
+        moved |= step_client(run, i, now);
     for (uint32_t i = 0; i < world->plan.publishers; i++)
         moved |= sim_publisher_step(world, &run->publishers[i], run->may_publish);
     for (uint32_t i = 0; i < run->intruder_count; i++)

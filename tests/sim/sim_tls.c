@@ -88,6 +88,24 @@ void sim_tls_free_context(struct WOLFSSL_CTX *context)
 
 /* --- sessions -------------------------------------------------------------------------------------------------------- */
 
+/* The ticket that the session holds now; its bytes, 0 without one. */
+static uint32_t read_ticket(struct sim_tls *tls, uint8_t ticket[SIM_TICKET_BYTES_MAX])
+{
+    word32 bytes = SIM_TICKET_BYTES_MAX;
+    check(wolfSSL_get_SessionTicket(tls->ssl, ticket, &bytes) == WOLFSSL_SUCCESS);
+    return bytes;
+}
+
+/* Offers a copy: wolfSSL would go on with the session itself, and others offer it as well. */
+static void offer(struct sim_tls *tls, WOLFSSL_SESSION *ticket)
+{
+    WOLFSSL_SESSION *own = wolfSSL_SESSION_dup(ticket);
+    check(own != NULL);
+    wolfSSL_set_session(tls->ssl, own);
+    wolfSSL_SESSION_free(own);
+    tls->offered_bytes = read_ticket(tls, tls->offered);
+}
+
 struct sim_tls *sim_tls_create(struct WOLFSSL_CTX *context, struct WOLFSSL_SESSION *ticket, uint64_t seed)
 {
     static const char name[] = "sim";
@@ -105,7 +123,7 @@ struct sim_tls *sim_tls_create(struct WOLFSSL_CTX *context, struct WOLFSSL_SESSI
     check(wolfSSL_check_domain_name(tls->ssl, name) == WOLFSSL_SUCCESS);
     check(wolfSSL_UseSessionTicket(tls->ssl) == WOLFSSL_SUCCESS);
     if (ticket != NULL)
-        wolfSSL_set_session(tls->ssl, ticket);
+        offer(tls, ticket);
     leave(before);
     sim_tls_take(tls, slice_of(NULL, 0), NULL); /* our hello */
     return tls;
@@ -196,10 +214,19 @@ void sim_tls_close(struct sim_tls *tls)
     tls->closed = true;
 }
 
+/* With TLS 1.3 the session has its own secret from its Finished on, but still the ticket that it was resumed with until a new one
+ * comes: who offers these two together is refused (RFC 8446 section 4.2.11: the binder does not verify). */
+static bool has_new_ticket(struct sim_tls *tls)
+{
+    uint8_t ticket[SIM_TICKET_BYTES_MAX];
+    uint32_t bytes = tls->established ? read_ticket(tls, ticket) : 0;
+    return bytes > 0 && (bytes != tls->offered_bytes || memcmp(ticket, tls->offered, bytes) != 0);
+}
+
 struct WOLFSSL_SESSION *sim_tls_ticket(struct sim_tls *tls)
 {
     uint64_t before = enter();
-    WOLFSSL_SESSION *ticket = tls->established ? wolfSSL_get1_session(tls->ssl) : NULL;
+    WOLFSSL_SESSION *ticket = has_new_ticket(tls) ? wolfSSL_get1_session(tls->ssl) : NULL;
     leave(before);
     return ticket;
 }

@@ -11,6 +11,8 @@ struct WOLFSSL;
 struct WOLFSSL_CTX;
 struct WOLFSSL_SESSION;
 
+#define SIM_TICKET_BYTES_MAX 1024
+
 struct sim_tls {
     struct WOLFSSL *ssl;
     struct random random;
@@ -22,6 +24,8 @@ struct sim_tls {
     bool alerted;      /* a fatal alert of theirs has come */
     bool rude;         /* goes without close_notify */
     const char *fault; /* what is wrong with what the server sends; NULL: nothing */
+    uint32_t offered_bytes;
+    uint8_t offered[SIM_TICKET_BYTES_MAX]; /* the ticket in our hello */
 };
 
 /* A session that wants the certificate of `context`'s authority for "sim"; `ticket` NULL: none is offered. */
@@ -34,7 +38,7 @@ void sim_tls_seal(struct sim_tls *tls, struct sim_bytes *plain, size_t most);
 void sim_tls_update(struct sim_tls *tls);
 /* close_notify. */
 void sim_tls_close(struct sim_tls *tls);
-/* A ticket for another session, freed by sim_tls_free_ticket; NULL: none has come. */
+/* A ticket for another session, freed by sim_tls_free_ticket; NULL: no new one has come. */
 struct WOLFSSL_SESSION *sim_tls_ticket(struct sim_tls *tls);
 void sim_tls_free_ticket(struct WOLFSSL_SESSION *ticket);
 void sim_tls_destroy(struct sim_tls *tls);

@@ -77,11 +77,17 @@ static void end(struct sim_wire *wire, int how)
     wire->cut = wire->tls != NULL && !wire->tls->ended;
 }
 
-bool sim_wire_pump(struct sim_wire *wire, uint32_t send_max, uint32_t receive_max)
+/* Nothing waits to be sent and nothing has come: so it is most of the time. */
+static bool is_idle(const struct sim_wire *wire)
+{
+    const struct sim_tls *tls = wire->tls;
+    return wire->out.at == wire->out.used && (tls == NULL || tls->out.at == tls->out.used) &&
+           !sim_peer_readable(wire->network, wire->peer);
+}
+
+static bool exchange(struct sim_wire *wire, uint32_t send_max, uint32_t receive_max)
 {
     bool moved = false;
-    if (wire->peer < 0 || wire->end != 0)
-        return false;
     if (wire->tls != NULL)
         sim_tls_seal(wire->tls, &wire->out, send_max);
     struct sim_bytes *bytes = wire->tls != NULL ? &wire->tls->out : &wire->out;
@@ -101,6 +107,11 @@ bool sim_wire_pump(struct sim_wire *wire, uint32_t send_max, uint32_t receive_ma
     else if (got < 0)
         end(wire, got);
     return moved || got != 0;
+}
+
+bool sim_wire_pump(struct sim_wire *wire, uint32_t send_max, uint32_t receive_max)
+{
+    return wire->peer >= 0 && wire->end == 0 && !is_idle(wire) && exchange(wire, send_max, receive_max);
 }
 
 /* As much of what TLS has to say as the socket takes at once. */

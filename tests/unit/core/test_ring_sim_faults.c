@@ -429,3 +429,44 @@ Test(ring_sim_faults, a_completion_that_is_kept_comes_later_and_in_order)
     cr_assert(sim_peer_harmed(world.network, world.peer));
     stop(&world);
 }
+
+static bool keep_first(void *context, const struct ring *ring, enum ring_op op, struct ring_tag owner,
+                       enum sim_outcome outcome)
+{
+    (void)ring;
+    (void)outcome;
+    return *(bool *)context && op == RING_RECEIVE && owner.index == tag.index;
+}
+
+/* Three full buffers, and a fourth with the rest of what a link holds: all of them. */
+static int32_t bytes_of_buffer(int number)
+{
+    return number < 3 ? 256 : WINDOW - 3 * 256;
+}
+
+Test(ring_sim_faults, who_finds_no_buffer_is_harmed_only_when_one_is_kept)
+{
+    static const struct ring_tag other_tag = {.index = 3, .generation = 78};
+    for (int i = 0; i < 2; i++) {
+        bool keeps = i > 0;
+        char text[WINDOW + 1] = {0};
+        struct ring_completion accepted, taken[4];
+        const struct sim_hooks hooks = {.context = &keeps, .keep = keep_first};
+        struct world world = start();
+        sim_set_hooks(world.network, &hooks);
+        int other = sim_connect(world.network, PORT, someone);
+        cr_assert(next(&world, &accepted));
+        arm(&world);
+        say(&world, memset(text, 'x', WINDOW));
+        for (int k = 0; !keeps && k < 4; k++)
+            taken[k] = expect(&world, RING_RECEIVE, bytes_of_buffer(k), true);
+        expect_nothing(&world);
+        cr_assert_eq(sim_peer_send(world.network, other, "y", 1), 1);
+        cr_assert_eq(ring_arm_receive(world.ring, (uint32_t)accepted.result, other_tag), 0);
+        expect(&world, RING_RECEIVE, -ENOBUFS, false);
+        cr_assert_eq(sim_peer_harmed(world.network, other), keeps);
+        for (int k = 0; !keeps && k < 4; k++)
+            give_back(&world, taken[k]);
+        stop(&world);
+    }
+}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* shards/conn_tls: who gets the buffers that records are sealed into when there are too few. Peers speak TLS by protocol/tls over
- * the simulated network, whose sockets take 8,000 bytes that nobody reads. */
+/* shards/conn_tls: who gets the buffers that records are sealed into when there are too few, and the goodbyes. Peers speak TLS by
+ * protocol/tls over the simulated network, whose sockets take 8,000 bytes that nobody reads. */
 #include "protocol/tls.h"
 #include "tests/unit/shards/world.h"
 
@@ -18,26 +18,27 @@ struct guest {
     struct peer peer;
     struct tls *tls;
     uint64_t bytes; /* of plaintext, since it was upgraded */
+    bool closed;    /* the server's close_notify has come */
 };
 
 static struct tls_context *clients;
 static struct guest stuck[STUCK_MAX], fine[FINE], many[MANY];
 
-static void begin_with(struct world *world, const char *buffer_memory)
+static void begin_with(struct world *world, uint16_t count, const char *setting)
 {
     char why[256];
     const struct tls_settings trusting = {0};
-    const char *const sets[] = {"tls.certificates=" TEST_CERTS "/server.pem " TEST_CERTS "/server.key", buffer_memory,
-                                NULL};
-    world_begin(world, 1, WINDOW, sets);
-    world->shards[0]->listeners[0].tls = true;
+    const char *const sets[] = {"tls.certificates=" TEST_CERTS "/server.pem " TEST_CERTS "/server.key", setting, NULL};
+    world_begin(world, count, WINDOW, sets);
+    for (uint16_t i = 0; i < count; i++)
+        world->shards[i]->listeners[0].tls = true;
     clients = tls_context_create_client(&trusting, false, NULL, why, sizeof why);
     cr_assert_not_null(clients, "%s", why);
 }
 
 static void begin(struct world *world)
 {
-    begin_with(world, "tls.buffer_memory=1MiB");
+    begin_with(world, 1, "tls.buffer_memory=1MiB");
 }
 
 /* Opens what has come and sends what TLS has to say to it; how many bytes of plaintext that was. */
@@ -55,27 +56,40 @@ static uint64_t guest_read(struct world *world, struct guest *guest)
         peer_send(world, &guest->peer, out.data, (uint32_t)out.used);
     } while (result == TLS_DATA);
     cr_assert_neq(result, TLS_ERROR, "%s", tls_why(guest->tls));
+    guest->closed |= result == TLS_CLOSED;
     guest->peer.used = 0;
     world_settle(world);
     return bytes;
+}
+
+static void guest_shake_hands(struct world *world, struct guest *guest, uint8_t address)
+{
+    peer_connect_from(world, &guest->peer, DIALECT_PORT, address);
+    world_settle(world);
+    guest->tls = tls_create_client(clients, "localhost");
+    guest->bytes = 0;
+    guest->closed = false;
+    for (int round = 0; round < 8 && !tls_established(guest->tls); round++)
+        guest_read(world, guest);
+    cr_assert(tls_established(guest->tls));
+}
+
+static void put_upgrade(struct guest *guest, const char *target, struct buf *out)
+{
+    char text[256];
+    int bytes = snprintf(text, sizeof text,
+                         "GET %s HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                         "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+                         target);
+    cr_assert(tls_seal(guest->tls, slice_of(text, (size_t)bytes), out));
 }
 
 static void guest_open(struct world *world, struct guest *guest, const char *target)
 {
     static uint8_t memory[4096];
     struct buf request = buf_of(memory, sizeof memory);
-    char text[256];
-    peer_connect(world, &guest->peer, DIALECT_PORT);
-    guest->tls = tls_create_client(clients, "localhost");
-    guest->bytes = 0;
-    for (int round = 0; round < 8 && !tls_established(guest->tls); round++)
-        guest_read(world, guest);
-    cr_assert(tls_established(guest->tls));
-    int bytes = snprintf(text, sizeof text,
-                         "GET %s HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                         "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-                         target);
-    cr_assert(tls_seal(guest->tls, slice_of(text, (size_t)bytes), &request));
+    guest_shake_hands(world, guest, 1);
+    put_upgrade(guest, target, &request);
     peer_send(world, &guest->peer, request.data, (uint32_t)request.used);
     world_settle(world);
     cr_assert_gt(guest_read(world, guest), 0, "an answer to the upgrade");
@@ -199,7 +213,7 @@ Test(conn_tls, lets_stalled_readers_be_while_nobody_needs_their_buffers)
 Test(conn_tls, seals_for_many_a_few_in_each_turn)
 {
     struct world world;
-    begin_with(&world, "tls.buffer_memory=64MiB");
+    begin_with(&world, 1, "tls.buffer_memory=64MiB");
     for (int i = 0; i < MANY; i++)
         guest_open(&world, &many[i], "/plain/many");
     publish_unsettled(&world, "many", LONG);
@@ -228,5 +242,27 @@ Test(conn_tls, changes_keys_that_are_worn_without_a_word_lost)
         guest_read_all(&world, &fine[0]);
         cr_assert_eq(fine[0].bytes, i * 12);
     }
+    end(&world);
+}
+
+/* The place of an address is asked for at its home, which is another shard for some: the request waits for the answer. */
+Test(conn_tls, answers_a_close_notify_behind_an_upgrade_that_waits)
+{
+    struct world world;
+    static uint8_t memory[4096];
+    begin_with(&world, 2, "plain.connections_per_address=1");
+    for (uint8_t address = 1; address <= MANY; address++) {
+        struct guest *guest = &many[address - 1];
+        struct buf out = buf_of(memory, sizeof memory);
+        guest_shake_hands(&world, guest, address);
+        put_upgrade(guest, "/plain/many", &out);
+        tls_close(guest->tls, &out);
+        peer_send(&world, &guest->peer, out.data, (uint32_t)out.used);
+        world_settle(&world);
+        guest_read(&world, guest);
+        cr_assert(guest->closed, "no close_notify for address %u", address);
+        tls_destroy(guest->tls);
+    }
+    cr_assert_gt(world_sum(&world, STAT_PARKED), 0);
     end(&world);
 }
