@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -110,7 +111,7 @@ def read_result(command, code, errors, path):
 @contextlib.contextmanager
 def measuring(command, core, seconds, idle=False, stage="measure"):
     """ringcast-bench beside something else: when that stage of it has begun, yields a function that waits for the
-    result."""
+    result, and whose `process` may be signalled."""
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
         command = [str(part) for part in command] + ["--json", file.name]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
@@ -126,6 +127,7 @@ def measuring(command, core, seconds, idle=False, stage="measure"):
                     raise Failed(f"{command[0]} did not end") from error
                 return read_result(command, process.returncode, errors, file.name)
 
+            result.process = process
             try:
                 yield result
             finally:
@@ -198,6 +200,19 @@ class Server:
             self.process.kill()
             self.process.wait()
             print(f"{self.command[0]} did not stop and was killed", file=sys.stderr)
+
+
+def metrics(address):
+    """What ringcast's operators' listener tells: {name: the sum over all labels}."""
+    with urllib.request.urlopen(f"http://{address[0]}:{address[1]}/metrics", timeout=START_S) as answer:
+        lines = answer.read().decode("utf-8").splitlines()
+    sums = {}
+    for line in lines:
+        if line and not line.startswith("#"):
+            name, _, value = line.rpartition(" ")
+            name = name.partition("{")[0]
+            sums[name] = sums.get(name, 0) + float(value)
+    return sums
 
 
 def spread(values, digits=2):
