@@ -23,6 +23,10 @@ static const struct url *url_of(const struct worker *worker, const struct connec
     return connection_publishes(connection) ? &worker->bench->publish_url : &worker->bench->url;
 }
 
+/* Of who reads nothing. What lies there unread is another machine's memory; on one machine it would count against the limit of
+ * the server's kernel for all sockets (net.ipv4.tcp_mem), beyond which every send of every connection is dear. */
+static const int stalled_receive_bytes = 4096;
+
 /* A stream socket, bound to one of the source addresses if there are any. The descriptor or -errno. */
 static int open_socket(const struct worker *worker, const struct connection *connection)
 {
@@ -33,6 +37,8 @@ static int open_socket(const struct worker *worker, const struct connection *con
         return -errno;
     int on = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    if (connection->role == ROLE_SLOW && worker->bench->options->slow_bytes == 0)
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &stalled_receive_bytes, sizeof(stalled_receive_bytes));
     if (bench->source_count == 0 || connection_publishes(connection))
         return fd;
     /* The port is chosen at connect, by the whole 4-tuple. */

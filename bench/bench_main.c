@@ -4,10 +4,14 @@
 #include "bench/bench_process.h"
 #include "bench/bench_report.h"
 #include "bench/bench_stage.h"
+#include "core/clock.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+
+#define WARMUP_ROUND_MS 1000
 
 static int usage_error(const struct buf *why)
 {
@@ -75,12 +79,56 @@ static bool run_connect(struct bench *bench, struct result *result)
     return stage_hold(bench, bench->options->duration_ms) && read_memory(bench, result, MOMENT_LOADED);
 }
 
+static sigset_t begin_signal(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    return set;
+}
+
+/* Before there are threads: the signal stays pending until somebody looks, and disturbs no system call. */
+static void keep_signal(void)
+{
+    sigset_t set = begin_signal();
+    sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
+static bool signal_has_come(void)
+{
+    sigset_t pending;
+    return sigpending(&pending) == 0 && sigismember(&pending, SIGUSR1) == 1;
+}
+
+/* By rounds, until somebody who watches the server says that what was to be reached is reached. */
+static bool warm_up_by_rounds(struct bench *bench, struct result *result)
+{
+    uint64_t end_ns = clock_monotonic_ns() + bench->options->warmup_ms * 1000000;
+    while (!signal_has_come()) {
+        if (clock_monotonic_ns() >= end_ns) {
+            bench_fail(bench, "no SIGUSR1 has come within --warmup");
+            return false;
+        }
+        if (!stage_run(bench, "warm-up", WARMUP_ROUND_MS, 0, result))
+            return false;
+    }
+    return true;
+}
+
+static bool warm_up(struct bench *bench, struct result *result)
+{
+    const struct options *options = bench->options;
+    if (options->warmup_signal)
+        return warm_up_by_rounds(bench, result);
+    return options->warmup_ms == 0 || stage_run(bench, "warm-up", options->warmup_ms, 0, result);
+}
+
 static bool run_load(struct bench *bench, struct result *result)
 {
     const struct options *options = bench->options;
     if (!stage_open(bench, result) || !stage_hello(bench) || !read_memory(bench, result, MOMENT_OPEN))
         return false;
-    if (options->warmup_ms > 0 && !stage_run(bench, "warm-up", options->warmup_ms, 0, result))
+    if (!warm_up(bench, result))
         return false;
     /* After a stall in the warm-up the load cannot be carried on. */
     if (!result->stalled && !stage_run(bench, "measure", options->duration_ms, options->messages, result))
@@ -169,6 +217,8 @@ static int run(struct bench *bench)
         free(result);
         return 1;
     }
+    if (bench->options->warmup_signal)
+        keep_signal();
     result->options = bench->options;
     result->threads = bench->worker_count;
     result->slow = bench->slow_count;

@@ -34,6 +34,8 @@ static const struct option rows[] = {
     ROW("messages", OPTION_COUNT, messages, "0", 0, 4000000000, "ends the measured part by count, not by --duration"),
     ROW("duration", OPTION_DURATION, duration_ms, "10s", 0, 86400000, "measured part; of connect: how long to stay"),
     ROW("warmup", OPTION_DURATION, warmup_ms, "1s", 0, 86400000, "the same load before the measured part"),
+    ROW("warmup-signal", OPTION_BOOL, warmup_signal, "false", 0, 0,
+        "the warm-up takes a second after the other until SIGUSR1 comes, and fails when none does within --warmup"),
     ROW("timeout", OPTION_DURATION, timeout_ms, "5s", 1, 3600000, "gives up after so long without any progress"),
     ROW("threads", OPTION_COUNT, threads, "0", 0, THREADS_MAX,
         "client threads; 0: as few as the limit of open files allows, which bounds each thread's sockets"),

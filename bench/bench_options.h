@@ -61,6 +61,7 @@ struct options {
     bool binary;
     bool tls;
     bool insecure;
+    bool warmup_signal;
     bool quiet;
 };
 

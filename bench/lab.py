@@ -6,6 +6,7 @@ Owns every process that it starts and ends each by its pid. It never decides wha
 
 import contextlib
 import json
+import math
 import os
 import platform
 import resource
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -25,6 +27,9 @@ START_S = 10  # until a server listens
 STOP_S = 15  # until it has ended after SIGTERM
 SLACK_S = 60  # a measurement may take so much longer than its duration
 BUSY_LOAD = 0.5  # above it a neighbour shares the two cores
+PORTS_PER_ADDRESS = 10000  # of the client; the kernel has about 28,000, and looks long for the last ones
+TABLE_SHARE = 0.9  # of a shard's table: the kernel does not spread connections evenly
+TABLE_SPARE = 64  # of a shard's table: publishers, listeners
 CLEAN, CLIENT_LIMITED = 0, 3  # exit codes of ringcast-bench with which its figures can be used
 
 
@@ -53,6 +58,20 @@ def prepared(core, idle=False):
             os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
     return prepare
+
+
+def shards_for(sockets):
+    """One if it can hold them: its table of descriptors is bound by RLIMIT_NOFILE; else more, all on one core."""
+    _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 1 if sockets + TABLE_SPARE <= files else math.ceil(sockets / (files * TABLE_SHARE))
+
+
+def source_addresses(conns):
+    """Options for ringcast-bench: more than one address when the connections need them."""
+    addresses = math.ceil(conns / PORTS_PER_ADDRESS)
+    if addresses == 1:
+        return []
+    return ["--bind-address", ",".join(f"127.0.0.{2 + number}" for number in range(addresses))]
 
 
 def milliseconds(seconds):
@@ -92,7 +111,7 @@ def read_result(command, code, errors, path):
 @contextlib.contextmanager
 def measuring(command, core, seconds, idle=False, stage="measure"):
     """ringcast-bench beside something else: when that stage of it has begun, yields a function that waits for the
-    result."""
+    result, and whose `process` may be signalled."""
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
         command = [str(part) for part in command] + ["--json", file.name]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
@@ -108,6 +127,7 @@ def measuring(command, core, seconds, idle=False, stage="measure"):
                     raise Failed(f"{command[0]} did not end") from error
                 return read_result(command, process.returncode, errors, file.name)
 
+            result.process = process
             try:
                 yield result
             finally:
@@ -180,6 +200,19 @@ class Server:
             self.process.kill()
             self.process.wait()
             print(f"{self.command[0]} did not stop and was killed", file=sys.stderr)
+
+
+def metrics(address):
+    """What ringcast's operators' listener tells: {name: the sum over all labels}."""
+    with urllib.request.urlopen(f"http://{address[0]}:{address[1]}/metrics", timeout=START_S) as answer:
+        lines = answer.read().decode("utf-8").splitlines()
+    sums = {}
+    for line in lines:
+        if line and not line.startswith("#"):
+            name, _, value = line.rpartition(" ")
+            name = name.partition("{")[0]
+            sums[name] = sums.get(name, 0) + float(value)
+    return sums
 
 
 def spread(values, digits=2):
