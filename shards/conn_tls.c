@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the bytes of a TLS connection between its socket and its plaintext: admission of handshakes, opening and sealing, and the
- * pooled buffers. It never looks into a message and never decides when a connection ends for other reasons than TLS. Called by
- * conn (open, goodbye, end), conn_read (bytes in), conn_write (flush, sent) and the shard (configuration, tidying). */
+/* Owns the bytes of a TLS connection between its socket and its plaintext: admission of handshakes, opening and sealing. It
+ * never looks into a message and never decides when a connection ends for other reasons than TLS. Called by conn (open, goodbye,
+ * end), conn_read (bytes in), conn_write (flush, sent) and the shard (configuration, tidying). */
 #include "shards/conn_tls.h"
 
 #include "core/check.h"
@@ -15,10 +15,6 @@
 #define SEAL_BYTES_MAX (128U << 10)
 /* The same while more than half of the budget for buffers is taken: one record. */
 #define SEAL_BYTES_SHORT TLS_PLAIN_BYTES_MAX
-/* Of each shard: the longest send, and short ones beside it. With less it would wait for ever. */
-#define BUFFER_BYTES_MIN (2 * POOL_BYTES_MAX)
-/* A send that has not ended for so long is to a peer that does not read. */
-#define STALL_MS 5000
 /* What TLS itself may have to say to a peer that does not read. */
 #define WAITING_BYTES_MAX (TLS_OUT_ROOM + 4096)
 
@@ -29,10 +25,7 @@ _Static_assert(SEAL_BYTES_MAX + SEAL_BYTES_MAX / 64 + WAITING_BYTES_MAX <= POOL_
 void conn_tls_init(struct shard *shard, const uint8_t ticket_secret[32])
 {
     struct tls_side *side = &shard->tls;
-    size_t part = shard->config->tls.buffer_bytes / shard->count;
-    pool_init(&side->buffers, part < BUFFER_BYTES_MIN ? BUFFER_BYTES_MIN : part);
-    list_init(&side->short_of);
-    list_init(&side->sends);
+    tls_buffers_init(&side->buffers, shard->config->tls.buffer_bytes / shard->count);
     memcpy(side->ticket_secret, ticket_secret, sizeof side->ticket_secret);
 }
 
@@ -64,33 +57,13 @@ void conn_tls_destroy(struct shard *shard)
 {
     tls_context_release(shard->tls.context);
     shard->tls.context = NULL;
-    pool_destroy(&shard->tls.buffers);
+    tls_buffers_destroy(&shard->tls.buffers);
     explicit_bzero(shard->tls.ticket_secret, sizeof shard->tls.ticket_secret);
-}
-
-/* Ends those who hold buffers that others need. */
-static void cut_stalled(struct shard *shard)
-{
-    const struct list *sends = &shard->tls.sends;
-    for (struct list_node *node = list_first(sends), *next; node != NULL; node = next) {
-        const struct conn_tls *tls = list_entry(node, struct conn_tls, wait);
-        next = list_next(sends, node);
-        if (shard->now_ms - tls->begun_ms < STALL_MS)
-            break;
-        if (tls->conn->state != CONN_DYING) {
-            stats_add(&shard->stats, STAT_SLOW_CUT, 1);
-            conn_terminate(shard, tls->conn, CLOSE_SLOW);
-        }
-    }
 }
 
 void conn_tls_tidy(struct shard *shard)
 {
-    if (shard->tls.ran_short || !list_empty(&shard->tls.short_of))
-        cut_stalled(shard);
-    shard->tls.ran_short = false;
-    pool_trim(&shard->tls.buffers);
-    stats_set(&shard->stats, STAT_TLS_BUFFER_BYTES, shard->tls.buffers.bytes);
+    tls_buffers_tidy(shard);
     stats_set(&shard->stats, STAT_TLS_HANDSHAKING, shard->tls.handshaking);
 }
 
@@ -170,34 +143,6 @@ struct slice conn_tls_common_name(const struct conn *conn)
     return is_established(conn) ? tls_common_name(conn->tls->session) : slice_of(NULL, 0);
 }
 
-/* Memory has come back: who has waited longest tries again, and wakes the next unless it was in vain. */
-static void resume_short(struct shard *shard)
-{
-    struct list_node *node = list_pop_front(&shard->tls.short_of);
-    if (node == NULL)
-        return;
-    struct conn_tls *tls = list_entry(node, struct conn_tls, wait);
-    tls->woken = true;
-    conn_mark_dirty(shard, tls->conn, true);
-}
-
-static bool take(struct shard *shard, size_t bytes, struct buf *out)
-{
-    if (pool_take(&shard->tls.buffers, bytes, out))
-        return true;
-    shard->tls.ran_short = true;
-    stats_add(&shard->stats, STAT_TLS_BUFFERS_SHORT, 1);
-    return false;
-}
-
-static void give_back(struct shard *shard, struct buf *buffer)
-{
-    if (buffer->data == NULL)
-        return;
-    pool_give(&shard->tls.buffers, buffer);
-    resume_short(shard);
-}
-
 /* What the outbox still has in flight was not sent. */
 static void cut(struct shard *shard, struct conn *conn)
 {
@@ -217,10 +162,10 @@ void conn_tls_end(struct shard *shard, struct conn *conn)
     end_handshake(shard, tls, STAT_TLS_FAILED);
     if (list_linked(&tls->wait))
         list_remove(&tls->wait);
-    give_back(shard, &tls->sending);
-    give_back(shard, &tls->waiting);
+    tls_buffers_give(shard, &tls->sending);
+    tls_buffers_give(shard, &tls->waiting);
     if (tls->woken)
-        resume_short(shard);
+        tls_buffers_resume(shard);
     if (tls->session != NULL)
         tls_destroy(tls->session);
     free(tls);
@@ -241,12 +186,12 @@ static bool say(struct shard *shard, struct conn *conn, struct slice bytes)
     }
     if (waiting->capacity - waiting->used < bytes.bytes) {
         struct buf larger;
-        if (!take(shard, waiting->used + bytes.bytes, &larger)) {
+        if (!tls_buffers_take(shard, waiting->used + bytes.bytes, &larger)) {
             conn_terminate(shard, conn, CLOSE_MEMORY);
             return false;
         }
         buf_put(&larger, buf_slice(waiting));
-        give_back(shard, waiting);
+        tls_buffers_give(shard, waiting);
         *waiting = larger;
     }
     buf_put(waiting, bytes);
@@ -369,7 +314,7 @@ static bool seal(struct shard *shard, struct tls *session, const struct iovec *v
 /* How much plaintext the next send takes. */
 static uint64_t next_part(const struct shard *shard, const struct conn *conn)
 {
-    const struct pool *pool = &shard->tls.buffers;
+    const struct pool *pool = &shard->tls.buffers.pool;
     uint64_t max = pool->bytes > pool->bytes_max / 2 ? SEAL_BYTES_SHORT : SEAL_BYTES_MAX;
     uint64_t left = conn->outbox.inflight_bytes - conn->tls->taken;
     return left < max ? left : max;
@@ -384,10 +329,10 @@ static int prepare(struct shard *shard, struct conn *conn, uint64_t part)
         tls->sending = tls->waiting;
         tls->waiting = (struct buf){0};
     } else {
-        if (!take(shard, room, &tls->sending))
+        if (!tls_buffers_take(shard, room, &tls->sending))
             return -ENOMEM;
         buf_put(&tls->sending, buf_slice(&tls->waiting));
-        give_back(shard, &tls->waiting);
+        tls_buffers_give(shard, &tls->waiting);
     }
     tls->own = (uint32_t)tls->sending.used;
     tls->sealed = (uint32_t)part;
@@ -409,7 +354,7 @@ static void send(struct shard *shard, struct conn *conn)
     }
     conn->sending = true;
     tls->begun_ms = shard->now_ms;
-    list_push_back(&shard->tls.sends, &tls->wait);
+    list_push_back(&shard->tls.buffers.sends, &tls->wait);
 }
 
 /* New keys before the present ones are worn; what tells the peer goes out in front. False: the connection has been ended. */
@@ -443,7 +388,7 @@ static void flush(struct shard *shard, struct conn *conn)
         return;
     int error = prepare(shard, conn, part);
     if (error == -ENOMEM) {
-        list_push_back(&shard->tls.short_of, &tls->wait);
+        list_push_back(&shard->tls.buffers.short_of, &tls->wait);
     } else if (error != 0) {
         conn_terminate(shard, conn, CLOSE_MEMORY);
     } else {
@@ -465,7 +410,7 @@ void conn_tls_flush(struct shard *shard, struct conn *conn)
     flush(shard, conn);
     bool in_vain = list_linked(&conn->tls->wait) && !conn->sending;
     if (woken && !in_vain)
-        resume_short(shard);
+        tls_buffers_resume(shard);
 }
 
 bool conn_tls_on_sent(struct shard *shard, struct conn *conn, int32_t result)
@@ -480,7 +425,7 @@ bool conn_tls_on_sent(struct shard *shard, struct conn *conn, int32_t result)
     else if (sent > tls->own)
         tls->taken += tls_plain_within(tls->session, slice_skip(buf_slice(&tls->sending), tls->own), sent - tls->own);
     tls->own = tls->sealed = 0;
-    give_back(shard, &tls->sending);
+    tls_buffers_give(shard, &tls->sending);
     if (!whole) {
         cut(shard, conn);
     } else if (tls->taken > 0 && tls->taken == outbox->inflight_bytes) {

@@ -14,18 +14,14 @@
  *   - of what the outbox has in flight, `taken` bytes are with the kernel and `sealed` more are in `sending`;
  *   - while it waits for a buffer (list `short_of`) nothing is in flight and nothing is sealed;
  *   - whoever has something to send, and nothing in flight, is on a flush queue or waits for a buffer;
- *   - a handshake is counted from the session's first bytes until it is done or has failed.
- *
- * Buffers are bounded. When they run out, who needs one waits (a handshake is refused), and who has held one without an end of its
- * send for STALL_MS is cut: readers that stop reading hold up no one else for longer. */
+ *   - a handshake is counted from the session's first bytes until it is done or has failed. */
 #ifndef RINGCAST_SHARDS_CONN_TLS_H
 #define RINGCAST_SHARDS_CONN_TLS_H
 
 #include "core/bucket.h"
-#include "core/list.h"
-#include "core/pool.h"
 #include "core/ring.h"
 #include "protocol/tls.h"
+#include "shards/tls_buffers.h"
 
 struct shard;
 struct conn;
@@ -53,10 +49,7 @@ struct tls_side {
     struct bucket handshakes;    /* begun */
     uint32_t handshaking;
     uint64_t sealed; /* plaintext bytes, since the flush of the present queue began */
-    struct pool buffers;
-    struct list short_of; /* sessions that wait for a buffer */
-    struct list sends;    /* sessions with a send in flight, the oldest first */
-    bool ran_short;       /* somebody has asked for a buffer in vain since the last tidying */
+    struct tls_buffers buffers;
     uint8_t ticket_secret[32];
 };
 

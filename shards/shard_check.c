@@ -85,9 +85,9 @@ static void check_accounts(const struct shard *shard, const struct census *censu
 static void check_tls(const struct tls_side *side, const struct census *census)
 {
     check_op(side->handshaking, ==, census->handshaking);
-    check_op(side->buffers.taken, ==, census->buffers);
-    check_op(list_count(&side->sends), ==, census->sends);
-    check_op(list_count(&side->short_of), ==, census->short_of);
+    check_op(side->buffers.pool.taken, ==, census->buffers);
+    check_op(list_count(&side->buffers.sends), ==, census->sends);
+    check_op(list_count(&side->buffers.short_of), ==, census->short_of);
 }
 
 void shard_check(const struct shard *shard)

@@ -268,7 +268,8 @@ static void check_shard_empty(const struct sim_world *world, const struct shard 
         left = "audiences";
     else if (shard->channels.classes.count_live != 0)
         left = "filter classes";
-    else if (shard->tls.handshaking != 0 || shard->tls.buffers.taken != 0 || !list_empty(&shard->tls.short_of))
+    else if (shard->tls.handshaking != 0 || shard->tls.buffers.pool.taken != 0 ||
+             !list_empty(&shard->tls.buffers.short_of))
         left = "handshakes or buffers of TLS";
     else if (shard->input_bytes != 0)
         left = "input";

@@ -217,7 +217,7 @@ Test(conn_tls, seals_for_many_a_few_in_each_turn)
     for (int i = 0; i < MANY; i++)
         guest_open(&world, &many[i], "/plain/many");
     publish_unsettled(&world, "many", LONG);
-    const struct pool *buffers = &world.shards[0]->tls.buffers;
+    const struct pool *buffers = &world.shards[0]->tls.buffers.pool;
     for (int turn = 0; turn < 2 && buffers->taken == 0; turn++)
         world_turn(&world); /* one delivers, and the same one or the next seals */
     for (uint32_t turns = 1; turns * TICK_MAX <= MANY; turns++) {
