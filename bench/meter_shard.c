@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the shard that a meter drives: its configuration, ring and making. It never reads a clock and changes nothing in the
- * shard but by the calls that its own thread would make. Called by transmit_server, callgrind_main and micro_delivery. */
+/* Owns the shards that a meter drives: their configuration, rings and making. It never reads a clock and changes nothing in a
+ * shard but by the calls that its own thread would make. Called by transmit_server, callgrind_main, micro_delivery and
+ * crossing_pair. */
 #include "bench/meter_shard.h"
 
 #include "core/log.h"
 #include "core/ring_uring.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #define PLAIN 0 /* index in dialects[] */
 #define CHANNEL "c"
@@ -17,21 +19,26 @@ const char meter_request[] = "GET /plain/" CHANNEL " HTTP/1.1\r\nHost: a\r\nUpgr
                              "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
                              "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
-static int open_shard(struct meter_shard *meter)
+static int open_shard(struct meter_shard *meters, uint16_t number, uint16_t count)
 {
+    struct meter_shard *meter = &meters[number];
     struct listener listener = {
         .kind = LISTENER_DIALECTS, .dialects = 1U << PLAIN, .mounts = {[PLAIN] = 1}, .socket = RING_SOCKET_NONE};
-    const struct shard_options options = {.count = 1,
-                                          .all = &meter->shard,
+    const struct shard_options options = {.number = number,
+                                          .count = count,
+                                          .all = meters->all,
                                           .ring = meter->ring,
-                                          .config = meter->config,
+                                          .config = meters->config,
                                           .listeners = &listener,
                                           .listener_count = 1};
-    meter->shard = shard_create(&options);
-    return meter->shard == NULL ? -ENOMEM : 0;
+    meter->shard = meters->all[number] = shard_create(&options);
+    if (meter->shard == NULL)
+        return -ENOMEM;
+    meter->home = channel_home(meter->shard, PLAIN, slice_text(CHANNEL));
+    return 0;
 }
 
-int meter_shard_open(struct meter_shard *meter, uint32_t conns, const char *const *sets)
+int meter_shards_open(struct meter_shard *meters, uint16_t count, uint32_t conns, const char *const *sets)
 {
     uint8_t memory[1024];
     char why[256];
@@ -40,28 +47,61 @@ int meter_shard_open(struct meter_shard *meter, uint32_t conns, const char *cons
                                               .sockets_max = conns,
                                               .receive_buffers = RECEIVE_BUFFER_COUNT,
                                               .receive_buffer_bytes = RECEIVE_BUFFER_BYTES,
-                                              .memories_max = PIN_MEMORIES(1),
+                                              .memories_max = PIN_MEMORIES(count),
                                               .allow_direct = true};
-    *meter = (struct meter_shard){0};
+    memset(meters, 0, count * sizeof *meters);
     log_redirect(-1); /* a line for each connection that ends */
-    int error = config_load(&(struct config_source){.sets = sets}, &meter->config, &findings);
-    if (error == 0)
-        error = ring_create(&meter->ring, &ring_options, why, sizeof why);
-    return error < 0 ? error : open_shard(meter);
+    int error = config_load(&(struct config_source){.sets = sets}, &meters->config, &findings);
+    meters->all = calloc(count, sizeof(struct shard *));
+    if (error == 0 && meters->all == NULL)
+        error = -ENOMEM;
+    for (uint16_t i = 0; i < count && error == 0; i++)
+        error = ring_create(&meters[i].ring, &ring_options, why, sizeof why);
+    for (uint16_t i = 0; i < count && error == 0; i++)
+        error = open_shard(meters, i, count);
+    return error;
+}
+
+int meter_shard_open(struct meter_shard *meter, uint32_t conns, const char *const *sets)
+{
+    return meter_shards_open(meter, 1, conns, sets);
+}
+
+/* In turn, because the end of one's connections is mail to the others. */
+static void stop_all(struct meter_shard *meters, uint16_t count)
+{
+    bool ended[SHARDS_MAX] = {false};
+    for (uint16_t i = 0; i < count; i++) {
+        ended[i] = meters[i].shard == NULL;
+        if (!ended[i])
+            atomic_store(&meters[i].shard->stage, STAGE_STOP);
+    }
+    for (uint16_t left = count; left > 0;) {
+        left = 0;
+        for (uint16_t i = 0; i < count; i++) {
+            ended[i] = ended[i] || !shard_tick(meters[i].shard, false);
+            left = (uint16_t)(left + !ended[i]);
+        }
+    }
+}
+
+void meter_shards_close(struct meter_shard *meters, uint16_t count)
+{
+    stop_all(meters, count);
+    for (uint16_t i = 0; i < count; i++)
+        if (meters[i].shard != NULL)
+            shard_destroy(meters[i].shard);
+    for (uint16_t i = 0; i < count; i++)
+        if (meters[i].ring != NULL)
+            ring_destroy(meters[i].ring);
+    if (meters->config != NULL)
+        config_free(meters->config);
+    free(meters->all);
 }
 
 void meter_shard_close(struct meter_shard *meter)
 {
-    if (meter->shard != NULL) {
-        atomic_store(&meter->shard->stage, STAGE_STOP);
-        while (shard_tick(meter->shard, false))
-            ;
-        shard_destroy(meter->shard);
-    }
-    if (meter->ring != NULL)
-        ring_destroy(meter->ring);
-    if (meter->config != NULL)
-        config_free(meter->config);
+    meter_shards_close(meter, 1);
 }
 
 int meter_shard_adopt(struct meter_shard *meter, int descriptor, uint32_t n)
@@ -100,6 +140,6 @@ int meter_shard_publish(struct meter_shard *meter, struct slice payload)
     parcel->event.opcode = WS_BINARY;
     parcel->event.channel = parcel_put(parcel, name);
     parcel->event.payload = parcel_put(parcel, payload);
-    shard_ask(meter->shard, parcel, 0);
+    shard_ask(meter->shard, parcel, meter->home);
     return 0;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A whole shard for meters: sockets that are established already become its connections and subscribers of one channel of
+/* Whole shards for meters: sockets that are established already become their connections and subscribers of one channel of
  * `plain`, to which the meter publishes. The calling thread is the shard's. */
 #ifndef RINGCAST_METER_SHARD_H
 #define RINGCAST_METER_SHARD_H
@@ -7,9 +7,11 @@
 #include "shards/shard.h"
 
 struct meter_shard {
-    struct config *config;
+    struct config *config; /* of the first one: of all */
     struct ring *ring;
     struct shard *shard;
+    uint16_t home;      /* shard at which the channel lives */
+    struct shard **all; /* of the first one: the row that all look into */
 };
 
 /* What a peer sends to become a subscriber. */
@@ -19,6 +21,9 @@ extern const char meter_request[];
  * any case. */
 int meter_shard_open(struct meter_shard *meter, uint32_t conns, const char *const *sets);
 void meter_shard_close(struct meter_shard *meter);
+/* Several that post to each other, each for at most `conns` connections; to be closed together. */
+int meter_shards_open(struct meter_shard *meters, uint16_t count, uint32_t conns, const char *const *sets);
+void meter_shards_close(struct meter_shard *meters, uint16_t count);
 /* Takes a descriptor over, as if it had been accepted from the n-th peer. 0 or -errno. */
 int meter_shard_adopt(struct meter_shard *meter, int descriptor, uint32_t n);
 /* Turns until a counter has come to `wanted`. 0 or -ETIME. */

@@ -10,7 +10,12 @@
 #include "shards/shard.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
+
+_Static_assert(offsetof(struct mailbox, backlog) - offsetof(struct mailbox, in) >= 64 &&
+                   offsetof(struct mailbox, backlog) % 64 == 0,
+               "what others read shares no cache line with what the owner writes");
 
 typedef void mail_handler_fn(struct shard *shard, const struct mail *mail);
 

@@ -64,11 +64,13 @@ struct mail_backlog {
 };
 
 struct mailbox {
-    struct spsc *in;              /* [from] */
-    struct mail_backlog *backlog; /* [to] */
-    uint32_t backlogged;          /* over all destinations */
+    /* What other shards look at whenever they post: in a cache line that changes only when the owner goes to sleep. */
+    _Alignas(64) struct spsc *in; /* [from] */
     _Atomic bool asleep;          /* the owner is about to wait, or waits, in its ring */
-    bool *ring_doorbell;          /* [to]: something was posted since the last doorbell */
+    /* The owner's own. */
+    _Alignas(64) struct mail_backlog *backlog; /* [to] */
+    uint32_t backlogged;                       /* over all destinations */
+    bool *ring_doorbell;                       /* [to]: something was posted since the last doorbell */
 };
 
 int mailbox_init(struct mailbox *box, uint16_t shards);
