@@ -5,6 +5,7 @@
 #include "tests/sim/sim_publisher.h"
 
 #include "core/check.h"
+#include "tests/sim/sim_text.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -108,9 +109,35 @@ static void post(struct sim_world *world, struct sim_publisher *publisher)
                 content, bytes);
 }
 
+static bool says_unframed(struct slice words)
+{
+    return sim_text_behind(words, "Frame memory is exhausted").data != NULL;
+}
+
+/* A service that keeps what it is given (a branch, a job's status, the newest object, an offer) has taken it before it finds no frame
+ * memory for the event of it. Those who miss that event are closed; what is kept may be told later. */
+static bool may_be_kept(const struct sim_world *world, const struct sim_outstanding *outstanding)
+{
+    if (outstanding->message == SIM_NONE || !outstanding->unframed)
+        return false;
+    enum sim_form form = world->model.messages[outstanding->message].form;
+    return form == SIM_BLOCK || form == SIM_JOB || form == SIM_OBJECT || form == SIM_EVENT;
+}
+
+static void leave_undecided(struct sim_world *world, struct sim_publisher *publisher,
+                            const struct sim_outstanding *outstanding)
+{
+    publisher->undecided++;
+    sim_chain_lost(world, outstanding->message);
+}
+
 static void settle(struct sim_world *world, struct sim_publisher *publisher, struct sim_outstanding *outstanding,
                    enum sim_fate fate)
 {
+    if (fate == SIM_REFUSED && may_be_kept(world, outstanding)) {
+        leave_undecided(world, publisher, outstanding);
+        return;
+    }
     if (outstanding->message != SIM_NONE)
         sim_model_settle(&world->model, outstanding->message, fate);
     if (fate == SIM_ACCEPTED) {
@@ -164,6 +191,7 @@ static void on_response(struct sim_world *world, struct sim_publisher *publisher
             sim_fail(world, "publisher %u: an error for object %llu of %u", publisher->number,
                      (unsigned long long)index, count);
         publisher->outstanding[index].refused = true;
+        publisher->outstanding[index].unframed = says_unframed(sim_text_between(text, "\"message\":\"", '"'));
         refused++;
     }
     text = response->content;
@@ -175,11 +203,11 @@ static void on_response(struct sim_world *world, struct sim_publisher *publisher
                  (unsigned long long)accepted, refused, count);
     for (uint32_t i = 0; i < count; i++) {
         bool refused_one = !counted || publisher->outstanding[i].refused || accepted == 0;
+        publisher->outstanding[i].unframed |= !counted && says_unframed(response->content);
         if (refused_one || omitted == 0) {
             settle(world, publisher, &publisher->outstanding[i], refused_one ? SIM_REFUSED : SIM_ACCEPTED);
         } else {
-            publisher->undecided++; /* nobody has said which */
-            sim_chain_lost(world, publisher->outstanding[i].message);
+            leave_undecided(world, publisher, &publisher->outstanding[i]); /* nobody has said which */
         }
     }
     publisher->outstanding_count = 0;
@@ -255,7 +283,7 @@ static void on_ack(struct sim_world *world, struct sim_publisher *publisher, uin
     sim_trace(world, "publisher %u: ack %llu", publisher->number, (unsigned long long)seq);
 }
 
-static void on_nack(struct sim_world *world, struct sim_publisher *publisher, uint64_t seq)
+static void on_nack(struct sim_world *world, struct sim_publisher *publisher, uint64_t seq, bool unframed)
 {
     sim_trace(world, "publisher %u: nack %llu", publisher->number, (unsigned long long)seq);
     for (uint32_t i = 0; i < publisher->outstanding_count; i++) {
@@ -263,6 +291,7 @@ static void on_nack(struct sim_world *world, struct sim_publisher *publisher, ui
         if (outstanding->seq != seq || outstanding->refused)
             continue;
         outstanding->refused = true;
+        outstanding->unframed = unframed;
         settle(world, publisher, outstanding, SIM_REFUSED);
         drop_refused(publisher);
         return;
@@ -287,7 +316,7 @@ static void on_frame(struct sim_world *world, struct sim_publisher *publisher, c
     } else if (slice_starts(text, slice_text("{\"op\":\"ack\"")) && next_number(&text, "\"seq\":", &seq)) {
         on_ack(world, publisher, seq);
     } else if (slice_starts(text, slice_text("{\"op\":\"nack\"")) && next_number(&text, "\"seq\":", &seq)) {
-        on_nack(world, publisher, seq);
+        on_nack(world, publisher, seq, says_unframed(frame->payload));
     } else {
         sim_fail(world, "publisher %u: got %.*s", publisher->number, (int)text.bytes, text.data);
     }
@@ -299,9 +328,8 @@ static void on_frame(struct sim_world *world, struct sim_publisher *publisher, c
 static void give_up(struct sim_world *world, struct sim_publisher *publisher)
 {
     sim_trace(world, "publisher %u: connection ended, %u undecided", publisher->number, publisher->outstanding_count);
-    publisher->undecided += publisher->outstanding_count;
     for (uint32_t i = 0; i < publisher->outstanding_count; i++)
-        sim_chain_lost(world, publisher->outstanding[i].message);
+        leave_undecided(world, publisher, &publisher->outstanding[i]);
     publisher->outstanding_count = 0;
     publisher->open = false;
     sim_wire_close(&publisher->wire, false);

@@ -16,6 +16,7 @@ struct sim_outstanding {
     uint32_t message; /* SIM_NONE: a block, which is not followed */
     uint64_t seq;     /* by socket */
     bool refused;     /* by socket: a nack has come */
+    bool unframed;    /* refused for want of frame memory */
 };
 
 struct sim_publisher {
