@@ -50,7 +50,7 @@ struct frame_idle {
     struct segment *first;
 };
 
-#define FRAME_CACHE_CLASSES 8
+#define FRAME_CACHE_CLASSES 9
 
 /* The frame memory of one shard: what it has made, within a hard budget. */
 struct frame_memory {

@@ -30,7 +30,7 @@
 #define VARIANT_BYTES_MAX 32768
 
 /* Frames */
-#define SEGMENT_BYTES_MIN 4096U
+#define SEGMENT_BYTES_MIN 1024U /* what a channel takes that is published to now and then, or retains one message */
 #define SEGMENT_BYTES_MAX (256U << 10) /* a segment made for one larger frame is as large as that frame */
 #define SEND_SLICES_MAX 1024           /* UIO_MAXIOV */
 #define OUTBOX_SLICES_MAX 16384        /* of one reader, so that it does not take the pool of all */

@@ -183,10 +183,10 @@ Test(frame, does_not_write_over_a_frame_that_is_referenced)
     struct shard home;
     struct frame_log log = {.tail = NULL};
     begin(&home, 0, ROOMY);
-    struct frame first = append_held(&home, &log, 1, 3000);
-    struct frame second = append_held(&home, &log, 2, 500);
+    struct frame first = append_held(&home, &log, 1, SEGMENT_BYTES_MIN / 2);
+    struct frame second = append_held(&home, &log, 2, SEGMENT_BYTES_MIN / 8);
     release(&home, second);
-    struct frame third = append_held(&home, &log, 3, 500);
+    struct frame third = append_held(&home, &log, 3, SEGMENT_BYTES_MIN / 8);
     cr_assert(frame_adjacent(second, third), "the first is still held: nothing starts again");
     cr_assert(filled_with(first, 1));
     frame_memory_destroy(&home.memory);
