@@ -162,6 +162,19 @@ int io_uring_register_files_update(struct io_uring *uring, unsigned offset, cons
     return (int)count;
 }
 
+int io_uring_register_buffers_sparse(struct io_uring *uring, unsigned count)
+{
+    (void)uring, (void)count;
+    return 0;
+}
+
+int io_uring_register_buffers_update_tag(struct io_uring *uring, unsigned offset, const struct iovec *memories,
+                                         const __u64 *tags, unsigned count)
+{
+    (void)uring, (void)offset, (void)memories, (void)tags;
+    return (int)count;
+}
+
 int io_uring_register_buf_ring(struct io_uring *uring, struct io_uring_buf_reg *registration, unsigned flags)
 {
     (void)flags;
