@@ -36,7 +36,7 @@ static void check_operations(const struct conn *conn)
     if (conn->tls != NULL)
         conn_tls_check(conn);
     else
-        check(conn->sending == (conn->outbox.inflight_bytes > 0));
+        check(conn->sending == (conn->outbox.inflight.bytes > 0));
     check(conn->pin == 0 || (conn->sending && conn->pins > 0));
     check(!conn->stopping || conn->receiving || conn->cancels > 0);
     check(!conn->shutting || conn->shut);

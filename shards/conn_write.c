@@ -49,7 +49,7 @@ static bool has_room(struct shard *shard, struct conn *conn, size_t bytes)
 {
     uint64_t waiting = outbox_waiting(&conn->outbox);
     bool bounded = conn->state == CONN_OPEN || conn->state == CONN_HTTP; /* the rest are our own last words */
-    bool full = waiting + bytes > waiting_max(shard, conn) || conn->outbox.count == OUTBOX_SLICES_MAX;
+    bool full = waiting + bytes > waiting_max(shard, conn) || conn->outbox.all.slices == OUTBOX_SLICES_MAX;
     if (!bounded || waiting == 0 || !full)
         return true;
     stats_add(&shard->stats, STAT_SLOW_CONSUMERS, 1);
@@ -160,7 +160,7 @@ static inline void begun(struct shard *shard, struct conn *conn, int error)
 /* Several slices, or one that is long. */
 RARE static void flush_all(struct shard *shard, struct conn *conn)
 {
-    uint32_t max = conn->outbox.count < SEND_SLICES_MAX ? conn->outbox.count : SEND_SLICES_MAX;
+    uint32_t max = conn->outbox.all.slices < SEND_SLICES_MAX ? conn->outbox.all.slices : SEND_SLICES_MAX;
     if (max > FLUSH_VECTORS - shard->vectors_used) {
         if (ring_submit(shard->ring) < 0) {
             conn_mark_dirty(shard, conn, true);
@@ -182,9 +182,9 @@ void conn_flush(struct shard *shard, struct conn *conn)
         conn_tls_flush(shard, conn);
         return;
     }
-    if (conn->sending || conn->corked || conn->state == CONN_DYING || outbox->count == 0)
+    if (conn->sending || conn->corked || conn->state == CONN_DYING || outbox->all.slices == 0)
         return;
-    if (outbox->count > 1 || outbox->bytes >= shard->config->server.zero_copy_bytes_min) {
+    if (outbox->all.slices > 1 || outbox->all.bytes >= shard->config->server.zero_copy_bytes_min) {
         flush_all(shard, conn);
         return;
     }
@@ -203,10 +203,10 @@ void conn_count_sent(struct shard *shard, uint32_t messages)
 static bool on_sent_plain(struct shard *shard, struct conn *conn, uint64_t taken)
 {
     struct outbox *outbox = &conn->outbox;
-    bool whole = taken == outbox->inflight_bytes;
+    bool whole = taken == outbox->inflight.bytes;
     conn_count_sent(shard,
                     whole ? outbox_sent(outbox, &shard->outbox_pool) : outbox_cut(outbox, &shard->outbox_pool, taken));
-    if (whole && outbox->count > 0 && conn->state != CONN_DYING)
+    if (whole && outbox->all.slices > 0 && conn->state != CONN_DYING)
         conn_mark_dirty(shard, conn, false);
     return whole;
 }
@@ -253,15 +253,15 @@ RARE static void sent(struct shard *shard, struct conn *conn, int32_t result)
 void conn_on_sent(struct shard *shard, struct conn *conn, int32_t result)
 {
     struct outbox *outbox = &conn->outbox;
-    bool all = result > 0 && (uint64_t)result == outbox->bytes && outbox->count == 1;
+    bool all = result > 0 && (uint64_t)result == outbox->all.bytes && outbox->all.slices == 1;
     conn->sending = false;
     if (!all || conn->pin != 0 || conn->tls != NULL || conn->state != CONN_OPEN) {
         sent(shard, conn, result);
         return;
     }
-    stats_add(&shard->stats, STAT_BYTES_OUT, outbox->bytes);
-    count_send(shard, conn, outbox->bytes);
-    conn_count_sent(shard, outbox->messages);
+    stats_add(&shard->stats, STAT_BYTES_OUT, outbox->all.bytes);
+    count_send(shard, conn, outbox->all.bytes);
+    conn_count_sent(shard, outbox->all.messages);
     outbox_sent(outbox, &shard->outbox_pool);
 }
 
@@ -282,7 +282,7 @@ static uint32_t flush_queue(struct shard *shard, struct flush_queue *queue, uint
             continue;
         }
         conn_flush(shard, conn);
-        *bytes += conn->outbox.inflight_bytes;
+        *bytes += conn->outbox.inflight.bytes;
         sends--;
     }
     return sends;

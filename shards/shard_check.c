@@ -37,7 +37,7 @@ static void check_connections(const struct shard *shard, struct census *census)
     uint32_t cursor = 0;
     for (struct conn *conn; (conn = slab_next(&shard->conns, &cursor, NULL)) != NULL;) {
         conn_check(shard, conn);
-        census->messages += conn->outbox.messages;
+        census->messages += conn->outbox.all.messages;
         census->memberships += conn->session.memberships;
         census->sessions += conn->state == CONN_OPEN && conn->role == CONN_ROLE_SESSION;
         census->dirty += conn->dirty;

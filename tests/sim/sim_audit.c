@@ -142,7 +142,7 @@ static void check_class(const struct sim_world *world, const struct shard *home,
 
 static uint32_t slices_of(const struct outbox *outbox, const struct segment *segment)
 {
-    uint32_t count = outbox->count > 0 && outbox->first.frame.segment == segment;
+    uint32_t count = outbox->all.slices > 0 && outbox->first.frame.segment == segment;
     for (const struct outbox_node *node = outbox->rest; node != NULL; node = node->next)
         count += node->slice.frame.segment == segment;
     return count;
