@@ -170,7 +170,6 @@ void conn_open(struct shard *shard, uint32_t socket, uint16_t listener)
     conn->socket = socket;
     conn->listener = listener;
     conn->state = CONN_HTTP;
-    conn->dirty_next = SLAB_NONE;
     conn->accepted_ms = conn->received_ms = shard->now_ms;
     conn->deadline_ms = shard->now_ms + shard->config->server.handshake_timeout_ms;
     count_open(shard, conn, 1);

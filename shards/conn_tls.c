@@ -102,6 +102,7 @@ bool conn_tls_open(struct conn *conn)
     if (conn->tls == NULL)
         return false;
     conn->tls->conn = conn;
+    conn->secure = true;
     return true;
 }
 
@@ -225,6 +226,7 @@ void conn_tls_end(struct shard *shard, struct conn *conn)
         tls_destroy(tls->session);
     free(tls);
     conn->tls = NULL;
+    conn->secure = false;
 }
 
 /* ---- bytes in ---- */

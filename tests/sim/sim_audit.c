@@ -276,7 +276,7 @@ static void check_shard_empty(const struct sim_world *world, const struct shard 
         left = "outbox nodes";
     else if (stat(shard, STAT_IN_FLIGHT) != 0)
         left = "messages in flight";
-    else if (shard->express.head != SLAB_NONE || shard->bulk.head != SLAB_NONE)
+    else if (shard->express.count + shard->bulk.count > 0)
         left = "flush queues";
     for (const struct channel *channel; left == NULL && (channel = map_next(&shard->channels.map, &cursor)) != NULL;)
         if (channel->history.count == 0)
