@@ -454,12 +454,13 @@ Test(ring_sim, a_batch_of_sends_ends_in_a_row)
     struct world world = start(1, 8, 4);
     struct ring_send sends[3];
     struct ring_sent sent[4];
+    static const char text[] = "abcd";
     int peers[3];
     uint8_t seen[2];
     for (uint32_t i = 0; i < 3; i++) {
         uint32_t socket = connect_one(&world, &peers[i]);
         sends[i] =
-            (struct ring_send){.tag = {.index = i, .generation = 9}, .data = slice_of("abcd" + i, 2), .socket = socket};
+            (struct ring_send){.tag = {.index = i, .generation = 9}, .data = slice_of(&text[i], 2), .socket = socket};
     }
     cr_assert_eq(ring_begin_sends(world.ring, sends, 3), 3);
     cr_assert_eq(ring_next_sent(world.ring, sent, 4), 0);
@@ -471,7 +472,7 @@ Test(ring_sim, a_batch_of_sends_ends_in_a_row)
         cr_assert_eq(sent[i].tag.generation, 9);
         cr_assert_eq(sent[i].result, 2);
         cr_assert_eq(sim_peer_receive(world.network, peers[i], seen, 2), 2);
-        cr_assert_arr_eq(seen, "abcd" + i, 2);
+        cr_assert_arr_eq(seen, &text[i], 2);
     }
     cr_assert_eq(ring_arm_receive(world.ring, sends[0].socket, tag), 0);
     cr_assert_eq(sim_peer_send(world.network, peers[0], "x", 1), 1);
