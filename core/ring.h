@@ -35,8 +35,8 @@ enum ring_op {
 
 /* Who an operation belongs to: given back in its completions. Packed into user_data together with the op. */
 struct ring_tag {
-    uint32_t index;      /* below 2^24: slot of a connection or listener */
     uint32_t generation; /* of that slot */
+    uint32_t index;      /* below 2^24: slot of a connection or listener */
 };
 
 struct ring_completion {
@@ -46,6 +46,18 @@ struct ring_completion {
     bool more;        /* this operation will complete again */
     struct span data; /* of RECEIVE with result > 0 */
     uint32_t buffer;  /* of RECEIVE with result > 0: give it back with ring_give_back */
+};
+
+/* A plain send that is to be begun, and one that is over. */
+struct ring_send {
+    struct ring_tag tag;
+    struct slice data;
+    uint32_t socket;
+};
+
+struct ring_sent {
+    struct ring_tag tag;
+    int32_t result; /* as of RING_SEND */
 };
 
 #define RING_SOCKET_NONE UINT32_MAX
@@ -113,6 +125,9 @@ void ring_tidy(struct ring *ring);
 /* One send in flight per socket. The kernel keeps at it until all is taken, the connection fails, or it is cancelled
  * (MSG_WAITALL): so a result below the total means that the stream is cut and can only be closed. */
 int ring_begin_send(struct ring *ring, uint32_t socket, struct ring_tag tag, const void *data, uint32_t bytes);
+/* The same for many sockets, in order, each once. How many were begun: the submission queue had no room for the rest and could
+ * not be flushed. */
+uint32_t ring_begin_sends(struct ring *ring, const struct ring_send *sends, uint32_t count);
 /* The iovec array may be reused when ring_submit or ring_wait has returned 0 or more; what it points to stays. */
 int ring_begin_send_vector(struct ring *ring, uint32_t socket, struct ring_tag tag, const struct iovec *vector,
                            uint32_t count);
@@ -153,6 +168,9 @@ int ring_submit(struct ring *ring);
 int ring_wait(struct ring *ring, uint64_t timeout_ns);
 /* The next completion; false: none left now. */
 bool ring_next(struct ring *ring, struct ring_completion *completion);
+/* The same for the RING_SEND that come next, up to `max` of them, in the order of ring_next. How many; whether more of them
+ * follow, ring_next tells. */
+uint32_t ring_next_sent(struct ring *ring, struct ring_sent *sent, uint32_t max);
 /* Any thread, also a signal handler: makes the owner's ring_wait return soon. */
 void ring_wake(struct ring *ring);
 

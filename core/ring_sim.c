@@ -330,6 +330,17 @@ int ring_begin_send(struct ring *ring, uint32_t socket, struct ring_tag tag, con
     return result;
 }
 
+uint32_t ring_begin_sends(struct ring *ring, const struct ring_send *sends, uint32_t count)
+{
+    uint32_t begun = 0;
+    for (; begun < count; begun++) {
+        const struct ring_send *send = &sends[begun];
+        if (ring_begin_send(ring, send->socket, send->tag, send->data.data, (uint32_t)send->data.bytes) != 0)
+            break;
+    }
+    return begun;
+}
+
 bool ring_has_zero_copy(const struct ring *ring)
 {
     (void)ring;
@@ -457,15 +468,18 @@ static bool is_due(const struct ring *ring, const struct sim_completion *entry)
     return false;
 }
 
-bool ring_next(struct ring *ring, struct ring_completion *completion)
+/* The completion that is to be taken next, or NULL. */
+static struct sim_completion *next_due(const struct ring *ring)
 {
     struct list_node *node = ring->batch == 0 ? NULL : list_first(&ring->completions);
     while (node != NULL && !is_due(ring, list_entry(node, struct sim_completion, node)))
         node = list_next(&ring->completions, node);
-    if (node == NULL)
-        return false;
-    list_remove(node);
-    struct sim_completion *entry = list_entry(node, struct sim_completion, node);
+    return node == NULL ? NULL : list_entry(node, struct sim_completion, node);
+}
+
+static void take(struct ring *ring, struct sim_completion *entry, struct ring_completion *completion)
+{
+    list_remove(&entry->node);
     *completion = entry->completion;
     unpoison(completion->data.data, completion->data.bytes);
     ring->batch--;
@@ -477,7 +491,27 @@ bool ring_next(struct ring *ring, struct ring_completion *completion)
         retire(ring, entry->operation);
     free(entry);
     ring->counters.completed++;
+}
+
+bool ring_next(struct ring *ring, struct ring_completion *completion)
+{
+    struct sim_completion *entry = next_due(ring);
+    if (entry == NULL)
+        return false;
+    take(ring, entry, completion);
     return true;
+}
+
+uint32_t ring_next_sent(struct ring *ring, struct ring_sent *sent, uint32_t max)
+{
+    uint32_t count = 0;
+    struct sim_completion *entry;
+    struct ring_completion completion;
+    while (count < max && (entry = next_due(ring)) != NULL && entry->completion.op == RING_SEND) {
+        take(ring, entry, &completion);
+        sent[count++] = (struct ring_sent){.tag = completion.tag, .result = completion.result};
+    }
+    return count;
 }
 
 void ring_give_back(struct ring *ring, uint32_t buffer)

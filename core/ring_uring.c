@@ -34,10 +34,15 @@ enum {
 #define MEMORIES_MAX 16384 /* of a table of registered buffers (IORING_MAX_REG_BUFFERS) */
 #define BUFFERS_FIRST 64   /* offered at the start */
 
+static inline uint64_t user_data_of(unsigned op, struct ring_tag tag)
+{
+    return (uint64_t)op << 56 | (uint64_t)tag.index << 32 | tag.generation;
+}
+
 static uint64_t pack(unsigned op, struct ring_tag tag)
 {
     check_op(tag.index, <, 1U << TAG_INDEX_BITS);
-    return (uint64_t)op << 56 | (uint64_t)tag.index << 32 | tag.generation;
+    return user_data_of(op, tag);
 }
 
 static unsigned unpack(uint64_t user_data, struct ring_tag *tag)
@@ -283,22 +288,52 @@ int ring_arm_receive(struct ring *ring, uint32_t socket, struct ring_tag tag)
     return queue(ring, sqe, RING_RECEIVE, tag);
 }
 
-/* Out of line, or ring_begin_send would save registers for it at every call. */
-__attribute__((noinline)) static int send_with_room(struct ring *ring, uint32_t socket, struct ring_tag tag,
-                                                    const void *data, uint32_t bytes)
+/* Fills in the next `count` entries, which lie in a row. The bounds of all tags and lengths are checked at once. */
+static void queue_sends(struct ring *ring, const struct ring_send *sends, uint32_t count)
 {
-    return make_room(ring, 1) ? ring_begin_send(ring, socket, tag, data, bytes) : -EAGAIN;
+    struct io_uring_sq *sq = &ring->uring.sq;
+    struct io_uring_sqe *sqe = &sq->sqes[sq->sqe_tail & sq->ring_mask];
+    const uint8_t flags = ring->direct ? IOSQE_FIXED_FILE : 0;
+    uint64_t bytes = 0;
+    uint32_t indices = 0;
+    for (const struct ring_send *send = sends; send < sends + count; send++, sqe++) {
+        *sqe = (struct io_uring_sqe){
+            .opcode = IORING_OP_SEND,
+            .flags = flags,
+            .fd = target(ring, send->socket),
+            .addr = (uintptr_t)send->data.data,
+            .len = (uint32_t)send->data.bytes,
+            .msg_flags = MSG_WAITALL | MSG_NOSIGNAL,
+            .user_data = user_data_of(RING_SEND, send->tag),
+        };
+        indices |= send->tag.index;
+        bytes |= send->data.bytes;
+    }
+    check_op(indices, <, 1U << TAG_INDEX_BITS);
+    check_op(bytes, <=, INT32_MAX);
+    sq->sqe_tail += count;
+    ring_count(&ring->counters.submitted[RING_SEND], count);
+}
+
+uint32_t ring_begin_sends(struct ring *ring, const struct ring_send *sends, uint32_t count)
+{
+    const struct io_uring_sq *sq = &ring->uring.sq;
+    uint32_t begun = 0;
+    while (begun < count && reserve(ring, 1)) {
+        uint32_t room = io_uring_sq_space_left(&ring->uring), row = sq->ring_entries - (sq->sqe_tail & sq->ring_mask);
+        uint32_t part = count - begun;
+        part = part < room ? part : room;
+        part = part < row ? part : row;
+        queue_sends(ring, sends + begun, part);
+        begun += part;
+    }
+    return begun;
 }
 
 int ring_begin_send(struct ring *ring, uint32_t socket, struct ring_tag tag, const void *data, uint32_t bytes)
 {
-    check_op(bytes, <=, INT32_MAX);
-    int to = target(ring, socket);
-    if (io_uring_sq_space_left(&ring->uring) == 0)
-        return send_with_room(ring, socket, tag, data, bytes);
-    struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->uring);
-    io_uring_prep_send(sqe, to, data, bytes, MSG_WAITALL | MSG_NOSIGNAL);
-    return queue(ring, sqe, RING_SEND, tag);
+    const struct ring_send send = {.tag = tag, .data = {data, bytes}, .socket = socket};
+    return ring_begin_sends(ring, &send, 1) == 1 ? 0 : -EAGAIN;
 }
 
 /* The header of a send whose entry is `sqe`. The kernel copies header and vector when the entry is submitted
@@ -591,6 +626,26 @@ bool ring_next(struct ring *ring, struct ring_completion *completion)
             return true;
     }
     return false;
+}
+
+uint32_t ring_next_sent(struct ring *ring, struct ring_sent *sent, uint32_t max)
+{
+    const struct io_uring_cq *cq = &ring->uring.cq;
+    unsigned first = *cq->khead & cq->ring_mask, ready = io_uring_cq_ready(&ring->uring);
+    unsigned row = cq->ring_entries - first;
+    uint32_t count = 0;
+    max = max < ready ? max : ready;
+    max = max < row ? max : row;
+    for (const struct io_uring_cqe *cqe = &cq->cqes[first]; count < max; count++, cqe++) {
+        uint64_t tag = cqe->user_data ^ user_data_of(RING_SEND, (struct ring_tag){0});
+        if (tag >> 56 != 0)
+            break;
+        sent[count].tag = (struct ring_tag){.generation = (uint32_t)tag, .index = (uint32_t)(tag >> 32)};
+        sent[count].result = cqe->res;
+    }
+    io_uring_cq_advance(&ring->uring, count);
+    ring_count(&ring->counters.completed, count);
+    return count;
 }
 
 void ring_give_back(struct ring *ring, uint32_t buffer)

@@ -59,12 +59,12 @@ static void remove_items(struct run *run, uint32_t from, uint32_t count)
 static void expect_same(const struct run *run)
 {
     outbox_check(&run->outbox);
-    expect(run->outbox.bytes == sum_bytes(run, 0, run->count));
-    expect(run->outbox.messages == sum_messages(run, 0, run->count));
-    expect(run->outbox.inflight_bytes == run->inflight_bytes);
-    expect(run->outbox.inflight_messages == sum_messages(run, 0, run->inflight_items));
+    expect(run->outbox.all.bytes == sum_bytes(run, 0, run->count));
+    expect(run->outbox.all.messages == sum_messages(run, 0, run->count));
+    expect(run->outbox.inflight.bytes == run->inflight_bytes);
+    expect(run->outbox.inflight.messages == sum_messages(run, 0, run->inflight_items));
     expect(outbox_waiting(&run->outbox) == sum_bytes(run, run->inflight_items, run->count));
-    expect((run->outbox.count == 0) == (run->count == 0));
+    expect((run->outbox.all.slices == 0) == (run->count == 0));
 }
 
 /* A byte of the wire bytes of a message: header, then `fill`. */

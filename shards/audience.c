@@ -130,7 +130,7 @@ static bool member_add(struct shard *shard, struct audience *audience, struct co
     conn->session.memberships++;
     *audience_membership(conn, number) =
         (struct membership){.audience = audience->index + 1, .position = audience->count};
-    audience->members[audience->count++] = (struct member){.conn = conn->index, .membership = number};
+    audience->members[audience->count++] = (struct member){.conn = conn, .membership = number};
     stats_add(&shard->stats, STAT_SUBSCRIPTIONS, 1);
     return true;
 }
@@ -145,8 +145,7 @@ static void member_remove(struct shard *shard, struct conn *conn, uint32_t numbe
     struct member last = audience->members[--audience->count];
     if (position != audience->count) {
         audience->members[position] = last;
-        struct conn *moved = slab_at(&shard->conns, last.conn);
-        audience_membership(moved, last.membership)->position = position;
+        audience_membership(last.conn, last.membership)->position = position;
     }
     uint32_t last_number = --conn->session.memberships;
     if (number != last_number) {
@@ -231,6 +230,34 @@ static inline enum outbox_result push(struct shard *shard, uint64_t waiting_max,
     return result;
 }
 
+/* A member to whom nothing is due: nearly all members of nearly all deliveries. */
+static inline bool is_idle(const struct conn *conn)
+{
+    return (conn->hot & CONN_HOT(.dirty = true, .slow = true)) == 0 && conn->outbox.all.slices == 0;
+}
+
+/* Pushes a slice to the first of these members, who is idle, and to those behind it as long as they are, and marks them dirty.
+ * Their number. */
+static uint32_t push_idle(struct shard *shard, const struct member *members, uint32_t count,
+                          const struct outbox_slice *slice, bool bulk)
+{
+    uint32_t room;
+    struct flush_queue *queue = bulk ? &shard->bulk : &shard->express;
+    struct conn **place = flush_queue_end(queue, &room);
+    const struct member *member = members, *end = members + (count < room ? count : room);
+    do {
+        struct conn *conn = member->conn;
+        outbox_fill(&conn->outbox, slice);
+        conn->dirty = true;
+        *place++ = conn;
+        member++;
+    } while (member < end && is_idle(member->conn));
+    uint32_t pushed = (uint32_t)(member - members);
+    queue->count += pushed;
+    frame_ref(slice->frame.segment, shard->number, pushed);
+    return pushed;
+}
+
 static void close_doomed(struct shard *shard)
 {
     struct list_node *node;
@@ -260,10 +287,18 @@ static void deliver(struct shard *shard, struct audience *audience, const struct
         waiting_max = UINT64_MAX; /* one message at most waits */
     }
     struct pushes pushes = {{0}};
-    for (uint32_t i = 0; i < audience->count; i++) {
-        struct conn *conn = slab_at(&shard->conns, audience->members[i].conn);
-        pushes.by_result[push(shard, waiting_max, conn, frame, messages, source, conflate)]++;
-        conn_mark_dirty(shard, conn, bulk);
+    const struct outbox_slice slice = {.frame = frame, .messages = messages, .source = source, .conflate = conflate};
+    for (uint32_t i = 0; i < audience->count;) {
+        struct conn *conn = audience->members[i].conn;
+        if (is_idle(conn)) {
+            uint32_t pushed = push_idle(shard, audience->members + i, audience->count - i, &slice, bulk);
+            pushes.by_result[OUTBOX_PUSHED] += pushed;
+            i += pushed;
+        } else {
+            pushes.by_result[push(shard, waiting_max, conn, frame, messages, source, conflate)]++;
+            conn_mark_dirty(shard, conn, bulk);
+            i++;
+        }
     }
     account(shard, &pushes, messages);
     close_doomed(shard);
@@ -283,7 +318,7 @@ void audience_on_deliver(struct shard *shard, const struct mail *mail)
         return;
     /* Each close takes a member out, the last one the audience with it. */
     while ((audience = audience_of_class(&shard->audiences, mail->from, mail->deliver.class_index)) != NULL) {
-        struct conn *conn = slab_at(&shard->conns, audience->members[audience->count - 1].conn);
+        struct conn *conn = audience->members[audience->count - 1].conn;
         conn_close(shard, conn, CLOSE_DIALECT, mail->deliver.close_code, mail->deliver.close_reason);
     }
 }
@@ -325,7 +360,7 @@ static bool same_channel(const struct audience *a, const struct audience *b)
 static void check_member(const struct shard *shard, const struct audience *audience, uint32_t position)
 {
     const struct member *member = &audience->members[position];
-    struct conn *conn = slab_at(&shard->conns, member->conn);
+    struct conn *conn = member->conn;
     check_op(member->membership, <, conn->session.memberships);
     check(conn->state == CONN_OPEN && conn->role == CONN_ROLE_SESSION);
     check_op(conn->dialect, ==, audience->dialect);

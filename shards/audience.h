@@ -14,7 +14,7 @@ struct mail;
 struct parcel;
 
 struct member {
-    uint32_t conn;       /* slab index */
+    struct conn *conn;   /* of this shard; leaves before its slot is freed */
     uint32_t membership; /* which of its memberships: 0 is session.first */
 };
 

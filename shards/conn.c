@@ -97,7 +97,7 @@ static void log_end_of(struct shard *shard, const struct conn *conn)
     log_u64(&line, "age_ms", shard->now_ms - conn->accepted_ms);
     log_u64(&line, "messages_in", conn->session.messages_in);
     log_u64(&line, "bytes_out", conn->bytes_out);
-    log_u64(&line, "unsent_bytes", conn->outbox.bytes);
+    log_u64(&line, "unsent_bytes", conn->outbox.all.bytes);
     log_end(&line);
 }
 
@@ -170,7 +170,6 @@ void conn_open(struct shard *shard, uint32_t socket, uint16_t listener)
     conn->socket = socket;
     conn->listener = listener;
     conn->state = CONN_HTTP;
-    conn->dirty_next = SLAB_NONE;
     conn->accepted_ms = conn->received_ms = shard->now_ms;
     conn->deadline_ms = shard->now_ms + shard->config->server.handshake_timeout_ms;
     count_open(shard, conn, 1);
@@ -422,7 +421,7 @@ static void retry_later(struct shard *shard, struct conn *conn)
 
 static void advance_linger(struct shard *shard, struct conn *conn)
 {
-    if (!conn->shut && conn->outbox.count == 0 && (conn->tls == NULL || conn_tls_goodbye(shard, conn))) {
+    if (!conn->shut && conn->outbox.all.slices == 0 && (conn->tls == NULL || conn_tls_goodbye(shard, conn))) {
         if (ring_begin_shutdown(shard->ring, conn->socket, tag_of(conn), SHUT_WR) != 0) {
             retry_later(shard, conn);
             return;
@@ -463,7 +462,7 @@ static void advance_dying(struct shard *shard, struct conn *conn)
 
 void conn_advance(struct shard *shard, struct conn *conn)
 {
-    if (conn->state == CONN_CLOSING && conn->peer_closed && conn->outbox.count == 0)
+    if (conn->state == CONN_CLOSING && conn->peer_closed && conn->outbox.all.slices == 0)
         conn_finish(shard, conn, conn->why);
     else if (conn->state == CONN_LINGER)
         advance_linger(shard, conn);

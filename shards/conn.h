@@ -97,56 +97,70 @@ struct session {
 
 struct conn {
     /* touched per delivery */
-    struct outbox outbox;
-    uint32_t index;
+    _Alignas(16) struct outbox outbox; /* as slab objects are */
+    union {
+        struct {
+            uint8_t state;        /* enum conn_state */
+            bool dirty : 1;       /* on a flush queue */
+            bool sending : 1;     /* a send is in flight */
+            bool corked : 1;      /* nothing is flushed until the opening actions are done */
+            bool greeted : 1;     /* OPEN: the answer to the upgrade is on its way */
+            bool slow : 1;        /* fell behind its budget; to be closed when the delivery loop is over */
+            bool gone : 1;        /* DYING: closed; the slot is freed when the flush queue has let it go */
+            bool secure : 1;      /* speaks TLS: conn.tls is there */
+            bool copied : 1;      /* to this peer the kernel copies whatever we ask for: no more sends without a copy */
+            bool receiving : 1;   /* a receive is armed */
+            bool stopping : 1;    /* its cancel is under way */
+            bool shutting : 1;    /* a shutdown is in flight */
+            bool shut : 1;        /* our side has been shut down */
+            bool parked : 1;      /* input waits for an answer or for room */
+            bool processing : 1;  /* its input is being read further up the call stack */
+            bool peer_closed : 1; /* its close frame has come, or its end of stream */
+            bool eof : 1;         /* its end of stream */
+            bool keep_alive : 1;  /* HTTP: after the response another request may come */
+            bool cancelled : 1;   /* DYING: the cancel has been queued */
+            bool closed : 1;      /* DYING: RING_CLOSE is in flight */
+            bool placed : 1;      /* it holds a place of QUOTA_PEER */
+            bool head : 1;        /* HTTP: the request's method is HEAD */
+            uint16_t pin;         /* number + 1 of the send in flight, when it is one without a copy; else 0 */
+            uint8_t cancels;      /* cancel operations in flight */
+            uint8_t pins;         /* sends of its whose memory has not come back (pin.h), the one in flight included */
+        };
+        uint64_t hot; /* all of these, to be compared at once (CONN_HOT) */
+    };
     uint32_t generation;
+    uint32_t index;
     uint32_t socket;
-    uint32_t dirty_next;
-    uint8_t state;        /* enum conn_state */
-    uint8_t role;         /* enum conn_role */
-    uint8_t dialect;      /* index, of role SESSION (from the request on) */
-    uint8_t deflate;      /* compression class (deflate.h), of role SESSION */
-    uint8_t why;          /* enum close_reason, once it ends */
-    bool dirty : 1;       /* on a flush queue */
-    bool sending : 1;     /* a send is in flight */
-    bool receiving : 1;   /* a receive is armed */
-    bool stopping : 1;    /* its cancel is under way */
-    bool shutting : 1;    /* a shutdown is in flight */
-    bool shut : 1;        /* our side has been shut down */
-    bool parked : 1;      /* input waits for an answer or for room */
-    bool slow : 1;        /* fell behind its budget; to be closed when the delivery loop is over */
-    bool processing : 1;  /* its input is being read further up the call stack */
-    bool peer_closed : 1; /* its close frame has come, or its end of stream */
-    bool eof : 1;         /* its end of stream */
-    bool greeted : 1;     /* OPEN: the answer to the upgrade is on its way */
-    bool keep_alive : 1;  /* HTTP: after the response another request may come */
-    bool cancelled : 1;   /* DYING: the cancel has been queued */
-    bool closed : 1;      /* DYING: RING_CLOSE is in flight */
-    bool gone : 1;        /* DYING: closed; the slot is freed when the flush queue has let it go */
-    bool corked : 1;      /* nothing is flushed until the opening actions are done */
-    bool placed : 1;      /* it holds a place of QUOTA_PEER */
-    bool head : 1;        /* HTTP: the request's method is HEAD */
-    bool copied : 1;      /* to this peer the kernel copies whatever we ask for: no more sends without a copy */
-    uint8_t cancels;      /* cancel operations in flight */
-    uint8_t pins;         /* sends of its whose memory has not come back (pin.h), the one in flight included */
-    uint16_t pin;         /* number + 1 of the send in flight, when it is one without a copy; else 0 */
     uint16_t listener;    /* index */
     uint16_t close_code;  /* of our close frame; 0: none was sent */
+    uint64_t bytes_out;   /* taken by the kernel */
+    struct conn_tls *tls; /* NULL: plain text */
     /* touched per message and deadline */
+    uint8_t role;    /* enum conn_role */
+    uint8_t dialect; /* index, of role SESSION (from the request on) */
+    uint8_t deflate; /* compression class (deflate.h), of role SESSION */
+    uint8_t why;     /* enum close_reason, once it ends */
     struct wheel_timer timer;
     struct list_node wait; /* in one of the shard's waiting lists, or none */
     uint64_t accepted_ms;
     uint64_t received_ms;  /* last bytes from the peer */
-    uint64_t bytes_out;    /* taken by the kernel */
     uint64_t deadline_ms;  /* of the present state, HTTP, CLOSING and LINGER; of the open message in OPEN; 0: none */
     uint64_t ping_ms;      /* next */
     uint64_t heartbeat_ms; /* next; 0: none */
     struct ws_parser parser;
     struct conn_input *input;
-    struct conn_tls *tls;             /* NULL: plain text */
     struct ingest_exchange *exchange; /* an ingest request, or the state of a publisher */
     struct session session;
 };
+
+/* conn.hot with these fields set, a constant: what is to be found, or, of fields with all their bits set, a mask. */
+#define CONN_HOT(...) (((struct conn){__VA_ARGS__}).hot)
+
+/* The connection in a slot: slab_at with a size that the compiler knows. */
+static inline struct conn *conn_at(const struct slab *conns, uint32_t index)
+{
+    return (struct conn *)(void *)conns->chunks[index >> SLAB_CHUNK_SHIFT] + (index & (SLAB_CHUNK_COUNT - 1));
+}
 
 /* ---- conn.c: life cycle ---- */
 
@@ -232,12 +246,13 @@ void conn_respond(struct shard *shard, struct conn *conn, int status, const char
                   struct slice content);
 /* Puts it on the queue of connections to be flushed in this tick; `bulk`: behind those that are not. */
 void conn_mark_dirty(struct shard *shard, struct conn *conn, bool bulk);
-/* Begins one send of all that waits, unless one is in flight. */
-void conn_flush(struct shard *shard, struct conn *conn);
-/* RING_SEND completed. */
+/* RING_SEND or RING_SEND_ZERO_COPY completed. */
 void conn_on_sent(struct shard *shard, struct conn *conn, int32_t result);
+/* Plain sends completed: takes those from the first on that have ended as sends usually do. How many; the next, when there is one,
+ * is for conn_on_sent if its connection is still there. */
+uint32_t conn_on_sends(struct shard *shard, const struct ring_sent *sent, uint32_t count);
 /* Counts channel messages that the kernel has taken. */
-void conn_count_sent(struct shard *shard, uint32_t messages);
+void conn_count_sent(struct shard *shard, uint64_t messages);
 /* Flushes queued connections, express before bulk, within the tick's bounds. Whether some are left. */
 bool conn_flush_queues(struct shard *shard);
 /* Releases all that waits in the outbox (not what is in flight), accounted as dropped. */

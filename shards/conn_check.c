@@ -33,10 +33,11 @@ static void check_slot(const struct shard *shard, const struct conn *conn)
 
 static void check_operations(const struct conn *conn)
 {
-    if (conn->tls != NULL)
+    check(conn->secure == (conn->tls != NULL));
+    if (conn->secure)
         conn_tls_check(conn);
     else
-        check(conn->sending == (conn->outbox.inflight_bytes > 0));
+        check(conn->sending == (conn->outbox.inflight.bytes > 0));
     check(conn->pin == 0 || (conn->sending && conn->pins > 0));
     check(!conn->stopping || conn->receiving || conn->cancels > 0);
     check(!conn->shutting || conn->shut);
@@ -104,7 +105,7 @@ static void check_memberships(const struct shard *shard, struct conn *conn)
         check_op(membership->audience, >, 0);
         const struct audience *audience = slab_at(&shard->audiences.slab, membership->audience - 1);
         check_op(membership->position, <, audience->count);
-        check_op(audience->members[membership->position].conn, ==, conn->index);
+        check(audience->members[membership->position].conn == conn);
         check_op(audience->members[membership->position].membership, ==, i);
     }
 }

@@ -497,7 +497,7 @@ void conn_on_end_of_stream(struct shard *shard, struct conn *conn)
         conn->keep_alive = false;
         if (conn->parked)
             break; /* its answer still goes out */
-        if (conn->outbox.count == 0)
+        if (conn->outbox.all.slices == 0)
             conn_terminate(shard, conn, CLOSE_HTTP_DONE);
         else
             conn_finish(shard, conn, CLOSE_HTTP_DONE);

@@ -75,6 +75,7 @@ bool conn_tls_open(struct conn *conn)
     if (conn->tls == NULL)
         return false;
     conn->tls->conn = conn;
+    conn->secure = true;
     return true;
 }
 
@@ -147,7 +148,7 @@ struct slice conn_tls_common_name(const struct conn *conn)
 static void cut(struct shard *shard, struct conn *conn)
 {
     struct conn_tls *tls = conn->tls;
-    if (conn->outbox.inflight_bytes > 0)
+    if (conn->outbox.inflight.bytes > 0)
         conn_count_sent(shard, outbox_cut(&conn->outbox, &shard->outbox_pool, tls->taken));
     tls->taken = 0;
     tls->sealed = 0;
@@ -170,6 +171,7 @@ void conn_tls_end(struct shard *shard, struct conn *conn)
         tls_destroy(tls->session);
     free(tls);
     conn->tls = NULL;
+    conn->secure = false;
 }
 
 /* ---- bytes in ---- */
@@ -235,7 +237,7 @@ static void fail(struct shard *shard, struct conn *conn)
 /* The peer's close_notify: ours is the answer, so the connection is finished, not cut (RFC 8446 section 6.1). */
 static void on_close_notify(struct shard *shard, struct conn *conn)
 {
-    bool idle = conn->state == CONN_HTTP && !conn->parked && conn->outbox.count == 0;
+    bool idle = conn->state == CONN_HTTP && !conn->parked && conn->outbox.all.slices == 0;
     if (!idle && conn->state != CONN_OPEN) {
         conn_on_end_of_stream(shard, conn);
         return;
@@ -316,7 +318,7 @@ static uint64_t next_part(const struct shard *shard, const struct conn *conn)
 {
     const struct pool *pool = &shard->tls.buffers.pool;
     uint64_t max = pool->bytes > pool->bytes_max / 2 ? SEAL_BYTES_SHORT : SEAL_BYTES_MAX;
-    uint64_t left = conn->outbox.inflight_bytes - conn->tls->taken;
+    uint64_t left = conn->outbox.inflight.bytes - conn->tls->taken;
     return left < max ? left : max;
 }
 
@@ -377,11 +379,11 @@ static void flush(struct shard *shard, struct conn *conn)
         send(shard, conn);
         return;
     }
-    bool sealing = !conn->corked && !tls->closed && tls->session != NULL && conn->outbox.count > 0 &&
+    bool sealing = !conn->corked && !tls->closed && tls->session != NULL && conn->outbox.all.slices > 0 &&
                    tls_established(tls->session);
     if (sealing && tls_is_worn(tls->session) && !renew(shard, conn))
         return;
-    if (sealing && conn->outbox.inflight_bytes == 0)
+    if (sealing && conn->outbox.inflight.bytes == 0)
         outbox_begin_send(&conn->outbox, shard->seal_vectors, SEND_SLICES_MAX);
     uint64_t part = sealing ? next_part(shard, conn) : 0;
     if (tls->waiting.used == 0 && part == 0)
@@ -428,13 +430,13 @@ bool conn_tls_on_sent(struct shard *shard, struct conn *conn, int32_t result)
     tls_buffers_give(shard, &tls->sending);
     if (!whole) {
         cut(shard, conn);
-    } else if (tls->taken > 0 && tls->taken == outbox->inflight_bytes) {
+    } else if (tls->taken > 0 && tls->taken == outbox->inflight.bytes) {
         conn_count_sent(shard, outbox_sent(outbox, &shard->outbox_pool));
         tls->taken = 0;
     }
     if (tls->closed)
         drop_all(shard, conn);
-    if (whole && (tls->waiting.used > 0 || outbox->count > 0) && conn->state != CONN_DYING)
+    if (whole && (tls->waiting.used > 0 || outbox->all.slices > 0) && conn->state != CONN_DYING)
         conn_mark_dirty(shard, conn, false);
     return whole;
 }
@@ -459,7 +461,7 @@ void conn_tls_check(const struct conn *conn)
     check((tls->waiting.data != NULL) == (tls->waiting.used > 0));
     check(!conn->sending || tls->sending.data != NULL);
     check_op(tls->own, <=, tls->sending.used);
-    check_op(tls->taken + tls->sealed, <=, conn->outbox.inflight_bytes);
+    check_op(tls->taken + tls->sealed, <=, conn->outbox.inflight.bytes);
     check(!conn->sending || list_linked(&tls->wait));
     check(!list_linked(&tls->wait) || conn->sending || tls->sending.data == NULL);
     check(conn->sending || list_linked(&tls->wait) || conn->dirty || conn->state == CONN_DYING ||

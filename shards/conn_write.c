@@ -19,23 +19,19 @@
 /* Of these, sealed for TLS connections, in each queue: a quarter of a second-level cache, so that what is sealed still lies there when
  * the kernel copies it. Beyond it the next tick seals, into the buffers that have come back. */
 #define FLUSH_SEALED_MAX (256U << 10)
-
-/* Beside the path that each delivery takes: out of line, or that path would save registers for it at every call. */
-#define RARE __attribute__((noinline))
+/* Of a batch of lone sends: their number, and the bytes that each stays below. */
+#define LONE_MAX 64
+#define LONE_BYTES_MAX (64U << 10)
 
 void conn_mark_dirty(struct shard *shard, struct conn *conn, bool bulk)
 {
     if (conn->dirty)
         return;
+    uint32_t room;
     struct flush_queue *queue = bulk ? &shard->bulk : &shard->express;
-    conn->dirty = true;
-    conn->dirty_next = SLAB_NONE;
-    if (queue->tail == SLAB_NONE)
-        queue->head = conn->index;
-    else
-        ((struct conn *)slab_at(&shard->conns, queue->tail))->dirty_next = conn->index;
-    queue->tail = conn->index;
+    *flush_queue_end(queue, &room) = conn;
     queue->count++;
+    conn->dirty = true;
 }
 
 static uint64_t waiting_max(const struct shard *shard, const struct conn *conn)
@@ -49,7 +45,7 @@ static bool has_room(struct shard *shard, struct conn *conn, size_t bytes)
 {
     uint64_t waiting = outbox_waiting(&conn->outbox);
     bool bounded = conn->state == CONN_OPEN || conn->state == CONN_HTTP; /* the rest are our own last words */
-    bool full = waiting + bytes > waiting_max(shard, conn) || conn->outbox.count == OUTBOX_SLICES_MAX;
+    bool full = waiting + bytes > waiting_max(shard, conn) || conn->outbox.all.slices == OUTBOX_SLICES_MAX;
     if (!bounded || waiting == 0 || !full)
         return true;
     stats_add(&shard->stats, STAT_SLOW_CONSUMERS, 1);
@@ -141,26 +137,23 @@ static int begin_send(struct shard *shard, struct conn *conn, const struct iovec
 }
 
 /* The submission queue is full: the send is tried again in the next tick. */
-RARE static void put_off(struct shard *shard, struct conn *conn)
+static void put_off(struct shard *shard, struct conn *conn)
 {
+    conn->sending = false;
     outbox_cut(&conn->outbox, &shard->outbox_pool, 0);
     conn_mark_dirty(shard, conn, true);
 }
 
-static inline void begun(struct shard *shard, struct conn *conn, int error)
+/* Begins one send of all that waits, unless one is in flight. */
+static void flush(struct shard *shard, struct conn *conn)
 {
-    if (error != 0) {
-        put_off(shard, conn);
+    if (conn->tls != NULL) {
+        conn_tls_flush(shard, conn);
         return;
     }
-    conn->sending = true;
-    conn->greeted = conn->state != CONN_HTTP;
-}
-
-/* Several slices, or one that is long. */
-RARE static void flush_all(struct shard *shard, struct conn *conn)
-{
-    uint32_t max = conn->outbox.count < SEND_SLICES_MAX ? conn->outbox.count : SEND_SLICES_MAX;
+    if (conn->sending || conn->corked || conn->state == CONN_DYING || conn->outbox.all.slices == 0)
+        return;
+    uint32_t max = conn->outbox.all.slices < SEND_SLICES_MAX ? conn->outbox.all.slices : SEND_SLICES_MAX;
     if (max > FLUSH_VECTORS - shard->vectors_used) {
         if (ring_submit(shard->ring) < 0) {
             conn_mark_dirty(shard, conn, true);
@@ -172,29 +165,74 @@ RARE static void flush_all(struct shard *shard, struct conn *conn)
     uint32_t count = outbox_begin_send(&conn->outbox, vector, max);
     if (count > 1)
         shard->vectors_used += count;
-    begun(shard, conn, begin_send(shard, conn, vector, count));
+    if (begin_send(shard, conn, vector, count) != 0) {
+        put_off(shard, conn);
+        return;
+    }
+    conn->sending = true;
+    conn->greeted = conn->state != CONN_HTTP;
 }
 
-void conn_flush(struct shard *shard, struct conn *conn)
+/* Takes the first `count` off a queue, which lie in a row. */
+static inline void queue_skip(struct flush_queue *queue, uint32_t count)
 {
-    struct outbox *outbox = &conn->outbox;
-    if (conn->tls != NULL) {
-        conn_tls_flush(shard, conn);
-        return;
-    }
-    if (conn->sending || conn->corked || conn->state == CONN_DYING || outbox->count == 0)
-        return;
-    if (outbox->count > 1 || outbox->bytes >= shard->config->server.zero_copy_bytes_min) {
-        flush_all(shard, conn);
-        return;
-    }
-    struct iovec lone;
-    struct ring_tag tag = {.index = conn->index, .generation = conn->generation};
-    outbox_begin_send(outbox, &lone, 1);
-    begun(shard, conn, ring_begin_send(shard->ring, conn->socket, tag, lone.iov_base, (uint32_t)lone.iov_len));
+    queue->head += count;
+    queue->count -= count;
+    if (queue->head == queue->capacity || queue->count == 0)
+        queue->head = 0;
 }
 
-void conn_count_sent(struct shard *shard, uint32_t messages)
+/* A member to whom nothing was due but one slice, short enough to be copied: nearly all members of nearly all deliveries. */
+static inline bool is_lone(const struct conn *conn, uint64_t bytes_max)
+{
+    const uint64_t mask = CONN_HOT(.state = UINT8_MAX, .dirty = true, .sending = true, .corked = true, .greeted = true,
+                                   .gone = true, .secure = true);
+    return (conn->hot & mask) == CONN_HOT(.state = CONN_OPEN, .dirty = true, .greeted = true) &&
+           conn->outbox.all.slices == 1 && conn->outbox.all.bytes < bytes_max;
+}
+
+static uint64_t lone_bytes_max(const struct shard *shard)
+{
+    uint64_t zero_copy_min = shard->config->server.zero_copy_bytes_min;
+    return zero_copy_min < LONE_BYTES_MAX ? zero_copy_min : LONE_BYTES_MAX;
+}
+
+/* How many of the first of a queue may be begun in one go: they lie in a row, and only the last of them can reach the bound. */
+static uint32_t lone_max(const struct flush_queue *queue, uint32_t sends, uint64_t bytes)
+{
+    uint64_t max = (FLUSH_BYTES_MAX - bytes - 1) / LONE_BYTES_MAX + 1;
+    max = max < LONE_MAX ? max : LONE_MAX;
+    max = max < sends ? max : sends;
+    return max < queue->capacity - queue->head ? (uint32_t)max : queue->capacity - queue->head;
+}
+
+/* Begins the sends of the first connections of a queue, at most `sends`: of the very first, which is a lone one, and of those
+ * behind it as long as they are. Their number. */
+static uint32_t flush_lone(struct shard *shard, struct flush_queue *queue, uint32_t sends, uint64_t *bytes)
+{
+    struct ring_send batch[LONE_MAX], *send = batch;
+    struct conn **place = queue->places + queue->head, **end = place + lone_max(queue, sends, *bytes);
+    uint64_t bytes_max = lone_bytes_max(shard), sum = 0;
+    do {
+        struct conn *conn = *place++;
+        *send++ = (struct ring_send){.tag = {.generation = conn->generation, .index = conn->index},
+                                     .data = {frame_data(conn->outbox.first.frame), conn->outbox.all.bytes},
+                                     .socket = conn->socket};
+        sum += conn->outbox.all.bytes;
+        conn->outbox.inflight = conn->outbox.all;
+        conn->hot ^= CONN_HOT(.dirty = true, .sending = true);
+    } while (place < end && is_lone(*place, bytes_max));
+    uint32_t count = (uint32_t)(send - batch);
+    queue_skip(queue, count);
+    for (uint32_t i = ring_begin_sends(shard->ring, batch, count); i < count; i++) {
+        sum -= batch[i].data.bytes;
+        put_off(shard, conn_at(&shard->conns, batch[i].tag.index));
+    }
+    *bytes += sum;
+    return count;
+}
+
+void conn_count_sent(struct shard *shard, uint64_t messages)
 {
     stats_add(&shard->stats, STAT_DELIVERED, messages);
     stats_sub(&shard->stats, STAT_IN_FLIGHT, messages);
@@ -203,10 +241,10 @@ void conn_count_sent(struct shard *shard, uint32_t messages)
 static bool on_sent_plain(struct shard *shard, struct conn *conn, uint64_t taken)
 {
     struct outbox *outbox = &conn->outbox;
-    bool whole = taken == outbox->inflight_bytes;
+    bool whole = taken == outbox->inflight.bytes;
     conn_count_sent(shard,
                     whole ? outbox_sent(outbox, &shard->outbox_pool) : outbox_cut(outbox, &shard->outbox_pool, taken));
-    if (whole && outbox->count > 0 && conn->state != CONN_DYING)
+    if (whole && outbox->all.slices > 0 && conn->state != CONN_DYING)
         conn_mark_dirty(shard, conn, false);
     return whole;
 }
@@ -229,9 +267,9 @@ static void send_again(struct shard *shard, struct conn *conn)
     conn_advance(shard, conn);
 }
 
-/* Not the usual end of a send: more waits, or the connection ends, or TLS, or the kernel has read in place. */
-RARE static void sent(struct shard *shard, struct conn *conn, int32_t result)
+void conn_on_sent(struct shard *shard, struct conn *conn, int32_t result)
 {
+    conn->sending = false;
     uint64_t taken = result > 0 ? (uint64_t)result : 0;
     bool zero_copy = conn->pin != 0;
     conn->pin = 0;
@@ -250,54 +288,87 @@ RARE static void sent(struct shard *shard, struct conn *conn, int32_t result)
     conn_advance(shard, conn);
 }
 
-void conn_on_sent(struct shard *shard, struct conn *conn, int32_t result)
+/* Whether the send has taken its only slice, which is all there was, and the connection goes on. */
+static inline bool is_done(const struct conn *conn, const struct ring_sent *sent, const struct segment *segment)
 {
-    struct outbox *outbox = &conn->outbox;
-    bool all = result > 0 && (uint64_t)result == outbox->bytes && outbox->count == 1;
-    conn->sending = false;
-    if (!all || conn->pin != 0 || conn->tls != NULL || conn->state != CONN_OPEN) {
-        sent(shard, conn, result);
-        return;
+    const struct outbox *outbox = &conn->outbox;
+    const uint64_t mask = CONN_HOT(.state = UINT8_MAX, .sending = true, .secure = true, .pin = UINT16_MAX);
+    return conn->generation == sent->tag.generation &&
+           (conn->hot & mask) == CONN_HOT(.state = CONN_OPEN, .sending = true) && outbox->all.slices == 1 &&
+           (uint64_t)sent->result == outbox->all.bytes && outbox->inflight.bytes == outbox->all.bytes &&
+           outbox->first.frame.segment == segment;
+}
+
+uint32_t conn_on_sends(struct shard *shard, const struct ring_sent *sent, uint32_t count)
+{
+    const struct slab *conns = &shard->conns;
+    if (count == 0 || sent->tag.index >= conns->count_made)
+        return 0;
+    /* The same for all that are taken at once, so it is released once. */
+    struct segment *segment = conn_at(conns, sent->tag.index)->outbox.first.frame.segment;
+    uint32_t done = 0;
+    uint64_t messages = 0, bytes = 0;
+    for (; done < count && sent[done].tag.index < conns->count_made; done++) {
+        struct conn *conn = conn_at(conns, sent[done].tag.index);
+        if (!is_done(conn, &sent[done], segment))
+            break;
+        messages += conn->outbox.all.messages;
+        bytes += conn->outbox.all.bytes;
+        conn->bytes_out += conn->outbox.all.bytes;
+        conn->sending = false;
+        outbox_empty(&conn->outbox);
     }
-    stats_add(&shard->stats, STAT_BYTES_OUT, outbox->bytes);
-    count_send(shard, conn, outbox->bytes);
-    conn_count_sent(shard, outbox->messages);
-    outbox_sent(outbox, &shard->outbox_pool);
+    if (done == 0)
+        return 0;
+    frame_release(&shard->idle, segment, shard->number, done);
+    stats_add(&shard->stats, STAT_BYTES_OUT, bytes);
+    stats_add(&shard->stats, STAT_SENDS, done);
+    conn_count_sent(shard, messages);
+    return done;
 }
 
 /* A session's keys and state are a dozen cache lines that nobody has touched since its last send: they are asked for while the one
  * before is sealed, and the way to them one connection earlier. */
-static void prefetch_next(struct shard *shard, const struct flush_queue *queue)
+static void prefetch_next(const struct flush_queue *queue)
 {
-    if (queue->head == SLAB_NONE)
+    if (queue->count == 0)
         return;
-    const struct conn *next = slab_at(&shard->conns, queue->head);
-    conn_tls_prefetch(next);
-    if (next->dirty_next != SLAB_NONE)
-        __builtin_prefetch(((struct conn *)slab_at(&shard->conns, next->dirty_next))->tls);
+    conn_tls_prefetch(queue->places[queue->head]);
+    if (queue->count > 1)
+        __builtin_prefetch(queue->places[queue->head + 1 == queue->capacity ? 0 : queue->head + 1]->tls);
 }
 
-/* Flushes up to `sends` connections and `bytes` bytes of one queue; returns how many sends are left of the bound. */
+/* Takes the first connection off a queue and flushes it, or lets its slot go. How many sends that was: one or none. */
+static uint32_t flush_first(struct shard *shard, struct flush_queue *queue, uint64_t *bytes)
+{
+    struct conn *conn = queue->places[queue->head];
+    queue_skip(queue, 1);
+    conn->dirty = false;
+    if (conn->gone) {
+        conn_let_go(shard, conn);
+        return 0;
+    }
+    if (conn->tls != NULL)
+        prefetch_next(queue);
+    flush(shard, conn);
+    *bytes += conn->outbox.inflight.bytes;
+    return 1;
+}
+
+/* Flushes up to `sends` connections and FLUSH_BYTES_MAX bytes of one queue; returns how many sends are left of the bound. */
 static uint32_t flush_queue(struct shard *shard, struct flush_queue *queue, uint32_t sends, uint64_t *bytes)
 {
     uint32_t count = queue->count; /* what is marked again meanwhile waits for the next tick */
     shard->tls.sealed = 0;
-    while (count-- > 0 && sends > 0 && *bytes < FLUSH_BYTES_MAX && shard->tls.sealed < FLUSH_SEALED_MAX) {
-        struct conn *conn = slab_at(&shard->conns, queue->head);
-        queue->head = conn->dirty_next;
-        if (queue->head == SLAB_NONE)
-            queue->tail = SLAB_NONE;
-        queue->count--;
-        conn->dirty = false;
-        if (conn->gone) {
-            conn_let_go(shard, conn);
-            continue;
+    while (count > 0 && sends > 0 && *bytes < FLUSH_BYTES_MAX && shard->tls.sealed < FLUSH_SEALED_MAX) {
+        if (is_lone(queue->places[queue->head], lone_bytes_max(shard))) {
+            uint32_t begun = flush_lone(shard, queue, count < sends ? count : sends, bytes);
+            count -= begun;
+            sends -= begun;
+        } else {
+            sends -= flush_first(shard, queue, bytes);
+            count--;
         }
-        if (conn->tls != NULL)
-            prefetch_next(shard, queue);
-        conn_flush(shard, conn);
-        *bytes += conn->outbox.inflight_bytes;
-        sends--;
     }
     return sends;
 }
@@ -311,5 +382,5 @@ bool conn_flush_queues(struct shard *shard)
     if (left < FLUSH_SENDS_MAX)
         shard_note(shard, FLIGHT_FLUSH, FLUSH_SENDS_MAX - left, (int64_t)bytes,
                    shard->express.count + shard->bulk.count);
-    return shard->express.head != SLAB_NONE || shard->bulk.head != SLAB_NONE;
+    return shard->express.count + shard->bulk.count > 0;
 }

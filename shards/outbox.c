@@ -66,7 +66,7 @@ static void node_give(struct outbox_pool *pool, struct outbox_node *node)
 
 static struct outbox_slice *last_slice(struct outbox *outbox)
 {
-    return outbox->count == 1 ? &outbox->first : &outbox->last->slice;
+    return outbox->all.slices == 1 ? &outbox->first : &outbox->last->slice;
 }
 
 static bool try_merge(struct outbox *outbox, struct frame frame, uint32_t messages)
@@ -83,21 +83,21 @@ static bool try_merge(struct outbox *outbox, struct frame frame, uint32_t messag
 static struct outbox_slice *find_waiting(struct outbox *outbox, uint32_t source)
 {
     struct outbox_slice *found = NULL;
-    if (outbox->count > 0 && outbox->inflight_slices == 0 && outbox->first.source == source)
+    if (outbox->all.slices > 0 && outbox->inflight.slices == 0 && outbox->first.source == source)
         found = &outbox->first;
     uint32_t position = 1;
     for (struct outbox_node *node = outbox->rest; node != NULL; node = node->next, position++)
-        if (position >= outbox->inflight_slices && node->slice.source == source)
+        if (position >= outbox->inflight.slices && node->slice.source == source)
             found = &node->slice;
     return found;
 }
 
 static bool append(struct outbox *outbox, struct outbox_pool *pool, struct outbox_slice slice)
 {
-    if (outbox->count == 0) {
+    if (outbox->all.slices == 0) {
         outbox->first = slice;
     } else {
-        struct outbox_node *node = outbox->count < OUTBOX_SLICES_MAX ? node_take(pool) : NULL;
+        struct outbox_node *node = outbox->all.slices < OUTBOX_SLICES_MAX ? node_take(pool) : NULL;
         if (node == NULL)
             return false;
         node->slice = slice;
@@ -107,7 +107,7 @@ static bool append(struct outbox *outbox, struct outbox_pool *pool, struct outbo
             outbox->last->next = node;
         outbox->last = node;
     }
-    outbox->count++;
+    outbox->all.slices++;
     frame_ref(slice.frame.segment, pool->shard, 1);
     return true;
 }
@@ -118,7 +118,7 @@ uint32_t outbox_begin_send_all(struct outbox *outbox, struct iovec *vector, uint
     uint64_t bytes = 0;
     const struct outbox_slice *slice = &outbox->first;
     struct outbox_node *next = outbox->rest;
-    while (count < max && count < outbox->count) {
+    while (count < max && count < outbox->all.slices) {
         if (bytes + slice->frame.bytes > UINT32_MAX / 2)
             break;
         vector[count].iov_base = slice->frame.segment->data + slice->frame.offset;
@@ -131,16 +131,14 @@ uint32_t outbox_begin_send_all(struct outbox *outbox, struct iovec *vector, uint
         slice = &next->slice;
         next = next->next;
     }
-    outbox->inflight_slices = count;
-    outbox->inflight_bytes = bytes;
-    outbox->inflight_messages = messages;
+    outbox->inflight = (struct outbox_sum){.bytes = bytes, .messages = messages, .slices = count};
     return count;
 }
 
 uint32_t outbox_in_flight(const struct outbox *outbox, uint64_t from, uint64_t bytes, struct iovec *vector,
                           uint32_t max)
 {
-    check_op(from + bytes, <=, outbox->inflight_bytes);
+    check_op(from + bytes, <=, outbox->inflight.bytes);
     uint32_t count = 0;
     const struct outbox_slice *slice = &outbox->first;
     for (const struct outbox_node *next = outbox->rest; bytes > 0; next = next->next) {
@@ -162,21 +160,21 @@ uint32_t outbox_in_flight(const struct outbox *outbox, uint64_t from, uint64_t b
 
 uint32_t outbox_inflight_segments(const struct outbox *outbox, struct segment **segments, uint32_t max)
 {
-    check_op(outbox->inflight_slices, <=, max);
+    check_op(outbox->inflight.slices, <=, max);
     const struct outbox_node *node = outbox->rest;
-    for (uint32_t i = 0; i < outbox->inflight_slices; i++) {
+    for (uint32_t i = 0; i < outbox->inflight.slices; i++) {
         segments[i] = i == 0 ? outbox->first.frame.segment : node->slice.frame.segment;
         if (i > 0)
             node = node->next;
     }
-    return outbox->inflight_slices;
+    return outbox->inflight.slices;
 }
 
 /* Takes the first slice out; its reference is released. */
 static void pop_first(struct outbox *outbox, struct outbox_pool *pool)
 {
     frame_release(pool->idle, outbox->first.frame.segment, pool->shard, 1);
-    outbox->count--;
+    outbox->all.slices--;
     struct outbox_node *node = outbox->rest;
     if (node == NULL)
         return;
@@ -190,8 +188,8 @@ static void pop_first(struct outbox *outbox, struct outbox_pool *pool)
 /* Takes a slice out that waits. */
 static void remove_waiting(struct outbox *outbox, struct outbox_pool *pool, const struct outbox_slice *old)
 {
-    outbox->bytes -= old->frame.bytes;
-    outbox->messages -= old->messages;
+    outbox->all.bytes -= old->frame.bytes;
+    outbox->all.messages -= old->messages;
     if (old == &outbox->first) {
         pop_first(outbox, pool);
         return;
@@ -206,7 +204,7 @@ static void remove_waiting(struct outbox *outbox, struct outbox_pool *pool, cons
     if (outbox->last == node)
         outbox->last = before;
     frame_release(pool->idle, old->frame.segment, pool->shard, 1);
-    outbox->count--;
+    outbox->all.slices--;
     node_give(pool, node);
 }
 
@@ -217,22 +215,22 @@ enum outbox_result outbox_push_behind(struct outbox *outbox, struct outbox_pool 
     bool replaces = old != NULL && old->conflate == conflate;
     if (replaces)
         remove_waiting(outbox, pool, old); /* so there is room for the newer one */
-    bool merged = source == 0 && outbox->count > 0 && try_merge(outbox, frame, messages);
+    bool merged = source == 0 && outbox->all.slices > 0 && try_merge(outbox, frame, messages);
     if (!merged) {
         struct outbox_slice slice = {.frame = frame, .messages = messages, .source = source, .conflate = conflate};
         if (!append(outbox, pool, slice))
             return OUTBOX_FULL;
     }
-    outbox->bytes += frame.bytes;
-    outbox->messages += messages;
+    outbox->all.bytes += frame.bytes;
+    outbox->all.messages += messages;
     return replaces ? OUTBOX_REPLACED : OUTBOX_PUSHED;
 }
 
 /* Removes `bytes` bytes and `messages` messages from the front. */
 static void consume(struct outbox *outbox, struct outbox_pool *pool, uint64_t bytes, uint32_t messages)
 {
-    outbox->bytes -= bytes;
-    outbox->messages -= messages;
+    outbox->all.bytes -= bytes;
+    outbox->all.messages -= messages;
     while (bytes > 0) {
         struct outbox_slice *first = &outbox->first;
         if (first->frame.bytes <= bytes) {
@@ -248,18 +246,11 @@ static void consume(struct outbox *outbox, struct outbox_pool *pool, uint64_t by
     }
 }
 
-static void clear_inflight(struct outbox *outbox)
-{
-    outbox->inflight_slices = 0;
-    outbox->inflight_bytes = 0;
-    outbox->inflight_messages = 0;
-}
-
 uint32_t outbox_sent_rest(struct outbox *outbox, struct outbox_pool *pool)
 {
-    uint32_t messages = outbox->inflight_messages;
-    consume(outbox, pool, outbox->inflight_bytes, messages);
-    clear_inflight(outbox);
+    uint32_t messages = outbox->inflight.messages;
+    consume(outbox, pool, outbox->inflight.bytes, messages);
+    outbox->inflight = (struct outbox_sum){0};
     return messages;
 }
 
@@ -279,7 +270,7 @@ static uint32_t whole_messages(const struct outbox_slice *slice, uint64_t bytes)
 
 uint32_t outbox_cut(struct outbox *outbox, struct outbox_pool *pool, uint64_t bytes)
 {
-    check_op(bytes, <, outbox->inflight_bytes);
+    check_op(bytes, <, outbox->inflight.bytes);
     uint32_t messages = 0;
     while (bytes > 0) {
         struct outbox_slice *first = &outbox->first;
@@ -289,23 +280,23 @@ uint32_t outbox_cut(struct outbox *outbox, struct outbox_pool *pool, uint64_t by
         consume(outbox, pool, part, whole);
         bytes -= part;
     }
-    clear_inflight(outbox);
+    outbox->inflight = (struct outbox_sum){0};
     return messages;
 }
 
 uint32_t outbox_drop_waiting(struct outbox *outbox, struct outbox_pool *pool)
 {
-    uint32_t messages = outbox->messages - outbox->inflight_messages;
-    if (outbox->inflight_bytes == 0) {
-        while (outbox->count > 0)
+    uint32_t messages = outbox->all.messages - outbox->inflight.messages;
+    if (outbox->inflight.bytes == 0) {
+        while (outbox->all.slices > 0)
             pop_first(outbox, pool);
     } else {
         /* Cut the row behind the slices in flight, and the last of these back to what the send names. */
-        uint64_t bytes = outbox->inflight_bytes;
-        uint32_t left = outbox->inflight_messages;
+        uint64_t bytes = outbox->inflight.bytes;
+        uint32_t left = outbox->inflight.messages;
         struct outbox_slice *slice = &outbox->first;
         struct outbox_node *node = NULL;
-        for (uint32_t i = 1; i < outbox->inflight_slices; i++) {
+        for (uint32_t i = 1; i < outbox->inflight.slices; i++) {
             bytes -= slice->frame.bytes;
             left -= slice->messages;
             node = node == NULL ? outbox->rest : node->next;
@@ -325,10 +316,10 @@ uint32_t outbox_drop_waiting(struct outbox *outbox, struct outbox_pool *pool)
         else
             node->next = NULL;
         outbox->last = node;
-        outbox->count = outbox->inflight_slices;
+        outbox->all.slices = outbox->inflight.slices;
     }
-    outbox->bytes = outbox->inflight_bytes;
-    outbox->messages = outbox->inflight_messages;
+    outbox->all.bytes = outbox->inflight.bytes;
+    outbox->all.messages = outbox->inflight.messages;
     return messages;
 }
 
@@ -339,7 +330,7 @@ static bool slice_holds(const struct outbox_slice *slice, const struct segment *
 
 bool outbox_holds(const struct outbox *outbox, const struct segment *segment, uint64_t serial)
 {
-    if (outbox->count > 0 && slice_holds(&outbox->first, segment, serial))
+    if (outbox->all.slices > 0 && slice_holds(&outbox->first, segment, serial))
         return true;
     for (const struct outbox_node *node = outbox->rest; node != NULL; node = node->next)
         if (slice_holds(&node->slice, segment, serial))
@@ -352,7 +343,7 @@ void outbox_check(const struct outbox *outbox)
     uint64_t bytes = 0;
     uint32_t messages = 0, count = 0;
     const struct outbox_node *node = outbox->rest;
-    for (const struct outbox_slice *slice = outbox->count > 0 ? &outbox->first : NULL; slice != NULL;) {
+    for (const struct outbox_slice *slice = outbox->all.slices > 0 ? &outbox->first : NULL; slice != NULL;) {
         bytes += slice->frame.bytes;
         messages += slice->messages;
         count++;
@@ -361,10 +352,10 @@ void outbox_check(const struct outbox *outbox)
         slice = node == NULL ? NULL : &node->slice;
         node = node == NULL ? NULL : node->next;
     }
-    check_op(bytes, ==, outbox->bytes);
-    check_op(messages, ==, outbox->messages);
-    check_op(count, ==, outbox->count);
-    check_op(outbox->inflight_bytes, <=, outbox->bytes);
-    check_op(outbox->inflight_slices, <=, outbox->count);
-    check((outbox->inflight_slices == 0) == (outbox->inflight_bytes == 0));
+    check_op(bytes, ==, outbox->all.bytes);
+    check_op(messages, ==, outbox->all.messages);
+    check_op(count, ==, outbox->all.slices);
+    check_op(outbox->inflight.bytes, <=, outbox->all.bytes);
+    check_op(outbox->inflight.slices, <=, outbox->all.slices);
+    check((outbox->inflight.slices == 0) == (outbox->inflight.bytes == 0));
 }

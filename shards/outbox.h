@@ -3,7 +3,7 @@
  * Adjacent slices merge, so a listener of one channel holds one slice however far behind it is. Pure: no ring, no clock.
  *
  * Invariants (outbox_check):
- *   - `bytes` and `messages` are the sums over all slices, `inflight_bytes` and `inflight_messages` over what a send names;
+ *   - `all` is the sum over all slices, `inflight` over what a send names;
  *   - the first slice stands inside the outbox, the others in nodes of the shard's pool, in order;
  *   - nothing is removed, replaced or moved while it is in flight; the last slice in flight may grow at its end. */
 #ifndef RINGCAST_SHARDS_OUTBOX_H
@@ -37,16 +37,19 @@ struct outbox_pool {
     struct frame_idle *idle; /* where released segments go */
 };
 
+/* What some slices add up to. */
+struct outbox_sum {
+    uint64_t bytes;
+    uint32_t messages;
+    uint32_t slices;
+};
+
 struct outbox {
-    struct outbox_slice first; /* valid when count > 0 */
+    struct outbox_slice first; /* valid when there are slices */
+    struct outbox_sum all;
+    struct outbox_sum inflight;
     struct outbox_node *rest;
     struct outbox_node *last; /* of rest */
-    uint32_t count;
-    uint32_t inflight_slices;
-    uint32_t inflight_messages;
-    uint32_t messages;
-    uint64_t bytes;
-    uint64_t inflight_bytes;
 };
 
 enum outbox_result {
@@ -66,18 +69,23 @@ enum outbox_result outbox_push_behind(struct outbox *outbox, struct outbox_pool 
 uint32_t outbox_begin_send_all(struct outbox *outbox, struct iovec *vector, uint32_t max);
 uint32_t outbox_sent_rest(struct outbox *outbox, struct outbox_pool *pool);
 
+/* Puts the only slice into an empty outbox; the caller references its segment. */
+static inline void outbox_fill(struct outbox *outbox, const struct outbox_slice *slice)
+{
+    outbox->first = *slice;
+    outbox->all = (struct outbox_sum){.bytes = slice->frame.bytes, .messages = slice->messages, .slices = 1};
+}
+
 /* Adds a frame at the end and references its segment. `source` 0: lossless. Else the newest slice of that source is taken out, if
  * it still waits and both bear the same `conflate` number (not 0). The new one does not take its place: replies between them may
  * tell something newer than the old one. */
 static inline enum outbox_result outbox_push(struct outbox *outbox, struct outbox_pool *pool, struct frame frame,
                                              uint32_t messages, uint32_t source, uint32_t conflate)
 {
-    if (outbox->count > 0)
+    if (outbox->all.slices > 0)
         return outbox_push_behind(outbox, pool, frame, messages, source, conflate);
-    outbox->first = (struct outbox_slice){.frame = frame, .messages = messages, .source = source, .conflate = conflate};
-    outbox->count = 1;
-    outbox->messages = messages;
-    outbox->bytes = frame.bytes;
+    const struct outbox_slice slice = {.frame = frame, .messages = messages, .source = source, .conflate = conflate};
+    outbox_fill(outbox, &slice);
     frame_ref(frame.segment, pool->shard, 1);
     return OUTBOX_PUSHED;
 }
@@ -85,22 +93,20 @@ static inline enum outbox_result outbox_push(struct outbox *outbox, struct outbo
 /* Bytes that wait behind what is in flight. */
 static inline uint64_t outbox_waiting(const struct outbox *outbox)
 {
-    return outbox->bytes - outbox->inflight_bytes;
+    return outbox->all.bytes - outbox->inflight.bytes;
 }
 
 /* Names everything that waits for one send: fills up to `max` iovecs and marks them in flight. Nothing may be in flight.
- * Returns how many; their total is outbox->inflight_bytes. At most UINT32_MAX / 2 bytes. */
+ * Returns how many; their total is outbox->inflight.bytes. At most UINT32_MAX / 2 bytes. */
 static inline uint32_t outbox_begin_send(struct outbox *outbox, struct iovec *vector, uint32_t max)
 {
     const struct outbox_slice *first = &outbox->first;
-    check_op(outbox->inflight_bytes, ==, 0);
-    if (outbox->count != 1 || max == 0 || first->frame.bytes > UINT32_MAX / 2)
+    check_op(outbox->inflight.bytes, ==, 0);
+    if (outbox->all.slices != 1 || max == 0 || first->frame.bytes > UINT32_MAX / 2)
         return outbox_begin_send_all(outbox, vector, max);
     vector->iov_base = first->frame.segment->data + first->frame.offset;
     vector->iov_len = first->frame.bytes;
-    outbox->inflight_slices = 1;
-    outbox->inflight_messages = first->messages;
-    outbox->inflight_bytes = first->frame.bytes;
+    outbox->inflight = outbox->all;
     return 1;
 }
 /* Names the bytes [from, from + bytes) of what is in flight: fills up to `max` iovecs, each within one slice; returns how many.
@@ -109,15 +115,19 @@ uint32_t outbox_in_flight(const struct outbox *outbox, uint64_t from, uint64_t b
                           uint32_t max);
 /* The segments that the send names, one per slice: at most `max`, which is no less than there are slices. Their number. */
 uint32_t outbox_inflight_segments(const struct outbox *outbox, struct segment **segments, uint32_t max);
+/* Forgets the only slice; the caller releases its segment. */
+static inline void outbox_empty(struct outbox *outbox)
+{
+    outbox->all = outbox->inflight = (struct outbox_sum){0};
+}
+
 /* The send took all of it: releases what was in flight. Returns the channel messages it held. */
 static inline uint32_t outbox_sent(struct outbox *outbox, struct outbox_pool *pool)
 {
-    uint32_t messages = outbox->messages;
-    if (outbox->count != 1 || outbox->inflight_bytes != outbox->bytes)
+    uint32_t messages = outbox->all.messages;
+    if (outbox->all.slices != 1 || outbox->inflight.bytes != outbox->all.bytes)
         return outbox_sent_rest(outbox, pool);
-    outbox->count = outbox->inflight_slices = 0;
-    outbox->messages = outbox->inflight_messages = 0;
-    outbox->bytes = outbox->inflight_bytes = 0;
+    outbox_empty(outbox);
     frame_release(pool->idle, outbox->first.frame.segment, pool->shard, 1);
     return messages;
 }

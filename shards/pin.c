@@ -32,13 +32,13 @@ static bool is_worth_it(const struct shard *shard, const struct conn *conn, uint
 {
     const struct server_settings *settings = &shard->config->server;
     return settings->zero_copy == ZERO_COPY_AUTO && !conn->copied && count <= PIN_SEGMENTS_MAX &&
-           conn->outbox.inflight_bytes >= settings->zero_copy_bytes_min * count && ring_has_zero_copy(shard->ring);
+           conn->outbox.inflight.bytes >= settings->zero_copy_bytes_min * count && ring_has_zero_copy(shard->ring);
 }
 
 static bool is_within_budget(struct shard *shard, const struct conn *conn)
 {
     if (conn->pins < PINS_PER_CONNECTION_MAX && shard->pins.slab.count_live < PINS_MAX &&
-        shard->pins.bytes + conn->outbox.inflight_bytes <= shard->config->server.zero_copy_pinned_max / shard->count)
+        shard->pins.bytes + conn->outbox.inflight.bytes <= shard->config->server.zero_copy_pinned_max / shard->count)
         return true;
     stats_add(&shard->stats, STAT_PINNED_FULL, 1);
     return false;
@@ -72,7 +72,7 @@ static struct pin *pin_take(struct shard *shard, struct conn *conn, struct handl
     if (pin == NULL)
         return NULL;
     pin->conn = conn_handle(conn);
-    pin->bytes = (uint32_t)conn->outbox.inflight_bytes;
+    pin->bytes = (uint32_t)conn->outbox.inflight.bytes;
     pin->segment_count = (uint8_t)outbox_inflight_segments(&conn->outbox, pin->segments, PIN_SEGMENTS_MAX);
     for (uint32_t i = 0; i < pin->segment_count; i++)
         frame_ref(pin->segments[i], shard->number, 1);

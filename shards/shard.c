@@ -16,6 +16,7 @@
 
 /* Bounds of one turn. */
 #define COMPLETIONS_MAX 2048
+#define SENT_MAX 64    /* of these, taken from the ring in one go */
 #define MAILS_MAX 1024 /* per ring and round */
 #define MAIL_ROUNDS 4
 #define RETRIES_MAX 256
@@ -119,20 +120,51 @@ static void on_conn_completion(struct shard *shard, const struct ring_completion
     }
 }
 
+static void on_completion(struct shard *shard, const struct ring_completion *completion)
+{
+    if (completion->op == RING_ACCEPT)
+        listener_on_accept(shard, completion);
+    else if (completion->op == RING_SEND_ZERO_COPY)
+        pin_on_completion(shard, completion);
+    else
+        on_conn_completion(shard, completion);
+    if (completion->op == RING_RECEIVE && completion->result > 0)
+        ring_give_back(shard->ring, completion->buffer);
+}
+
+static void on_sends(struct shard *shard, const struct ring_sent *sent, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        i += conn_on_sends(shard, sent + i, count - i);
+        if (i == count)
+            break;
+        const struct ring_completion unusual = {.op = RING_SEND, .tag = sent[i].tag, .result = sent[i].result};
+        on_conn_completion(shard, &unusual);
+    }
+}
+
+/* Sends of one flush end in a row. */
+static uint32_t take_sends(struct shard *shard, uint32_t max)
+{
+    struct ring_sent sent[SENT_MAX];
+    uint32_t taken = 0, count;
+    do {
+        count = ring_next_sent(shard->ring, sent, max - taken < SENT_MAX ? max - taken : SENT_MAX);
+        on_sends(shard, sent, count);
+        taken += count;
+    } while (count == SENT_MAX);
+    return taken;
+}
+
 static bool take_completions(struct shard *shard)
 {
     struct ring_completion completion;
     uint32_t taken = 0;
     while (taken < COMPLETIONS_MAX && ring_next(shard->ring, &completion)) {
+        on_completion(shard, &completion);
         taken++;
-        if (completion.op == RING_ACCEPT)
-            listener_on_accept(shard, &completion);
-        else if (completion.op == RING_SEND_ZERO_COPY)
-            pin_on_completion(shard, &completion);
-        else
-            on_conn_completion(shard, &completion);
-        if (completion.op == RING_RECEIVE && completion.result > 0)
-            ring_give_back(shard->ring, completion.buffer);
+        if (completion.op == RING_SEND)
+            taken += take_sends(shard, COMPLETIONS_MAX - taken);
     }
     return taken > 0;
 }
@@ -389,7 +421,6 @@ static void init_lists(struct shard *shard)
     list_init(&shard->doomed);
     list_init(&shard->answers);
     list_init(&shard->acking);
-    shard->express = shard->bulk = (struct flush_queue){.head = SLAB_NONE, .tail = SLAB_NONE};
 }
 
 static uint32_t connections_max(const struct shard_options *options)
@@ -398,6 +429,12 @@ static uint32_t connections_max(const struct shard_options *options)
     if (share > CONNECTIONS_PER_SHARD_MAX)
         share = CONNECTIONS_PER_SHARD_MAX;
     return share == 0 ? 1 : (uint32_t)share;
+}
+
+static bool flush_queue_init(struct flush_queue *queue, uint32_t capacity)
+{
+    *queue = (struct flush_queue){.places = calloc(capacity, sizeof *queue->places), .capacity = capacity};
+    return queue->places != NULL;
 }
 
 static bool init_parts(struct shard *shard, const struct shard_options *options)
@@ -420,6 +457,7 @@ static bool init_parts(struct shard *shard, const struct shard_options *options)
     quotas_init(&shard->quotas, shard->key);
     conn_tls_init(shard, options->ticket_secret);
     return slab_init(&shard->conns, sizeof(struct conn), connections) == 0 &&
+           flush_queue_init(&shard->express, connections) && flush_queue_init(&shard->bulk, connections) &&
            pins_init(&shard->pins, shard->count) == 0 && audiences_init(&shard->audiences, shard->count) == 0 &&
            channels_init(&shard->channels, shard->key) == 0 && mailbox_init(&shard->mail, shard->count) == 0 &&
            conn_tls_configure(shard);
@@ -473,6 +511,8 @@ void shard_destroy(struct shard *shard)
     outbox_pool_destroy(&shard->outbox_pool);
     frame_log_release(&shard->frames, &shard->idle, &shard->replies);
     frame_memory_destroy(&shard->frames);
+    free(shard->express.places);
+    free(shard->bulk.places);
     free(shard->listeners);
     free(shard->ingest_memory);
     free(shard);

@@ -35,9 +35,12 @@ enum stage {
     STAGE_STOP,     /* every connection is ended */
 };
 
-/* Connections to be flushed, in order, linked through conn.dirty_next. */
+/* Connections to be flushed, in order, each once: a circle with a place for every connection that there may be. It begins again at
+ * its first place whenever it is empty, so as much of it takes memory as is used. */
 struct flush_queue {
-    uint32_t head, tail; /* SLAB_NONE: empty */
+    struct conn **places;
+    uint32_t capacity;
+    uint32_t head; /* place of the first */
     uint32_t count;
 };
 
@@ -166,6 +169,15 @@ struct hash128 shard_name(const struct shard *shard, char kind, uint8_t dialect,
 static inline const struct dialect_settings *shard_dialect_settings(const struct shard *shard, uint8_t dialect)
 {
     return shard->config->dialects[dialect];
+}
+
+/* Where the next connection on a queue is to be put; so many places lie in a row from there on. */
+static inline struct conn **flush_queue_end(const struct flush_queue *queue, uint32_t *room)
+{
+    uint32_t place = queue->head + queue->count;
+    check_op(queue->count, <, queue->capacity);
+    *room = place < queue->capacity ? queue->capacity - place : queue->capacity - queue->count;
+    return &queue->places[place < queue->capacity ? place : place - queue->capacity];
 }
 
 /* Asks the parcel's home; the answer comes back to whoever made it. */

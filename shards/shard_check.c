@@ -37,7 +37,7 @@ static void check_connections(const struct shard *shard, struct census *census)
     uint32_t cursor = 0;
     for (struct conn *conn; (conn = slab_next(&shard->conns, &cursor, NULL)) != NULL;) {
         conn_check(shard, conn);
-        census->messages += conn->outbox.messages;
+        census->messages += conn->outbox.all.messages;
         census->memberships += conn->session.memberships;
         census->sessions += conn->state == CONN_OPEN && conn->role == CONN_ROLE_SESSION;
         census->dirty += conn->dirty;
@@ -47,18 +47,14 @@ static void check_connections(const struct shard *shard, struct census *census)
     }
 }
 
-static void check_queue(const struct shard *shard, const struct flush_queue *queue)
+static void check_queue(const struct flush_queue *queue)
 {
-    uint32_t count = 0, last = SLAB_NONE;
-    for (uint32_t index = queue->head; index != SLAB_NONE; count++) {
-        const struct conn *conn = slab_at(&shard->conns, index);
-        check(conn->dirty);
-        check_op(count, <, queue->count);
-        last = index;
-        index = conn->dirty_next;
+    check_op(queue->count, <=, queue->capacity);
+    check(queue->head == 0 || queue->count > 0);
+    for (uint32_t i = 0; i < queue->count; i++) {
+        const struct conn *conn = queue->places[(queue->head + i) % queue->capacity];
+        check(conn != NULL && conn->dirty);
     }
-    check_op(count, ==, queue->count);
-    check_op(last, ==, queue->tail);
 }
 
 static uint32_t list_count(const struct list *list)
@@ -94,8 +90,8 @@ void shard_check(const struct shard *shard)
 {
     struct census census = {0};
     check_connections(shard, &census);
-    check_queue(shard, &shard->express);
-    check_queue(shard, &shard->bulk);
+    check_queue(&shard->express);
+    check_queue(&shard->bulk);
     check_op(census.dirty, ==, shard->express.count + shard->bulk.count);
     check(list_empty(&shard->doomed));
     check_op(census.waiting, ==, list_count(&shard->starved) + list_count(&shard->parked));

@@ -142,7 +142,7 @@ static void check_class(const struct sim_world *world, const struct shard *home,
 
 static uint32_t slices_of(const struct outbox *outbox, const struct segment *segment)
 {
-    uint32_t count = outbox->count > 0 && outbox->first.frame.segment == segment;
+    uint32_t count = outbox->all.slices > 0 && outbox->first.frame.segment == segment;
     for (const struct outbox_node *node = outbox->rest; node != NULL; node = node->next)
         count += node->slice.frame.segment == segment;
     return count;
@@ -277,7 +277,7 @@ static void check_shard_empty(const struct sim_world *world, const struct shard 
         left = "outbox nodes";
     else if (stat(shard, STAT_IN_FLIGHT) != 0)
         left = "messages in flight";
-    else if (shard->express.head != SLAB_NONE || shard->bulk.head != SLAB_NONE)
+    else if (shard->express.count + shard->bulk.count > 0)
         left = "flush queues";
     for (const struct channel *channel; left == NULL && (channel = map_next(&shard->channels.map, &cursor)) != NULL;)
         if (channel->history.count == 0)

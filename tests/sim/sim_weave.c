@@ -36,6 +36,15 @@ bool __wrap_ring_next(struct ring *ring, struct ring_completion *completion)
     return taken;
 }
 
+uint32_t __real_ring_next_sent(struct ring *ring, struct ring_sent *sent, uint32_t max);
+uint32_t __wrap_ring_next_sent(struct ring *ring, struct ring_sent *sent, uint32_t max);
+uint32_t __wrap_ring_next_sent(struct ring *ring, struct ring_sent *sent, uint32_t max)
+{
+    uint32_t count = __real_ring_next_sent(ring, sent, max);
+    interrupt(false);
+    return count;
+}
+
 bool __real_spsc_push(struct spsc *ring, const struct spsc_item *item);
 bool __wrap_spsc_push(struct spsc *ring, const struct spsc_item *item);
 bool __wrap_spsc_push(struct spsc *ring, const struct spsc_item *item)

@@ -244,7 +244,7 @@ static bool has_mail(const struct shard *shard)
 
 static bool has_work(const struct shard *shard)
 {
-    return shard->express.head != SLAB_NONE || shard->bulk.head != SLAB_NONE;
+    return shard->express.count + shard->bulk.count > 0;
 }
 
 /* One turn. Behind it the shard sleeps, as it would in its ring, unless there is mail: whoever posts has to wake it. */

@@ -449,6 +449,39 @@ Test(ring_sim, entropy_comes_from_the_seed)
     cr_assert_neq(memcmp(bytes[0], bytes[2], sizeof bytes[0]), 0);
 }
 
+Test(ring_sim, a_batch_of_sends_ends_in_a_row)
+{
+    struct world world = start(1, 8, 4);
+    struct ring_send sends[3];
+    struct ring_sent sent[4];
+    static const char text[] = "abcd";
+    int peers[3];
+    uint8_t seen[2];
+    for (uint32_t i = 0; i < 3; i++) {
+        uint32_t socket = connect_one(&world, &peers[i]);
+        sends[i] =
+            (struct ring_send){.tag = {.index = i, .generation = 9}, .data = slice_of(&text[i], 2), .socket = socket};
+    }
+    cr_assert_eq(ring_begin_sends(world.ring, sends, 3), 3);
+    cr_assert_eq(ring_next_sent(world.ring, sent, 4), 0);
+    cr_assert_eq(ring_wait(world.ring, 0), 0);
+    cr_assert_eq(ring_next_sent(world.ring, sent, 2), 2, "no more than asked for");
+    cr_assert_eq(ring_next_sent(world.ring, sent + 2, 2), 1);
+    for (uint32_t i = 0; i < 3; i++) {
+        cr_assert_eq(sent[i].tag.index, i);
+        cr_assert_eq(sent[i].tag.generation, 9);
+        cr_assert_eq(sent[i].result, 2);
+        cr_assert_eq(sim_peer_receive(world.network, peers[i], seen, 2), 2);
+        cr_assert_arr_eq(seen, &text[i], 2);
+    }
+    cr_assert_eq(ring_arm_receive(world.ring, sends[0].socket, tag), 0);
+    cr_assert_eq(sim_peer_send(world.network, peers[0], "x", 1), 1);
+    cr_assert_eq(ring_wait(world.ring, 0), 0);
+    cr_assert_eq(ring_next_sent(world.ring, sent, 4), 0, "what comes next is no send");
+    ring_give_back(world.ring, expect(world.ring, RING_RECEIVE).buffer);
+    stop(&world);
+}
+
 /* --- faults -------------------------------------------------------------------------------------------------------- */
 
 Test(ring_sim, each_fault_happens_when_it_is_certain)
@@ -461,6 +494,8 @@ Test(ring_sim, each_fault_happens_when_it_is_certain)
     cr_assert_eq(ring_arm_receive(world.ring, socket, tag), -EAGAIN);
     cr_assert_eq(ring_begin_send(world.ring, socket, tag, "x", 1), -EAGAIN);
     cr_assert_eq(ring_begin_close(world.ring, socket, tag, false), -EAGAIN);
+    const struct ring_send refused = {.tag = tag, .data = slice_of("x", 1), .socket = socket};
+    cr_assert_eq(ring_begin_sends(world.ring, &refused, 1), 0);
 
     sim_set_faults(world.network, &(struct sim_faults){.no_buffers = 1000});
     cr_assert_eq(ring_arm_receive(world.ring, socket, tag), 0);

@@ -350,6 +350,118 @@ Test(ring_uring, a_send_is_pending_until_all_is_taken)
     free(seen);
 }
 
+#define BATCH 70 /* more than the submission queue holds */
+
+/* Takes so many ends of sends, in the order in which they come; `from` is the index of the first one's tag. */
+static void await_sent(struct ring *ring, uint32_t count, uint32_t from, int32_t result)
+{
+    struct ring_sent sent[BATCH];
+    uint32_t taken = 0;
+    for (int waited = 0; waited < PATIENCE_MS && taken < count; waited += 100) {
+        for (uint32_t part; (part = ring_next_sent(ring, sent, count - taken)) > 0; taken += part) {
+            for (uint32_t i = 0; i < part; i++) {
+                cr_assert_eq(sent[i].tag.index, from + taken + i);
+                cr_assert_eq(sent[i].tag.generation, ~(from + taken + i));
+                cr_assert_eq(sent[i].result, result);
+            }
+        }
+        if (taken < count)
+            cr_assert_eq(ring_wait(ring, 100 * MS), 0);
+    }
+    cr_assert_eq(taken, count);
+}
+
+Test(ring_uring, a_batch_of_sends_larger_than_the_queue_begins_whole_and_in_order)
+{
+    BOTH(direct)
+    {
+        struct server server = start(direct, BATCH + 1, 4);
+        struct ring_send sends[BATCH];
+        int clients[BATCH];
+        uint8_t *data = make_pattern(BATCH + 8), seen[8];
+        for (uint32_t i = 0; i < BATCH; i++) {
+            clients[i] = dial(server.port);
+            sends[i] = (struct ring_send){
+                .tag = {.index = i, .generation = ~i}, .data = slice_of(data + i, 8), .socket = accept_one(&server)};
+        }
+        cr_assert_eq(ring_begin_sends(server.ring, sends, BATCH), BATCH);
+        await_sent(server.ring, BATCH, 0, 8);
+        for (uint32_t i = 0; i < BATCH; i++) {
+            read_exactly(clients[i], seen, sizeof seen);
+            cr_assert_arr_eq(seen, data + i, sizeof seen);
+            close(clients[i]);
+            close_one(server.ring, sends[i].socket, false);
+        }
+        struct ring_counters counters;
+        ring_counters_read(server.ring, &counters);
+        cr_assert_eq(counters.submitted[RING_SEND], BATCH);
+        cr_assert_gt(counters.queue_full, 0);
+        stop(&server);
+        free(data);
+    }
+}
+
+/* Batches of three meet the end of both queues (64 and 256 entries) at every place. */
+Test(ring_uring, a_batch_of_sends_goes_around_the_end_of_both_queues)
+{
+    BOTH(direct)
+    {
+        struct server server = start(direct, 8, 4);
+        struct ring_send sends[3];
+        int clients[3];
+        uint8_t seen[2];
+        for (uint32_t i = 0; i < 3; i++) {
+            clients[i] = dial(server.port);
+            sends[i].socket = accept_one(&server);
+        }
+        for (uint32_t n = 0; n < 300; n++) {
+            const uint8_t text[2] = {(uint8_t)n, (uint8_t)(n >> 8)};
+            for (uint32_t i = 0; i < 3; i++) {
+                sends[i].tag = (struct ring_tag){.index = 3 * n + i, .generation = ~(3 * n + i)};
+                sends[i].data = slice_of(text, sizeof text);
+            }
+            cr_assert_eq(ring_begin_sends(server.ring, sends, 3), 3);
+            await_sent(server.ring, 3, 3 * n, sizeof text);
+            for (uint32_t i = 0; i < 3; i++) {
+                read_exactly(clients[i], seen, sizeof seen);
+                cr_assert_arr_eq(seen, text, sizeof text);
+            }
+        }
+        for (uint32_t i = 0; i < 3; i++) {
+            close_one(server.ring, sends[i].socket, false);
+            close(clients[i]);
+        }
+        stop(&server);
+    }
+}
+
+Test(ring_uring, the_ends_of_sends_are_taken_up_to_what_else_has_come)
+{
+    BOTH(direct)
+    {
+        struct server server = start(direct, 8, 4);
+        int client = dial(server.port);
+        uint32_t socket = accept_one(&server);
+        struct ring_sent sent[2];
+        struct ring_completion completion;
+        cr_assert_eq(ring_next_sent(server.ring, sent, 2), 0);
+        cr_assert_eq(ring_begin_send(server.ring, socket, conn_tag, "x", 1), 0);
+        cr_assert_eq(ring_wait(server.ring, 100 * MS), 0);
+        cr_assert_eq(ring_begin_cancel_op(server.ring, socket, conn_tag, RING_RECEIVE), 0); /* ends at once */
+        cr_assert_eq(ring_wait(server.ring, 100 * MS), 0);
+        cr_assert_eq(ring_next_sent(server.ring, sent, 2), 1);
+        cr_assert_eq(sent[0].tag.index, conn_tag.index);
+        cr_assert_eq(sent[0].tag.generation, conn_tag.generation);
+        cr_assert_eq(sent[0].result, 1);
+        cr_assert_eq(ring_next_sent(server.ring, sent, 2), 0);
+        cr_assert(ring_next(server.ring, &completion));
+        cr_assert_eq(completion.op, RING_CANCEL);
+        close_one(server.ring, socket, false);
+        close(client);
+        stop(&server);
+    }
+}
+
 Test(ring_uring, vectors_are_gathered_and_their_arrays_free_after_the_submit)
 {
     BOTH(direct)

@@ -42,7 +42,7 @@ static void check_books(struct shard *shard, struct conn *const conns[CONNS], co
         const struct class *class = slab_at(&shard->channels.classes, audience->class_index);
         cr_assert_eq(class->listeners, audience->count);
         for (uint32_t i = 0; i < audience->count; i++) {
-            struct conn *conn = slab_at(&shard->conns, audience->members[i].conn);
+            struct conn *conn = audience->members[i].conn;
             const struct membership *membership = audience_membership(conn, audience->members[i].membership);
             cr_assert_eq(membership->audience, audience->index + 1);
             cr_assert_eq(membership->position, i);
@@ -149,6 +149,37 @@ Test(audience, closes_a_slow_reader_and_nobody_else)
     world_publish(&world, 0, "c", "on");
     world_settle(&world);
     peer_expect(&world, &fast, "on");
+    world_end(&world);
+}
+
+/* Of a batch that the ring takes only in part, and of a flush queue that has a place for each connection and no more. */
+Test(audience, delivers_in_order_although_the_ring_takes_a_part_of_its_sends)
+{
+    enum { READERS = 12, MESSAGES = 200 };
+    static const char *const sets[] = {"connections_max=12", NULL};
+    const struct sim_faults full = {.queue_full = 300};
+    struct world world;
+    static struct peer readers[READERS];
+    char text[8];
+    world_begin(&world, 1, 65536, sets);
+    for (unsigned i = 0; i < READERS; i++)
+        peer_upgrade(&world, &readers[i], "/plain/c");
+    sim_set_faults(world.network, &full);
+    for (unsigned n = 0; n < MESSAGES; n++) {
+        snprintf(text, sizeof text, "%u", n);
+        world_publish(&world, 0, "c", text);
+        world_turn(&world);
+        shard_check(world.shards[0]);
+    }
+    sim_set_faults(world.network, &calm);
+    world_settle(&world);
+    for (unsigned i = 0; i < READERS; i++) {
+        for (unsigned n = 0; n < MESSAGES; n++) {
+            snprintf(text, sizeof text, "%u", n);
+            peer_expect(&world, &readers[i], text);
+        }
+    }
+    cr_assert_eq(world_sum(&world, STAT_DELIVERED), READERS * MESSAGES);
     world_end(&world);
 }
 

@@ -56,7 +56,7 @@ static void reclaim(struct fixture *f)
 /* Everything is empty: no segment is held by anybody. */
 static void end(struct fixture *f)
 {
-    cr_assert_eq(f->outbox.count, 0);
+    cr_assert_eq(f->outbox.all.slices, 0);
     for (unsigned i = 0; i < 3; i++)
         frame_log_release(&f->memory, &f->idle, &f->logs[i]);
     reclaim(f);
@@ -71,9 +71,9 @@ Test(outbox, holds_one_slice_for_a_member_of_one_channel_however_far_behind)
     begin(&f, 1024);
     for (unsigned i = 0; i < 100; i++)
         cr_assert_eq(push(&f, message(&f, 1, 8, 'a'), 1, 0, 0), OUTBOX_PUSHED);
-    cr_assert_eq(f.outbox.count, 1);
-    cr_assert_eq(f.outbox.messages, 100);
-    cr_assert_eq(f.outbox.bytes, 1000); /* of one segment */
+    cr_assert_eq(f.outbox.all.slices, 1);
+    cr_assert_eq(f.outbox.all.messages, 100);
+    cr_assert_eq(f.outbox.all.bytes, 1000); /* of one segment */
     cr_assert_eq(f.pool.count, 0, "no node has been made");
     cr_assert_eq(outbox_drop_waiting(&f.outbox, &f.pool), 100);
     end(&f);
@@ -85,7 +85,7 @@ Test(outbox, does_not_merge_what_another_channel_came_between)
     begin(&f, 1024);
     for (unsigned i = 0; i < 6; i++)
         push(&f, message(&f, 1 + i % 2, 10, 'a'), 1, 0, 0);
-    cr_assert_eq(f.outbox.count, 6);
+    cr_assert_eq(f.outbox.all.slices, 6);
     outbox_drop_waiting(&f.outbox, &f.pool);
     end(&f);
 }
@@ -99,11 +99,11 @@ Test(outbox, grows_the_last_slice_in_flight_and_keeps_the_rest)
     cr_assert_eq(outbox_begin_send(&f.outbox, vector, VECTORS), 1);
     cr_assert_eq(vector[0].iov_len, 12);
     push(&f, message(&f, 1, 20, 'b'), 1, 0, 0);
-    cr_assert_eq(f.outbox.count, 1, "it continues what is being sent");
+    cr_assert_eq(f.outbox.all.slices, 1, "it continues what is being sent");
     cr_assert_eq(outbox_waiting(&f.outbox), 22);
     cr_assert_eq(outbox_sent(&f.outbox, &f.pool), 1);
     outbox_check(&f.outbox);
-    cr_assert_eq(f.outbox.bytes, 22);
+    cr_assert_eq(f.outbox.all.bytes, 22);
     cr_assert_eq(frame_data(f.outbox.first.frame)[2], 'b');
     outbox_drop_waiting(&f.outbox, &f.pool);
     end(&f);
@@ -121,13 +121,13 @@ Test(outbox, takes_what_grew_back_when_what_waits_is_dropped)
     push(&f, message(&f, 1, 30, 'd'), 1, 0, 0);
     cr_assert_eq(outbox_drop_waiting(&f.outbox, &f.pool), 2);
     outbox_check(&f.outbox);
-    cr_assert_eq(f.outbox.bytes, 24);
-    cr_assert_eq(f.outbox.count, 2);
+    cr_assert_eq(f.outbox.all.bytes, 24);
+    cr_assert_eq(f.outbox.all.slices, 2);
     cr_assert_eq(push(&f, message(&f, 0, 5, 'e'), 0, 0, 0), OUTBOX_PUSHED);
     cr_assert_eq(outbox_sent(&f.outbox, &f.pool), 2);
     outbox_check(&f.outbox);
-    cr_assert_eq(f.outbox.bytes, 7);
-    cr_assert_eq(f.outbox.messages, 0);
+    cr_assert_eq(f.outbox.all.bytes, 7);
+    cr_assert_eq(f.outbox.all.messages, 0);
     outbox_drop_waiting(&f.outbox, &f.pool);
     end(&f);
 }
@@ -140,13 +140,13 @@ Test(outbox, keeps_only_the_newest_of_a_source_that_waits)
     cr_assert_eq(push(&f, message(&f, 1, 10, 'a'), 1, 7, 1), OUTBOX_PUSHED);
     cr_assert_eq(push(&f, message(&f, 1, 20, 'b'), 1, 7, 1), OUTBOX_REPLACED);
     cr_assert_eq(push(&f, message(&f, 2, 10, 'c'), 1, 8, 1), OUTBOX_PUSHED, "another source");
-    cr_assert_eq(f.outbox.count, 2);
+    cr_assert_eq(f.outbox.all.slices, 2);
     cr_assert_eq(outbox_begin_send(&f.outbox, vector, VECTORS), 2);
     cr_assert_eq(push(&f, message(&f, 1, 30, 'd'), 1, 7, 1), OUTBOX_PUSHED, "what is being sent stays");
     cr_assert_eq(push(&f, message(&f, 1, 40, 'e'), 1, 7, 1), OUTBOX_REPLACED);
     cr_assert_eq(outbox_sent(&f.outbox, &f.pool), 2);
     outbox_check(&f.outbox);
-    cr_assert_eq(f.outbox.count, 1);
+    cr_assert_eq(f.outbox.all.slices, 1);
     cr_assert_eq(frame_data(f.outbox.first.frame)[2], 'e');
     outbox_drop_waiting(&f.outbox, &f.pool);
     end(&f);
@@ -178,7 +178,7 @@ Test(outbox, replaces_only_a_newest_message_with_the_same_number)
     cr_assert_eq(push(&f, message(&f, 1, 10, 'd'), 1, 7, 5), OUTBOX_REPLACED);
     cr_assert_eq(push(&f, message(&f, 1, 10, 'e'), 1, 7, 0), OUTBOX_PUSHED, "0 replaces nothing");
     cr_assert_eq(push(&f, message(&f, 1, 10, 'f'), 1, 7, 0), OUTBOX_PUSHED);
-    cr_assert_eq(f.outbox.count, 5);
+    cr_assert_eq(f.outbox.all.slices, 5);
     outbox_drop_waiting(&f.outbox, &f.pool);
     end(&f);
 }
@@ -205,9 +205,9 @@ Test(outbox, counts_whole_messages_when_a_send_is_cut_at_any_byte)
         push(&f, message(&f, 2, 50, 'z'), 1, 0, 0);
         cr_assert_eq(outbox_cut(&f.outbox, &f.pool, cut), whole, "cut at %u", cut);
         outbox_check(&f.outbox);
-        cr_assert_eq(f.outbox.bytes, total - cut + 52);
-        cr_assert_eq(f.outbox.messages, COUNT - whole + 1);
-        cr_assert_eq(f.outbox.inflight_bytes, 0);
+        cr_assert_eq(f.outbox.all.bytes, total - cut + 52);
+        cr_assert_eq(f.outbox.all.messages, COUNT - whole + 1);
+        cr_assert_eq(f.outbox.inflight.bytes, 0);
         cr_assert_eq(outbox_drop_waiting(&f.outbox, &f.pool), COUNT - whole + 1);
         end(&f);
     }
@@ -220,7 +220,7 @@ Test(outbox, refuses_a_slice_when_the_pool_is_empty_and_takes_it_again_later)
     begin(&f, 512); /* one block */
     for (unsigned i = 0; i < 513; i++)
         cr_assert_eq(push(&f, message(&f, 1 + i % 2, 1, 'a'), 1, 0, 0), OUTBOX_PUSHED);
-    cr_assert_eq(f.outbox.count, 513, "one inside, 512 nodes");
+    cr_assert_eq(f.outbox.all.slices, 513, "one inside, 512 nodes");
     cr_assert_eq(push(&f, message(&f, 0, 1, 'c'), 0, 0, 0), OUTBOX_FULL);
     cr_assert_eq(outbox_begin_send(&f.outbox, vector, VECTORS), VECTORS);
     outbox_sent(&f.outbox, &f.pool);
@@ -330,7 +330,7 @@ static void random_push(struct fixture *f, struct model *m, struct random *rando
         m->entries[m->count++] = entry;
     } else {
         cr_assert_eq(result, OUTBOX_FULL);
-        cr_assert_gt(f->outbox.count, 512, "the pool has nodes");
+        cr_assert_gt(f->outbox.all.slices, 512, "the pool has nodes");
     }
 }
 
@@ -359,8 +359,8 @@ static void check_vector(struct model *m, const struct iovec *vector, uint32_t c
 static void check_range(const struct outbox *outbox, const struct iovec *vector, uint32_t count, struct random *random)
 {
     struct iovec part[VECTORS];
-    uint64_t from = random_below(random, outbox->inflight_bytes);
-    uint64_t bytes = 1 + random_below(random, outbox->inflight_bytes - from);
+    uint64_t from = random_below(random, outbox->inflight.bytes);
+    uint64_t bytes = 1 + random_below(random, outbox->inflight.bytes - from);
     uint32_t parts = outbox_in_flight(outbox, from, bytes, part, VECTORS);
     uint32_t at = 0;
     while (from >= vector[at].iov_len)
@@ -383,13 +383,13 @@ static void random_end_of_send(struct fixture *f, struct model *m, struct random
         m->inflight = 0;
         return;
     }
-    uint64_t cut = random_below(random, f->outbox.inflight_bytes);
+    uint64_t cut = random_below(random, f->outbox.inflight.bytes);
     uint32_t whole = 0;
     while (model_bytes(m, 0, whole + 1) <= cut)
         whole++;
     cr_assert_eq(outbox_cut(&f->outbox, &f->pool, cut), model_messages(m, 0, whole));
     outbox_check(&f->outbox);
-    cr_assert_eq(f->outbox.bytes, model_bytes(m, 0, m->count) - cut);
+    cr_assert_eq(f->outbox.all.bytes, model_bytes(m, 0, m->count) - cut);
     m->inflight = 0;
     model_remove(m, 0, whole);
     cr_assert_eq(outbox_drop_waiting(&f->outbox, &f->pool), model_messages(m, 0, m->count));
@@ -410,25 +410,25 @@ Test(outbox, agrees_with_a_model_over_random_operations)
             uint64_t what = random_below(&random, 100);
             if (what < 60 && m.count < MODEL_MAX) {
                 random_push(&f, &m, &random);
-            } else if (what < 75 && f.outbox.inflight_bytes == 0 && f.outbox.count > 0) {
+            } else if (what < 75 && f.outbox.inflight.bytes == 0 && f.outbox.all.slices > 0) {
                 uint32_t max = 1 + (uint32_t)random_below(&random, VECTORS);
                 uint32_t count = outbox_begin_send(&f.outbox, vector, max);
                 check_vector(&m, vector, count);
                 check_range(&f.outbox, vector, count, &random);
-            } else if (what < 97 && f.outbox.inflight_bytes > 0) {
+            } else if (what < 97 && f.outbox.inflight.bytes > 0) {
                 random_end_of_send(&f, &m, &random);
             } else if (what >= 99) {
                 cr_assert_eq(outbox_drop_waiting(&f.outbox, &f.pool), model_messages(&m, m.inflight, m.count));
                 m.count = m.inflight;
             }
             outbox_check(&f.outbox);
-            cr_assert_eq(f.outbox.bytes, model_bytes(&m, 0, m.count), "seed %lu step %u", seed, step);
-            cr_assert_eq(f.outbox.inflight_bytes, model_bytes(&m, 0, m.inflight));
-            cr_assert_eq(f.outbox.messages, model_messages(&m, 0, m.count));
-            cr_assert_eq(f.outbox.inflight_messages, model_messages(&m, 0, m.inflight));
+            cr_assert_eq(f.outbox.all.bytes, model_bytes(&m, 0, m.count), "seed %lu step %u", seed, step);
+            cr_assert_eq(f.outbox.inflight.bytes, model_bytes(&m, 0, m.inflight));
+            cr_assert_eq(f.outbox.all.messages, model_messages(&m, 0, m.count));
+            cr_assert_eq(f.outbox.inflight.messages, model_messages(&m, 0, m.inflight));
             reclaim(&f);
         }
-        if (f.outbox.inflight_bytes > 0)
+        if (f.outbox.inflight.bytes > 0)
             outbox_sent(&f.outbox, &f.pool);
         outbox_drop_waiting(&f.outbox, &f.pool);
         end(&f);

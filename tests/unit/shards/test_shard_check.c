@@ -198,7 +198,7 @@ static void member_of_another_number(void)
 }
 static void member_that_is_no_session(void)
 {
-    audience->members[0].conn = visitor->index;
+    audience->members[0].conn = visitor;
 }
 static void quota_of_nobody(void)
 {
