@@ -10,10 +10,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <time.h>
 
 #define SHARDS 2
+#define LOOKS 10000 /* in vain before a thread lets others run: with one core for both, the other side */
 
 /* One shard and who turns it. What the other side reads lies in a cache line of its own. */
 struct side {
@@ -76,6 +78,14 @@ static bool turn(struct side *side)
     return true;
 }
 
+/* What a thread does all the time. */
+static void look(struct side *side, uint32_t *vain)
+{
+    *vain = turn(side) ? 0 : *vain + 1;
+    if (*vain % LOOKS == LOOKS - 1)
+        sched_yield();
+}
+
 /* Until neither shard has anything to do. */
 static void settle(struct crossing_pair *pair)
 {
@@ -115,13 +125,14 @@ static void run_publisher(void *argument)
     struct side *side = pair->publisher;
     uint64_t each = (uint64_t)pair->load->window * pair->subscribers;
     uint64_t here = side->last, there = pair->other->last;
+    uint32_t vain = 0;
     for (uint64_t n = 0; n < pair->load->windows && pair->error == 0; n++) {
         pair->error = publish(pair);
         here += each;
         there += each;
         while (pair->error == 0 && (side->last != here || side->meter->shard->outstanding > 0 ||
                                     atomic_load_explicit(&pair->other->delivered, memory_order_acquire) != there))
-            turn(side);
+            look(side, &vain);
     }
     atomic_store_explicit(&pair->ended, true, memory_order_release);
 }
@@ -129,8 +140,9 @@ static void run_publisher(void *argument)
 static void run_other(void *argument)
 {
     struct crossing_pair *pair = argument;
+    uint32_t vain = 0;
     while (!atomic_load_explicit(&pair->ended, memory_order_acquire))
-        turn(pair->other);
+        look(pair->other, &vain);
 }
 
 static int run_apart(struct crossing_pair *pair)
