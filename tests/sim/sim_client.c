@@ -369,6 +369,8 @@ void sim_client_check_rest(struct sim_world *world, struct sim_client *client)
         sim_hostile_check_rest(world, client);
     if (client->phase != SIM_OPEN || client->kind == SIM_HOSTILE || !is_reading(client, sim_world_ms()))
         return;
+    if (client->kind == SIM_RUSTORIUM && world->reloaded && client->key == SIM_RUSTORIUM_KEYS - 1)
+        sim_fail(world, "client %u: its key is gone, and it is still connected", client->number);
     if (client->expected_count > 0)
         sim_fail(world, "client %u: %u answers are missing", client->number, client->expected_count);
     check_complete(world, client);

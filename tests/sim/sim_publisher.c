@@ -13,12 +13,18 @@
 
 #define CONTENT_MAX SIM_OBJECT_BYTES_MAX
 #define BATCH_MAX 40
+#define BURST_MAX 20
+#define OUTSTANDING_USUAL 128
+#define FLOOD_MESSAGE_BYTES_MAX 200 /* of longer ones a flood takes too long */
+#define FLOOD_STALL_STEPS 200
 #define STREAM_STEP 8 /* more than there are publishers: streams of different ones differ */
 
 void sim_publisher_make(struct sim_world *world, struct sim_publisher *publisher, uint32_t number)
 {
     *publisher = (struct sim_publisher){.number = number, .wire = {.peer = -1}, .stream = number};
     publisher->way = (enum sim_way)random_below(&world->random, SIM_WAYS);
+    publisher->floods = publisher->way == SIM_BY_SOCKET && random_chance(&world->random, 1, 3) &&
+                        world->plan.message_bytes_max <= FLOOD_MESSAGE_BYTES_MAX;
     sim_objects_make(world, &publisher->objects, number);
 }
 
@@ -372,6 +378,16 @@ static void read_answers(struct sim_world *world, struct sim_publisher *publishe
         sim_fail(world, "publisher %u: %s", publisher->number, why);
 }
 
+/* Once, more than the server takes before its first acknowledgement, while the shards that could give it one stand still. */
+static void flood(struct sim_world *world, struct sim_publisher *publisher)
+{
+    publisher->floods = false;
+    sim_trace(world, "publisher %u: a flood", publisher->number);
+    sim_world_stall(world, (uint16_t)random_below(&world->random, world->plan.shards), FLOOD_STALL_STEPS);
+    for (uint32_t left = SIM_OUTSTANDING_MAX; left > 0 && publisher->outstanding_count < SIM_OUTSTANDING_MAX; left--)
+        send_object(world, publisher);
+}
+
 static void publish(struct sim_world *world, struct sim_publisher *publisher)
 {
     if (publisher->wire.peer < 0) {
@@ -379,9 +395,11 @@ static void publish(struct sim_world *world, struct sim_publisher *publisher)
     } else if (publisher->way != SIM_BY_SOCKET) {
         if (publisher->outstanding_count == 0)
             post(world, publisher);
+    } else if (publisher->open && publisher->floods && random_chance(&world->random, 1, 50)) {
+        flood(world, publisher);
     } else if (publisher->open) {
-        uint64_t count = 1 + random_below(&world->random, 20);
-        while (count-- > 0 && publisher->outstanding_count < SIM_OUTSTANDING_MAX)
+        uint64_t count = 1 + random_below(&world->random, BURST_MAX);
+        while (count-- > 0 && publisher->outstanding_count < OUTSTANDING_USUAL)
             send_object(world, publisher);
     }
 }

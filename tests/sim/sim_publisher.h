@@ -8,7 +8,7 @@
 #include "tests/sim/sim_wire.h"
 #include "tests/sim/sim_world.h"
 
-#define SIM_OUTSTANDING_MAX 128
+#define SIM_OUTSTANDING_MAX 1200 /* more than the server takes before it has acknowledged the first */
 
 enum sim_way { SIM_BY_REQUEST, SIM_BY_BATCH, SIM_BY_SOCKET, SIM_WAYS };
 
@@ -23,7 +23,8 @@ struct sim_publisher {
     uint32_t number;
     enum sim_way way;
     struct sim_wire wire;
-    bool open; /* by socket: upgraded */
+    bool open;   /* by socket: upgraded */
+    bool floods; /* by socket: will send more at once than the server takes */
     uint32_t stream;
     uint64_t wake_ms;
     uint64_t seq;
