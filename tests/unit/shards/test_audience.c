@@ -152,19 +152,18 @@ Test(audience, closes_a_slow_reader_and_nobody_else)
     world_end(&world);
 }
 
-/* Of a batch that the ring takes only in part, and of a flush queue that has a place for each connection and no more. */
-Test(audience, delivers_in_order_although_the_ring_takes_a_part_of_its_sends)
+/* A flush queue that has a place for each connection and no more; many messages to all of them while these faults happen. */
+static void assert_all_in_order(const struct sim_faults *faults)
 {
     enum { READERS = 12, MESSAGES = 200 };
     static const char *const sets[] = {"connections_max=12", NULL};
-    const struct sim_faults full = {.queue_full = 300};
     struct world world;
     static struct peer readers[READERS];
     char text[8];
     world_begin(&world, 1, 65536, sets);
     for (unsigned i = 0; i < READERS; i++)
         peer_upgrade(&world, &readers[i], "/plain/c");
-    sim_set_faults(world.network, &full);
+    sim_set_faults(world.network, faults);
     for (unsigned n = 0; n < MESSAGES; n++) {
         snprintf(text, sizeof text, "%u", n);
         world_publish(&world, 0, "c", text);
@@ -181,6 +180,19 @@ Test(audience, delivers_in_order_although_the_ring_takes_a_part_of_its_sends)
     }
     cr_assert_eq(world_sum(&world, STAT_DELIVERED), READERS * MESSAGES);
     world_end(&world);
+}
+
+Test(audience, delivers_in_order_although_the_ring_takes_a_part_of_its_sends)
+{
+    const struct sim_faults full = {.queue_full = 300};
+    assert_all_in_order(&full);
+}
+
+/* Sends end turns after they were begun, several in a row: more has been pushed to some of these connections meanwhile. */
+Test(audience, delivers_what_was_pushed_while_a_send_was_under_way)
+{
+    const struct sim_faults late = {.delay = 500, .delay_max = 4};
+    assert_all_in_order(&late);
 }
 
 Test(audience, gives_a_slow_reader_of_a_latest_channel_the_newest)
