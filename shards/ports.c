@@ -133,7 +133,8 @@ static void address_text(const struct ring_address *address, char *out, size_t b
     out[text.used] = '\0';
 }
 
-/* Every shard listens with SO_REUSEPORT, which a second instance could join unseen: a plain bind finds out first. */
+/* Every shard listens with SO_REUSEPORT, which a second instance could join unseen: a plain bind finds out first. It does not listen:
+ * who came in that moment would be accepted and reset, and who came behind it refused, before there is a server. */
 static int probe_port(const struct ring_address *address)
 {
     static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
@@ -148,7 +149,7 @@ static int probe_port(const struct ring_address *address)
         return -errno;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     int result = v4 ? bind(fd, (struct sockaddr *)&in, sizeof in) : bind(fd, (struct sockaddr *)&in6, sizeof in6);
-    result = result != 0 ? -errno : listen(fd, 1) != 0 ? -errno : 0;
+    result = result != 0 ? -errno : 0;
     close(fd);
     return result;
 }
