@@ -12,9 +12,9 @@
 #define RESPONSE_BYTES_MAX (4U << 20)
 /* Bounds of one flush phase: beyond them the tick goes on and the rest waits for the next. */
 #define FLUSH_SENDS_MAX 4096
-/* Of these, to members of large audiences: half a millisecond of a broadcast, then small channels and control frames get a look
- * in. More than the 64 that a submission needs to be cheap. */
-#define FLUSH_BULK_MAX 128
+/* Of these, to members of large audiences: a third of a millisecond of a broadcast, then small channels and control frames get a
+ * look in. As many as a submission needs to be cheap. */
+#define FLUSH_BULK_MAX 64
 #define FLUSH_BYTES_MAX (64U << 20)
 /* Of these, sealed for TLS connections, in each queue: a quarter of a second-level cache, so that what is sealed still lies there when
  * the kernel copies it. Beyond it the next tick seals, into the buffers that have come back. */
