@@ -40,7 +40,6 @@ Test(tls_memory, an_idle_session_is_small)
 {
     for (int tls12 = 0; tls12 < 2; tls12++) {
         uint64_t bytes = idle_bytes(tls12 == 1);
-        cr_log_info("TLS 1.%d: %llu bytes", tls12 == 1 ? 2 : 3, (unsigned long long)bytes);
         cr_expect_leq(bytes, IDLE_BYTES_MAX, "TLS 1.%d: %llu", tls12 == 1 ? 2 : 3, (unsigned long long)bytes);
     }
 }
