@@ -279,6 +279,8 @@ static enum tls_result open_records(struct tls *tls, struct buf *plain)
     }
 }
 
+static const char key_unusable[] = "the new key cannot be used";
+
 /* The library may have begun to send with another key. False: that one cannot be used. */
 static bool follow_keys(struct tls *tls)
 {
@@ -310,7 +312,7 @@ enum tls_result tls_read(struct tls *tls, struct slice *ciphertext, struct buf *
     enum tls_result result = read_on(tls, plain);
     tls->reading = false;
     if (!follow_keys(tls) && result != TLS_ERROR)
-        result = fail(tls, "out of memory");
+        result = fail(tls, key_unusable);
     *ciphertext = result == TLS_ERROR || result == TLS_CLOSED ? slice_of(NULL, 0) : tls->input;
     tls->input = slice_of(NULL, 0);
     tls->out = NULL;
@@ -379,10 +381,11 @@ bool tls_renew(struct tls *tls, struct buf *out)
     tls->out = out;
     int result = wolfSSL_update_keys(tls->ssl);
     tls->out = NULL;
-    if (result == WOLFSSL_SUCCESS && follow_keys(tls))
-        return true;
-    fail_library(tls, wolfSSL_get_error(tls->ssl, result));
-    return false;
+    if (result != WOLFSSL_SUCCESS)
+        fail_library(tls, wolfSSL_get_error(tls->ssl, result));
+    else if (!follow_keys(tls))
+        fail(tls, key_unusable);
+    return !tls->failed;
 }
 
 uint64_t tls_plain_within(const struct tls *tls, struct slice sealed, uint64_t sent)

@@ -52,11 +52,9 @@ static int take_key(struct tls_sealer *sealer, WOLFSSL *ssl, const uint8_t *key)
 /* The per-record nonce: the record's number in the last eight bytes, over the IV (section 5.3). */
 static void make_nonce(const struct tls_sealer *sealer, uint8_t nonce[TLS_NONCE_BYTES])
 {
-    uint64_t number, tail = TLS_NONCE_BYTES - sizeof number;
+    uint8_t *number = nonce + TLS_NONCE_BYTES - sizeof sealer->records;
     memcpy(nonce, sealer->iv, TLS_NONCE_BYTES);
-    memcpy(&number, nonce + tail, sizeof number);
-    number ^= __builtin_bswap64(sealer->records);
-    memcpy(nonce + tail, &number, sizeof number);
+    store_be64(number, load_be64(number) ^ sealer->records);
 }
 
 /* Encrypts the `bytes` behind a record's header, puts the tag behind them. */
