@@ -40,7 +40,7 @@ static int open_shard(struct growth_world *world, uint16_t number, uint32_t conn
                                               .memories_max = PIN_MEMORIES(world->count),
                                               .allow_direct = true};
     struct listener listener = {
-        .kind = LISTENER_DIALECTS, .dialects = 1U << PLAIN, .mounts = {[PLAIN] = 1}, .socket = RING_SOCKET_NONE};
+        .role = ROLE_SESSION, .dialects = 1U << PLAIN, .mounts = {[PLAIN] = 1}, .socket = RING_SOCKET_NONE};
     int error = ring_create(&world->rings[number], &ring_options, why, sizeof why);
     if (error < 0)
         return error;

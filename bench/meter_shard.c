@@ -23,7 +23,7 @@ static int open_shard(struct meter_shard *meters, uint16_t number, uint16_t coun
 {
     struct meter_shard *meter = &meters[number];
     struct listener listener = {
-        .kind = LISTENER_DIALECTS, .dialects = 1U << PLAIN, .mounts = {[PLAIN] = 1}, .socket = RING_SOCKET_NONE};
+        .role = ROLE_SESSION, .dialects = 1U << PLAIN, .mounts = {[PLAIN] = 1}, .socket = RING_SOCKET_NONE};
     const struct shard_options options = {.number = number,
                                           .count = count,
                                           .all = meters->all,

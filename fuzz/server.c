@@ -66,13 +66,13 @@ static struct config *make_config(uint8_t shape)
 
 static void make_listeners(struct ring *ring, struct listener listeners[LISTENERS])
 {
-    static const enum listener_kind kinds[LISTENERS] = {LISTENER_DIALECTS, LISTENER_INGEST, LISTENER_ADMIN};
+    static const enum role kinds[LISTENERS] = {ROLE_SESSION, ROLE_INGEST, ROLE_OPERATOR};
     static const uint16_t ports[LISTENERS] = {PORT_DIALECTS, PORT_INGEST, PORT_ADMIN};
     for (uint32_t i = 0; i < LISTENERS; i++) {
         struct ring_address address = {.bytes = {[10] = 0xFF, [11] = 0xFF, [12] = 127, [15] = 1}, .port = ports[i]};
         struct ring_listen_options options = {.address = address, .backlog = 8};
-        listeners[i] = (struct listener){.kind = kinds[i], .address = address};
-        for (uint32_t d = 0; kinds[i] == LISTENER_DIALECTS && dialects[d] != NULL; d++)
+        listeners[i] = (struct listener){.role = kinds[i], .address = address};
+        for (uint32_t d = 0; kinds[i] == ROLE_SESSION && dialects[d] != NULL; d++)
             listeners[i].dialects |= 1U << d;
         int number = ring_listen(ring, &options, NULL);
         expect(number >= 0);

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Owns the operator's pages: health and metrics. It changes nothing and reads other shards only through statistics. Called by
- * conn_read (requests on the admin listener). */
-#include "shards/admin.h"
-
+ * conn_read through its role (requests on the admin listener). */
 #include "core/check.h"
 #include "core/clock.h"
+#include "protocol/http1.h"
 #include "shards/server.h"
 #include "shards/shard.h"
 
@@ -42,13 +41,13 @@ static void respond_metrics(struct shard *shard, struct conn *conn)
     conn_respond(shard, conn, 200, "text/plain; version=0.0.4; charset=utf-8", "", buf_slice(&out));
 }
 
-void admin_on_request(struct shard *shard, struct conn *conn, const struct http1_request *request)
+/* role.request */
+static void on_request(struct shard *shard, struct conn *conn, const struct http1_request *request)
 {
     if (request->chunked || request->content_length > 0)
         conn->keep_alive = false;
     if (!slice_is(request->method, "GET") && !slice_is(request->method, "HEAD"))
-        conn_respond(shard, conn, 405, "application/json", "Allow: GET, HEAD\r\n",
-                     slice_text("{\"error\":\"Method not allowed\"}"));
+        conn_refuse(shard, conn, 405, "Allow: GET, HEAD\r\n", "Method not allowed");
     else if (slice_is(request->path, "/health/live"))
         respond_state(shard, conn, all_alive(shard), "{\"status\":\"stuck\"}");
     else if (slice_is(request->path, "/health/ready") || slice_is(request->path, "/health"))
@@ -58,5 +57,10 @@ void admin_on_request(struct shard *shard, struct conn *conn, const struct http1
     else if (slice_is(request->path, "/metrics"))
         respond_metrics(shard, conn);
     else
-        conn_respond(shard, conn, 404, "application/json", "", slice_text("{\"error\":\"Not found\"}"));
+        conn_refuse(shard, conn, 404, "", "Not found");
 }
+
+const struct conn_role operator_role = {
+    .request = on_request,
+    .operates = true,
+};

@@ -3,18 +3,15 @@
  * close frame. Called by listener (open), by everybody (close, terminate) and by the completion switch in shard.c. */
 #include "core/check.h"
 #include "core/log.h"
-#include "shards/ingest.h"
-#include "shards/session.h"
+#include "protocol/handshake.h"
+#include "shards/conn_tls.h"
 #include "shards/shard.h"
 
 #include <arpa/inet.h>
 #include <sys/socket.h>
 
 #define LINGER_MS 2000
-#define TIMER_RETRY_MS 20
 #define SLOW_CLOSE_MS 10000
-#define PUBLISHER_PING_MS 30000
-#define PUBLISHER_IDLE_MS 90000
 #define LOGGED_BYTES_MAX 256 /* of an answer that refuses */
 
 /* An idle plain connection takes at most 500 bytes in all; the rest is its place in an audience, the ring and the slab. */
@@ -75,7 +72,7 @@ bool conn_log_begin(struct shard *shard, const struct conn *conn, enum log_level
     log_begin(line, level, message);
     log_u64(line, "conn", conn_id(shard, conn));
     log_slice(line, "remote", buf_slice(&address));
-    if (conn->role == CONN_ROLE_SESSION)
+    if (conn->dialect != DIALECT_NONE)
         log_text(line, "dialect", dialects[conn->dialect]->name);
     struct slice subject = conn_tls_subject(conn);
     if (subject.bytes > 0)
@@ -121,7 +118,7 @@ static void count_up(_Atomic uint32_t *counter, int change)
 static void count_open(struct shard *shard, const struct conn *conn, int change)
 {
     count_up(&shard->open, change);
-    if (shard->listeners[conn->listener].kind != LISTENER_ADMIN)
+    if (!conn_role(conn)->operates)
         count_up(&shard->clients, change);
     stats_add(&shard->stats, STAT_CONNECTIONS, (uint64_t)(int64_t)change);
 }
@@ -137,7 +134,7 @@ static struct hash128 peer_name(const struct shard *shard, const struct conn *co
 static void ask_for_place(struct shard *shard, const struct conn *conn)
 {
     uint64_t limit = shard->config->server.connections_per_address;
-    if (limit > 0 && shard->listeners[conn->listener].kind != LISTENER_ADMIN)
+    if (limit > 0 && !conn_role(conn)->operates)
         quota_acquire(shard, conn_handle(conn), peer_name(shard, conn), QUOTA_PEER, (uint32_t)limit, 0);
 }
 
@@ -169,6 +166,8 @@ void conn_open(struct shard *shard, uint32_t socket, uint16_t listener)
     conn->generation = handle.generation;
     conn->socket = socket;
     conn->listener = listener;
+    conn->role = (uint8_t)shard->listeners[listener].role;
+    conn->dialect = DIALECT_NONE;
     conn->state = CONN_HTTP;
     conn->accepted_ms = conn->received_ms = shard->now_ms;
     conn->deadline_ms = shard->now_ms + shard->config->server.handshake_timeout_ms;
@@ -184,19 +183,20 @@ void conn_open(struct shard *shard, uint32_t socket, uint16_t listener)
     ask_for_place(shard, conn);
 }
 
-void conn_upgrade(struct shard *shard, struct conn *conn, enum conn_role role)
+bool conn_accept(struct shard *shard, struct conn *conn, const struct handshake *handshake, enum role role)
 {
+    uint8_t memory[HANDSHAKE_BYTES_MAX];
+    struct buf out = buf_of(memory, sizeof memory);
     check_op(conn->state, ==, CONN_HTTP);
+    handshake_write(&out, handshake);
+    check(!out.overflow);
+    if (!conn_send_bytes(shard, conn, buf_slice(&out)))
+        return false;
     conn->state = CONN_OPEN;
     conn->role = (uint8_t)role;
     conn->deadline_ms = 0;
     ws_parser_init(&conn->parser);
-    uint64_t ping = PUBLISHER_PING_MS;
-    if (role == CONN_ROLE_SESSION) {
-        ping = shard_dialect_settings(shard, conn->dialect)->ping_interval_ms;
-        uint64_t heartbeat = dialects[conn->dialect]->heartbeat_ms;
-        conn->heartbeat_ms = heartbeat == 0 ? 0 : shard->now_ms + heartbeat;
-    }
+    uint64_t ping = conn_role(conn)->limits(shard, conn).ping_interval_ms;
     conn->ping_ms = ping == 0 ? 0 : shard->now_ms + ping;
     stats_add(&shard->stats, STAT_HANDSHAKES, 1);
     shard_note(shard, FLIGHT_UPGRADE, conn->index, role, conn->dialect);
@@ -204,20 +204,10 @@ void conn_upgrade(struct shard *shard, struct conn *conn, enum conn_role role)
     struct log_line line;
     if (conn_log_begin(shard, conn, LOG_DEBUG, "connection opened", &line))
         log_end(&line);
+    return true;
 }
 
 /* ---- deadlines ---- */
-
-static uint64_t idle_timeout(const struct shard *shard, const struct conn *conn)
-{
-    return conn->role == CONN_ROLE_SESSION ? shard_dialect_settings(shard, conn->dialect)->idle_timeout_ms
-                                           : PUBLISHER_IDLE_MS;
-}
-
-static uint64_t duration_max(const struct shard *shard, const struct conn *conn)
-{
-    return conn->role == CONN_ROLE_SESSION ? shard_dialect_settings(shard, conn->dialect)->duration_max_ms : 0;
-}
 
 static uint64_t earlier(uint64_t a, uint64_t b)
 {
@@ -234,11 +224,11 @@ void conn_set_timer(struct shard *shard, struct conn *conn)
 {
     uint64_t next = conn->deadline_ms == 0 ? UINT64_MAX : conn->deadline_ms;
     if (conn->state == CONN_OPEN) {
+        struct role_limits limits = conn_role(conn)->limits(shard, conn);
         next = earlier(next, conn->ping_ms == 0 ? UINT64_MAX : conn->ping_ms);
-        next = earlier(next, conn->heartbeat_ms == 0 ? UINT64_MAX : conn->heartbeat_ms);
-        next = earlier(next, conn->session.timer_ms == 0 ? UINT64_MAX : conn->session.timer_ms);
-        next = earlier(next, after(conn->received_ms, idle_timeout(shard, conn)));
-        next = earlier(next, after(conn->accepted_ms, duration_max(shard, conn)));
+        next = earlier(next, conn->due_ms == 0 ? UINT64_MAX : conn->due_ms);
+        next = earlier(next, after(conn->received_ms, limits.idle_timeout_ms));
+        next = earlier(next, after(conn->accepted_ms, limits.duration_max_ms));
     }
     if (next == UINT64_MAX)
         wheel_cancel(&shard->wheel, &conn->timer);
@@ -248,15 +238,15 @@ void conn_set_timer(struct shard *shard, struct conn *conn)
 
 void conn_settings(struct shard *shard, struct conn *conn)
 {
+    if (conn->state == CONN_OPEN && conn_role(conn)->reload != NULL)
+        conn_role(conn)->reload(shard, conn);
     if (conn->state != CONN_OPEN)
         return;
-    if (conn->role == CONN_ROLE_SESSION) {
-        uint64_t next = after(shard->now_ms, shard_dialect_settings(shard, conn->dialect)->ping_interval_ms);
-        if (next == UINT64_MAX)
-            conn->ping_ms = 0;
-        else if (conn->ping_ms == 0 || conn->ping_ms > next)
-            conn->ping_ms = next;
-    }
+    uint64_t next = after(shard->now_ms, conn_role(conn)->limits(shard, conn).ping_interval_ms);
+    if (next == UINT64_MAX)
+        conn->ping_ms = 0;
+    else if (conn->ping_ms == 0 || conn->ping_ms > next)
+        conn->ping_ms = next;
     conn_set_timer(shard, conn);
 }
 
@@ -264,29 +254,20 @@ static void open_timer(struct shard *shard, struct conn *conn)
 {
     static const uint8_t ping[2] = {0x80 | WS_PING, 0};
     uint64_t now = shard->now_ms;
-    if (now >= after(conn->received_ms, idle_timeout(shard, conn))) {
+    struct role_limits limits = conn_role(conn)->limits(shard, conn);
+    if (now >= after(conn->received_ms, limits.idle_timeout_ms)) {
         conn_close(shard, conn, CLOSE_IDLE, 0, NULL);
-    } else if (now >= after(conn->accepted_ms, duration_max(shard, conn))) {
+    } else if (now >= after(conn->accepted_ms, limits.duration_max_ms)) {
         conn_close(shard, conn, CLOSE_DURATION, 0, NULL);
     } else if (conn->deadline_ms != 0 && now >= conn->deadline_ms) {
         conn_close(shard, conn, CLOSE_MESSAGE_TIMEOUT, 0, NULL);
     } else {
         if (conn->ping_ms != 0 && now >= conn->ping_ms) {
-            uint64_t interval = conn->role == CONN_ROLE_SESSION
-                                    ? shard_dialect_settings(shard, conn->dialect)->ping_interval_ms
-                                    : PUBLISHER_PING_MS;
-            conn->ping_ms = interval == 0 ? 0 : now + interval;
+            conn->ping_ms = limits.ping_interval_ms == 0 ? 0 : now + limits.ping_interval_ms;
             conn_send_bytes(shard, conn, slice_of(ping, sizeof ping));
         }
-        if (conn->state == CONN_OPEN && conn->heartbeat_ms != 0 && now >= conn->heartbeat_ms) {
-            uint64_t period = dialects[conn->dialect]->heartbeat_ms;
-            conn->heartbeat_ms +=
-                (now - conn->heartbeat_ms) / period * period + period; /* in step, those missed left out */
-            session_heartbeat(shard, conn);
-        }
-        if (conn->state == CONN_OPEN && conn->session.timer_ms != 0 && now >= conn->session.timer_ms &&
-            !session_on_timer(shard, conn))
-            conn->session.timer_ms = now + TIMER_RETRY_MS;
+        if (conn->state == CONN_OPEN && conn->due_ms != 0 && now >= conn->due_ms)
+            conn_role(conn)->timer(shard, conn);
     }
 }
 
@@ -327,7 +308,8 @@ static void leave(struct shard *shard, struct conn *conn)
 {
     if (list_linked(&conn->wait))
         list_remove(&conn->wait);
-    session_leave(shard, conn);
+    if (conn_role(conn)->leave != NULL)
+        conn_role(conn)->leave(shard, conn);
     conn->corked = false;
 }
 
@@ -489,8 +471,9 @@ static void slot_free(struct shard *shard, struct conn *conn)
     check(!list_linked(&conn->wait));
     shard_note(shard, FLIGHT_FREE, conn->index, conn->generation, 0);
     conn_free_input(shard, conn);
-    ingest_end(shard, conn);
-    session_end(shard, conn);
+    if (conn_role(conn)->end != NULL)
+        conn_role(conn)->end(shard, conn);
+    check(conn->user == NULL);
     count_open(shard, conn, -1);
     slab_free(&shard->conns, conn->index);
     listener_resume(shard);

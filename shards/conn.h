@@ -28,27 +28,26 @@
 #define RINGCAST_SHARDS_CONN_H
 
 #include "core/bucket.h"
+#include "core/limits.h"
 #include "core/log.h"
 #include "core/ring.h"
 #include "core/siphash.h"
 #include "core/slab.h"
 #include "core/wheel.h"
-#include "protocol/handshake.h"
-#include "protocol/http1.h"
 #include "protocol/ws.h"
-#include "shards/conn_tls.h"
 #include "shards/outbox.h"
+#include "shards/role.h"
 
-struct shard;
-struct listener;
+struct conn_tls;
+struct handshake;
+struct mail;
+struct pending;
+
+#define DIALECT_NONE UINT8_MAX
+/* What may wait for a connection that is no session, behind what is being sent. */
+#define RESPONSE_BYTES_MAX (4U << 20)
 
 enum conn_state { CONN_HTTP, CONN_OPEN, CONN_CLOSING, CONN_LINGER, CONN_DYING };
-
-enum conn_role {
-    CONN_ROLE_NONE,      /* HTTP only so far */
-    CONN_ROLE_SESSION,   /* speaks a dialect */
-    CONN_ROLE_PUBLISHER, /* the publisher WebSocket of ingest */
-};
 
 /* Why a connection ends. */
 enum close_reason {
@@ -78,8 +77,8 @@ struct membership {
     uint32_t position; /* in its members */
 };
 
+/* What a listener of channels needs beside conn.user, which is its dialect's state (session_bytes; in `small` when it fits there). */
 struct session {
-    void *state; /* the dialect's, session_bytes; in `small` when it fits there */
     uint64_t small;
     struct pending *pending; /* actions that wait for an answer */
     struct membership *more; /* all but the first */
@@ -88,9 +87,9 @@ struct session {
     uint8_t quotas;      /* bit per enum quota_kind held */
     uint16_t more_capacity;
     uint32_t messages_in;
-    uint64_t timer_ms; /* the dialect's (ACTION_TIMER); 0: none */
+    uint64_t heartbeat_ms; /* next; 0: none */
+    uint64_t timer_ms;     /* the dialect's (ACTION_TIMER); 0: none */
     struct bucket messages;
-    struct bucket controls;
     struct hash128 key_name; /* of the QUOTA_KEY place it holds */
     uint8_t client[16];      /* whom quotas of addresses count (forwarded.h) */
 };
@@ -122,6 +121,7 @@ struct conn {
             bool closed : 1;      /* DYING: RING_CLOSE is in flight */
             bool placed : 1;      /* it holds a place of QUOTA_PEER */
             bool head : 1;        /* HTTP: the request's method is HEAD */
+            bool body : 1;        /* HTTP: what comes is a request's body (role.body) */
             uint16_t pin;         /* number + 1 of the send in flight, when it is one without a copy; else 0 */
             uint8_t cancels;      /* cancel operations in flight */
             uint8_t pins;         /* sends of its whose memory has not come back (pin.h), the one in flight included */
@@ -136,20 +136,21 @@ struct conn {
     uint64_t bytes_out;   /* taken by the kernel */
     struct conn_tls *tls; /* NULL: plain text */
     /* touched per message and deadline */
-    uint8_t role;    /* enum conn_role */
-    uint8_t dialect; /* index, of role SESSION (from the request on) */
+    uint8_t role;    /* enum role: its listener's until an upgrade */
+    uint8_t dialect; /* index, once a request has been routed to one; else DIALECT_NONE */
     uint8_t deflate; /* compression class (deflate.h), of role SESSION */
     uint8_t why;     /* enum close_reason, once it ends */
     struct wheel_timer timer;
     struct list_node wait; /* in one of the shard's waiting lists, or none */
     uint64_t accepted_ms;
-    uint64_t received_ms;  /* last bytes from the peer */
-    uint64_t deadline_ms;  /* of the present state, HTTP, CLOSING and LINGER; of the open message in OPEN; 0: none */
-    uint64_t ping_ms;      /* next */
-    uint64_t heartbeat_ms; /* next; 0: none */
+    uint64_t received_ms; /* last bytes from the peer */
+    uint64_t deadline_ms; /* of the present state, HTTP, CLOSING and LINGER; of the open message in OPEN; 0: none */
+    uint64_t ping_ms;     /* next */
+    uint64_t due_ms;      /* next deadline of the role's own, in OPEN; 0: none */
     struct ws_parser parser;
     struct conn_input *input;
-    struct ingest_exchange *exchange; /* an ingest request, or the state of a publisher */
+    void *user; /* the role's */
+    struct bucket controls;
     struct session session;
 };
 
@@ -166,8 +167,13 @@ static inline struct conn *conn_at(const struct slab *conns, uint32_t index)
 
 /* A socket has been accepted: takes a slot, arms its receive. The socket is closed again when there is no slot. */
 void conn_open(struct shard *shard, uint32_t socket, uint16_t listener);
-/* The upgrade has been answered: the connection is a WebSocket from here on. */
-void conn_upgrade(struct shard *shard, struct conn *conn, enum conn_role role);
+/* Answers the upgrade: the connection is a WebSocket from here on, of that role. False: it has been ended instead. */
+bool conn_accept(struct shard *shard, struct conn *conn, const struct handshake *handshake, enum role role);
+/* Its role, and the limits that it gives. */
+static inline const struct conn_role *conn_role(const struct conn *conn)
+{
+    return conn_roles[conn->role];
+}
 /* Begins the closing handshake: a close frame behind all that waits; `reason_text` NULL: that of `why`. `code` 0: that of `why`. In
  * HTTP, or when it is past OPEN already, it ends without one. */
 void conn_close(struct shard *shard, struct conn *conn, enum close_reason why, uint16_t code, const char *reason_text);
@@ -196,10 +202,8 @@ static inline struct handle conn_handle(const struct conn *conn)
     return (struct handle){.index = conn->index, .generation = conn->generation};
 }
 /* The answer to its QUOTA_PEER. */
-struct mail;
 void conn_on_place(struct shard *shard, const struct mail *mail);
 /* MAIL_CUT: frame memory is full and this segment is the oldest. */
-struct mail;
 void conn_on_cut(struct shard *shard, const struct mail *mail);
 /* Unique in the life of the process. */
 uint64_t conn_id(const struct shard *shard, const struct conn *conn);
@@ -244,6 +248,9 @@ bool conn_send_message(struct shard *shard, struct conn *conn, enum ws_opcode op
 /* Appends a whole HTTP response; without keep_alive the connection is finished after it. */
 void conn_respond(struct shard *shard, struct conn *conn, int status, const char *content_type, const char *extra,
                   struct slice content);
+/* The same, of a request that is refused: {"error":"WHY"}. `extra`: header lines with CRLF that the status asks for beyond those that
+ * belong to every 426. */
+void conn_refuse(struct shard *shard, struct conn *conn, int status, const char *extra, const char *why);
 /* Puts it on the queue of connections to be flushed in this tick; `bulk`: behind those that are not. */
 void conn_mark_dirty(struct shard *shard, struct conn *conn, bool bulk);
 /* RING_SEND or RING_SEND_ZERO_COPY completed. */

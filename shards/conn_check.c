@@ -3,7 +3,7 @@
  * in conn.h. It never changes anything and never looks at another connection. Called by shard_check, so by every audit of the
  * simulation, by unit tests and by the fuzz harness of the server.
  *
- *   slot      it knows its own index and generation; its listener exists; its dialect exists once it has the role SESSION.
+ *   slot      it knows its own index and generation; its listener, its role and, when it has been routed to one, its dialect exist.
  *   sending   a send is in flight exactly while the outbox has bytes in flight (with TLS: as conn_tls.h says); it is a send
  *             without a copy only while its memory is pinned.
  *   ending    of cancel, shutdown and close each is begun once: `stopping` only with a receive armed or a cancel under way;
@@ -11,8 +11,8 @@
  *             while a flush queue still names the slot.
  *   why       HTTP and OPEN have no reason to end yet, every other state has one. A close code goes only with a reason.
  *   deadline  HTTP, CLOSING and LINGER have one, and so their timer is set; DYING has no timer.
- *   HTTP      no role, no membership, its side not shut down.
- *   OPEN      a role, its side not shut down, not marked slow.
+ *   HTTP      a role that takes requests, no membership, its side not shut down.
+ *   OPEN      a role that takes messages, its side not shut down, not marked slow; no body is read.
  *   leaving   beyond OPEN it is part of nothing: no membership, no quota of the session, no actions that wait, not corked.
  *   LINGER    no input is held. DYING: no place of QUOTA_PEER either.
  *   parked    only in HTTP and OPEN; only then does stashed input wait.
@@ -27,7 +27,8 @@ static void check_slot(const struct shard *shard, const struct conn *conn)
     check(slab_at(&shard->conns, conn->index) == conn);
     check_op(conn->listener, <, shard->listener_count);
     check_op(conn->state, <=, CONN_DYING);
-    if (conn->role == CONN_ROLE_SESSION)
+    check_op(conn->role, <, ROLES);
+    if (conn->dialect != DIALECT_NONE)
         check_op(conn->dialect, <, shard->config->dialect_count);
 }
 
@@ -74,12 +75,12 @@ static void check_state(const struct conn *conn)
     bool deadline = conn->deadline_ms != 0 && wheel_timer_set(&conn->timer);
     switch (conn->state) {
     case CONN_HTTP:
-        check(conn->role == CONN_ROLE_NONE && conn->session.memberships == 0);
+        check(conn_role(conn)->request != NULL && conn->session.memberships == 0);
         check(!conn->shut && conn->why == CLOSE_NONE && conn->close_code == 0);
         check(deadline);
         break;
     case CONN_OPEN:
-        check(conn->role != CONN_ROLE_NONE && conn->why == CLOSE_NONE && conn->close_code == 0);
+        check(conn_role(conn)->message != NULL && !conn->body && conn->why == CLOSE_NONE && conn->close_code == 0);
         check(!conn->shut && !conn->slow);
         break;
     case CONN_CLOSING:

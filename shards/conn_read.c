@@ -3,10 +3,8 @@
  * request or a message: it finds where they end and hands them on. Called by shard_tick (completions) and by whoever lets a
  * parked connection go on. */
 #include "core/check.h"
-#include "shards/admin.h"
-#include "shards/ingest.h"
-#include "shards/publisher.h"
-#include "shards/session.h"
+#include "protocol/http1.h"
+#include "shards/conn_tls.h"
 #include "shards/shard.h"
 
 #include <errno.h>
@@ -68,33 +66,12 @@ static void trim_input(struct shard *shard, struct conn *conn)
 
 /* ---- HTTP ---- */
 
-static void refuse_head(struct shard *shard, struct conn *conn, int status, const char *why)
-{
-    uint8_t memory[256];
-    struct buf content = buf_of(memory, sizeof memory);
-    buf_put_text(&content, "{\"error\":\"");
-    buf_put_text(&content, why);
-    buf_put_text(&content, "\"}");
-    conn->keep_alive = false;
-    conn_respond(shard, conn, status, "application/json", "", buf_slice(&content));
-}
-
 static void on_request(struct shard *shard, struct conn *conn, const struct http1_request *request)
 {
     stats_add(&shard->stats, STAT_HTTP_REQUESTS, 1);
     conn->head = slice_is(request->method, "HEAD");
     conn->keep_alive = request->keep_alive && !conn->eof && shard->stage_seen == STAGE_RUN;
-    switch (shard->listeners[conn->listener].kind) {
-    case LISTENER_DIALECTS:
-        session_on_request(shard, conn, request);
-        break;
-    case LISTENER_INGEST:
-        ingest_on_request(shard, conn, request);
-        break;
-    case LISTENER_ADMIN:
-        admin_on_request(shard, conn, request);
-        break;
-    }
+    conn_role(conn)->request(shard, conn, request);
 }
 
 /* Tries to take a request head from `text`; returns the bytes it took, 0 when it is not complete or was refused. */
@@ -107,7 +84,8 @@ static size_t take_head(struct shard *shard, struct conn *conn, struct slice tex
     if (result == HTTP1_NEED_MORE)
         return 0;
     if (result != HTTP1_OK) {
-        refuse_head(shard, conn, result, why);
+        conn->keep_alive = false;
+        conn_refuse(shard, conn, result, "", why);
         return 0;
     }
     on_request(shard, conn, &request);
@@ -126,9 +104,9 @@ static void head_has_begun(struct shard *shard, struct conn *conn)
 
 static void http_step(struct shard *shard, struct conn *conn, struct span *input)
 {
-    if (ingest_reads_body(conn)) {
+    if (conn->body) {
         struct slice rest = slice_of(input->data, input->bytes);
-        ingest_on_body(shard, conn, &rest);
+        conn_role(conn)->body(shard, conn, &rest);
         *input = (struct span){.data = input->data + (input->bytes - rest.bytes), .bytes = rest.bytes};
         return;
     }
@@ -218,7 +196,7 @@ static void on_control(struct shard *shard, struct conn *conn, enum ws_opcode op
     }
     if (conn->state != CONN_OPEN)
         return;
-    if (bucket_count(&conn->session.controls, shard->now_ms, 1000) > WS_CONTROLS_PER_SECOND)
+    if (bucket_count(&conn->controls, shard->now_ms, 1000) > WS_CONTROLS_PER_SECOND)
         conn_close(shard, conn, CLOSE_CONTROL_RATE, 0, NULL);
     else if (opcode == WS_PING)
         conn_send_message(shard, conn, WS_PONG, payload);
@@ -227,10 +205,7 @@ static void on_control(struct shard *shard, struct conn *conn, enum ws_opcode op
 static void on_message(struct shard *shard, struct conn *conn, enum ws_opcode opcode, struct slice message)
 {
     stats_add(&shard->stats, STAT_MESSAGES_IN, 1);
-    if (conn->role == CONN_ROLE_SESSION)
-        session_on_message(shard, conn, opcode, message);
-    else
-        publisher_on_message(shard, conn, opcode, message);
+    conn_role(conn)->message(shard, conn, opcode, message);
 }
 
 /* A whole message has come: inflated first if it is compressed. */
@@ -300,11 +275,8 @@ static void on_control_piece(struct shard *shard, struct conn *conn, const struc
 
 static struct ws_limits limits_of(const struct shard *shard, const struct conn *conn)
 {
-    uint64_t bytes_max = conn->role == CONN_ROLE_SESSION
-                             ? shard_dialect_settings(shard, conn->dialect)->message_bytes_max
-                             : PUBLISHER_MESSAGE_BYTES_MAX;
     return (struct ws_limits){
-        .message_bytes_max = bytes_max,
+        .message_bytes_max = conn_role(conn)->limits(shard, conn).message_bytes_max,
         .empty_fragments_max = WS_EMPTY_FRAGMENTS_MAX,
         .require_mask = true,
         .allow_compressed = conn->deflate != DEFLATE_CLASS_PLAIN,

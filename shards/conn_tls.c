@@ -204,11 +204,10 @@ static bool say(struct shard *shard, struct conn *conn, struct slice bytes)
 /* An HTTP request where TLS was expected: the answer goes out in plain text, and nothing else. */
 static void answer_plain(struct shard *shard, struct conn *conn)
 {
-    static const char text[] = "{\"error\":\"this port speaks TLS: use https:// or wss://\"}";
     end_handshake(shard, conn->tls, STAT_TLS_FAILED);
     conn_tls_end(shard, conn);
     conn->keep_alive = false;
-    conn_respond(shard, conn, 400, "application/json", "", slice_text(text));
+    conn_refuse(shard, conn, 400, "", "this port speaks TLS: use https:// or wss://");
 }
 
 /* Nothing more can be sealed: what waits is dropped. */

@@ -3,13 +3,16 @@
  * is said and never frees a slot in the middle of a send. Called by session, ingest, admin (bytes), audience (dirty marks)
  * and shard_tick (flush, completions). */
 #include "core/check.h"
+#include "protocol/http1.h"
+#include "protocol/json.h"
+#include "shards/conn_tls.h"
 #include "shards/shard.h"
 
 #include <errno.h>
 
 #define KEEP_ALIVE_MS 75000
-/* What may wait for a connection that is no session, behind what is being sent. */
-#define RESPONSE_BYTES_MAX (4U << 20)
+/* RFC 9110 section 15.5.22, RFC 6455 section 4.4 */
+#define UPGRADE_FIELDS "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
 /* Bounds of one flush phase: beyond them the tick goes on and the rest waits for the next. */
 #define FLUSH_SENDS_MAX 4096
 /* Of these, to members of large audiences: a third of a millisecond of a broadcast, then small channels and control frames get a
@@ -36,8 +39,7 @@ void conn_mark_dirty(struct shard *shard, struct conn *conn, bool bulk)
 
 static uint64_t waiting_max(const struct shard *shard, const struct conn *conn)
 {
-    return conn->role == CONN_ROLE_SESSION ? shard_dialect_settings(shard, conn->dialect)->outbox_bytes_max
-                                           : RESPONSE_BYTES_MAX;
+    return conn->state == CONN_OPEN ? conn_role(conn)->limits(shard, conn).outbox_bytes_max : RESPONSE_BYTES_MAX;
 }
 
 /* Whether so many more bytes of the connection's own may wait; else it has been ended as a slow reader. */
@@ -116,6 +118,17 @@ void conn_respond(struct shard *shard, struct conn *conn, int status, const char
     }
     conn->deadline_ms = shard->now_ms + KEEP_ALIVE_MS;
     conn_set_timer(shard, conn);
+}
+
+void conn_refuse(struct shard *shard, struct conn *conn, int status, const char *extra, const char *why)
+{
+    uint8_t memory[512];
+    struct buf content = buf_of(memory, sizeof memory);
+    buf_put_text(&content, "{\"error\":");
+    json_put_string(&content, slice_text(why));
+    buf_put_byte(&content, '}');
+    check(!content.overflow);
+    conn_respond(shard, conn, status, "application/json", status == 426 ? UPGRADE_FIELDS : extra, buf_slice(&content));
 }
 
 void conn_drop_waiting(struct shard *shard, struct conn *conn, bool slow)

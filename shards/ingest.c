@@ -4,6 +4,7 @@
 #include "shards/ingest.h"
 
 #include "core/check.h"
+#include "protocol/http1.h"
 #include "protocol/token.h"
 #include "shards/shard.h"
 

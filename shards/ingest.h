@@ -25,20 +25,8 @@ struct ingest_refusal {
     const char *message;
 };
 
-/* A request head on the ingest listener. */
-void ingest_on_request(struct shard *shard, struct conn *conn, const struct http1_request *request);
-/* Whether the connection's input is the body of an ingest request. */
-bool ingest_reads_body(const struct conn *conn);
-/* A piece of the body; *input is moved behind what belongs to it. */
-void ingest_on_body(struct shard *shard, struct conn *conn, struct slice *input);
 /* An answered parcel of a connection's own (any kind but SUBSCRIBE). */
 void ingest_on_answer(struct shard *shard, struct parcel *parcel);
-/* There is room again: goes on with a body whose objects have not all been asked. */
-void ingest_resume(struct shard *shard, struct conn *conn);
-/* The publisher of the connection, or NULL. */
-struct publisher *ingest_publisher(const struct conn *conn);
-/* The connection's slot is about to be freed: frees the exchange. */
-void ingest_end(struct shard *shard, struct conn *conn);
 
 /* The index of the configured dialect of that name that takes ingest, or -1. */
 int ingest_dialect(const struct shard *shard, struct slice name);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the publisher API over HTTP: one exchange per request, and its answer when every object has been served by its home. It
- * never publishes itself. Called by conn_read (requests, bodies), home (answers) and shard_tick (room). */
+/* Owns the publisher API over HTTP: one exchange per request, behind conn.user, and its answer when every object has been served
+ * by its home. It never publishes itself. Called by the connection's files through its role, and by home (answers). */
 #include "core/check.h"
+#include "protocol/handshake.h"
 #include "protocol/json.h"
 #include "shards/ingest.h"
 #include "shards/publisher.h"
@@ -19,11 +20,9 @@
 /* Refused objects of one batch that are described in its answer; further ones are only counted ("errors_omitted"). */
 #define ERRORS_LISTED_MAX 1000
 
-struct ingest_exchange {
-    struct publisher *publisher; /* NULL: an HTTP request */
+struct exchange {
     struct http1_body body;
-    bool reading; /* the body is still coming */
-    bool batch;   /* application/x-ndjson */
+    bool batch; /* application/x-ndjson */
     bool binary;
     bool merge;
     uint8_t source_bytes; /* of X-Source */
@@ -53,30 +52,21 @@ struct ingest_exchange {
 
 static void respond_error(struct shard *shard, struct conn *conn, int status, const char *message)
 {
-    uint8_t memory[512];
-    struct buf content = buf_of(memory, sizeof memory);
-    buf_put_text(&content, "{\"error\":");
-    json_put_string(&content, slice_text(message));
-    buf_put_byte(&content, '}');
-    conn_respond(shard, conn, status, "application/json", status == 405 ? "Allow: GET, POST\r\n" : "",
-                 buf_slice(&content));
+    conn_refuse(shard, conn, status, status == 405 ? "Allow: GET, POST\r\n" : "", message);
 }
 
-static void exchange_free(struct ingest_exchange *exchange)
+/* role.end: the exchange is over. */
+static void end(struct shard *shard, struct conn *conn)
 {
-    if (exchange->publisher != NULL)
-        publisher_free(exchange->publisher);
+    struct exchange *exchange = conn->user;
+    (void)shard;
+    if (exchange == NULL)
+        return;
     free(exchange->content);
     free(exchange->errors);
     free(exchange);
-}
-
-void ingest_end(struct shard *shard, struct conn *conn)
-{
-    (void)shard;
-    if (conn->exchange != NULL)
-        exchange_free(conn->exchange);
-    conn->exchange = NULL;
+    conn->user = NULL;
+    conn->body = false;
 }
 
 static bool grow(uint8_t **data, size_t *capacity, size_t wanted)
@@ -94,7 +84,7 @@ static bool grow(uint8_t **data, size_t *capacity, size_t wanted)
     return true;
 }
 
-static void note_refused(struct ingest_exchange *exchange, uint64_t index, int status, struct slice field,
+static void note_refused(struct exchange *exchange, uint64_t index, int status, struct slice field,
                          struct slice message)
 {
     uint8_t memory[1024];
@@ -124,7 +114,7 @@ static void note_refused(struct ingest_exchange *exchange, uint64_t index, int s
 /* The answer to a POST whose objects have all been served. */
 static void respond(struct shard *shard, struct conn *conn)
 {
-    struct ingest_exchange *exchange = conn->exchange;
+    struct exchange *exchange = conn->user;
     size_t bytes = exchange->errors_used + 256;
     uint8_t *memory = malloc(bytes);
     if (memory == NULL) {
@@ -149,7 +139,7 @@ static void respond(struct shard *shard, struct conn *conn)
     }
     buf_put_byte(&content, '}');
     int status = exchange->refused == 0 ? 202 : exchange->batch ? 422 : exchange->status;
-    ingest_end(shard, conn);
+    end(shard, conn);
     conn_respond(shard, conn, status, "application/json", "", buf_slice(&content));
     free(memory);
     if (conn->parked)
@@ -157,7 +147,7 @@ static void respond(struct shard *shard, struct conn *conn)
 }
 
 /* The next object of the body; false when there is none. */
-static bool next_object(struct ingest_exchange *exchange, struct ingest_object *object)
+static bool next_object(struct exchange *exchange, struct ingest_object *object)
 {
     *object = (struct ingest_object){
         .dialect = exchange->dialect,
@@ -184,10 +174,11 @@ static bool next_object(struct ingest_exchange *exchange, struct ingest_object *
     return false;
 }
 
-void ingest_resume(struct shard *shard, struct conn *conn)
+/* role.resume: goes on with a body whose objects have not all been asked. */
+static void resume(struct shard *shard, struct conn *conn)
 {
-    struct ingest_exchange *exchange = conn->exchange;
-    if (exchange == NULL || exchange->publisher != NULL || exchange->reading || exchange->query)
+    struct exchange *exchange = conn->user;
+    if (exchange == NULL || conn->body || exchange->query)
         return;
     for (uint32_t taken = 0; !exchange->complete; taken++) {
         struct ingest_object object;
@@ -208,7 +199,7 @@ void ingest_resume(struct shard *shard, struct conn *conn)
         if (status == 0) {
             exchange->waiting++;
         } else if (!exchange->batch && status != 409 && status != 422) {
-            ingest_end(shard, conn);
+            end(shard, conn);
             respond_error(shard, conn, status, refusal.message);
             if (conn->parked)
                 conn_unpark(shard, conn);
@@ -226,7 +217,7 @@ void ingest_resume(struct shard *shard, struct conn *conn)
 
 static void answer_query(struct shard *shard, struct conn *conn, const struct parcel *parcel)
 {
-    ingest_end(shard, conn);
+    end(shard, conn);
     if (parcel->status == 200)
         conn_respond(shard, conn, 200, parcel->kind == PARCEL_REQUEST ? "application/json" : "application/octet-stream",
                      "", slice_of(parcel->reply, parcel->reply_bytes));
@@ -239,13 +230,13 @@ static void answer_query(struct shard *shard, struct conn *conn, const struct pa
 void ingest_on_answer(struct shard *shard, struct parcel *parcel)
 {
     struct conn *conn = conn_get(shard, parcel->conn);
-    if (conn == NULL || conn->exchange == NULL)
+    if (conn == NULL || conn->user == NULL)
         return;
-    struct ingest_exchange *exchange = conn->exchange;
-    if (exchange->publisher != NULL) {
+    if (conn->role == ROLE_PUBLISHER) {
         publisher_on_answer(shard, conn, parcel);
         return;
     }
+    struct exchange *exchange = conn->user;
     if (conn->state != CONN_HTTP)
         return;
     if (exchange->query) {
@@ -264,37 +255,33 @@ void ingest_on_answer(struct shard *shard, struct parcel *parcel)
         note_refused(exchange, parcel->ticket, parcel->status, slice_text(""), message);
     }
     if (!exchange->complete)
-        ingest_resume(shard, conn);
+        resume(shard, conn);
     else if (exchange->waiting == 0)
         respond(shard, conn);
 }
 
 /* ---- requests ---- */
 
-bool ingest_reads_body(const struct conn *conn)
-{
-    return conn->exchange != NULL && conn->exchange->reading;
-}
-
 static void refuse_body(struct shard *shard, struct conn *conn, int status, const char *message)
 {
     conn->keep_alive = false;
-    ingest_end(shard, conn);
+    end(shard, conn);
     respond_error(shard, conn, status, message);
 }
 
 /* What has come so far buys time for the rest. */
 static void set_body_deadline(struct shard *shard, struct conn *conn)
 {
-    const struct ingest_exchange *exchange = conn->exchange;
+    const struct exchange *exchange = conn->user;
     conn->deadline_ms = exchange->begun_ms + shard->config->server.handshake_timeout_ms +
                         (uint64_t)exchange->used * 1000 / BODY_BYTES_PER_SECOND_MIN;
     conn_set_timer(shard, conn);
 }
 
-void ingest_on_body(struct shard *shard, struct conn *conn, struct slice *input)
+/* role.body: gathers it whole. */
+static void on_body(struct shard *shard, struct conn *conn, struct slice *input)
 {
-    struct ingest_exchange *exchange = conn->exchange;
+    struct exchange *exchange = conn->user;
     for (;;) {
         struct slice part;
         switch (http1_body_next(&exchange->body, input, &part)) {
@@ -310,8 +297,8 @@ void ingest_on_body(struct shard *shard, struct conn *conn, struct slice *input)
             exchange->used += part.bytes;
             break;
         case HTTP1_BODY_END:
-            exchange->reading = false;
-            ingest_resume(shard, conn);
+            conn->body = false;
+            resume(shard, conn);
             return;
         case HTTP1_BODY_BAD:
             refuse_body(shard, conn, 400, "Malformed chunked body");
@@ -323,10 +310,9 @@ void ingest_on_body(struct shard *shard, struct conn *conn, struct slice *input)
     }
 }
 
-static struct ingest_exchange *exchange_make(struct shard *shard, struct conn *conn, uint8_t dialect,
-                                             struct slice topic)
+static struct exchange *exchange_make(struct shard *shard, struct conn *conn, uint8_t dialect, struct slice topic)
 {
-    struct ingest_exchange *exchange = calloc(1, sizeof *exchange);
+    struct exchange *exchange = calloc(1, sizeof *exchange);
     if (exchange == NULL) {
         refuse_body(shard, conn, 429, "Out of memory; try again later");
         return NULL;
@@ -334,12 +320,12 @@ static struct ingest_exchange *exchange_make(struct shard *shard, struct conn *c
     exchange->dialect = dialect;
     exchange->topic_bytes = (uint8_t)topic.bytes;
     memcpy(exchange->topic, topic.data, topic.bytes);
-    conn->exchange = exchange;
+    conn->user = exchange;
     return exchange;
 }
 
 /* What a request says beside its body: where the data comes from, and whether it is merged into what is known. */
-static bool note_source(struct ingest_exchange *exchange, const struct http1_request *request)
+static bool note_source(struct exchange *exchange, const struct http1_request *request)
 {
     struct slice source = http1_header(request, "X-Source");
     uint8_t memory[8];
@@ -362,7 +348,7 @@ static void begin_post(struct shard *shard, struct conn *conn, const struct http
         refuse_body(shard, conn, 413, "Body too large");
         return;
     }
-    struct ingest_exchange *exchange = exchange_make(shard, conn, dialect, topic);
+    struct exchange *exchange = exchange_make(shard, conn, dialect, topic);
     if (exchange == NULL)
         return;
     exchange->batch = http1_content_type_is(request, "application/x-ndjson");
@@ -371,22 +357,22 @@ static void begin_post(struct shard *shard, struct conn *conn, const struct http
         refuse_body(shard, conn, 400, "X-Source is longer than 128 bytes");
         return;
     }
-    exchange->reading = true;
+    conn->body = true;
     exchange->begun_ms = shard->now_ms;
     http1_body_init(&exchange->body, request, bytes_max);
     set_body_deadline(shard, conn);
     if (request->expect_continue && !conn_send_bytes(shard, conn, slice_of(go_on, sizeof go_on - 1)))
         return;
     if (!request->chunked && request->content_length == 0) {
-        exchange->reading = false;
-        ingest_resume(shard, conn);
+        conn->body = false;
+        resume(shard, conn);
     }
 }
 
 static void begin_query(struct shard *shard, struct conn *conn, uint8_t dialect, struct slice topic)
 {
     struct ingest_refusal refusal;
-    struct ingest_exchange *exchange = exchange_make(shard, conn, dialect, topic);
+    struct exchange *exchange = exchange_make(shard, conn, dialect, topic);
     if (exchange == NULL)
         return;
     exchange->query = true;
@@ -395,7 +381,7 @@ static void begin_query(struct shard *shard, struct conn *conn, uint8_t dialect,
         conn_park(shard, conn);
         return;
     }
-    ingest_end(shard, conn);
+    end(shard, conn);
     respond_error(shard, conn, status, refusal.message);
 }
 
@@ -408,19 +394,12 @@ static void begin_publisher(struct shard *shard, struct conn *conn, const struct
         respond_error(shard, conn, status, why);
         return;
     }
-    struct ingest_exchange *exchange = exchange_make(shard, conn, 0, slice_text(""));
-    if (exchange != NULL && (exchange->publisher = publisher_make(shard, conn, key)) == NULL)
+    if (!publisher_open(shard, conn, key, &handshake))
         refuse_body(shard, conn, 429, "Out of memory; try again later");
-    else if (exchange != NULL)
-        publisher_open(shard, conn, &handshake);
 }
 
-struct publisher *ingest_publisher(const struct conn *conn)
-{
-    return conn->exchange == NULL ? NULL : conn->exchange->publisher;
-}
-
-void ingest_on_request(struct shard *shard, struct conn *conn, const struct http1_request *request)
+/* role.request */
+static void on_request(struct shard *shard, struct conn *conn, const struct http1_request *request)
 {
     bool get = slice_is(request->method, "GET"), post = slice_is(request->method, "POST");
     bool kept = conn->keep_alive;
@@ -467,3 +446,10 @@ void ingest_on_request(struct shard *shard, struct conn *conn, const struct http
         respond_error(shard, conn, 405, "Method not allowed");
     }
 }
+
+const struct conn_role ingest_role = {
+    .request = on_request,
+    .body = on_body,
+    .resume = resume,
+    .end = end,
+};

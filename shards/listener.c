@@ -21,7 +21,7 @@ static struct ring_tag tag_of(const struct shard *shard, const struct listener *
 /* While the server drains, its operators still ask how it is. */
 static bool may_accept(const struct shard *shard, const struct listener *listener)
 {
-    return shard->stage_seen == STAGE_RUN || (listener->kind == LISTENER_ADMIN && shard->stage_seen < STAGE_STOP);
+    return shard->stage_seen == STAGE_RUN || (conn_roles[listener->role]->operates && shard->stage_seen < STAGE_STOP);
 }
 
 static void pause_accepting(struct shard *shard, struct listener *listener, int error)

@@ -10,18 +10,13 @@
 #include "core/ring.h"
 #include "core/wheel.h"
 #include "protocol/tls.h"
+#include "shards/role.h"
 
 struct shard;
 
-enum listener_kind {
-    LISTENER_DIALECTS,
-    LISTENER_INGEST,
-    LISTENER_ADMIN,
-};
-
 struct listener {
-    enum listener_kind kind;
-    uint32_t dialects;             /* bit i: dialects[i] is mounted here */
+    enum role role;                /* of its connections to begin with */
+    uint32_t dialects;             /* of role SESSION: bit i: dialects[i] is mounted here */
     uint32_t mounts[DIALECTS_MAX]; /* and which parts of it (dialect_call.mounts) */
     struct ring_address address;
     bool tls;                           /* the others speak in plain text */

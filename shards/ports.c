@@ -31,9 +31,8 @@ static bool same_address(const struct ring_address *a, const struct ring_address
     return a->port == b->port && memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
 }
 
-/* `dialect` and `mount` count for LISTENER_DIALECTS only. */
-static bool add_listener(struct ports *ports, enum listener_kind kind, uint32_t dialect, unsigned mount,
-                         const char *text)
+/* `dialect` and `mount` count for ROLE_SESSION only. */
+static bool add_listener(struct ports *ports, enum role role, uint32_t dialect, unsigned mount, const char *text)
 {
     struct listen listen;
     int error = config_parse_listen(text, &listen);
@@ -50,16 +49,16 @@ static bool add_listener(struct ports *ports, enum listener_kind kind, uint32_t 
         }
         if (found == NULL) {
             found = &ports->items[ports->count++];
-            *found = (struct listener){.kind = kind,
+            *found = (struct listener){.role = role,
                                        .address = *address,
                                        .tls = listen.tls,
                                        .client = listen.client,
                                        .socket = RING_SOCKET_NONE};
-        } else if (found->kind != kind) {
+        } else if (found->role != role) {
             log_failure("address used twice", text, "ingest, admin and dialects need addresses of their own");
             return false;
         }
-        if (kind == LISTENER_DIALECTS) {
+        if (role == ROLE_SESSION) {
             found->dialects |= 1U << dialect;
             found->mounts[dialect] |= 1U << mount;
         }
@@ -109,14 +108,14 @@ bool ports_collect(struct ports *ports, const struct config *config)
         const struct option_texts *texts;
         for (unsigned mount = 0; (texts = dialect_listen(dialects[d], config->dialects[d], mount)) != NULL; mount++)
             for (uint32_t i = 0; i < texts->count; i++)
-                if (!add_listener(ports, LISTENER_DIALECTS, d, mount, texts->items[i]))
+                if (!add_listener(ports, ROLE_SESSION, d, mount, texts->items[i]))
                     return false;
     }
     for (uint32_t i = 0; i < config->ingest.listen.count; i++)
-        if (!add_listener(ports, LISTENER_INGEST, 0, 0, config->ingest.listen.items[i]))
+        if (!add_listener(ports, ROLE_INGEST, 0, 0, config->ingest.listen.items[i]))
             return false;
     for (uint32_t i = 0; i < config->admin.listen.count; i++)
-        if (!add_listener(ports, LISTENER_ADMIN, 0, 0, config->admin.listen.items[i]))
+        if (!add_listener(ports, ROLE_OPERATOR, 0, 0, config->admin.listen.items[i]))
             return false;
     for (uint32_t i = 0; i < ports->count; i++)
         if (!paths_are_disjoint(ports, &ports->items[i]))
@@ -202,10 +201,7 @@ bool ports_listen(const struct ports *ports, struct ring *ring, bool first, stru
         struct log_line line;
         log_begin(&line, LOG_INFO, "listening");
         log_text(&line, "listen", text);
-        log_text(&line, "for",
-                 listener->kind == LISTENER_INGEST  ? "ingest"
-                 : listener->kind == LISTENER_ADMIN ? "admin"
-                                                    : "dialects");
+        log_text(&line, "for", role_names[listener->role]);
         if (listener->tls)
             log_text(&line, "tls", client_words[listener->client]);
         for (uint32_t d = 0; d < ports->config->dialect_count; d++)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Owns the publisher WebSocket: reading its envelope, the window of objects under way, and acknowledgements in order. It never
- * interprets an object. Called by conn_read (messages), ingest (answers) and shard_tick (acknowledgements).
+ * interprets an object. Called by the connection's files through its role, by ingest (answers) and shard_tick (acknowledgements).
  *
  * The window is a row of entries in the order of arrival. An entry is done when its home has answered; the acknowledgement
  * names the seq of the last entry before which nothing is open, so it is cumulative. A refused object gets its nack at once
@@ -13,6 +13,11 @@
 #include "shards/shard.h"
 
 #include <stdlib.h>
+
+/* One object of INGEST_BODY_BYTES_MAX in base64 and its envelope. */
+#define MESSAGE_BYTES_MAX (INGEST_BODY_BYTES_MAX / 3 * 4 + 4096)
+#define PING_INTERVAL_MS 30000
+#define IDLE_TIMEOUT_MS 90000
 
 enum entry_state { ENTRY_OPEN, ENTRY_ACCEPTED, ENTRY_REFUSED };
 
@@ -31,22 +36,10 @@ struct publisher {
     struct entry entries[PUBLISHER_WINDOW];
 };
 
-struct publisher *publisher_make(const struct shard *shard, const struct conn *conn, uint32_t key)
+/* role.reload: finds its key again, or closes. */
+static void revoke(struct shard *shard, struct conn *conn)
 {
-    struct publisher *publisher = calloc(1, sizeof *publisher);
-    if (publisher == NULL)
-        return NULL;
-    publisher->conn = conn_handle(conn);
-    publisher->key = key;
-    publisher->key_name = ingest_key_name(shard, key);
-    return publisher;
-}
-
-void publisher_revoke(struct shard *shard, struct conn *conn)
-{
-    struct publisher *publisher = ingest_publisher(conn);
-    if (publisher == NULL || conn->state != CONN_OPEN)
-        return;
+    struct publisher *publisher = conn->user;
     int key = ingest_key_named(shard, publisher->key_name);
     if (key < 0)
         conn_close(shard, conn, CLOSE_REVOKED, 0, NULL);
@@ -54,21 +47,31 @@ void publisher_revoke(struct shard *shard, struct conn *conn)
         publisher->key = (uint32_t)key;
 }
 
-void publisher_free(struct publisher *publisher)
+/* role.end */
+static void end(struct shard *shard, struct conn *conn)
 {
+    struct publisher *publisher = conn->user;
+    (void)shard;
     if (list_linked(&publisher->acking))
         list_remove(&publisher->acking);
     free(publisher);
+    conn->user = NULL;
 }
 
-void publisher_open(struct shard *shard, struct conn *conn, const struct handshake *handshake)
+bool publisher_open(struct shard *shard, struct conn *conn, uint32_t key, const struct handshake *handshake)
 {
-    uint8_t memory[HANDSHAKE_BYTES_MAX];
-    struct buf out = buf_of(memory, sizeof memory);
-    handshake_write(&out, handshake);
-    check(!out.overflow);
-    if (conn_send_bytes(shard, conn, buf_slice(&out)))
-        conn_upgrade(shard, conn, CONN_ROLE_PUBLISHER);
+    struct publisher *publisher = calloc(1, sizeof *publisher);
+    if (publisher == NULL)
+        return false;
+    publisher->conn = conn_handle(conn);
+    publisher->key = key;
+    publisher->key_name = ingest_key_name(shard, key);
+    if (!conn_accept(shard, conn, handshake, ROLE_PUBLISHER)) {
+        free(publisher);
+        return true;
+    }
+    conn->user = publisher;
+    return true;
 }
 
 static void send_nack(struct shard *shard, struct conn *conn, const uint64_t *seq, struct slice error)
@@ -124,6 +127,17 @@ static void send_ack(struct shard *shard, struct conn *conn, struct publisher *p
     conn_send_message(shard, conn, WS_TEXT, buf_slice(&out));
 }
 
+/* role.resume: goes on reading, unless the window is full. */
+static void resume(struct shard *shard, struct conn *conn)
+{
+    if (window_full(conn->user))
+        return; /* an acknowledgement goes on with it */
+    if (shard_has_room(shard))
+        conn_unpark(shard, conn);
+    else
+        conn_wait_for_room(shard, conn);
+}
+
 void publisher_send_acks(struct shard *shard)
 {
     struct list_node *node;
@@ -134,23 +148,13 @@ void publisher_send_acks(struct shard *shard)
         if (conn->state == CONN_OPEN)
             send_ack(shard, conn, publisher);
         if (conn->parked)
-            publisher_resume(shard, conn);
+            resume(shard, conn);
     }
-}
-
-void publisher_resume(struct shard *shard, struct conn *conn)
-{
-    if (window_full(ingest_publisher(conn)))
-        return; /* an acknowledgement goes on with it */
-    if (shard_has_room(shard))
-        conn_unpark(shard, conn);
-    else
-        conn_wait_for_room(shard, conn);
 }
 
 void publisher_on_answer(struct shard *shard, struct conn *conn, const struct parcel *parcel)
 {
-    struct publisher *publisher = ingest_publisher(conn);
+    struct publisher *publisher = conn->user;
     struct entry *entry = entry_at(publisher, parcel->ticket);
     check_op(entry->state, ==, ENTRY_OPEN);
     entry->state = parcel->status == 202 ? ENTRY_ACCEPTED : ENTRY_REFUSED;
@@ -229,7 +233,7 @@ static struct envelope read_envelope(struct shard *shard, struct slice message, 
 
 static void publish(struct shard *shard, struct conn *conn, struct envelope *e)
 {
-    struct publisher *publisher = ingest_publisher(conn);
+    struct publisher *publisher = conn->user;
     struct ingest_refusal refusal = {.field = "", .message = "This key may not publish to this topic"};
     uint64_t ticket = publisher->next;
     *entry_at(publisher, ticket) = (struct entry){.seq = e->seq};
@@ -241,11 +245,12 @@ static void publish(struct shard *shard, struct conn *conn, struct envelope *e)
     publisher->next++;
     if (window_full(publisher) || !shard_has_room(shard)) {
         conn_park(shard, conn);
-        publisher_resume(shard, conn);
+        resume(shard, conn);
     }
 }
 
-void publisher_on_message(struct shard *shard, struct conn *conn, enum ws_opcode opcode, struct slice message)
+/* role.message */
+static void on_message(struct shard *shard, struct conn *conn, enum ws_opcode opcode, struct slice message)
 {
     uint8_t *block = NULL;
     if (shard->stage_seen != STAGE_RUN)
@@ -261,3 +266,23 @@ void publisher_on_message(struct shard *shard, struct conn *conn, enum ws_opcode
         publish(shard, conn, &e);
     free(block);
 }
+
+/* role.limits: those of everybody who publishes, whatever the dialects say. */
+static struct role_limits limits(const struct shard *shard, const struct conn *conn)
+{
+    (void)shard, (void)conn;
+    return (struct role_limits){
+        .ping_interval_ms = PING_INTERVAL_MS,
+        .idle_timeout_ms = IDLE_TIMEOUT_MS,
+        .message_bytes_max = MESSAGE_BYTES_MAX,
+        .outbox_bytes_max = RESPONSE_BYTES_MAX,
+    };
+}
+
+const struct conn_role publisher_role = {
+    .message = on_message,
+    .resume = resume,
+    .reload = revoke,
+    .end = end,
+    .limits = limits,
+};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Owns what lies between a connection and its dialect: routing, limits, and answers. With session_actions.c and
- * session_census.c it is all that knows both. It never parses a message of a dialect and never writes to a socket. Called by conn_read (requests, messages),
- * conn (heartbeat, end) and mail (answers). */
+ * session_census.c it is all that knows both. It never parses a message of a dialect and never writes to a socket. Called by the
+ * connection's files through its role, and by mail (answers). */
 #include "shards/session_parts.h"
 
 #include "core/check.h"
@@ -10,6 +10,8 @@
 #include "shards/forwarded.h"
 
 #include <stdlib.h>
+
+#define TIMER_RETRY_MS 20
 
 /* ---- names and places ---- */
 
@@ -40,43 +42,32 @@ void session_count(struct shard *shard, uint8_t dialect, int change)
     stats_add(&shard->stats, STAT_SESSIONS, (uint64_t)(int64_t)change);
 }
 
-void session_leave(struct shard *shard, struct conn *conn)
+/* role.leave: it stops being a listener and gives its places back. */
+static void leave(struct shard *shard, struct conn *conn)
 {
     audience_leave_all(shard, conn);
     session_give_back_places(shard, conn);
     session_drop_pending(conn);
-    if (conn->role == CONN_ROLE_SESSION && conn->state == CONN_OPEN)
+    if (conn->state == CONN_OPEN)
         session_count(shard, conn->dialect, -1);
 }
 
-void session_end(struct shard *shard, struct conn *conn)
+/* role.end: the dialect's state goes. */
+static void end(struct shard *shard, struct conn *conn)
 {
     struct session *session = &conn->session;
     (void)shard;
     check(session->memberships == 0 && session->quotas == 0 && session->pending == NULL);
-    if (session->state == NULL)
+    if (conn->user == NULL)
         return;
     if (dialects[conn->dialect]->end != NULL)
-        dialects[conn->dialect]->end(session->state);
-    if (session->state != &session->small)
-        free(session->state);
-    session->state = NULL;
+        dialects[conn->dialect]->end(conn->user);
+    if (conn->user != &session->small)
+        free(conn->user);
+    conn->user = NULL;
 }
 
 /* ---- opening ---- */
-
-static void refuse(struct shard *shard, struct conn *conn, int status, const char *why)
-{
-    uint8_t memory[256];
-    struct buf content = buf_of(memory, sizeof memory);
-    buf_put_text(&content, "{\"error\":\"");
-    buf_put_text(&content, why);
-    buf_put_text(&content, "\"}");
-    const char *extra = status == 426   ? "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-                        : status == 405 ? "Allow: GET\r\n"
-                                        : "";
-    conn_respond(shard, conn, status, "application/json", extra, buf_slice(&content));
-}
 
 /* The dialect of the listener that owns the path, or -1; *path loses the dialect's prefix. */
 static int route(struct shard *shard, const struct conn *conn, struct slice *path)
@@ -108,17 +99,18 @@ static bool origin_allowed(const struct dialect_settings *settings, const struct
 }
 
 /* Zeroed memory for the dialect; false when memory is out. A small one needs no block of its own. */
-static bool make_state(struct session *session, size_t bytes)
+static bool make_state(struct conn *conn, size_t bytes)
 {
-    session->small = 0;
-    if (bytes > sizeof session->small)
-        session->state = calloc(1, bytes);
+    conn->session.small = 0;
+    if (bytes > sizeof conn->session.small)
+        conn->user = calloc(1, bytes);
     else
-        session->state = bytes > 0 ? &session->small : NULL;
-    return bytes == 0 || session->state != NULL;
+        conn->user = bytes > 0 ? &conn->session.small : NULL;
+    return bytes == 0 || conn->user != NULL;
 }
 
-void session_on_request(struct shard *shard, struct conn *conn, const struct http1_request *request)
+/* role.request: routes it, checks the upgrade, opens the session or refuses. */
+static void on_request(struct shard *shard, struct conn *conn, const struct http1_request *request)
 {
     struct slice path = request->path;
     struct handshake handshake;
@@ -127,30 +119,30 @@ void session_on_request(struct shard *shard, struct conn *conn, const struct htt
     conn->keep_alive = conn->keep_alive && !has_body; /* a body that nobody reads ends the connection */
     int index = route(shard, conn, &path);
     if (index < 0) {
-        refuse(shard, conn, 404, "Not found");
+        conn_refuse(shard, conn, 404, "", "Not found");
         return;
     }
     const struct dialect *dialect = dialects[index];
     bool rest = dialect->route(shard->config->dialects[index], path) == DIALECT_PATH_REST;
     int status = rest ? 0 : handshake_check(request, &handshake, &why);
     if (status != 0) {
-        refuse(shard, conn, status, why);
+        conn_refuse(shard, conn, status, status == 405 ? "Allow: GET\r\n" : "", why);
         return;
     }
     const struct extension_settings windows = {DEFLATE_WINDOW_BITS_MAX, DEFLATE_WINDOW_BITS_MAX};
     if (!rest && shard_dialect_settings(shard, (uint8_t)index)->compression)
         extension_negotiate(request, &windows, &handshake.deflate);
-    session_end(shard, conn); /* of an earlier request that was answered with a response */
+    end(shard, conn); /* of an earlier request that was answered with a response */
     conn->dialect = (uint8_t)index;
     struct ring_address peer = ring_peer(shard->ring, conn->socket);
     forwarded_client(shard->config->dialects[index], request, peer.bytes, conn->session.client);
     bool allowed = rest || origin_allowed(shard->config->dialects[index], request);
     if (!allowed && !dialect->checks_origin) {
-        refuse(shard, conn, 403, "Origin not allowed");
+        conn_refuse(shard, conn, 403, "", "Origin not allowed");
         return;
     }
-    if (!make_state(&conn->session, dialect->session_bytes)) {
-        refuse(shard, conn, 503, "Out of memory");
+    if (!make_state(conn, dialect->session_bytes)) {
+        conn_refuse(shard, conn, 503, "", "Out of memory");
         return;
     }
     struct dialect_call call = session_call_begin(shard, conn);
@@ -168,7 +160,8 @@ void session_on_request(struct shard *shard, struct conn *conn, const struct htt
 
 /* ---- messages ---- */
 
-void session_on_message(struct shard *shard, struct conn *conn, enum ws_opcode opcode, struct slice message)
+/* role.message */
+static void on_message(struct shard *shard, struct conn *conn, enum ws_opcode opcode, struct slice message)
 {
     if (shard->stage_seen != STAGE_RUN)
         return; /* about to be closed: nothing new begins */
@@ -189,7 +182,7 @@ void session_on_message(struct shard *shard, struct conn *conn, enum ws_opcode o
     session_run_call(shard, conn, NULL);
 }
 
-void session_heartbeat(struct shard *shard, struct conn *conn)
+static void heartbeat(struct shard *shard, struct conn *conn)
 {
     struct dialect_call call = session_call_begin(shard, conn);
     dialects[conn->dialect]->heartbeat(&call);
@@ -200,9 +193,10 @@ void session_heartbeat(struct shard *shard, struct conn *conn)
     }
 }
 
-void session_revoke(struct shard *shard, struct conn *conn)
+/* role.reload: closes a session whose key is no longer configured (A-13), unless close_on_revoke is off. */
+static void revoke(struct shard *shard, struct conn *conn)
 {
-    if (conn->role != CONN_ROLE_SESSION || conn->state != CONN_OPEN || !(conn->session.quotas & 1U << QUOTA_KEY))
+    if (!(conn->session.quotas & 1U << QUOTA_KEY))
         return;
     const struct dialect_settings *settings = shard_dialect_settings(shard, conn->dialect);
     bool known = !settings->close_on_revoke;
@@ -277,16 +271,57 @@ void session_on_reply(struct shard *shard, const struct parcel *parcel)
     session_run_call(shard, conn, opening);
 }
 
-bool session_on_timer(struct shard *shard, struct conn *conn)
+/* ---- deadlines of its own ---- */
+
+void session_set_due(struct conn *conn)
 {
-    if (conn->session.pending != NULL)
-        return false;
+    const struct session *session = &conn->session;
+    bool timer_first =
+        session->timer_ms != 0 && (session->heartbeat_ms == 0 || session->timer_ms < session->heartbeat_ms);
+    conn->due_ms = timer_first ? session->timer_ms : session->heartbeat_ms;
+}
+
+static void expire(struct shard *shard, struct conn *conn)
+{
+    if (conn->session.pending != NULL) { /* it has to wait for an answer first */
+        conn->session.timer_ms = shard->now_ms + TIMER_RETRY_MS;
+        return;
+    }
     conn->session.timer_ms = 0;
     struct dialect_call call = session_call_begin(shard, conn);
     dialects[conn->dialect]->timer(&call);
     session_run_call(shard, conn, NULL);
-    return true;
 }
+
+/* role.timer: the heartbeat, in step, those that were missed left out; then the dialect's timer (ACTION_TIMER). */
+static void on_due(struct shard *shard, struct conn *conn)
+{
+    struct session *session = &conn->session;
+    uint64_t now = shard->now_ms;
+    if (session->heartbeat_ms != 0 && now >= session->heartbeat_ms) {
+        uint64_t period = dialects[conn->dialect]->heartbeat_ms;
+        session->heartbeat_ms += (now - session->heartbeat_ms) / period * period + period;
+        heartbeat(shard, conn);
+    }
+    if (conn->state == CONN_OPEN && session->timer_ms != 0 && now >= session->timer_ms)
+        expire(shard, conn);
+    session_set_due(conn);
+}
+
+/* role.limits */
+static struct role_limits limits(const struct shard *shard, const struct conn *conn)
+{
+    const struct dialect_settings *settings = shard_dialect_settings(shard, conn->dialect);
+    return (struct role_limits){
+        .ping_interval_ms = settings->ping_interval_ms,
+        .idle_timeout_ms = settings->idle_timeout_ms,
+        .duration_max_ms = settings->duration_max_ms,
+        .message_bytes_max = settings->message_bytes_max,
+        .outbox_bytes_max = settings->outbox_bytes_max,
+    };
+}
+
+/* ---- subscriptions ---- */
 
 static void release_frames(struct shard *shard, const struct parcel *parcel)
 {
@@ -312,3 +347,14 @@ void session_on_subscribed(struct shard *shard, struct parcel *parcel)
     }
     release_frames(shard, parcel);
 }
+
+const struct conn_role session_role = {
+    .request = on_request,
+    .message = on_message,
+    .timer = on_due,
+    .resume = session_resume,
+    .reload = revoke,
+    .leave = leave,
+    .end = end,
+    .limits = limits,
+};

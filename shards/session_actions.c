@@ -24,7 +24,7 @@ struct dialect_call session_call_about(const struct shard *shard, const struct c
 {
     return (struct dialect_call){
         .settings = shard->config->dialects[conn->dialect],
-        .session = conn->session.state,
+        .session = conn->user,
         .now_ms = shard->now_ms,
         .wall_ms = shard->wall_ms,
         .connection = conn_id(shard, conn),
@@ -134,16 +134,16 @@ static bool keep_rest(struct conn *conn, const struct run *run)
 
 static enum step do_accept(struct shard *shard, struct conn *conn, const struct handshake *handshake)
 {
-    uint8_t memory[HANDSHAKE_BYTES_MAX];
-    struct buf out = buf_of(memory, sizeof memory);
-    check(handshake != NULL && conn->state == CONN_HTTP);
-    handshake_write(&out, handshake);
-    check(!out.overflow);
-    if (!conn_send_bytes(shard, conn, buf_slice(&out)))
+    check(handshake != NULL);
+    if (!conn_accept(shard, conn, handshake, ROLE_SESSION))
         return STEP_ENDED;
-    conn_upgrade(shard, conn, CONN_ROLE_SESSION);
     conn->deflate = deflate_class(&handshake->deflate);
     session_count(shard, conn->dialect, 1);
+    if (dialects[conn->dialect]->heartbeat_ms != 0) {
+        conn->session.heartbeat_ms = shard->now_ms + dialects[conn->dialect]->heartbeat_ms;
+        session_set_due(conn);
+        conn_set_timer(shard, conn);
+    }
     return STEP_GO;
 }
 
@@ -248,6 +248,7 @@ static enum step do_action(struct shard *shard, struct conn *conn, const struct 
         return ask_for(shard, conn, PARCEL_CENSUS, action);
     case ACTION_TIMER:
         conn->session.timer_ms = action->timer.after_ms == 0 ? 0 : shard->now_ms + action->timer.after_ms;
+        session_set_due(conn);
         conn_set_timer(shard, conn);
         return STEP_GO;
     case ACTION_CLOSE:

@@ -31,7 +31,7 @@ void session_describe_all(struct shard *shard, struct parcel *parcel)
     size_t capacity = parcel->reply_bytes;
     uint32_t cursor = 0;
     for (struct conn *conn; parcel->status == 200 && (conn = slab_next(&shard->conns, &cursor, NULL)) != NULL;) {
-        if (conn->state != CONN_OPEN || conn->role != CONN_ROLE_SESSION || conn->dialect != parcel->dialect)
+        if (conn->state != CONN_OPEN || conn->role != ROLE_SESSION || conn->dialect != parcel->dialect)
             continue;
         struct dialect_call call = session_call_about(shard, conn);
         struct buf out = buf_of(shard->scratch, sizeof shard->scratch);
@@ -50,7 +50,7 @@ void session_count_all(struct shard *shard)
         if (dialects[d]->describe == NULL)
             continue;
         for (struct conn *conn; (conn = slab_next(&shard->conns, &cursor, NULL)) != NULL;) {
-            if (conn->state != CONN_OPEN || conn->role != CONN_ROLE_SESSION || conn->dialect != d)
+            if (conn->state != CONN_OPEN || conn->role != ROLE_SESSION || conn->dialect != d)
                 continue;
             struct dialect_call call = session_call_about(shard, conn);
             dialects[d]->describe(&call, NULL, counts);

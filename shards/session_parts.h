@@ -4,6 +4,7 @@
 #ifndef RINGCAST_SHARDS_SESSION_PARTS_H
 #define RINGCAST_SHARDS_SESSION_PARTS_H
 
+#include "protocol/handshake.h"
 #include "shards/session.h"
 #include "shards/shard.h"
 
@@ -27,6 +28,10 @@ struct dialect_call session_call_about(const struct shard *shard, const struct c
 struct dialect_call session_call_begin(struct shard *shard, const struct conn *conn);
 /* Carries out what a call has appended. `handshake`: of an opening, else NULL. */
 void session_run_call(struct shard *shard, struct conn *conn, const struct handshake *handshake);
+/* Goes on with a row that waited for an answer, or for room to publish. */
+void session_resume(struct shard *shard, struct conn *conn);
+/* After a change of its heartbeat or timer: when conn.due_ms is. */
+void session_set_due(struct conn *conn);
 /* Forgets the row of actions that waits. */
 void session_drop_pending(struct conn *conn);
 /* The name under which a place is counted at its home. */

@@ -7,7 +7,6 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "shards/home.h"
-#include "shards/ingest.h"
 #include "shards/publisher.h"
 #include "shards/session.h"
 
@@ -179,12 +178,7 @@ static void resume_parked(struct shard *shard)
     while (!list_empty(&shard->parked) && (shard_has_room(shard) || shard->stage_seen != STAGE_RUN)) {
         struct list_node *node = list_pop_front(&shard->parked);
         struct conn *conn = list_entry(node, struct conn, wait);
-        if (conn->role == CONN_ROLE_SESSION || conn->session.pending != NULL)
-            session_resume(shard, conn);
-        else if (conn->role == CONN_ROLE_PUBLISHER)
-            publisher_resume(shard, conn);
-        else
-            ingest_resume(shard, conn);
+        conn_role(conn)->resume(shard, conn);
         if (node == last)
             break;
     }
@@ -293,7 +287,7 @@ static void say_farewell(struct shard *shard)
             return;
         if (shard->stage_seen == STAGE_STOP)
             conn_terminate(shard, conn, CLOSE_SHUTDOWN);
-        else if (shard->listeners[conn->listener].kind == LISTENER_ADMIN)
+        else if (conn_role(conn)->operates)
             continue; /* operators are answered to the end */
         else if (conn->state == CONN_OPEN)
             conn_close(shard, conn, CLOSE_SHUTDOWN, 0, NULL);
@@ -339,11 +333,8 @@ static void follow_config(struct shard *shard)
     for (struct audience *audience; (audience = slab_next(&shard->audiences.slab, &cursor, NULL)) != NULL;)
         audience->outbox_bytes_max = shard_dialect_settings(shard, audience->dialect)->outbox_bytes_max;
     cursor = 0;
-    for (struct conn *conn; (conn = slab_next(&shard->conns, &cursor, NULL)) != NULL;) {
-        session_revoke(shard, conn);
-        publisher_revoke(shard, conn);
+    for (struct conn *conn; (conn = slab_next(&shard->conns, &cursor, NULL)) != NULL;)
         conn_settings(shard, conn);
-    }
     stats_add(&shard->stats, STAT_RELOADS, 1);
     atomic_store_explicit(&shard->config_seen, next, memory_order_release);
 }

@@ -11,6 +11,7 @@
 #include "shards/channel.h"
 #include "shards/config.h"
 #include "shards/conn.h"
+#include "shards/conn_tls.h"
 #include "shards/listener.h"
 #include "shards/mail.h"
 #include "shards/message.h"

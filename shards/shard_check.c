@@ -39,7 +39,7 @@ static void check_connections(const struct shard *shard, struct census *census)
         conn_check(shard, conn);
         census->messages += conn->outbox.all.messages;
         census->memberships += conn->session.memberships;
-        census->sessions += conn->state == CONN_OPEN && conn->role == CONN_ROLE_SESSION;
+        census->sessions += conn->state == CONN_OPEN && conn->role == ROLE_SESSION;
         census->dirty += conn->dirty;
         census->waiting += list_linked(&conn->wait);
         if (conn->tls != NULL)

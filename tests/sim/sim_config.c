@@ -171,9 +171,9 @@ void sim_config_listen(const struct config *config, uint32_t tls, struct ring *r
         struct ring_listen_options options = {.address = address, .backlog = 64};
         uint32_t mounts;
         const char *name = dialect_of(port, &mounts);
-        listeners[i] = (struct listener){.kind = port == SIM_PORT_ADMIN ? LISTENER_ADMIN
-                                                 : name == NULL         ? LISTENER_INGEST
-                                                                        : LISTENER_DIALECTS,
+        listeners[i] = (struct listener){.role = port == SIM_PORT_ADMIN ? ROLE_OPERATOR
+                                                 : name == NULL         ? ROLE_INGEST
+                                                                        : ROLE_SESSION,
                                          .tls = tls >> i & 1,
                                          .address = address};
         for (uint32_t d = 0; name != NULL && d < config->dialect_count; d++) {

@@ -89,7 +89,7 @@ static void begin(struct server *server)
     int socket = ring_listen(server->ring, &listen_options, &bound);
     cr_assert_geq(socket, 0);
     server->port = bound.port;
-    struct listener listener = {.kind = LISTENER_DIALECTS, .dialects = 1U << PLAIN, .socket = (uint32_t)socket};
+    struct listener listener = {.role = ROLE_SESSION, .dialects = 1U << PLAIN, .socket = (uint32_t)socket};
     struct shard_options options = {.count = 1,
                                     .all = &server->shard,
                                     .ring = server->ring,

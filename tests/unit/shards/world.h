@@ -54,12 +54,12 @@ static inline struct ring *world_ring(void)
 
 static inline void world_listen(struct ring *ring, const struct config *config, struct listener listeners[3])
 {
-    static const enum listener_kind kinds[3] = {LISTENER_DIALECTS, LISTENER_INGEST, LISTENER_ADMIN};
+    static const enum role kinds[3] = {ROLE_SESSION, ROLE_INGEST, ROLE_OPERATOR};
     for (uint16_t i = 0; i < 3; i++) {
         const struct ring_listen_options options = {.address = {.port = (uint16_t)(DIALECT_PORT + i)}, .backlog = 4096};
         int socket = ring_listen(ring, &options, NULL);
         cr_assert_geq(socket, 0);
-        listeners[i] = (struct listener){.kind = kinds[i], .address = options.address, .socket = (uint32_t)socket};
+        listeners[i] = (struct listener){.role = kinds[i], .address = options.address, .socket = (uint32_t)socket};
     }
     listeners[0].dialects = (1U << config->dialect_count) - 1;
     for (uint32_t d = 0; d < config->dialect_count; d++)
