@@ -130,7 +130,7 @@ static void run_publisher(void *argument)
         pair->error = publish(pair);
         here += each;
         there += each;
-        while (pair->error == 0 && (side->last != here || side->meter->shard->outstanding > 0 ||
+        while (pair->error == 0 && (side->last != here || side->meter->shard->errands.outstanding > 0 ||
                                     atomic_load_explicit(&pair->other->delivered, memory_order_acquire) != there))
             look(side, &vain);
     }

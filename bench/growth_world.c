@@ -126,13 +126,13 @@ void growth_unsubscribe(struct shard *shard, struct conn *conn, struct slice cha
 
 void growth_publish(struct shard *home, struct slice channel, struct slice payload)
 {
-    struct parcel *parcel = parcel_make(&home->parcels, PARCEL_PUBLISH, channel.bytes + payload.bytes);
-    check(parcel != NULL);
-    parcel->dialect = PLAIN;
-    parcel->event.opcode = WS_BINARY;
-    parcel->event.channel = parcel_put(parcel, channel);
-    parcel->event.payload = parcel_put(parcel, payload);
-    shard_ask(home, parcel, home->number);
+    struct errand *errand = errand_make(&home->errands.pool, ERRAND_PUBLISH, channel.bytes + payload.bytes);
+    check(errand != NULL);
+    errand->dialect = PLAIN;
+    errand->publish.event.opcode = WS_BINARY;
+    errand->publish.event.channel = errand_put(errand, channel);
+    errand->publish.event.payload = errand_put(errand, payload);
+    errand_ask(home, errand, home->number);
 }
 
 uint64_t growth_sum(const struct growth_world *world, enum stat_id stat)

@@ -133,13 +133,13 @@ int meter_shard_await(struct meter_shard *meter, enum stat_id stat, uint64_t wan
 int meter_shard_publish(struct meter_shard *meter, struct slice payload)
 {
     struct slice name = slice_text(CHANNEL);
-    struct parcel *parcel = parcel_make(&meter->shard->parcels, PARCEL_PUBLISH, name.bytes + payload.bytes);
-    if (parcel == NULL)
+    struct errand *errand = errand_make(&meter->shard->errands.pool, ERRAND_PUBLISH, name.bytes + payload.bytes);
+    if (errand == NULL)
         return -ENOMEM;
-    parcel->dialect = PLAIN;
-    parcel->event.opcode = WS_BINARY;
-    parcel->event.channel = parcel_put(parcel, name);
-    parcel->event.payload = parcel_put(parcel, payload);
-    shard_ask(meter->shard, parcel, meter->home);
+    errand->dialect = PLAIN;
+    errand->publish.event.opcode = WS_BINARY;
+    errand->publish.event.channel = errand_put(errand, name);
+    errand->publish.event.payload = errand_put(errand, payload);
+    errand_ask(meter->shard, errand, meter->home);
     return 0;
 }

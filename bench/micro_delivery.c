@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the case of ringcast-micro about the delivery loop: a publish to 1,000 subscribers, from its parcel to the last
+/* Owns the case of ringcast-micro about the delivery loop: a publish to 1,000 subscribers, from its errand to the last
  * completion, over a kernel that costs nothing (null_kernel.c). Called by micro_main. */
 #include "bench/meter_shard.h"
 #include "bench/micro.h"

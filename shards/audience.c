@@ -64,10 +64,10 @@ static bool reserve_class(struct audiences *audiences, uint16_t home, uint32_t c
     return true;
 }
 
-static struct audience *audience_make(struct shard *shard, const struct parcel *parcel)
+static struct audience *audience_make(struct shard *shard, const struct errand *errand)
 {
     struct audiences *audiences = &shard->audiences;
-    if (!reserve_class(audiences, parcel->home, parcel->class_index))
+    if (!reserve_class(audiences, errand->home, errand->subscribe.class_index))
         return NULL;
     struct handle handle;
     struct audience *audience = slab_alloc(&audiences->slab, &handle);
@@ -75,14 +75,14 @@ static struct audience *audience_make(struct shard *shard, const struct parcel *
         return NULL;
     *audience = (struct audience){
         .index = handle.index,
-        .class_index = parcel->class_index,
-        .home = parcel->home,
-        .dialect = parcel->dialect,
-        .policy = parcel->policy,
-        .outbox_bytes_max = shard_dialect_settings(shard, parcel->dialect)->outbox_bytes_max,
-        .channel = parcel->channel_id,
+        .class_index = errand->subscribe.class_index,
+        .home = errand->home,
+        .dialect = errand->dialect,
+        .policy = errand->subscribe.policy,
+        .outbox_bytes_max = shard_dialect_settings(shard, errand->dialect)->outbox_bytes_max,
+        .channel = errand->subscribe.channel_id,
     };
-    audiences->by_class[parcel->home][parcel->class_index] = handle.index + 1;
+    audiences->by_class[errand->home][errand->subscribe.class_index] = handle.index + 1;
     return audience;
 }
 
@@ -323,28 +323,29 @@ void audience_on_deliver(struct shard *shard, const struct mail *mail)
     }
 }
 
-bool audience_join(struct shard *shard, struct conn *conn, struct parcel *parcel)
+bool audience_join(struct shard *shard, struct conn *conn, struct errand *errand)
 {
-    struct audience *audience = audience_of_class(&shard->audiences, parcel->home, parcel->class_index);
+    struct audience *audience = audience_of_class(&shard->audiences, errand->home, errand->subscribe.class_index);
     if (audience == NULL)
-        audience = audience_make(shard, parcel);
+        audience = audience_make(shard, errand);
     /* An earlier membership in the channel ends here, between two mails of the home: nothing is lost or repeated. */
-    uint32_t before = membership_in(shard, conn, parcel->channel_id);
+    uint32_t before = membership_in(shard, conn, errand->subscribe.channel_id);
     if (audience == NULL || !member_add(shard, audience, conn)) {
-        struct mail mail = {.kind = MAIL_UNSUBSCRIBE, .unsubscribe = {.class_index = parcel->class_index}};
-        mail_post(shard, parcel->home, mail);
+        struct mail mail = {.kind = MAIL_UNSUBSCRIBE, .unsubscribe = {.class_index = errand->subscribe.class_index}};
+        mail_post(shard, errand->home, mail);
         if (audience != NULL && audience->count == 0)
             audience_free(&shard->audiences, audience);
         return false;
     }
     if (before != UINT32_MAX)
         member_remove(shard, conn, before);
-    for (uint32_t i = 0; i < parcel->frame_count; i++) { /* bounded by what is retained */
+    for (uint32_t i = 0; i < errand->subscribe.frame_count; i++) { /* bounded by what is retained */
         struct pushes pushes = {{0}};
-        pushes.by_result[push(shard, UINT64_MAX, conn, parcel->frames[i], parcel->frame_messages[i], 0, 0)]++;
-        account(shard, &pushes, parcel->frame_messages[i]);
+        pushes.by_result[push(shard, UINT64_MAX, conn, errand->subscribe.frames[i], errand->subscribe.frame_messages[i],
+                              0, 0)]++;
+        account(shard, &pushes, errand->subscribe.frame_messages[i]);
     }
-    if (parcel->frame_count > 0)
+    if (errand->subscribe.frame_count > 0)
         conn_mark_dirty(shard, conn, false);
     close_doomed(shard);
     return true;

@@ -11,7 +11,7 @@
 struct shard;
 struct conn;
 struct mail;
-struct parcel;
+struct errand;
 
 struct member {
     struct conn *conn;   /* of this shard; leaves before its slot is freed */
@@ -39,15 +39,13 @@ struct audiences {
 int audiences_init(struct audiences *audiences, uint16_t shards);
 void audiences_destroy(struct audiences *audiences, uint16_t shards);
 
-/* A subscription has been confirmed by the home (an answered PARCEL_SUBSCRIBE): makes the connection a member, in place of an
+/* A subscription has been confirmed by the home (an answered ERRAND_SUBSCRIBE): makes the connection a member, in place of an
  * earlier membership in the same channel, and pushes the retained frames that came along. False: memory is out. */
-bool audience_join(struct shard *shard, struct conn *conn, struct parcel *parcel);
+bool audience_join(struct shard *shard, struct conn *conn, struct errand *errand);
 /* Ends the membership in that channel; false when there is none. */
 bool audience_leave(struct shard *shard, struct conn *conn, struct hash128 channel);
 /* Ends all memberships of a connection. */
 void audience_leave_all(struct shard *shard, struct conn *conn);
-/* MAIL_DELIVER: pushes the range to every member. */
-void audience_on_deliver(struct shard *shard, const struct mail *mail);
 /* Asserts what holds for all audiences (audience.c says what). */
 void audiences_check(const struct shard *shard);
 /* The connection's membership number i. */

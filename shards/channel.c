@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Owns the channels whose home is this shard: their classes, listeners per shard, and what they retain. It never sees a
- * connection and never delivers. Called by home (parcels), mail (unsubscribe) and the once-a-second sweep.
+ * connection and never delivers. Called by home (errands), mail (unsubscribe) and the once-a-second sweep.
  *
  * Between two turns (channel_check):
  *   - a channel is found under its identity, which is its name's, and its home is this shard;
@@ -214,48 +214,51 @@ static void class_end(struct shard *shard, struct class *class)
 }
 
 /* Fills in the retained frames that a new listener asked for. */
-static bool answer_history(struct shard *shard, struct channel *channel, struct parcel *parcel)
+static bool answer_history(struct shard *shard, struct channel *channel, struct errand *errand)
 {
     history_expire(&channel->history, &channel->traits, &shard->idle, shard->number, shard->now_ms);
-    uint32_t wanted = parcel->history_max < channel->history.count ? parcel->history_max : channel->history.count;
+    uint32_t wanted =
+        errand->subscribe.history_max < channel->history.count ? errand->subscribe.history_max : channel->history.count;
     if (wanted == 0)
         return true;
-    parcel->frames = malloc(wanted * (sizeof *parcel->frames + sizeof *parcel->frame_messages));
-    if (parcel->frames == NULL)
+    errand->subscribe.frames =
+        malloc(wanted * (sizeof *errand->subscribe.frames + sizeof *errand->subscribe.frame_messages));
+    if (errand->subscribe.frames == NULL)
         return false;
-    parcel->frame_messages = (uint32_t *)(parcel->frames + wanted);
-    parcel->frame_count = history_ranges(&channel->history, wanted, parcel->frames, parcel->frame_messages);
-    for (uint32_t i = 0; i < parcel->frame_count; i++)
-        mail_hand_over(shard, parcel->origin, parcel->frames[i].segment);
+    errand->subscribe.frame_messages = (uint32_t *)(errand->subscribe.frames + wanted);
+    errand->subscribe.frame_count =
+        history_ranges(&channel->history, wanted, errand->subscribe.frames, errand->subscribe.frame_messages);
+    for (uint32_t i = 0; i < errand->subscribe.frame_count; i++)
+        mail_hand_over(shard, errand->origin, errand->subscribe.frames[i].segment);
     return true;
 }
 
-void channel_subscribe(struct shard *shard, struct parcel *parcel)
+void channel_subscribe(struct shard *shard, struct errand *errand)
 {
-    parcel->status = 503;
-    struct channel *channel = channel_find(shard, parcel->dialect, parcel->event.channel);
+    errand->status = 503;
+    struct channel *channel = channel_find(shard, errand->dialect, errand->subscribe.channel);
     if (channel == NULL)
-        channel = channel_make(shard, parcel->dialect, parcel->event.channel);
+        channel = channel_make(shard, errand->dialect, errand->subscribe.channel);
     if (channel == NULL)
         return;
-    fanout_flush_pending(shard);
-    struct slice key = class_key(shard, channel, parcel->encoding, parcel->variant);
+    fanout_flush(shard);
+    struct slice key = class_key(shard, channel, errand->subscribe.encoding, errand->subscribe.variant);
     struct class *class = map_get(&shard->channels.by_variant, key);
     if (class == NULL)
         class = class_make(shard, channel, key);
-    if (class == NULL || !answer_history(shard, channel, parcel)) {
+    if (class == NULL || !answer_history(shard, channel, errand)) {
         if (class != NULL && class->listeners == 0)
             class_end(shard, class);
         else
             channel_end_if_empty(shard, channel);
         return;
     }
-    class->counts[parcel->origin]++;
+    class->counts[errand->origin]++;
     class->listeners++;
-    parcel->class_index = class->index;
-    parcel->channel_id = channel->id;
-    parcel->policy = channel->traits.policy;
-    parcel->status = 200;
+    errand->subscribe.class_index = class->index;
+    errand->subscribe.channel_id = channel->id;
+    errand->subscribe.policy = channel->traits.policy;
+    errand->status = 200;
 }
 
 void channel_on_unsubscribe(struct shard *shard, const struct mail *mail)
@@ -267,32 +270,33 @@ void channel_on_unsubscribe(struct shard *shard, const struct mail *mail)
         class_end(shard, class);
 }
 
-void channel_publish(struct shard *shard, struct parcel *parcel)
+void channel_publish(struct shard *shard, struct errand *errand)
 {
-    struct channel *channel = channel_find(shard, parcel->dialect, parcel->event.channel);
+    struct channel *channel = channel_find(shard, errand->dialect, errand->publish.event.channel);
     if (channel == NULL) {
         struct channel_traits traits = {0};
-        if (dialects[parcel->dialect]->traits != NULL)
-            dialects[parcel->dialect]->traits(shard->config->dialects[parcel->dialect], parcel->event.channel, &traits);
+        if (dialects[errand->dialect]->traits != NULL)
+            dialects[errand->dialect]->traits(shard->config->dialects[errand->dialect], errand->publish.event.channel,
+                                              &traits);
         if (traits.retain_count == 0) {
             stats_add(&shard->stats, STAT_PUBLISHED, 1);
-            parcel->status = 202;
+            errand->status = 202;
             return;
         }
-        channel = channel_make(shard, parcel->dialect, parcel->event.channel);
+        channel = channel_make(shard, errand->dialect, errand->publish.event.channel);
         if (channel == NULL) {
-            parcel->status = 429;
+            errand->status = 429;
             return;
         }
     }
-    parcel->status = fanout_publish(shard, channel, &parcel->event, &parcel->receivers);
+    errand->status = fanout_publish(shard, channel, &errand->publish.event, &errand->publish.receivers);
     channel_end_if_empty(shard, channel);
 }
 
-void channel_newest(struct shard *shard, struct parcel *parcel)
+void channel_newest(struct shard *shard, struct errand *errand)
 {
-    parcel->status = 404;
-    struct channel *channel = channel_find(shard, parcel->dialect, parcel->event.channel);
+    errand->status = 404;
+    struct channel *channel = channel_find(shard, errand->dialect, errand->newest.channel);
     if (channel == NULL)
         return;
     history_expire(&channel->history, &channel->traits, &shard->idle, shard->number, shard->now_ms);
@@ -303,14 +307,14 @@ void channel_newest(struct shard *shard, struct parcel *parcel)
     size_t header = frame.bytes >= 2 && (frame_data(frame)[1] & 0x7F) == 126   ? 4
                     : frame.bytes >= 2 && (frame_data(frame)[1] & 0x7F) == 127 ? 10
                                                                                : 2;
-    parcel->reply = malloc(frame.bytes - header + 1);
-    if (parcel->reply == NULL) {
-        parcel->status = 503;
+    errand->reply = malloc(frame.bytes - header + 1);
+    if (errand->reply == NULL) {
+        errand->status = 503;
         return;
     }
-    parcel->reply_bytes = frame.bytes - header;
-    memcpy(parcel->reply, frame_data(frame) + header, parcel->reply_bytes);
-    parcel->status = 200;
+    errand->reply_bytes = frame.bytes - header;
+    memcpy(errand->reply, frame_data(frame) + header, errand->reply_bytes);
+    errand->status = 200;
 }
 
 /* Whether the sweep has to come back to the channel. */

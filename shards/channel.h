@@ -6,8 +6,8 @@
 
 #include "core/map.h"
 #include "protocol/deflate.h"
+#include "shards/errand.h"
 #include "shards/history.h"
-#include "shards/parcel.h"
 
 struct shard;
 struct mail;
@@ -70,14 +70,13 @@ uint16_t channel_home(const struct shard *shard, uint8_t dialect, struct slice n
 
 /* The channel of that name, or NULL. */
 struct channel *channel_find(struct shard *shard, uint8_t dialect, struct slice name);
-/* PARCEL_SUBSCRIBE: counts the listener and fills in the answer (class, policy, retained frames); what was published before is
+/* ERRAND_SUBSCRIBE: counts the listener and fills in the answer (class, policy, retained frames); what was published before is
  * mailed first, so everything after the answer is the listener's. */
-void channel_subscribe(struct shard *shard, struct parcel *parcel);
-void channel_on_unsubscribe(struct shard *shard, const struct mail *mail);
-/* PARCEL_PUBLISH: status 202 and the receivers, or 429 when frame memory is exhausted. */
-void channel_publish(struct shard *shard, struct parcel *parcel);
-/* PARCEL_NEWEST: 200 with the payload of the newest retained message, or 404. */
-void channel_newest(struct shard *shard, struct parcel *parcel);
+void channel_subscribe(struct shard *shard, struct errand *errand);
+/* ERRAND_PUBLISH: status 202 and the receivers, or 429 when frame memory is exhausted. */
+void channel_publish(struct shard *shard, struct errand *errand);
+/* ERRAND_NEWEST: 200 with the payload of the newest retained message, or 404. */
+void channel_newest(struct shard *shard, struct errand *errand);
 /* The channel has something that the sweep is to look at. */
 void channel_activate(struct shard *shard, struct channel *channel);
 /* Once a second a round begins, and each turn goes on with some of it: quiet logs let their tail go, old retained frames expire,
@@ -99,9 +98,7 @@ void channels_check(const struct shard *shard);
 /* Sequences and retains one event of a channel at its home: one frame, built once, marked for every class that it matches.
  * Sets *receivers; 202 or 429. */
 int fanout_publish(struct shard *shard, struct channel *channel, const struct event *event, uint32_t *receivers);
-/* Mails everything pending. */
-void fanout_flush_pending(struct shard *shard);
-/* Mails everything pending, then releases the answers that waited for it. Whether anything was mailed. */
+/* Mails everything pending. Whether there was anything. */
 bool fanout_flush(struct shard *shard);
 
 #endif

@@ -203,8 +203,6 @@ static inline struct handle conn_handle(const struct conn *conn)
 }
 /* The answer to its QUOTA_PEER. */
 void conn_on_place(struct shard *shard, const struct mail *mail);
-/* MAIL_CUT: frame memory is full and this segment is the oldest. */
-void conn_on_cut(struct shard *shard, const struct mail *mail);
 /* Unique in the life of the process. */
 uint64_t conn_id(const struct shard *shard, const struct conn *conn);
 /* "127.0.0.1:9500" or "[::1]:9500". */

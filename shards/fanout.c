@@ -3,7 +3,6 @@
  * gathers what a class gets within a tick into one range, and mails it to the shards that listen. It never sees a connection.
  * Called by channel and service_host (publish) and shard_tick (flush). */
 #include "core/check.h"
-#include "shards/home.h"
 #include "shards/shard.h"
 
 static void flush_class(struct shard *shard, struct class *class)
@@ -26,11 +25,13 @@ static void flush_class(struct shard *shard, struct class *class)
 }
 
 /* In the order in which it was published. */
-void fanout_flush_pending(struct shard *shard)
+bool fanout_flush(struct shard *shard)
 {
+    bool any = !list_empty(&shard->channels.pending);
     struct list_node *node;
     while ((node = list_first(&shard->channels.pending)) != NULL)
         flush_class(shard, list_entry(node, struct class, pending_node));
+    return any;
 }
 
 /* A message that stands alone in its mail: it may be replaced at a slow reader, or closes its listeners. */
@@ -44,7 +45,7 @@ static void mail_alone(struct shard *shard, struct class *class, struct frame fr
     mail.deliver.conflate = event->conflate;
     mail.deliver.close_code = event->close_code;
     mail.deliver.close_reason = event->close_reason;
-    fanout_flush_pending(shard);
+    fanout_flush(shard);
     for (uint16_t to = 0; to < shard->count; to++) {
         if (class->counts[to] == 0)
             continue;
@@ -69,7 +70,7 @@ static void pend(struct shard *shard, struct class *class, struct frame frame, c
         return;
     }
     if (pending->frame.bytes > 0)
-        fanout_flush_pending(shard);
+        fanout_flush(shard);
     *pending = (struct pending_range){.frame = frame, .messages = 1, .last_bytes = frame.bytes};
     frame_ref(frame.segment, shard->number, 1);
     list_push_back(&shard->channels.pending, &class->pending_node);
@@ -106,7 +107,7 @@ static void keep_order(struct shard *shard, const struct channel *channel)
     if (dialects[channel->dialect]->home_key == NULL)
         return;
     if (shard->channels.run != channel)
-        fanout_flush_pending(shard);
+        fanout_flush(shard);
     shard->channels.run = channel;
 }
 
@@ -151,12 +152,4 @@ refused:
     stats_add(&shard->stats, STAT_FRAMES_REFUSED, 1);
     channels_cut_oldest(shard);
     return 429;
-}
-
-bool fanout_flush(struct shard *shard)
-{
-    bool any = !list_empty(&shard->channels.pending);
-    fanout_flush_pending(shard);
-    home_release_answers(shard);
-    return any;
 }

@@ -125,37 +125,32 @@ int ingest_dialect(const struct shard *shard, struct slice name)
 
 /* ---- one object ---- */
 
-static struct parcel *parcel_of(struct shard *shard, uint8_t dialect, const struct ingest_call *call)
+/* What an object or a question turned into, as an errand; NULL when memory is out. */
+static struct errand *errand_of(struct shard *shard, const struct ingest_call *call)
 {
     const struct event *event = &call->event;
-    struct parcel *parcel;
-    switch (call->kind) {
-    case INGEST_PUBLISH:
-        parcel = parcel_make(&shard->parcels, PARCEL_PUBLISH,
-                             event->channel.bytes + event->payload.bytes + event->key.bytes);
-        break;
-    case INGEST_REQUEST:
-        parcel = parcel_make(&shard->parcels, PARCEL_REQUEST, call->body.bytes);
-        break;
-    default:
-        parcel = parcel_make(&shard->parcels, PARCEL_NEWEST, event->channel.bytes);
-        break;
-    }
-    if (parcel == NULL)
-        return NULL;
-    parcel->dialect = dialect;
-    if (call->kind == INGEST_REQUEST) {
-        parcel->request_kind = call->request_kind;
-        parcel->body = parcel_put(parcel, call->body);
-        return parcel;
-    }
-    parcel->event = *event;
-    parcel->event.channel = parcel_put(parcel, event->channel);
+    struct errand_pool *pool = &shard->errands.pool;
+    struct errand *errand;
     if (call->kind == INGEST_PUBLISH) {
-        parcel->event.payload = parcel_put(parcel, event->payload);
-        parcel->event.key = parcel_put(parcel, event->key);
+        errand = errand_make(pool, ERRAND_PUBLISH, event->channel.bytes + event->payload.bytes + event->key.bytes);
+        if (errand == NULL)
+            return NULL;
+        errand->publish.event = *event;
+        errand->publish.event.channel = errand_put(errand, event->channel);
+        errand->publish.event.payload = errand_put(errand, event->payload);
+        errand->publish.event.key = errand_put(errand, event->key);
+    } else if (call->kind == INGEST_REQUEST) {
+        errand = errand_make(pool, ERRAND_SUBMIT, call->body.bytes);
+        if (errand == NULL)
+            return NULL;
+        errand->request.kind = call->request_kind;
+        errand->request.body = errand_put(errand, call->body);
+    } else {
+        errand = errand_make(pool, ERRAND_NEWEST, event->channel.bytes);
+        if (errand != NULL)
+            errand->newest.channel = errand_put(errand, event->channel);
     }
-    return parcel;
+    return errand;
 }
 
 static uint16_t home_of(const struct shard *shard, uint8_t dialect, const struct ingest_call *call)
@@ -177,14 +172,15 @@ static struct ingest_call call_begin(struct shard *shard, uint8_t dialect)
 static int ask(struct shard *shard, const struct conn *conn, uint8_t dialect, const struct ingest_call *call,
                uint64_t ticket, struct ingest_refusal *refusal)
 {
-    struct parcel *parcel = parcel_of(shard, dialect, call);
-    if (parcel == NULL) {
+    struct errand *errand = errand_of(shard, call);
+    if (errand == NULL) {
         *refusal = (struct ingest_refusal){.field = "", .message = "Out of memory; try again later"};
         return 429;
     }
-    parcel->conn = conn_handle(conn);
-    parcel->ticket = ticket;
-    shard_ask(shard, parcel, home_of(shard, dialect, call));
+    errand->dialect = dialect;
+    errand->conn = conn_handle(conn);
+    errand->ticket = ticket;
+    errand_ask(shard, errand, home_of(shard, dialect, call));
     return 0;
 }
 

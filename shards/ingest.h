@@ -6,7 +6,7 @@
 
 #include "protocol/dialect.h"
 #include "shards/conn.h"
-#include "shards/parcel.h"
+#include "shards/errand.h"
 
 /* An object on its way from a publisher to its home. */
 struct ingest_object {
@@ -25,8 +25,8 @@ struct ingest_refusal {
     const char *message;
 };
 
-/* An answered parcel of a connection's own (any kind but SUBSCRIBE). */
-void ingest_on_answer(struct shard *shard, struct parcel *parcel);
+/* An answered errand of a connection's own (any kind but SUBSCRIBE). */
+void ingest_on_answer(struct shard *shard, struct errand *errand);
 
 /* The index of the configured dialect of that name that takes ingest, or -1. */
 int ingest_dialect(const struct shard *shard, struct slice name);

@@ -183,7 +183,7 @@ static void resume(struct shard *shard, struct conn *conn)
     for (uint32_t taken = 0; !exchange->complete; taken++) {
         struct ingest_object object;
         struct ingest_refusal refusal;
-        bool room = taken < BATCH_TURN && (shard_has_room(shard) || shard->stage_seen != STAGE_RUN);
+        bool room = taken < BATCH_TURN && (errand_has_room(shard) || shard->stage_seen != STAGE_RUN);
         if (!room || exchange->waiting >= BATCH_WINDOW) {
             conn_park(shard, conn);
             if (!room)
@@ -215,44 +215,45 @@ static void resume(struct shard *shard, struct conn *conn)
         respond(shard, conn);
 }
 
-static void answer_query(struct shard *shard, struct conn *conn, const struct parcel *parcel)
+static void answer_query(struct shard *shard, struct conn *conn, const struct errand *errand)
 {
     end(shard, conn);
-    if (parcel->status == 200)
-        conn_respond(shard, conn, 200, parcel->kind == PARCEL_REQUEST ? "application/json" : "application/octet-stream",
-                     "", slice_of(parcel->reply, parcel->reply_bytes));
+    if (errand->status == 200)
+        conn_respond(shard, conn, 200, errand->kind == ERRAND_SUBMIT ? "application/json" : "application/octet-stream",
+                     "", slice_of(errand->reply, errand->reply_bytes));
     else
-        respond_error(shard, conn, parcel->status, parcel->status == 404 ? "No state" : "Try again later");
+        respond_error(shard, conn, errand->status, errand->status == 404 ? "No state" : "Try again later");
     if (conn->parked)
         conn_unpark(shard, conn);
 }
 
-void ingest_on_answer(struct shard *shard, struct parcel *parcel)
+void ingest_on_answer(struct shard *shard, struct errand *errand)
 {
-    struct conn *conn = conn_get(shard, parcel->conn);
+    struct conn *conn = conn_get(shard, errand->conn);
     if (conn == NULL || conn->user == NULL)
         return;
     if (conn->role == ROLE_PUBLISHER) {
-        publisher_on_answer(shard, conn, parcel);
+        publisher_on_answer(shard, conn, errand);
         return;
     }
     struct exchange *exchange = conn->user;
     if (conn->state != CONN_HTTP)
         return;
     if (exchange->query) {
-        answer_query(shard, conn, parcel);
+        answer_query(shard, conn, errand);
         return;
     }
     exchange->waiting--;
-    if (parcel->status == 202) {
+    if (errand->status == 202) {
         exchange->accepted++;
-        exchange->receivers += parcel->receivers;
-        exchange->counts_receivers = parcel->kind == PARCEL_PUBLISH;
+        exchange->counts_receivers = errand->kind == ERRAND_PUBLISH;
+        if (exchange->counts_receivers)
+            exchange->receivers += errand->publish.receivers;
     } else {
-        struct slice message = parcel->reply_bytes > 0 ? slice_of(parcel->reply, parcel->reply_bytes)
-                               : parcel->status == 429 ? slice_text("Frame memory is exhausted; try again later")
+        struct slice message = errand->reply_bytes > 0 ? slice_of(errand->reply, errand->reply_bytes)
+                               : errand->status == 429 ? slice_text("Frame memory is exhausted; try again later")
                                                        : slice_text("Service unavailable; try again later");
-        note_refused(exchange, parcel->ticket, parcel->status, slice_text(""), message);
+        note_refused(exchange, errand->ticket, errand->status, slice_text(""), message);
     }
     if (!exchange->complete)
         resume(shard, conn);

@@ -5,8 +5,6 @@
 
 #include "core/check.h"
 #include "core/limits.h"
-#include "shards/home.h"
-#include "shards/session.h"
 #include "shards/shard.h"
 
 #include <errno.h>
@@ -16,16 +14,6 @@
 _Static_assert(offsetof(struct mailbox, backlog) - offsetof(struct mailbox, in) >= 64 &&
                    offsetof(struct mailbox, backlog) % 64 == 0,
                "what others read shares no cache line with what the owner writes");
-
-typedef void mail_handler_fn(struct shard *shard, const struct mail *mail);
-
-static mail_handler_fn mail_on_return;
-
-static mail_handler_fn *const handlers[MAIL_KINDS] = {
-#define MAIL(id, handler, meaning) [MAIL_##id] = (handler),
-#include "shards/mail.def"
-#undef MAIL
-};
 
 int mailbox_init(struct mailbox *box, uint16_t shards)
 {
@@ -126,7 +114,7 @@ uint32_t mail_drain(struct shard *shard, uint32_t budget)
             check_op(mail.kind, <, MAIL_KINDS);
             check_op(mail.from, ==, i);
             shard_note(shard, FLIGHT_MAIL, i, mail.kind, 0);
-            handlers[mail.kind](shard, &mail);
+            mail_handlers[mail.kind](shard, &mail);
         }
     }
     return taken;
@@ -196,7 +184,7 @@ void mail_return_idle(struct shard *shard)
     }
 }
 
-static void mail_on_return(struct shard *shard, const struct mail *mail)
+void mail_on_return(struct shard *shard, const struct mail *mail)
 {
     frame_return(&shard->frames, mail->back.segment, mail->back.lendings);
 }

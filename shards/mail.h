@@ -3,12 +3,12 @@
  * among what it says to others. Order is kept per pair. When a ring is full, mail waits in a backlog at the sender.
  *
  * What bounds the backlog: every mail is caused by input, and a shard stops taking input (it parks connections) while it
- * has a backlog or more than ingest.outstanding_max parcels under way; answers and releases are bounded by the questions. */
+ * has a backlog or more than ingest.outstanding_max errands under way; answers and releases are bounded by the questions. */
 #ifndef RINGCAST_SHARDS_MAIL_H
 #define RINGCAST_SHARDS_MAIL_H
 
 #include "core/spsc.h"
-#include "shards/parcel.h"
+#include "shards/errand.h"
 
 struct shard;
 
@@ -39,7 +39,7 @@ struct mail {
             struct segment *segment;
             uint32_t lendings;
         } back;
-        struct parcel *parcel; /* ASK, ANSWER */
+        struct errand *errand; /* ASK, ANSWER */
         struct {
             uint32_t class_index;
         } unsubscribe;
@@ -56,6 +56,13 @@ struct mail {
     };
 };
 _Static_assert(sizeof(struct mail) <= sizeof(struct spsc_item), "a mail is one item");
+
+/* What is called with each, by the receiving shard: the functions that mail.def names; the table is where the floors meet (mails.c). */
+typedef void mail_handler_fn(struct shard *shard, const struct mail *mail);
+#define MAIL(id, handler, meaning) mail_handler_fn handler;
+#include "shards/mail.def"
+#undef MAIL
+extern mail_handler_fn *const mail_handlers[MAIL_KINDS];
 
 /* The rings into one shard, and what it has not been able to post. */
 struct mail_backlog {
@@ -88,9 +95,9 @@ void mail_ring_doorbells(struct shard *shard);
 bool mail_try_sleep(struct shard *shard);
 void mail_awake(struct shard *shard);
 
-/* A frame goes into a mail or parcel to another shard, or to itself: counts it there. */
+/* A frame goes into a mail or errand to another shard, or to itself: counts it there. */
 void mail_hand_over(struct shard *shard, uint16_t to, struct segment *segment);
-/* A frame has come out of a mail or parcel: the shard now holds one reference. */
+/* A frame has come out of a mail or errand: the shard now holds one reference. */
 void mail_take_over(struct shard *shard, struct segment *segment);
 /* Reclaims idle segments of its own, mails others home. Once a tick. */
 void mail_return_idle(struct shard *shard);

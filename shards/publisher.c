@@ -132,7 +132,7 @@ static void resume(struct shard *shard, struct conn *conn)
 {
     if (window_full(conn->user))
         return; /* an acknowledgement goes on with it */
-    if (shard_has_room(shard))
+    if (errand_has_room(shard))
         conn_unpark(shard, conn);
     else
         conn_wait_for_room(shard, conn);
@@ -152,18 +152,18 @@ void publisher_send_acks(struct shard *shard)
     }
 }
 
-void publisher_on_answer(struct shard *shard, struct conn *conn, const struct parcel *parcel)
+void publisher_on_answer(struct shard *shard, struct conn *conn, const struct errand *errand)
 {
     struct publisher *publisher = conn->user;
-    struct entry *entry = entry_at(publisher, parcel->ticket);
+    struct entry *entry = entry_at(publisher, errand->ticket);
     check_op(entry->state, ==, ENTRY_OPEN);
-    entry->state = parcel->status == 202 ? ENTRY_ACCEPTED : ENTRY_REFUSED;
+    entry->state = errand->status == 202 ? ENTRY_ACCEPTED : ENTRY_REFUSED;
     if (!list_linked(&publisher->acking))
         list_push_back(&shard->acking, &publisher->acking);
-    if (parcel->status == 202 || conn->state != CONN_OPEN)
+    if (errand->status == 202 || conn->state != CONN_OPEN)
         return;
-    struct slice message = parcel->reply_bytes > 0 ? slice_of(parcel->reply, parcel->reply_bytes)
-                           : parcel->status == 429 ? slice_text("Frame memory is exhausted; try again later")
+    struct slice message = errand->reply_bytes > 0 ? slice_of(errand->reply, errand->reply_bytes)
+                           : errand->status == 429 ? slice_text("Frame memory is exhausted; try again later")
                                                    : slice_text("Service unavailable; try again later");
     send_nack(shard, conn, &entry->seq, message);
 }
@@ -243,7 +243,7 @@ static void publish(struct shard *shard, struct conn *conn, struct envelope *e)
         return;
     }
     publisher->next++;
-    if (window_full(publisher) || !shard_has_room(shard)) {
+    if (window_full(publisher) || !errand_has_room(shard)) {
         conn_park(shard, conn);
         resume(shard, conn);
     }

@@ -13,7 +13,7 @@ struct handshake;
 /* Accepts the upgrade of a publisher that may publish what ingest key number `key` may. False: memory is out, nothing was sent. */
 bool publisher_open(struct shard *shard, struct conn *conn, uint32_t key, const struct handshake *handshake);
 /* The home has served one object. */
-void publisher_on_answer(struct shard *shard, struct conn *conn, const struct parcel *parcel);
+void publisher_on_answer(struct shard *shard, struct conn *conn, const struct errand *errand);
 /* Sends the acknowledgements that have become due in this tick, one message per publisher. */
 void publisher_send_acks(struct shard *shard);
 

@@ -45,7 +45,5 @@ void quotas_check(const struct quotas *quotas);
 void quota_acquire(struct shard *shard, struct handle conn, struct hash128 name, uint8_t kind, uint32_t limit,
                    uint64_t window_ms);
 void quota_release(struct shard *shard, struct hash128 name);
-void quota_on_acquire(struct shard *shard, const struct mail *mail);
-void quota_on_release(struct shard *shard, const struct mail *mail);
 
 #endif

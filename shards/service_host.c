@@ -76,29 +76,29 @@ static bool publish_events(struct shard *shard, uint8_t dialect, void *state)
     return complete;
 }
 
-void service_host_request(struct shard *shard, struct parcel *parcel)
+void service_host_request(struct shard *shard, struct errand *errand)
 {
-    parcel->status = 503;
-    void *state = service_state(shard, parcel->dialect);
+    errand->status = 503;
+    void *state = service_state(shard, errand->dialect);
     if (state == NULL)
         return;
-    const struct service *service = dialects[parcel->dialect]->service;
+    const struct service *service = dialects[errand->dialect]->service;
     struct service_request request = {
-        .kind = parcel->request_kind, .body = parcel->body, .now_ms = shard->now_ms, .wall_ms = shard->wall_ms};
+        .kind = errand->request.kind, .body = errand->request.body, .now_ms = shard->now_ms, .wall_ms = shard->wall_ms};
     struct buf reply = buf_of(shard->services.scratch, SERVICE_SCRATCH_BYTES);
-    parcel->status = service->request(state, &request, &reply);
+    errand->status = service->request(state, &request, &reply);
     check(!reply.overflow);
     if (reply.used > 0)
-        parcel->reply = malloc(reply.used);
-    if (parcel->reply != NULL) {
-        memcpy(parcel->reply, reply.data, reply.used);
-        parcel->reply_bytes = reply.used;
-    } else if (parcel->status == 200) {
-        parcel->status = 503; /* no content is not the content that there is */
+        errand->reply = malloc(reply.used);
+    if (errand->reply != NULL) {
+        memcpy(errand->reply, reply.data, reply.used);
+        errand->reply_bytes = reply.used;
+    } else if (errand->status == 200) {
+        errand->status = 503; /* no content is not the content that there is */
     }
-    if (!publish_events(shard, parcel->dialect, state))
-        parcel->status = 429;
-    set_timer(shard, parcel->dialect);
+    if (!publish_events(shard, errand->dialect, state))
+        errand->status = 429;
+    set_timer(shard, errand->dialect);
 }
 
 bool service_host_on_timer(struct shard *shard, struct wheel_timer *timer)

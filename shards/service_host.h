@@ -15,8 +15,8 @@ struct service_host {
     uint8_t *scratch;                        /* for one reply or event at a time; NULL until a service is used */
 };
 
-/* PARCEL_REQUEST: status and reply; the events that follow have been published. */
-void service_host_request(struct shard *shard, struct parcel *parcel);
+/* ERRAND_REQUEST: status and reply; the events that follow have been published. */
+void service_host_request(struct shard *shard, struct errand *errand);
 /* A class of a dialect with a service got its first listener or lost its last. False: the service could not be made. */
 bool service_host_interest(struct shard *shard, uint8_t dialect, struct slice channel, struct slice variant,
                            bool added);

@@ -254,18 +254,18 @@ void session_on_acquired(struct shard *shard, const struct mail *mail)
     session_resume(shard, conn);
 }
 
-void session_on_reply(struct shard *shard, const struct parcel *parcel)
+void session_on_reply(struct shard *shard, struct errand *errand)
 {
-    struct conn *conn = conn_get(shard, parcel->conn);
+    struct conn *conn = conn_get(shard, errand->conn);
     if (!waits(conn))
         return;
     struct handshake handshake = conn->session.pending->handshake;
     const struct handshake *opening = conn->session.pending->run.handshake == NULL ? NULL : &handshake;
     session_drop_pending(conn);
-    struct dialect_reply reply = {.tag = (uint32_t)parcel->ticket,
-                                  .status = parcel->status,
-                                  .body = slice_of(parcel->reply, parcel->reply_bytes),
-                                  .counts = parcel->counts};
+    struct dialect_reply reply = {.tag = (uint32_t)errand->ticket,
+                                  .status = errand->status,
+                                  .body = slice_of(errand->reply, errand->reply_bytes),
+                                  .counts = errand->kind == ERRAND_CENSUS ? errand->census.counts : NULL};
     struct dialect_call call = session_call_begin(shard, conn);
     dialects[conn->dialect]->replied(&call, &reply);
     session_run_call(shard, conn, opening);
@@ -323,29 +323,29 @@ static struct role_limits limits(const struct shard *shard, const struct conn *c
 
 /* ---- subscriptions ---- */
 
-static void release_frames(struct shard *shard, const struct parcel *parcel)
+static void release_frames(struct shard *shard, const struct errand *errand)
 {
-    for (uint32_t i = 0; i < parcel->frame_count; i++)
-        frame_release(&shard->idle, parcel->frames[i].segment, shard->number, 1);
+    for (uint32_t i = 0; i < errand->subscribe.frame_count; i++)
+        frame_release(&shard->idle, errand->subscribe.frames[i].segment, shard->number, 1);
 }
 
-void session_on_subscribed(struct shard *shard, struct parcel *parcel)
+void session_on_subscribed(struct shard *shard, struct errand *errand)
 {
-    struct conn *conn = conn_get(shard, parcel->conn);
-    for (uint32_t i = 0; i < parcel->frame_count; i++)
-        mail_take_over(shard, parcel->frames[i].segment);
+    struct conn *conn = conn_get(shard, errand->conn);
+    for (uint32_t i = 0; i < errand->subscribe.frame_count; i++)
+        mail_take_over(shard, errand->subscribe.frames[i].segment);
     if (!waits(conn)) {
-        struct mail mail = {.kind = MAIL_UNSUBSCRIBE, .unsubscribe = {.class_index = parcel->class_index}};
-        if (parcel->status == 200)
-            mail_post(shard, parcel->home, mail);
-    } else if (parcel->status != 200) {
+        struct mail mail = {.kind = MAIL_UNSUBSCRIBE, .unsubscribe = {.class_index = errand->subscribe.class_index}};
+        if (errand->status == 200)
+            mail_post(shard, errand->home, mail);
+    } else if (errand->status != 200) {
         conn_close(shard, conn, CLOSE_OVERLOAD, 0, NULL);
-    } else if (!audience_join(shard, conn, parcel)) {
+    } else if (!audience_join(shard, conn, errand)) {
         conn_close(shard, conn, CLOSE_MEMORY, 0, NULL);
     } else if (conn->state == CONN_OPEN) {
         session_resume(shard, conn);
     }
-    release_frames(shard, parcel);
+    release_frames(shard, errand);
 }
 
 const struct conn_role session_role = {

@@ -7,14 +7,12 @@
 #include "shards/conn.h"
 #include "shards/mail.h"
 
-/* MAIL_ACQUIRED. */
-void session_on_acquired(struct shard *shard, const struct mail *mail);
-/* An answered PARCEL_SUBSCRIBE. */
-void session_on_subscribed(struct shard *shard, struct parcel *parcel);
+/* An answered ERRAND_SUBSCRIBE. */
+void session_on_subscribed(struct shard *shard, struct errand *errand);
 /* The answer to an ACTION_REQUEST or ACTION_CENSUS. */
-void session_on_reply(struct shard *shard, const struct parcel *parcel);
-/* PARCEL_CENSUS: appends this shard's sessions of the parcel's dialect. */
-void session_describe_all(struct shard *shard, struct parcel *parcel);
+void session_on_reply(struct shard *shard, struct errand *errand);
+/* ERRAND_CENSUS: appends this shard's sessions of the errand's dialect. */
+void session_describe_all(struct shard *shard, struct errand *errand);
 /* Once a second: what the sessions of each dialect count up to, for dialect_call.recent_counts. */
 void session_count_all(struct shard *shard);
 

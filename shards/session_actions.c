@@ -151,37 +151,37 @@ static enum step do_subscribe(struct shard *shard, struct conn *conn, const stru
 {
     check_op(conn->state, ==, CONN_OPEN);
     struct slice channel = action->subscribe.channel, variant = action->subscribe.variant;
-    struct parcel *parcel = parcel_make(&shard->parcels, PARCEL_SUBSCRIBE, channel.bytes + variant.bytes);
-    if (parcel == NULL) {
+    struct errand *errand = errand_make(&shard->errands.pool, ERRAND_SUBSCRIBE, channel.bytes + variant.bytes);
+    if (errand == NULL) {
         conn_close(shard, conn, CLOSE_MEMORY, 0, NULL);
         return STEP_ENDED;
     }
-    parcel->dialect = conn->dialect;
-    parcel->conn = conn_handle(conn);
-    parcel->event.channel = parcel_put(parcel, channel);
-    parcel->variant = parcel_put(parcel, variant);
-    parcel->encoding = conn->deflate;
-    parcel->history_max = action->subscribe.history_max;
-    shard_ask(shard, parcel, channel_home(shard, conn->dialect, channel));
+    errand->dialect = conn->dialect;
+    errand->conn = conn_handle(conn);
+    errand->subscribe.channel = errand_put(errand, channel);
+    errand->subscribe.variant = errand_put(errand, variant);
+    errand->subscribe.encoding = conn->deflate;
+    errand->subscribe.history_max = action->subscribe.history_max;
+    errand_ask(shard, errand, channel_home(shard, conn->dialect, channel));
     return STEP_WAIT_ANSWER;
 }
 
 static enum step do_publish(struct shard *shard, struct conn *conn, const struct event *event)
 {
-    if (!shard_has_room(shard))
+    if (!errand_has_room(shard))
         return STEP_WAIT_ROOM;
-    struct parcel *parcel =
-        parcel_make(&shard->parcels, PARCEL_PUBLISH, event->channel.bytes + event->payload.bytes + event->key.bytes);
-    if (parcel == NULL) {
+    struct errand *errand = errand_make(&shard->errands.pool, ERRAND_PUBLISH,
+                                        event->channel.bytes + event->payload.bytes + event->key.bytes);
+    if (errand == NULL) {
         conn_close(shard, conn, CLOSE_MEMORY, 0, NULL);
         return STEP_ENDED;
     }
-    parcel->dialect = conn->dialect;
-    parcel->event = *event;
-    parcel->event.channel = parcel_put(parcel, event->channel);
-    parcel->event.payload = parcel_put(parcel, event->payload);
-    parcel->event.key = parcel_put(parcel, event->key);
-    shard_ask(shard, parcel, channel_home(shard, conn->dialect, event->channel));
+    errand->dialect = conn->dialect;
+    errand->publish.event = *event;
+    errand->publish.event.channel = errand_put(errand, event->channel);
+    errand->publish.event.payload = errand_put(errand, event->payload);
+    errand->publish.event.key = errand_put(errand, event->key);
+    errand_ask(shard, errand, channel_home(shard, conn->dialect, event->channel));
     return STEP_GO;
 }
 
@@ -193,33 +193,41 @@ static enum step do_acquire(struct shard *shard, struct conn *conn, const struct
     return STEP_WAIT_ANSWER;
 }
 
-/* A question whose answer goes to dialect.replied. */
-static enum step ask_for(struct shard *shard, struct conn *conn, enum parcel_kind kind, const struct action *action)
+/* Sends an errand whose answer goes to dialect.replied; `errand` NULL: memory was out. */
+static enum step ask(struct shard *shard, struct conn *conn, struct errand *errand, uint32_t tag, uint16_t home)
 {
-    bool census = kind == PARCEL_CENSUS;
-    struct slice body = census ? slice_of(NULL, 0) : action->request.body;
-    size_t counts_bytes = census ? CENSUS_COUNTS * sizeof(uint64_t) : 0;
-    struct parcel *parcel = parcel_make(&shard->parcels, kind, body.bytes + counts_bytes);
-    if (parcel == NULL) {
+    if (errand == NULL) {
         conn_close(shard, conn, CLOSE_MEMORY, 0, NULL);
         return STEP_ENDED;
     }
-    parcel->dialect = conn->dialect;
-    parcel->conn = conn_handle(conn);
-    parcel->for_session = true;
-    parcel->ticket = census ? action->census.tag : action->request.tag;
-    if (census) {
-        parcel->status = 200;
-        parcel->counts = (uint64_t *)(void *)parcel->data;
-        memset(parcel->counts, 0, counts_bytes);
-        parcel->used = counts_bytes;
-        shard_ask(shard, parcel, 0);
-    } else {
-        parcel->request_kind = action->request.kind;
-        parcel->body = parcel_put(parcel, body);
-        shard_ask(shard, parcel, channel_home(shard, conn->dialect, slice_of(NULL, 0)));
-    }
+    errand->dialect = conn->dialect;
+    errand->conn = conn_handle(conn);
+    errand->ticket = tag;
+    errand_ask(shard, errand, home);
     return STEP_WAIT_ANSWER;
+}
+
+static enum step do_request(struct shard *shard, struct conn *conn, const struct action *action)
+{
+    struct slice body = action->request.body;
+    struct errand *errand = errand_make(&shard->errands.pool, ERRAND_REQUEST, body.bytes);
+    if (errand != NULL) {
+        errand->request.kind = action->request.kind;
+        errand->request.body = errand_put(errand, body);
+    }
+    return ask(shard, conn, errand, action->request.tag, channel_home(shard, conn->dialect, slice_of(NULL, 0)));
+}
+
+static enum step do_census(struct shard *shard, struct conn *conn, const struct action *action)
+{
+    static const uint64_t zeros[CENSUS_COUNTS];
+    struct errand *errand = errand_make(&shard->errands.pool, ERRAND_CENSUS, sizeof zeros);
+    if (errand != NULL) {
+        errand->status = 200;
+        errand->census.counts = (uint64_t *)(void *)errand->data;
+        errand_put(errand, slice_of(zeros, sizeof zeros));
+    }
+    return ask(shard, conn, errand, action->census.tag, 0);
 }
 
 static enum step do_action(struct shard *shard, struct conn *conn, const struct run *run, const struct action *action)
@@ -243,9 +251,9 @@ static enum step do_action(struct shard *shard, struct conn *conn, const struct 
     case ACTION_ACQUIRE:
         return do_acquire(shard, conn, action);
     case ACTION_REQUEST:
-        return ask_for(shard, conn, PARCEL_REQUEST, action);
+        return do_request(shard, conn, action);
     case ACTION_CENSUS:
-        return ask_for(shard, conn, PARCEL_CENSUS, action);
+        return do_census(shard, conn, action);
     case ACTION_TIMER:
         conn->session.timer_ms = action->timer.after_ms == 0 ? 0 : shard->now_ms + action->timer.after_ms;
         session_set_due(conn);

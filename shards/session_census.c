@@ -1,44 +1,44 @@
 /* SPDX-License-Identifier: MIT */
 /* Owns the walks over all sessions of a dialect: the census that a dialect asks for, and the counts of each second. It changes
- * nothing. Called by home (a census comes by) and shard_tick. */
+ * nothing. Called by the table of errands (a census comes by) and shard_tick. */
 #include "core/check.h"
 #include "shards/session_parts.h"
 
 #include <stdlib.h>
 
-/* Appends one piece to the reply of a parcel; false when memory is out. */
-static bool append_reply(struct parcel *parcel, struct slice piece, size_t *capacity)
+/* Appends one piece to the reply of a errand; false when memory is out. */
+static bool append_reply(struct errand *errand, struct slice piece, size_t *capacity)
 {
-    size_t comma = parcel->reply_bytes > 0 ? 1 : 0;
-    size_t wanted = parcel->reply_bytes + comma + piece.bytes;
+    size_t comma = errand->reply_bytes > 0 ? 1 : 0;
+    size_t wanted = errand->reply_bytes + comma + piece.bytes;
     if (wanted > *capacity) {
         *capacity = wanted * 2;
-        uint8_t *grown = realloc(parcel->reply, *capacity);
+        uint8_t *grown = realloc(errand->reply, *capacity);
         if (grown == NULL)
             return false;
-        parcel->reply = grown;
+        errand->reply = grown;
     }
     if (comma)
-        parcel->reply[parcel->reply_bytes] = ',';
-    memcpy(parcel->reply + parcel->reply_bytes + comma, piece.data, piece.bytes);
-    parcel->reply_bytes = wanted;
+        errand->reply[errand->reply_bytes] = ',';
+    memcpy(errand->reply + errand->reply_bytes + comma, piece.data, piece.bytes);
+    errand->reply_bytes = wanted;
     return true;
 }
 
-void session_describe_all(struct shard *shard, struct parcel *parcel)
+void session_describe_all(struct shard *shard, struct errand *errand)
 {
-    const struct dialect *dialect = dialects[parcel->dialect];
-    size_t capacity = parcel->reply_bytes;
+    const struct dialect *dialect = dialects[errand->dialect];
+    size_t capacity = errand->reply_bytes;
     uint32_t cursor = 0;
-    for (struct conn *conn; parcel->status == 200 && (conn = slab_next(&shard->conns, &cursor, NULL)) != NULL;) {
-        if (conn->state != CONN_OPEN || conn->role != ROLE_SESSION || conn->dialect != parcel->dialect)
+    for (struct conn *conn; errand->status == 200 && (conn = slab_next(&shard->conns, &cursor, NULL)) != NULL;) {
+        if (conn->state != CONN_OPEN || conn->role != ROLE_SESSION || conn->dialect != errand->dialect)
             continue;
         struct dialect_call call = session_call_about(shard, conn);
         struct buf out = buf_of(shard->scratch, sizeof shard->scratch);
-        dialect->describe(&call, &out, parcel->counts);
+        dialect->describe(&call, &out, errand->census.counts);
         check(!out.overflow);
-        if (!append_reply(parcel, buf_slice(&out), &capacity))
-            parcel->status = 503;
+        if (!append_reply(errand, buf_slice(&out), &capacity))
+            errand->status = 503;
     }
 }
 

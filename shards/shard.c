@@ -6,7 +6,6 @@
 #include "core/check.h"
 #include "core/clock.h"
 #include "core/log.h"
-#include "shards/home.h"
 #include "shards/publisher.h"
 #include "shards/session.h"
 
@@ -43,29 +42,6 @@ struct hash128 shard_name(const struct shard *shard, char kind, uint8_t dialect,
 uint16_t shard_home(const struct shard *shard, struct hash128 name)
 {
     return (uint16_t)(name.low % shard->count);
-}
-
-void shard_ask(struct shard *shard, struct parcel *parcel, uint16_t home)
-{
-    parcel->home = home;
-    shard->outstanding++;
-    shard->outstanding_bytes += parcel->capacity;
-    mail_post(shard, home, (struct mail){.kind = MAIL_ASK, .parcel = parcel});
-}
-
-void shard_answered(struct shard *shard, const struct parcel *parcel)
-{
-    check_op(shard->outstanding, >, 0);
-    shard->outstanding--;
-    shard->outstanding_bytes -= parcel->capacity;
-}
-
-/* One more is let in as long as the budget is not used up, so a single one larger than all of it goes too. */
-bool shard_has_room(const struct shard *shard)
-{
-    return shard->stage_seen == STAGE_RUN && shard->mail.backlogged == 0 &&
-           shard->outstanding < shard->config->ingest.outstanding_max &&
-           shard->outstanding_bytes < shard->config->ingest.outstanding_bytes_max;
 }
 
 bool shard_may_log(struct shard *shard)
@@ -175,7 +151,7 @@ static void resume_parked(struct shard *shard)
 {
     struct list_node *last = shard->parked.head.prev;
     /* In a stop what waits is refused instead: an ingest request gets its answer. */
-    while (!list_empty(&shard->parked) && (shard_has_room(shard) || shard->stage_seen != STAGE_RUN)) {
+    while (!list_empty(&shard->parked) && (errand_has_room(shard) || shard->stage_seen != STAGE_RUN)) {
         struct list_node *node = list_pop_front(&shard->parked);
         struct conn *conn = list_entry(node, struct conn, wait);
         conn_role(conn)->resume(shard, conn);
@@ -190,7 +166,7 @@ static bool exchange_mail(struct shard *shard)
     mail_push_backlog(shard);
     for (unsigned round = 0; round < MAIL_ROUNDS; round++) {
         bool taken = mail_drain(shard, MAILS_MAX) > 0;
-        bool mailed = fanout_flush(shard);
+        bool mailed = errands_flush(shard);
         publisher_send_acks(shard);
         any |= taken || mailed;
         if (!taken && !mailed)
@@ -228,9 +204,9 @@ static void update_gauges(struct shard *shard)
     stats_set(stats, STAT_FRAME_BYTES, shard->frames.bytes);
     stats_set(stats, STAT_OUTBOX_BYTES, (uint64_t)shard->outbox_pool.count * sizeof(struct outbox_node));
     stats_set(stats, STAT_INPUT_BYTES, shard->input_bytes);
-    stats_set(stats, STAT_PARCEL_BYTES, shard->parcels.bytes);
-    stats_set(stats, STAT_OUTSTANDING, shard->outstanding);
-    stats_set(stats, STAT_OUTSTANDING_BYTES, shard->outstanding_bytes);
+    stats_set(stats, STAT_ERRAND_BYTES, shard->errands.pool.bytes);
+    stats_set(stats, STAT_OUTSTANDING, shard->errands.outstanding);
+    stats_set(stats, STAT_OUTSTANDING_BYTES, shard->errands.outstanding_bytes);
     stats_set(stats, STAT_RING_ENTERS, ring.enter_calls);
     stats_set(stats, STAT_RING_BUFFERS_OUT, ring.buffers_out);
     stats_set(stats, STAT_RING_OVERFLOW, ring.overflow);
@@ -299,8 +275,8 @@ static void say_farewell(struct shard *shard)
 /* Whether nothing that this shard has acknowledged, or will, is still on its way from here. */
 static bool is_quiet(const struct shard *shard)
 {
-    return shard->outstanding == 0 && list_empty(&shard->answers) && list_empty(&shard->channels.pending) &&
-           list_empty(&shard->acking) && shard->mail.backlogged == 0;
+    return shard->errands.outstanding == 0 && list_empty(&shard->errands.behind) &&
+           list_empty(&shard->channels.pending) && list_empty(&shard->acking) && shard->mail.backlogged == 0;
 }
 
 static void follow_stage(struct shard *shard)
@@ -355,7 +331,7 @@ static void begin_turn(struct shard *shard)
 /* How long the ring may wait: until the next timer, never longer than a second. */
 static uint64_t wait_ns(const struct shard *shard)
 {
-    if (!list_empty(&shard->parked) && shard_has_room(shard))
+    if (!list_empty(&shard->parked) && errand_has_room(shard))
         return 0;
     if (shard->mail.backlogged > 0 || !list_empty(&shard->starved) || shard->refused_count > 0 ||
         shard->channels.sweep_left > 0)
@@ -389,7 +365,7 @@ bool shard_tick(struct shard *shard, bool may_wait)
     bool worked = take_completions(shard);
     worked |= exchange_mail(shard);
     run_timers(shard);
-    worked |= fanout_flush(shard); /* what services have published by time */
+    worked |= errands_flush(shard); /* what services have published by time */
     if (shard->stage_seen >= STAGE_FAREWELL)
         say_farewell(shard);
     worked |= conn_flush_queues(shard);
@@ -410,7 +386,6 @@ static void init_lists(struct shard *shard)
     list_init(&shard->starved);
     list_init(&shard->parked);
     list_init(&shard->doomed);
-    list_init(&shard->answers);
     list_init(&shard->acking);
 }
 
@@ -444,7 +419,7 @@ static bool init_parts(struct shard *shard, const struct shard_options *options)
                          ? UINT32_MAX
                          : connections * OUTBOX_NODES_PER_CONNECTION + 4 * OUTBOX_SLICES_MAX,
                      shard->number, &shard->idle);
-    parcel_pool_init(&shard->parcels, shard->number);
+    errands_init(&shard->errands, shard->number);
     quotas_init(&shard->quotas, shard->key);
     conn_tls_init(shard, options->ticket_secret);
     return slab_init(&shard->conns, sizeof(struct conn), connections) == 0 &&
@@ -498,7 +473,7 @@ void shard_destroy(struct shard *shard)
     }
     codec_destroy(&shard->codec);
     mailbox_destroy(&shard->mail, shard->count);
-    parcel_pool_destroy(&shard->parcels);
+    errands_destroy(&shard->errands);
     outbox_pool_destroy(&shard->outbox_pool);
     frame_log_release(&shard->frames, &shard->idle, &shard->replies);
     frame_memory_destroy(&shard->frames);

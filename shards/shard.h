@@ -94,10 +94,7 @@ struct shard {
 
     /* other shards */
     struct mailbox mail;
-    struct parcel_pool parcels;
-    uint32_t outstanding; /* parcels that were asked and not answered */
-    uint64_t outstanding_bytes;
-    struct list answers; /* parcels whose answer waits until what they published is in all mailboxes */
+    struct errands errands;
 
     /* a stop */
     _Atomic uint32_t stage;
@@ -181,12 +178,6 @@ static inline struct conn **flush_queue_end(const struct flush_queue *queue, uin
     return &queue->places[place < queue->capacity ? place : place - queue->capacity];
 }
 
-/* Asks the parcel's home; the answer comes back to whoever made it. */
-void shard_ask(struct shard *shard, struct parcel *parcel, uint16_t home);
-/* It has come back. */
-void shard_answered(struct shard *shard, const struct parcel *parcel);
-/* Whether this shard may take in another publish now. */
-bool shard_has_room(const struct shard *shard);
 /* Into the flight recorder (flight.def). */
 static inline void shard_note(struct shard *shard, enum flight_kind kind, uint32_t index, int64_t first, int64_t second)
 {

@@ -17,7 +17,8 @@ static uint64_t stat(const struct shard *shard, enum stat_id id)
 void sim_audit_posted(const struct sim_world *world, const struct mail *mail)
 {
     const struct shard *shard = world->shards[mail->from];
-    bool answer = mail->kind == MAIL_ANSWER && mail->parcel->kind != PARCEL_SUBSCRIBE && !mail->parcel->for_session;
+    bool answer =
+        mail->kind == MAIL_ANSWER && (mail->errand->kind == ERRAND_PUBLISH || mail->errand->kind == ERRAND_SUBMIT);
     if (answer && !list_empty(&shard->channels.pending))
         sim_fail(world, "shard %u answers a publisher before its listeners have the message", mail->from);
 }
@@ -113,11 +114,12 @@ static void check_still(const struct sim_world *world, const struct shard *shard
     uint32_t mails = shard->mail.backlogged;
     for (uint16_t from = 0; from < shard->count; from++)
         mails += spsc_count(&shard->mail.in[from]);
-    uint32_t lists = list_count(&shard->answers) + list_count(&shard->channels.pending) + list_count(&shard->acking) +
-                     list_count(&shard->doomed) + list_count(&shard->starved) + list_count(&shard->parked);
-    if (mails != 0 || lists != 0 || shard->outstanding != 0)
-        sim_fail(world, "shard %u at rest: %u mails, %u waiting, %u parcels outstanding", shard->number, mails, lists,
-                 shard->outstanding);
+    uint32_t lists = list_count(&shard->errands.behind) + list_count(&shard->channels.pending) +
+                     list_count(&shard->acking) + list_count(&shard->doomed) + list_count(&shard->starved) +
+                     list_count(&shard->parked);
+    if (mails != 0 || lists != 0 || shard->errands.outstanding != 0)
+        sim_fail(world, "shard %u at rest: %u mails, %u waiting, %u errands outstanding", shard->number, mails, lists,
+                 shard->errands.outstanding);
 }
 
 /* A class of a home and the audiences of all shards agree on who listens. */

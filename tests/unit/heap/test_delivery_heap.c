@@ -126,12 +126,12 @@ static int subscribe(const struct server *server)
 static void publish(struct shard *shard)
 {
     static const uint8_t payload[PAYLOAD_BYTES];
-    struct parcel *parcel = parcel_make(&shard->parcels, PARCEL_PUBLISH, 1 + sizeof payload);
-    parcel->dialect = PLAIN;
-    parcel->event.opcode = WS_BINARY;
-    parcel->event.channel = parcel_put(parcel, slice_text("c"));
-    parcel->event.payload = parcel_put(parcel, slice_of(payload, sizeof payload));
-    shard_ask(shard, parcel, 0);
+    struct errand *errand = errand_make(&shard->errands.pool, ERRAND_PUBLISH, 1 + sizeof payload);
+    errand->dialect = PLAIN;
+    errand->publish.event.opcode = WS_BINARY;
+    errand->publish.event.channel = errand_put(errand, slice_text("c"));
+    errand->publish.event.payload = errand_put(errand, slice_of(payload, sizeof payload));
+    errand_ask(shard, errand, 0);
 }
 
 static uint64_t read_all(const int fds[SUBSCRIBERS])

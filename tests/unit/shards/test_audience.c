@@ -21,13 +21,13 @@ static bool join(struct shard *shard, struct conn *conn, unsigned channel, unsig
 {
     char text[4];
     struct slice name = channel_name(channel, text);
-    struct parcel *parcel = parcel_make(&shard->parcels, PARCEL_SUBSCRIBE, 64);
-    parcel->dialect = RUSTORIUM;
-    parcel->event.channel = parcel_put(parcel, name);
-    parcel->variant = parcel_put(parcel, slice_of(variants[variant], variant_bytes[variant]));
-    channel_subscribe(shard, parcel);
-    bool joined = parcel->status == 200 && audience_join(shard, conn, parcel);
-    parcel_free(&shard->parcels, parcel);
+    struct errand *errand = errand_make(&shard->errands.pool, ERRAND_SUBSCRIBE, 64);
+    errand->dialect = RUSTORIUM;
+    errand->subscribe.channel = errand_put(errand, name);
+    errand->subscribe.variant = errand_put(errand, slice_of(variants[variant], variant_bytes[variant]));
+    channel_subscribe(shard, errand);
+    bool joined = errand->status == 200 && audience_join(shard, conn, errand);
+    errand_free(&shard->errands.pool, errand);
     return joined;
 }
 

@@ -8,45 +8,45 @@
 static const char *const retaining[] = {"plain.retain=10", NULL};
 
 /* The home's answer to a subscription of nobody; the caller frees it. */
-static struct parcel *subscribe_encoded(struct shard *home, const char *channel, uint32_t history_max, uint8_t encoding)
+static struct errand *subscribe_encoded(struct shard *home, const char *channel, uint32_t history_max, uint8_t encoding)
 {
     struct slice name = slice_text(channel);
-    struct parcel *parcel = parcel_make(&home->parcels, PARCEL_SUBSCRIBE, name.bytes);
-    parcel->dialect = PLAIN;
-    parcel->event.channel = parcel_put(parcel, name);
-    parcel->history_max = history_max;
-    parcel->encoding = encoding;
-    channel_subscribe(home, parcel);
-    return parcel;
+    struct errand *errand = errand_make(&home->errands.pool, ERRAND_SUBSCRIBE, name.bytes);
+    errand->dialect = PLAIN;
+    errand->subscribe.channel = errand_put(errand, name);
+    errand->subscribe.history_max = history_max;
+    errand->subscribe.encoding = encoding;
+    channel_subscribe(home, errand);
+    return errand;
 }
 
-static struct parcel *subscribe(struct shard *home, const char *channel, uint32_t history_max)
+static struct errand *subscribe(struct shard *home, const char *channel, uint32_t history_max)
 {
     return subscribe_encoded(home, channel, history_max, DEFLATE_CLASS_PLAIN);
 }
 
-static void unsubscribe(struct shard *home, struct parcel *parcel)
+static void unsubscribe(struct shard *home, struct errand *errand)
 {
     const struct mail mail = {
-        .kind = MAIL_UNSUBSCRIBE, .from = home->number, .unsubscribe = {.class_index = parcel->class_index}};
-    for (uint32_t i = 0; i < parcel->frame_count; i++)
-        frame_release(&home->idle, parcel->frames[i].segment, home->number, 1);
+        .kind = MAIL_UNSUBSCRIBE, .from = home->number, .unsubscribe = {.class_index = errand->subscribe.class_index}};
+    for (uint32_t i = 0; i < errand->subscribe.frame_count; i++)
+        frame_release(&home->idle, errand->subscribe.frames[i].segment, home->number, 1);
     channel_on_unsubscribe(home, &mail);
-    parcel_free(&home->parcels, parcel);
+    errand_free(&home->errands.pool, errand);
 }
 
 static int publish(struct shard *home, const char *channel, const char *payload, uint32_t *receivers)
 {
     struct slice name = slice_text(channel), text = slice_text(payload);
-    struct parcel *parcel = parcel_make(&home->parcels, PARCEL_PUBLISH, name.bytes + text.bytes);
-    parcel->dialect = PLAIN;
-    parcel->event.opcode = WS_TEXT;
-    parcel->event.channel = parcel_put(parcel, name);
-    parcel->event.payload = parcel_put(parcel, text);
-    channel_publish(home, parcel);
-    int status = parcel->status;
-    *receivers = parcel->receivers;
-    parcel_free(&home->parcels, parcel);
+    struct errand *errand = errand_make(&home->errands.pool, ERRAND_PUBLISH, name.bytes + text.bytes);
+    errand->dialect = PLAIN;
+    errand->publish.event.opcode = WS_TEXT;
+    errand->publish.event.channel = errand_put(errand, name);
+    errand->publish.event.payload = errand_put(errand, text);
+    channel_publish(home, errand);
+    int status = errand->status;
+    *receivers = errand->publish.receivers;
+    errand_free(&home->errands.pool, errand);
     return status;
 }
 
@@ -59,8 +59,8 @@ Test(channel, lives_as_long_as_somebody_listens)
     cr_assert_eq(publish(home, "c", "x", &receivers), 202);
     cr_assert_eq(receivers, 0);
     cr_assert_null(channel_find(home, PLAIN, slice_text("c")), "nobody listens and nothing is retained");
-    struct parcel *first = subscribe(home, "c", 0), *second = subscribe(home, "c", 0);
-    cr_assert_eq(first->class_index, second->class_index);
+    struct errand *first = subscribe(home, "c", 0), *second = subscribe(home, "c", 0);
+    cr_assert_eq(first->subscribe.class_index, second->subscribe.class_index);
     cr_assert_eq(publish(home, "c", "x", &receivers), 202);
     cr_assert_eq(receivers, 2);
     unsubscribe(home, first);
@@ -79,16 +79,16 @@ Test(channel, mails_what_is_pending_before_it_answers_a_subscription)
     uint32_t receivers;
     world_begin(&world, 1, 65536, retaining);
     struct shard *home = world.shards[0];
-    struct parcel *first = subscribe(home, "c", 0);
+    struct errand *first = subscribe(home, "c", 0);
     publish(home, "c", "one", &receivers);
     publish(home, "c", "two", &receivers);
     cr_assert_not(list_empty(&home->channels.pending));
     uint64_t posted = stats_get(&home->stats, STAT_MAIL_POSTED);
-    struct parcel *second = subscribe(home, "c", 10);
+    struct errand *second = subscribe(home, "c", 10);
     cr_assert(list_empty(&home->channels.pending));
     cr_assert_eq(stats_get(&home->stats, STAT_MAIL_POSTED), posted + 1, "one range for both messages");
-    cr_assert_eq(second->frame_count, 1);
-    cr_assert_eq(second->frame_messages[0], 2, "and history holds them for the newcomer");
+    cr_assert_eq(second->subscribe.frame_count, 1);
+    cr_assert_eq(second->subscribe.frame_messages[0], 2, "and history holds them for the newcomer");
     unsubscribe(home, first);
     unsubscribe(home, second);
     world_settle(&world);
@@ -184,23 +184,23 @@ Test(channel, gives_the_newest_message_whatever_its_length)
     struct world world;
     world_begin(&world, 1, 65536, retaining);
     struct shard *home = world.shards[0];
-    struct parcel *none = parcel_make(&home->parcels, PARCEL_NEWEST, 1);
-    none->event.channel = parcel_put(none, slice_text("c"));
+    struct errand *none = errand_make(&home->errands.pool, ERRAND_NEWEST, 1);
+    none->newest.channel = errand_put(none, slice_text("c"));
     channel_newest(home, none);
     cr_assert_eq(none->status, 404);
-    parcel_free(&home->parcels, none);
+    errand_free(&home->errands.pool, none);
     for (unsigned i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
         char *text = calloc(1, lengths[i] + 1);
         uint32_t receivers;
         memset(text, 'a' + (int)i, lengths[i]);
         cr_assert_eq(publish(home, "c", text, &receivers), 202);
-        struct parcel *parcel = parcel_make(&home->parcels, PARCEL_NEWEST, 1);
-        parcel->event.channel = parcel_put(parcel, slice_text("c"));
-        channel_newest(home, parcel);
-        cr_assert_eq(parcel->status, 200);
-        cr_assert_eq(parcel->reply_bytes, lengths[i]);
-        cr_assert_eq(memcmp(parcel->reply, text, lengths[i]), 0);
-        parcel_free(&home->parcels, parcel);
+        struct errand *errand = errand_make(&home->errands.pool, ERRAND_NEWEST, 1);
+        errand->newest.channel = errand_put(errand, slice_text("c"));
+        channel_newest(home, errand);
+        cr_assert_eq(errand->status, 200);
+        cr_assert_eq(errand->reply_bytes, lengths[i]);
+        cr_assert_eq(memcmp(errand->reply, text, lengths[i]), 0);
+        errand_free(&home->errands.pool, errand);
         free(text);
     }
     world_end(&world);
@@ -231,7 +231,7 @@ Test(channel, lets_its_log_go_when_it_is_quiet_and_begins_small_again)
     struct shard *home = world.shards[0];
     static char text[3000];
     memset(text, 'x', sizeof text - 1);
-    struct parcel *listener = subscribe(home, "c", 0);
+    struct errand *listener = subscribe(home, "c", 0);
     struct channel *channel = channel_find(home, PLAIN, slice_text("c"));
     for (unsigned i = 0; i < 100; i++)
         publish(home, "c", text, &receivers);
@@ -293,9 +293,9 @@ Test(channel, refuses_a_message_before_anybody_gets_it)
     world_begin(&world, 1, 65536, sets);
     struct shard *home = world.shards[0];
     memset(text, 'x', sizeof text - 1);
-    struct parcel *first = subscribe_encoded(home, "c", 0, DEFLATE_CLASS_PLAIN);
-    struct parcel *second = subscribe_encoded(home, "c", 0, DEFLATE_CLASS_PLAIN + 1);
-    cr_assert_neq(first->class_index, second->class_index);
+    struct errand *first = subscribe_encoded(home, "c", 0, DEFLATE_CLASS_PLAIN);
+    struct errand *second = subscribe_encoded(home, "c", 0, DEFLATE_CLASS_PLAIN + 1);
+    cr_assert_neq(first->subscribe.class_index, second->subscribe.class_index);
     publish(home, "c", "old", &receivers);
     cr_assert_eq(receivers, 2);
     cr_assert_eq(publish(home, "filler", text, &receivers), 202);
@@ -323,8 +323,8 @@ Test(channel, lets_the_log_of_a_refused_message_go)
     world_begin(&world, 1, 65536, sets);
     struct shard *home = world.shards[0];
     memset(text, 'x', sizeof text - 1);
-    struct parcel *first = subscribe_encoded(home, "c", 0, DEFLATE_CLASS_PLAIN);
-    struct parcel *second = subscribe_encoded(home, "c", 0, DEFLATE_CLASS_PLAIN + 1);
+    struct errand *first = subscribe_encoded(home, "c", 0, DEFLATE_CLASS_PLAIN);
+    struct errand *second = subscribe_encoded(home, "c", 0, DEFLATE_CLASS_PLAIN + 1);
     cr_assert_eq(publish(home, "c", text, &receivers), 429, "there is room for one of two frames");
     const struct channel *channel = channel_find(home, PLAIN, slice_text("c"));
     cr_assert_not_null(channel->logs[DEFLATE_CLASS_PLAIN].tail);
@@ -372,17 +372,17 @@ Test(channel, follows_a_reload_of_what_is_retained)
 
 /* ---- growth ---- */
 
-static struct parcel *subscribe_variant(struct shard *home, unsigned number)
+static struct errand *subscribe_variant(struct shard *home, unsigned number)
 {
     uint8_t variant[12] = {0, 0, '=', 8};
     memcpy(variant + 4, &(uint64_t){number}, 8);
     struct slice name = slice_text("state");
-    struct parcel *parcel = parcel_make(&home->parcels, PARCEL_SUBSCRIBE, name.bytes + sizeof variant);
-    parcel->dialect = 2; /* rustorium, which has filters */
-    parcel->event.channel = parcel_put(parcel, name);
-    parcel->variant = parcel_put(parcel, slice_of(variant, sizeof variant));
-    channel_subscribe(home, parcel);
-    return parcel;
+    struct errand *errand = errand_make(&home->errands.pool, ERRAND_SUBSCRIBE, name.bytes + sizeof variant);
+    errand->dialect = 2; /* rustorium, which has filters */
+    errand->subscribe.channel = errand_put(errand, name);
+    errand->subscribe.variant = errand_put(errand, slice_of(variant, sizeof variant));
+    channel_subscribe(home, errand);
+    return errand;
 }
 
 /* Every publish tries every filter, and clients choose them. */
@@ -390,24 +390,24 @@ Test(channel, refuses_filters_beyond_a_budget)
 {
     static const char *const sets[] = {"channel_filters_max=1024B", NULL};
     struct world world;
-    struct parcel *parcels[20];
+    struct errand *errands[20];
     world_begin(&world, 1, 65536, sets);
     struct shard *home = world.shards[0];
     unsigned taken = 0;
-    while (taken < 20 && (parcels[taken] = subscribe_variant(home, taken))->status == 200)
+    while (taken < 20 && (errands[taken] = subscribe_variant(home, taken))->status == 200)
         taken++;
     cr_assert_eq(taken, 1024 / (64 + 12));
-    cr_assert_eq(parcels[taken]->status, 503);
+    cr_assert_eq(errands[taken]->status, 503);
     cr_assert_eq(world_sum(&world, STAT_CLASSES_REFUSED), 1);
-    parcel_free(&home->parcels, parcels[taken]);
-    struct parcel *known = subscribe_variant(home, 0);
+    errand_free(&home->errands.pool, errands[taken]);
+    struct errand *known = subscribe_variant(home, 0);
     cr_assert_eq(known->status, 200, "a filter that is there costs nothing");
     unsubscribe(home, known);
-    unsubscribe(home, parcels[0]);
-    parcels[0] = subscribe_variant(home, taken);
-    cr_assert_eq(parcels[0]->status, 200, "one has left, so there is room");
+    unsubscribe(home, errands[0]);
+    errands[0] = subscribe_variant(home, taken);
+    cr_assert_eq(errands[0]->status, 200, "one has left, so there is room");
     while (taken > 0)
-        unsubscribe(home, parcels[--taken]);
+        unsubscribe(home, errands[--taken]);
     cr_assert_eq(world_sum(&world, STAT_CHANNELS), 0);
     world_end(&world);
 }

@@ -11,16 +11,16 @@ static const uint8_t any[] = {0, 0, '*', 0}, only_a[] = {0, 0, '=', 1, 'a'}, onl
 static struct class *listen_to(struct shard *shard, const char *channel, struct slice variant, uint16_t origin)
 {
     struct slice name = slice_text(channel);
-    struct parcel *parcel = parcel_make(&shard->parcels, PARCEL_SUBSCRIBE, name.bytes + variant.bytes);
-    parcel->dialect = RUSTORIUM;
-    parcel->origin = origin;
-    parcel->event.channel = parcel_put(parcel, name);
-    parcel->variant = parcel_put(parcel, variant);
-    channel_subscribe(shard, parcel);
-    cr_assert_eq(parcel->status, 200);
-    struct class *class = slab_at(&shard->channels.classes, parcel->class_index);
-    parcel->origin = shard->number;
-    parcel_free(&shard->parcels, parcel);
+    struct errand *errand = errand_make(&shard->errands.pool, ERRAND_SUBSCRIBE, name.bytes + variant.bytes);
+    errand->dialect = RUSTORIUM;
+    errand->origin = origin;
+    errand->subscribe.channel = errand_put(errand, name);
+    errand->subscribe.variant = errand_put(errand, variant);
+    channel_subscribe(shard, errand);
+    cr_assert_eq(errand->status, 200);
+    struct class *class = slab_at(&shard->channels.classes, errand->subscribe.class_index);
+    errand->origin = shard->number;
+    errand_free(&shard->errands.pool, errand);
     return class;
 }
 
@@ -173,10 +173,10 @@ Test(fanout, holds_answers_back_until_every_mailbox_has_the_message)
     world_publish(&world, home_number, "c", "x");
     mail_drain(home, 10);
     fanout_flush(home);
-    cr_assert_not(list_empty(&home->answers));
-    cr_assert_eq(home->outstanding, 1);
+    cr_assert_not(list_empty(&home->errands.behind));
+    cr_assert_eq(home->errands.outstanding, 1);
     world_settle(&world);
-    cr_assert_eq(home->outstanding, 0);
+    cr_assert_eq(home->errands.outstanding, 0);
     peer_expect(&world, &peer, "x");
     world_end(&world);
 }

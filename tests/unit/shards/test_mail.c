@@ -30,7 +30,7 @@ Test(mail, keeps_order_when_the_ring_is_full)
     while (posted < MAIL_RING_ITEMS + 1000)
         post_numbered(from, posted++);
     cr_assert_eq(from->mail.backlogged, 1000);
-    cr_assert_not(shard_has_room(from), "a shard with a backlog takes nothing in");
+    cr_assert_not(errand_has_room(from), "a shard with a backlog takes nothing in");
     while (taken < 600)
         expect_numbered(to, taken++);
     post_numbered(from, posted++);
@@ -41,7 +41,7 @@ Test(mail, keeps_order_when_the_ring_is_full)
         expect_numbered(to, taken++);
     mail_push_backlog(from);
     cr_assert_eq(from->mail.backlogged, 0);
-    cr_assert(shard_has_room(from));
+    cr_assert(errand_has_room(from));
     while (taken < posted)
         expect_numbered(to, taken++);
     world_end(&world);

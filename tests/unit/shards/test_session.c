@@ -416,14 +416,14 @@ Test(session, answers_a_publisher_that_waits_when_the_server_stops)
     world_begin(&world, 1, 65536, one_key);
     struct shard *shard = world.shards[0];
     peer_connect(&world, &peer, INGEST_PORT);
-    shard->outstanding++; /* as if somebody's publish were under way for long */
+    shard->errands.outstanding++; /* as if somebody's publish were under way for long */
     cr_assert_eq(post(&world, &peer, "text/plain", "hello"), 0);
     cr_assert_not(list_empty(&shard->parked));
     atomic_store(&shard->stage, STAGE_QUIESCE);
     world_settle(&world);
     cr_assert_eq(peer_response(&world, &peer), 503);
     cr_assert_eq(atomic_load(&shard->quiet), false);
-    shard->outstanding--;
+    shard->errands.outstanding--;
     world_settle(&world);
     cr_assert_eq(atomic_load(&shard->quiet), true);
     world_end(&world);

@@ -334,12 +334,12 @@ static inline void world_publish(struct world *world, uint16_t from, const char 
 {
     struct shard *shard = world->shards[from];
     struct slice name = slice_text(channel), text = slice_text(payload);
-    struct parcel *parcel = parcel_make(&shard->parcels, PARCEL_PUBLISH, name.bytes + text.bytes);
-    cr_assert_not_null(parcel);
-    parcel->event.opcode = WS_TEXT;
-    parcel->event.channel = parcel_put(parcel, name);
-    parcel->event.payload = parcel_put(parcel, text);
-    shard_ask(shard, parcel, channel_home(shard, 0, name));
+    struct errand *errand = errand_make(&shard->errands.pool, ERRAND_PUBLISH, name.bytes + text.bytes);
+    cr_assert_not_null(errand);
+    errand->publish.event.opcode = WS_TEXT;
+    errand->publish.event.channel = errand_put(errand, name);
+    errand->publish.event.payload = errand_put(errand, text);
+    errand_ask(shard, errand, channel_home(shard, 0, name));
 }
 
 #endif

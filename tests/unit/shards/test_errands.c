@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* shards/home: where an answer stands among the deliveries of the same phase. What the home has mailed is read from the ring
+/* shards/errands: where an answer stands among the deliveries of the same phase. What the home has mailed is read from the ring
  * before the other shard takes it. */
 #include "tests/unit/shards/world.h"
-
-#include "shards/home.h"
 
 #define CHANNEL "c"
 #define JOBS_DIALECT "aitbc" /* has a service that answers sessions */
@@ -26,10 +24,10 @@ static void two_begin(struct two *two)
 static void subscribe(struct two *two)
 {
     struct slice name = slice_text(CHANNEL);
-    struct parcel *parcel = parcel_make(&two->origin->parcels, PARCEL_SUBSCRIBE, name.bytes);
-    cr_assert_not_null(parcel);
-    parcel->event.channel = parcel_put(parcel, name);
-    shard_ask(two->origin, parcel, two->home->number);
+    struct errand *errand = errand_make(&two->origin->errands.pool, ERRAND_SUBSCRIBE, name.bytes);
+    cr_assert_not_null(errand);
+    errand->subscribe.channel = errand_put(errand, name);
+    errand_ask(two->origin, errand, two->home->number);
 }
 
 static void publish(struct two *two, const char *payload)
@@ -40,14 +38,13 @@ static void publish(struct two *two, const char *payload)
 static void ask_service(struct two *two)
 {
     struct slice job = slice_text("unknown");
-    struct parcel *parcel = parcel_make(&two->origin->parcels, PARCEL_REQUEST, job.bytes);
-    cr_assert_not_null(parcel);
-    while (strcmp(dialects[parcel->dialect]->name, JOBS_DIALECT) != 0)
-        parcel->dialect++;
-    parcel->for_session = true;
-    parcel->request_kind = READ_JOB;
-    parcel->body = parcel_put(parcel, job);
-    shard_ask(two->origin, parcel, two->home->number);
+    struct errand *errand = errand_make(&two->origin->errands.pool, ERRAND_REQUEST, job.bytes);
+    cr_assert_not_null(errand);
+    while (strcmp(dialects[errand->dialect]->name, JOBS_DIALECT) != 0)
+        errand->dialect++;
+    errand->request.kind = READ_JOB;
+    errand->request.body = errand_put(errand, job);
+    errand_ask(two->origin, errand, two->home->number);
 }
 
 /* What waits for the origin: a letter for each mail, in order. */
@@ -62,8 +59,8 @@ static const char *mailed(const struct two *two)
         memcpy(&mail, &ring->items[(head + i) & ring->mask], sizeof mail);
         letters[i] = mail.kind == MAIL_DELIVER             ? 'd'
                      : mail.kind != MAIL_ANSWER            ? '?'
-                     : mail.parcel->kind == PARCEL_PUBLISH ? 'p'
-                     : mail.parcel->kind == PARCEL_REQUEST ? 'r'
+                     : mail.errand->kind == ERRAND_PUBLISH ? 'p'
+                     : mail.errand->kind == ERRAND_REQUEST ? 'r'
                                                            : 's';
     }
     letters[count] = '\0';
@@ -74,18 +71,18 @@ static const char *mailed(const struct two *two)
 static void serve(struct two *two)
 {
     mail_drain(two->home, 16);
-    fanout_flush(two->home);
+    errands_flush(two->home);
 }
 
 static void two_end(struct two *two)
 {
     world_settle(&two->world);
-    cr_assert_eq(two->origin->outstanding, 0);
+    cr_assert_eq(two->origin->errands.outstanding, 0);
     world_end(&two->world);
 }
 
 /* "Everything behind this answer is yours": what was published before it is not, what came after it is. */
-Test(home, answers_a_subscription_between_the_deliveries_before_and_after_it)
+Test(errands, answers_a_subscription_between_the_deliveries_before_and_after_it)
 {
     struct two two;
     two_begin(&two);
@@ -99,7 +96,7 @@ Test(home, answers_a_subscription_between_the_deliveries_before_and_after_it)
 }
 
 /* A publisher may rely on it that whoever listens has the message in the mailbox. */
-Test(home, answers_a_publisher_behind_all_deliveries_of_the_phase)
+Test(errands, answers_a_publisher_behind_all_deliveries_of_the_phase)
 {
     struct two two;
     two_begin(&two);
@@ -107,13 +104,13 @@ Test(home, answers_a_publisher_behind_all_deliveries_of_the_phase)
     publish(&two, "1");
     mail_drain(two.home, 16);
     cr_assert_str_eq(mailed(&two), "s");
-    fanout_flush(two.home);
+    errands_flush(two.home);
     cr_assert_str_eq(mailed(&two), "sdp");
     two_end(&two);
 }
 
 /* A state that a session asks for holds what was published before: it comes behind that, and before what follows. */
-Test(home, answers_a_session_behind_what_was_published_before_it_asked)
+Test(errands, answers_a_session_behind_what_was_published_before_it_asked)
 {
     struct two two;
     two_begin(&two);
