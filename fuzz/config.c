@@ -2,7 +2,7 @@
 /* Owns what must hold of every configuration file: it loads or is refused with findings that name the file (and the line where
  * there is one), and what loads is printed in a form that loads again with the same values and no secret. It never reads the
  * environment. The input is the file. */
-#include "shards/config.h"
+#include "shards/config/config.h"
 #include "fuzz/fuzz.h"
 
 #include <sys/mman.h>

@@ -2,7 +2,7 @@
 /* Owns a model of an outbox, a plain row of messages, and drives both through the same operations: what a send would put on the
  * wire, how many messages it holds, what is left when it ends early. It never sends. The input is a row of steps; at the end all
  * memory of frames must be back. */
-#include "shards/outbox.h"
+#include "shards/conn/outbox.h"
 #include "fuzz/fuzz.h"
 
 #define ITEMS_MAX 512

@@ -3,8 +3,8 @@
 #ifndef RINGCAST_TESTS_SIM_SIM_CONFIG_H
 #define RINGCAST_TESTS_SIM_SIM_CONFIG_H
 
-#include "shards/config.h"
-#include "shards/listener.h"
+#include "shards/config/config.h"
+#include "shards/conn/listener.h"
 
 struct sim_world;
 

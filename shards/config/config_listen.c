@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/* Owns the form of a listening address: host, port, and whether TLS is spoken there. It resolves no names and opens no socket.
+ * Called by the checks of the configuration and by ports. */
+#include "shards/config/config.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+
+static int parse_port(const char *text, uint16_t *port)
+{
+    uint32_t value = 0;
+    size_t digits = strspn(text, "0123456789");
+    if (digits == 0 || digits > 5 || text[digits] != '\0')
+        return -EINVAL;
+    for (size_t i = 0; i < digits; i++)
+        value = value * 10 + (uint32_t)(text[i] - '0');
+    if (value > UINT16_MAX)
+        return -EINVAL;
+    *port = (uint16_t)value;
+    return 0;
+}
+
+static void map_v4(struct in_addr v4, struct ring_address *out)
+{
+    static const uint8_t prefix[12] = {[10] = 0xff, [11] = 0xff}; /* ::ffff:0:0/96, RFC 4291 section 2.5.5.2 */
+    memcpy(out->bytes, prefix, sizeof prefix);
+    memcpy(out->bytes + sizeof prefix, &v4, sizeof v4);
+}
+
+/* The part before the port. */
+static int parse_host(const char *host, struct ring_address addresses[2])
+{
+    struct in_addr v4;
+    struct in6_addr v6;
+    size_t bytes = strlen(host);
+    if (strcmp(host, "*") == 0) /* the unspecified IPv6 address, which takes IPv4 too */
+        return 1;
+    if (strcmp(host, "localhost") == 0) {
+        map_v4((struct in_addr){.s_addr = htonl(INADDR_LOOPBACK)}, &addresses[0]);
+        addresses[1].bytes[15] = 1; /* ::1 */
+        return 2;
+    }
+    if (inet_pton(AF_INET, host, &v4) == 1) {
+        map_v4(v4, &addresses[0]);
+        return 1;
+    }
+    char inner[INET6_ADDRSTRLEN];
+    if (bytes < 4 || bytes - 2 >= sizeof inner || host[0] != '[' || host[bytes - 1] != ']')
+        return -EINVAL;
+    memcpy(inner, host + 1, bytes - 2);
+    inner[bytes - 2] = '\0';
+    if (inet_pton(AF_INET6, inner, &v6) != 1)
+        return -EINVAL;
+    memcpy(addresses[0].bytes, &v6, sizeof v6);
+    return 1;
+}
+
+/* The next word of *text, of at most bytes_max - 1 characters; "" at the end. -EINVAL: too long. */
+static int next_word(const char **text, char *word, size_t bytes_max)
+{
+    *text += strspn(*text, " \t");
+    size_t bytes = strcspn(*text, " \t");
+    if (bytes >= bytes_max)
+        return -EINVAL;
+    memcpy(word, *text, bytes);
+    word[bytes] = '\0';
+    *text += bytes;
+    return 0;
+}
+
+static int parse_address(char *text, struct listen *out)
+{
+    uint16_t port;
+    char *colon = strrchr(text, ':');
+    if (colon == NULL || parse_port(colon + 1, &port) != 0)
+        return -EINVAL;
+    *colon = '\0';
+    out->addresses[0].port = out->addresses[1].port = port;
+    int count = parse_host(text, out->addresses);
+    out->count = count < 0 ? 0 : (uint32_t)count;
+    return count < 0 ? count : 0;
+}
+
+int config_parse_listen(const char *text, struct listen *out)
+{
+    char word[INET6_ADDRSTRLEN + 10];
+    *out = (struct listen){0};
+    size_t bytes = strlen(text);
+    if (bytes == 0 || text[0] == ' ' || text[bytes - 1] == ' ' || next_word(&text, word, sizeof word) != 0 ||
+        parse_address(word, out) != 0)
+        return -EINVAL;
+    for (;;) {
+        if (next_word(&text, word, sizeof word) != 0)
+            return -EINVAL;
+        if (word[0] == '\0')
+            return 0;
+        if (!out->tls && strcmp(word, "tls") == 0)
+            out->tls = true;
+        else if (out->tls && out->client == TLS_CLIENT_NONE && strcmp(word, "client=optional") == 0)
+            out->client = TLS_CLIENT_OPTIONAL;
+        else if (out->tls && out->client == TLS_CLIENT_NONE && strcmp(word, "client=required") == 0)
+            out->client = TLS_CLIENT_REQUIRED;
+        else
+            return -EINVAL;
+    }
+}

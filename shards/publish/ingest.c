@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT */
+/* Owns who may publish what, and the way of one object from its text to its home. It never interprets an object (the dialect
+ * does) and never answers a publisher. Called by ingest_http.c and publisher.c. */
+#include "shards/publish/ingest.h"
+
+#include "core/check.h"
+#include "protocol/http1.h"
+#include "protocol/token.h"
+#include "shards/shard.h"
+
+/* ---- who may ---- */
+
+static struct slice first_word(struct slice text)
+{
+    size_t n = 0;
+    while (n < text.bytes && text.data[n] != ' ')
+        n++;
+    return slice_of(text.data, n);
+}
+
+static struct slice next_word(struct slice *text)
+{
+    while (text->bytes > 0 && text->data[0] == ' ')
+        *text = slice_skip(*text, 1);
+    struct slice word = first_word(*text);
+    *text = slice_skip(*text, word.bytes);
+    return word;
+}
+
+/* In an entry, what stands before the name of a certificate: a word that no request can bring. */
+#define CERTIFICATE "certificate:"
+
+/* The key that a request brings, or what its connection's certificate stands for; without data: neither. */
+static struct slice credential(const struct conn *conn, const struct http1_request *request, struct buf *memory)
+{
+    struct slice given = http1_header(request, "X-Ingest-Key");
+    if (given.data == NULL) {
+        struct slice value = http1_header(request, "Authorization");
+        if (slice_is_nocase(next_word(&value), "Bearer"))
+            given = next_word(&value);
+    }
+    if (given.data != NULL)
+        return slice_starts(given, slice_text(CERTIFICATE)) ? slice_of(NULL, 0) : given;
+    struct slice name = conn_tls_common_name(conn);
+    if (name.bytes == 0)
+        return slice_of(NULL, 0);
+    buf_put_text(memory, CERTIFICATE);
+    buf_put(memory, name);
+    return memory->overflow ? slice_of(NULL, 0) : buf_slice(memory);
+}
+
+int ingest_key(const struct shard *shard, const struct conn *conn, const struct http1_request *request)
+{
+    const struct option_texts *keys = &shard->config->ingest.all_keys;
+    uint8_t text[KEY_BYTES_MAX];
+    struct buf memory = buf_of(text, sizeof text);
+    struct slice given = credential(conn, request, &memory);
+    if (given.data == NULL)
+        return -1;
+    int found = -1;
+    for (uint32_t i = 0; i < keys->count; i++) {
+        struct slice key = first_word(slice_text(keys->items[i]));
+        struct key_list one = {.keys = &key, .count = 1};
+        if (key_list_find(&one, given) == 0)
+            found = (int)i;
+    }
+    return found;
+}
+
+struct hash128 ingest_key_name(const struct shard *shard, uint32_t key)
+{
+    return siphash128(&shard->key, first_word(slice_text(shard->config->ingest.all_keys.items[key])));
+}
+
+int ingest_key_named(const struct shard *shard, struct hash128 name)
+{
+    int found = -1;
+    for (uint32_t i = 0; i < shard->config->ingest.all_keys.count; i++) {
+        struct hash128 other = ingest_key_name(shard, i);
+        if (other.low == name.low && other.high == name.high)
+            found = (int)i;
+    }
+    return found;
+}
+
+static bool pattern_matches(struct slice pattern, struct slice name)
+{
+    if (pattern.bytes > 0 && pattern.data[pattern.bytes - 1] == '*')
+        return slice_starts(name, slice_of(pattern.data, pattern.bytes - 1));
+    return slice_equal(pattern, name);
+}
+
+bool ingest_permitted(const struct shard *shard, uint32_t key, const struct dialect *dialect, struct slice topic)
+{
+    uint8_t memory[CHANNEL_NAME_BYTES_MAX + 64];
+    struct buf name = buf_of(memory, sizeof memory);
+    buf_put_text(&name, dialect->name);
+    buf_put_byte(&name, '/');
+    buf_put(&name, topic);
+    if (key >= shard->config->ingest.all_keys.count || name.overflow)
+        return false; /* a reload has taken the key away */
+    struct slice rest = slice_text(shard->config->ingest.all_keys.items[key]);
+    next_word(&rest);
+    for (struct slice pattern = next_word(&rest); pattern.bytes > 0; pattern = next_word(&rest))
+        if (pattern_matches(pattern, buf_slice(&name)))
+            return true;
+    return false;
+}
+
+static bool is_mounted(const struct shard *shard, uint32_t dialect)
+{
+    for (uint32_t i = 0; i < shard->listener_count; i++)
+        if (shard->listeners[i].dialects & 1U << dialect)
+            return true;
+    return false;
+}
+
+int ingest_dialect(const struct shard *shard, struct slice name)
+{
+    for (uint32_t i = 0; i < shard->config->dialect_count; i++)
+        if (dialects[i]->ingest != NULL && slice_is(name, dialects[i]->name) && is_mounted(shard, i))
+            return (int)i;
+    return -1;
+}
+
+/* ---- one object ---- */
+
+/* What an object or a question turned into, as an errand; NULL when memory is out. */
+static struct errand *errand_of(struct shard *shard, const struct ingest_call *call)
+{
+    const struct event *event = &call->event;
+    struct errand_pool *pool = &shard->errands.pool;
+    struct errand *errand;
+    if (call->kind == INGEST_PUBLISH) {
+        errand = errand_make(pool, ERRAND_PUBLISH, event->channel.bytes + event->payload.bytes + event->key.bytes);
+        if (errand == NULL)
+            return NULL;
+        errand->publish.event = *event;
+        errand->publish.event.channel = errand_put(errand, event->channel);
+        errand->publish.event.payload = errand_put(errand, event->payload);
+        errand->publish.event.key = errand_put(errand, event->key);
+    } else if (call->kind == INGEST_REQUEST) {
+        errand = errand_make(pool, ERRAND_SUBMIT, call->body.bytes);
+        if (errand == NULL)
+            return NULL;
+        errand->request.kind = call->request_kind;
+        errand->request.body = errand_put(errand, call->body);
+    } else {
+        errand = errand_make(pool, ERRAND_NEWEST, event->channel.bytes);
+        if (errand != NULL)
+            errand->newest.channel = errand_put(errand, event->channel);
+    }
+    return errand;
+}
+
+static uint16_t home_of(const struct shard *shard, uint8_t dialect, const struct ingest_call *call)
+{
+    /* A dialect with a service has a home_key, so any channel name leads to the service's home. */
+    return channel_home(shard, dialect, call->event.channel);
+}
+
+static struct ingest_call call_begin(struct shard *shard, uint8_t dialect)
+{
+    shard->ingest_text = buf_of(shard->ingest_memory, INGEST_TEXT_BYTES);
+    return (struct ingest_call){.settings = shard->config->dialects[dialect],
+                                .wall_ms = shard->wall_ms,
+                                .text = &shard->ingest_text,
+                                .field = "",
+                                .message = ""};
+}
+
+static int ask(struct shard *shard, const struct conn *conn, uint8_t dialect, const struct ingest_call *call,
+               uint64_t ticket, struct ingest_refusal *refusal)
+{
+    struct errand *errand = errand_of(shard, call);
+    if (errand == NULL) {
+        *refusal = (struct ingest_refusal){.field = "", .message = "Out of memory; try again later"};
+        return 429;
+    }
+    errand->dialect = dialect;
+    errand->conn = conn_handle(conn);
+    errand->ticket = ticket;
+    errand_ask(shard, errand, home_of(shard, dialect, call));
+    return 0;
+}
+
+int ingest_submit(struct shard *shard, const struct conn *conn, const struct ingest_object *object, uint64_t ticket,
+                  struct ingest_refusal *refusal)
+{
+    if (shard->stage_seen != STAGE_RUN) {
+        *refusal = (struct ingest_refusal){.field = "", .message = "The server is stopping"};
+        return 503;
+    }
+    struct ingest_call call = call_begin(shard, object->dialect);
+    call.binary = object->binary;
+    call.json = object->json;
+    call.source = object->source;
+    call.merge = object->merge;
+    int status = dialects[object->dialect]->ingest(&call, object->topic, object->body);
+    *refusal = (struct ingest_refusal){.field = call.field, .message = call.message};
+    if (status == 0 && call.text->overflow) {
+        *refusal = (struct ingest_refusal){.field = "", .message = "Object too large"};
+        status = 413;
+    }
+    if (status == 0)
+        status = ask(shard, conn, object->dialect, &call, ticket, refusal);
+    stats_add(&shard->stats, status == 0 ? STAT_INGEST_ACCEPTED : STAT_INGEST_REFUSED, 1);
+    return status;
+}
+
+int ingest_query(struct shard *shard, const struct conn *conn, uint8_t dialect, struct slice topic,
+                 struct ingest_refusal *refusal)
+{
+    struct ingest_call call = call_begin(shard, dialect);
+    int status = dialects[dialect]->read == NULL ? 404 : dialects[dialect]->read(&call, topic);
+    *refusal = (struct ingest_refusal){.field = "", .message = "Unknown topic"};
+    return status != 0 ? status : ask(shard, conn, dialect, &call, 0, refusal);
+}

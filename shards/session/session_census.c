@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/* Owns the walks over all sessions of a dialect: the census that a dialect asks for, and the counts of each second. It changes
+ * nothing. Called by the table of errands (a census comes by) and shard_tick. */
+#include "core/check.h"
+#include "shards/session/session_parts.h"
+
+#include <stdlib.h>
+
+/* Appends one piece to the reply of a errand; false when memory is out. */
+static bool append_reply(struct errand *errand, struct slice piece, size_t *capacity)
+{
+    size_t comma = errand->reply_bytes > 0 ? 1 : 0;
+    size_t wanted = errand->reply_bytes + comma + piece.bytes;
+    if (wanted > *capacity) {
+        *capacity = wanted * 2;
+        uint8_t *grown = realloc(errand->reply, *capacity);
+        if (grown == NULL)
+            return false;
+        errand->reply = grown;
+    }
+    if (comma)
+        errand->reply[errand->reply_bytes] = ',';
+    memcpy(errand->reply + errand->reply_bytes + comma, piece.data, piece.bytes);
+    errand->reply_bytes = wanted;
+    return true;
+}
+
+void session_describe_all(struct shard *shard, struct errand *errand)
+{
+    const struct dialect *dialect = dialects[errand->dialect];
+    size_t capacity = errand->reply_bytes;
+    uint32_t cursor = 0;
+    for (struct conn *conn; errand->status == 200 && (conn = slab_next(&shard->conns, &cursor, NULL)) != NULL;) {
+        if (conn->state != CONN_OPEN || conn->role != ROLE_SESSION || conn->dialect != errand->dialect)
+            continue;
+        struct dialect_call call = session_call_about(shard, conn);
+        struct buf out = buf_of(shard->scratch, sizeof shard->scratch);
+        dialect->describe(&call, &out, errand->census.counts);
+        check(!out.overflow);
+        if (!append_reply(errand, buf_slice(&out), &capacity))
+            errand->status = 503;
+    }
+}
+
+void session_count_all(struct shard *shard)
+{
+    for (uint8_t d = 0; d < shard->config->dialect_count; d++) {
+        uint64_t counts[CENSUS_COUNTS] = {0};
+        uint32_t cursor = 0;
+        if (dialects[d]->describe == NULL)
+            continue;
+        for (struct conn *conn; (conn = slab_next(&shard->conns, &cursor, NULL)) != NULL;) {
+            if (conn->state != CONN_OPEN || conn->role != ROLE_SESSION || conn->dialect != d)
+                continue;
+            struct dialect_call call = session_call_about(shard, conn);
+            dialects[d]->describe(&call, NULL, counts);
+        }
+        for (uint32_t n = 0; n < CENSUS_COUNTS; n++)
+            atomic_store_explicit(&shard->counts[d][n], counts[n], memory_order_relaxed);
+    }
+}
