@@ -158,7 +158,7 @@ static void carry_out(struct run *run, const struct action *action)
         expect(run->service != NULL && run->dialect->replied != NULL);
         break;
     case ACTION_CENSUS:
-        expect(run->dialect->describe != NULL && run->dialect->replied != NULL);
+        expect(run->dialect->census != NULL && run->dialect->replied != NULL);
         break;
     }
 }
@@ -201,8 +201,8 @@ static struct dialect_call begin_call(struct run *run, struct slice given)
                                  .wall_ms = WALL_MS + run->now_ms,
                                  .connection = 7,
                                  .received_wall_ms = WALL_MS,
-                                 .sessions = run->dialect->describe != NULL ? 1 : 0,
-                                 .recent_counts = run->dialect->describe != NULL ? counts : NULL,
+                                 .sessions = run->dialect->census != NULL ? 1 : 0,
+                                 .recent_counts = run->dialect->census != NULL ? counts : NULL,
                                  .secure = run->secure,
                                  .mounts = run->mounts,
                                  .origin_allowed = !run->origin_bad,
@@ -267,7 +267,7 @@ static void settle(struct run *run)
             reply.tag = asked.census.tag;
             reply.counts = counts;
             if (run->life == LIFE_OPEN || run->bystander != NULL)
-                run->dialect->describe(&about, &body, counts);
+                run->dialect->census->describe(&about, &body, counts);
             expect(body.used == 0 || json_valid(buf_slice(&body), JSON_DEPTH_MAX));
         }
         reply.body = buf_slice(&body);
@@ -338,7 +338,7 @@ static void request_rest(struct run *run, const struct http1_request *request, s
     run->session = fuzz_zeroed(run->dialect->session_bytes + 1);
     run->life = LIFE_REST;
     struct dialect_call call = begin_call(run, head);
-    run->dialect->rest(&call, request, request->path);
+    run->dialect->rest->request(&call, request, request->path);
     settle(run);
     expect(run->life == LIFE_OVER); /* answered */
     free_session(run);
@@ -492,13 +492,13 @@ static void step_ingest(struct run *run, bool read)
     call.merge = fuzz_below(&run->input, 4) == 3;
     if (fuzz_below(&run->input, 4) == 3)
         call.source = fuzz_piece(&run->input);
-    if ((read && run->dialect->read == NULL) || run->dialect->ingest == NULL)
+    if (run->dialect->ingest == NULL || (read && run->dialect->ingest->read == NULL))
         return;
     uint8_t *topic_copy = fuzz_copy(topic), *body_copy = fuzz_copy(body);
     topic = slice_of(topic_copy, topic.bytes);
     body = slice_of(body_copy, body.bytes);
     run->given = body;
-    int status = read ? run->dialect->read(&call, topic) : run->dialect->ingest(&call, topic, body);
+    int status = read ? run->dialect->ingest->read(&call, topic) : run->dialect->ingest->take(&call, topic, body);
     expect(status == 0 || status == 400 || status == 404 || status == 409 || status == 422 ||
            (status == 413 && text.overflow)); /* as its caller says it then */
     if (status != 0)

@@ -497,6 +497,5 @@ const struct dialect aitbc_dialect = {
     .end = aitbc_end,
     .traits = aitbc_traits,
     .matches = aitbc_events_match,
-    .ingest = aitbc_ingest,
-    .read = aitbc_read,
+    .ingest = &(const struct dialect_ingest){.take = aitbc_ingest, .read = aitbc_read},
 };

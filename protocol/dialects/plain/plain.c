@@ -269,6 +269,5 @@ const struct dialect plain_dialect = {
     .message = plain_message,
     .end = plain_end,
     .traits = plain_traits,
-    .ingest = plain_ingest,
-    .read = plain_read,
+    .ingest = &(const struct dialect_ingest){.take = plain_ingest, .read = plain_read},
 };

@@ -483,6 +483,5 @@ const struct dialect rustorium_dialect = {
     .end = rustorium_end,
     .traits = rustorium_traits,
     .matches = chain_filter_matches,
-    .ingest = rustorium_ingest,
-    .read = rustorium_read,
+    .ingest = &(const struct dialect_ingest){.take = rustorium_ingest, .read = rustorium_read},
 };

@@ -44,7 +44,7 @@ static inline int pure_request(struct pure_host *host, uint32_t index, const cha
     struct pure_conn *conn = pure_begin(host, index);
     struct actions *out = pure_actions();
     struct dialect_call call = pure_call(host, conn, out);
-    host->dialect->rest(&call, &request, request.path);
+    host->dialect->rest->request(&call, &request, request.path);
     pure_apply(host, conn, out);
     pure_end(host, conn);
     return conn->refused_status;
@@ -229,7 +229,7 @@ static inline int pure_ingest_bytes(struct pure_host *host, const char *topic, s
     if (host->source != NULL)
         call.source = slice_text(host->source);
     call.merge = host->merge;
-    int status = host->dialect->ingest(&call, slice_text(topic), body);
+    int status = host->dialect->ingest->take(&call, slice_text(topic), body);
     if (status == 0)
         status = pure_do(host, &call);
     else
@@ -249,7 +249,7 @@ static inline int pure_read(struct pure_host *host, const char *topic)
     uint8_t memory[256];
     struct buf text = buf_of(memory, sizeof(memory));
     struct ingest_call call = {.settings = host->settings, .wall_ms = PURE_WALL_MS, .text = &text};
-    int status = host->dialect->read(&call, slice_text(topic));
+    int status = host->dialect->ingest->read(&call, slice_text(topic));
     if (status == 0)
         return pure_do(host, &call);
     pure_failed(host, &call);

@@ -386,7 +386,7 @@ static inline struct dialect_call pure_call_about(const struct pure_host *host, 
 static inline struct dialect_call pure_call(struct pure_host *host, struct pure_conn *conn, struct actions *out)
 {
     struct dialect_call call = pure_call_about(host, conn, out);
-    if (host->dialect->describe == NULL)
+    if (host->dialect->census == NULL)
         return call;
     memset(host->counts, 0, sizeof(host->counts));
     call.recent_counts = host->counts;
@@ -394,7 +394,7 @@ static inline struct dialect_call pure_call(struct pure_host *host, struct pure_
         if (!host->conns[i].open)
             continue;
         struct dialect_call one = pure_call_about(host, &host->conns[i], NULL);
-        host->dialect->describe(&one, NULL, host->counts);
+        host->dialect->census->describe(&one, NULL, host->counts);
         call.sessions++;
     }
     return call;
@@ -504,7 +504,7 @@ static inline void pure_census(struct pure_host *host, struct buf *out, uint64_t
         struct dialect_call call = pure_call_about(host, &host->conns[i], NULL);
         if (out->used > 0)
             buf_put_byte(out, ',');
-        host->dialect->describe(&call, out, counts);
+        host->dialect->census->describe(&call, out, counts);
     }
 }
 

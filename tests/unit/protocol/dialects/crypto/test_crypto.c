@@ -317,7 +317,7 @@ Test(crypto, lists_endpoints_with_their_addresses)
     int result;
     struct http1_request request = pure_parse("GET /ws/endpoints HTTP/1.1\r\nHost: [::1]:7860\r\n\r\n", &result);
     call.secure = true;
-    host.dialect->rest(&call, &request, request.path);
+    host.dialect->rest->request(&call, &request, request.path);
     pure_apply(&host, conn, out);
     cr_assert_not_null(strstr(host.content, "\"url\":\"wss://[::1]:7860/crypto/ws/all\""));
     pure_end(&host, conn);
@@ -434,7 +434,7 @@ Test(crypto, lists_a_thousand_clients)
         snprintf(target, sizeof(target), "/ws/stats%s", cases[i].query);
         snprintf(head, sizeof(head), "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", target);
         struct http1_request request = pure_parse(head, &result);
-        host.dialect->rest(&call, &request, request.path);
+        host.dialect->rest->request(&call, &request, request.path);
         cr_assert(out->count == 1 && out->items[0].kind == ACTION_CENSUS);
         uint32_t tag = out->items[0].census.tag;
         out->count = 0;
@@ -465,7 +465,7 @@ Test(crypto, a_census_that_fails_is_told)
     struct dialect_call call = pure_call(&host, conn, out);
     int result;
     struct http1_request request = pure_parse("GET /ws/stats HTTP/1.1\r\nHost: h\r\n\r\n", &result);
-    host.dialect->rest(&call, &request, request.path);
+    host.dialect->rest->request(&call, &request, request.path);
     uint32_t tag = out->items[0].census.tag;
     out->count = 0;
     host.dialect->replied(&call, &(struct dialect_reply){.tag = tag, .status = 503, .body = slice_text("")});

@@ -62,6 +62,5 @@ Test(echo, takes_no_ingest)
 {
     const struct dialect *echo = pure_dialect("echo");
     cr_assert_null(echo->ingest);
-    cr_assert_null(echo->read);
     cr_assert_null(echo->traits);
 }

@@ -604,7 +604,7 @@ static int normalise(const char *topic, const char *body, char out[1000])
     uint8_t memory[900];
     struct buf text = buf_of(memory, sizeof(memory));
     struct ingest_call call = {.settings = host.settings, .wall_ms = PURE_WALL_MS + 999, .text = &text};
-    int status = host.dialect->ingest(&call, slice_text(topic), slice_text(body));
+    int status = host.dialect->ingest->take(&call, slice_text(topic), slice_text(body));
     if (status == 0)
         snprintf(out, 1000, "%.*s", (int)call.body.bytes, (const char *)call.body.data);
     else
