@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Proves what all dialects share: the common options and each dialect's defaults,
  * admission by HTTP status. Run by unit_protocol. */
-#include "tests/unit/protocol/pure_client.h"
+#include "tests/support/pure_client.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

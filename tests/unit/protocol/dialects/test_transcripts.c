@@ -2,10 +2,12 @@
 /* Plays the transcripts (tests/transcripts, format in its README.md) against the pure dialects. Each file is a test of
  * the rows that its first lines name; the last tests here prove that the player notices what is wrong. Run by
  * unit_protocol. */
-#include "tests/unit/protocol/pure_client.h"
+#include "tests/support/pure_client.h"
 
 #include <criterion/criterion.h>
 #include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 #define BINDINGS_MAX 64
 #define LINE_BYTES_MAX 4096

@@ -5,9 +5,11 @@
 #include "protocol/dialects/aitbc/aitbc.h"
 #include "protocol/dialects/aitbc/aitbc_streams.h"
 #include "protocol/json.h"
-#include "tests/unit/protocol/pure_client.h"
+#include "tests/support/pure_client.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 #define JOB_PATH "/v1/jobs/j/ws"
 #define EVENTS_PATH "/v1/events"

@@ -5,9 +5,11 @@
 #include "protocol/dialects/crypto/crypto.h"
 #include "protocol/dialects/crypto/schedule.h"
 #include "protocol/json.h"
-#include "tests/unit/protocol/pure_client.h"
+#include "tests/support/pure_client.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 static struct pure_host host;
 
@@ -83,14 +85,14 @@ static void assert_actions(const char *message, const char *expected)
                                    [ACTION_UNSUBSCRIBE] = '-',
                                    [ACTION_REQUEST] = '?',
                                    [ACTION_CLOSE] = 'C'};
-    struct actions *out = pure_actions();
+    struct actions *out = pure_actions(&host);
     struct dialect_call call = pure_call(&host, &host.conns[0], out);
     char found[ACTIONS_MAX + 1] = "";
     host.dialect->message(&call, WS_TEXT, slice_text(message));
     for (uint32_t i = 0; i < out->count; i++)
         found[i] = letters[out->items[i].kind];
     cr_expect_str_eq(found, expected, "%s: %s", message, found);
-    pure_actions_free(out);
+    pure_actions_free(&host, out);
 }
 
 Test(crypto, confirms_before_updates_and_leaves_before_confirming)
@@ -311,7 +313,7 @@ Test(crypto, lists_endpoints_with_their_addresses)
     for (const char *at = host.content; (at = strstr(at, "{\"path\":")) != NULL; at++)
         count++;
     cr_assert_eq(count, 15);
-    struct actions *out = pure_actions();
+    struct actions *out = pure_actions(&host);
     struct pure_conn *conn = pure_begin(&host, 9);
     struct dialect_call call = pure_call(&host, conn, out);
     int result;
@@ -428,7 +430,7 @@ Test(crypto, lists_a_thousand_clients)
         uint64_t counts[CENSUS_COUNTS];
         int result;
         struct buf census = make_census(cases[i].clients, counts);
-        struct actions *out = pure_actions();
+        struct actions *out = pure_actions(&host);
         struct pure_conn *conn = pure_begin(&host, 9);
         struct dialect_call call = pure_call(&host, conn, out);
         snprintf(target, sizeof(target), "/ws/stats%s", cases[i].query);
@@ -460,7 +462,7 @@ Test(crypto, lists_a_thousand_clients)
 Test(crypto, a_census_that_fails_is_told)
 {
     start(NULL, NULL);
-    struct actions *out = pure_actions();
+    struct actions *out = pure_actions(&host);
     struct pure_conn *conn = pure_begin(&host, 9);
     struct dialect_call call = pure_call(&host, conn, out);
     int result;

@@ -8,10 +8,12 @@
 #include "protocol/dialects/crypto/schedule.h"
 #include "protocol/dialects/crypto/source_pool.h"
 #include "protocol/json.h"
-#include "tests/unit/protocol/pure_client.h"
+#include "tests/support/pure_client.h"
 #include "tests/unit/starve.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 /* --- intervals ---------------------------------------------------------------------------------------------------- */
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Proves the dialect echo (O-8). Run by unit_protocol; tests/transcripts/echo.txt is its conversation. */
 #include "core/random.h"
-#include "tests/unit/protocol/pure_client.h"
+#include "tests/support/pure_client.h"
 
 #include <criterion/criterion.h>
 

@@ -2,10 +2,12 @@
 /* Proves the dialect plain (O-1 to O-7, Q-18) in its corners; tests/transcripts/plain*.txt are its conversations. Run
  * by unit_protocol. */
 #include "protocol/dialects/plain/plain.h"
-#include "tests/unit/protocol/pure_client.h"
+#include "tests/support/pure_client.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 static struct pure_host host;
 
@@ -182,7 +184,7 @@ Test(plain, last_asks_for_retained_messages)
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         static struct pure_conn conn;
-        struct actions *out = pure_actions();
+        struct actions *out = pure_actions(&host);
         conn.session = pure_memory(host.dialect->session_bytes);
         request.query = slice_text(cases[i].query);
         struct dialect_call call = pure_call(&host, &conn, out);
@@ -196,7 +198,7 @@ Test(plain, last_asks_for_retained_messages)
             cr_expect_eq(out->items[2].subscribe.history_max, cases[i].history_max);
             cr_expect(slice_is(out->items[2].subscribe.channel, "b"));
         }
-        pure_actions_free(out);
+        pure_actions_free(&host, out);
         free(conn.session);
     }
     pure_close(&host);

@@ -5,9 +5,11 @@
 #include "protocol/dialects/rustorium/chain.h"
 #include "protocol/dialects/rustorium/rustorium.h"
 #include "protocol/json.h"
-#include "tests/unit/protocol/pure_client.h"
+#include "tests/support/pure_client.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 #define TARGET "/ws?token=rk-1"
 
@@ -120,7 +122,7 @@ static void assert_kinds(const char *target, const char *expected)
         [ACTION_RESPOND] = 'R', [ACTION_ACCEPT] = 'A', [ACTION_SEND] = 'S', [ACTION_CLOSE] = 'C'};
     static const char quotas[] = {
         [QUOTA_ADDRESS] = 'a', [QUOTA_KEY] = 'k', [QUOTA_ADDRESS_ATTEMPTS] = '1', [QUOTA_KEY_ATTEMPTS] = '2'};
-    struct actions *out = pure_actions();
+    struct actions *out = pure_actions(&host);
     struct pure_conn conn = {.session = pure_memory(host.dialect->session_bytes)};
     struct http1_request request = {.query = slice_text(strchr(target, '?') + 1)};
     struct dialect_call call = pure_call(&host, &conn, out);
@@ -131,7 +133,7 @@ static void assert_kinds(const char *target, const char *expected)
             out->items[i].kind == ACTION_ACQUIRE ? quotas[out->items[i].acquire.quota] : letters[out->items[i].kind];
     cr_expect_str_eq(found, expected, "%s for %s", found, target);
     free(conn.session);
-    pure_actions_free(out);
+    pure_actions_free(&host, out);
 }
 
 /* attempts are counted first, a bad token for the address only; then the places. */
@@ -440,7 +442,7 @@ Test(rustorium, unsubscribes_what_is_its_own)
 /* the membership changes before the answer goes out. */
 Test(rustorium, membership_is_the_union_and_comes_before_the_answer)
 {
-    struct actions *out = pure_actions();
+    struct actions *out = pure_actions(&host);
     start_connected();
     struct dialect_call call = pure_call(&host, &host.conns[0], out);
 #define SUBSCRIBE(filter)                                                                                              \
@@ -468,7 +470,7 @@ Test(rustorium, membership_is_the_union_and_comes_before_the_answer)
             cr_assert_eq(out->items[0].subscribe.history_max, 0, "R-19");
         }
     }
-    pure_actions_free(out);
+    pure_actions_free(&host, out);
     pure_close(&host);
 }
 

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* What a test does with a dialect without a server (pure_host.h): connections come, speak and go, publishers ingest, time moves on. */
-#ifndef RINGCAST_TESTS_PURE_CLIENT_H
-#define RINGCAST_TESTS_PURE_CLIENT_H
+/* Owns what clients and publishers do to a pure host (pure_client.h): it makes their requests and calls, in the order in which
+ * a server would. It never carries an action out. Used by unit tests and transcripts. */
+#include "tests/support/pure_client.h"
 
-#include "tests/unit/protocol/pure_host.h"
+#include "protocol/handshake.h"
+
+#include <stdio.h>
+#include <stdlib.h>
 
 /* --- connections -------------------------------------------------------------------------------------------------- */
 
-static inline struct http1_request pure_parse(const char *head, int *result)
+struct http1_request pure_parse(const char *head, int *result)
 {
     struct http1_request request = {.path = slice_text("")};
     size_t scanned = 0, head_bytes = 0;
@@ -17,11 +20,15 @@ static inline struct http1_request pure_parse(const char *head, int *result)
 }
 
 /* Ends what was on the connection before, and gives it a new session. */
-static inline struct pure_conn *pure_begin(struct pure_host *host, uint32_t index)
+struct pure_conn *pure_begin(struct pure_host *host, uint32_t index)
 {
+    if (index >= host->conn_count)
+        abort();
     struct pure_conn *conn = &host->conns[index];
     if (conn->open)
         abort();
+    if (conn->session != NULL)
+        pure_end(host, conn);
     for (size_t i = 0; i < conn->inbox_count; i++)
         free(conn->inbox[i].data);
     free(conn->inbox);
@@ -30,19 +37,18 @@ static inline struct pure_conn *pure_begin(struct pure_host *host, uint32_t inde
 }
 
 /* A request, with further header lines (with CRLF), on one of the REST paths. Its status; the content is in host->content. */
-static inline int pure_request(struct pure_host *host, uint32_t index, const char *method, const char *target,
-                               const char *headers)
+int pure_request(struct pure_host *host, uint32_t index, const char *method, const char *target, const char *headers)
 {
     static char head[65536];
     int result;
-    snprintf(head, sizeof(head), "%s %s HTTP/1.1\r\nHost: localhost\r\n%s\r\n", method, target, headers);
+    snprintf(head, sizeof head, "%s %s HTTP/1.1\r\nHost: localhost\r\n%s\r\n", method, target, headers);
     struct http1_request request = pure_parse(head, &result);
     if (result != HTTP1_OK)
         return result;
     if (host->dialect->route(host->settings, request.path) != DIALECT_PATH_REST)
         return 404;
     struct pure_conn *conn = pure_begin(host, index);
-    struct actions *out = pure_actions();
+    struct actions *out = pure_actions(host);
     struct dialect_call call = pure_call(host, conn, out);
     host->dialect->rest->request(&call, &request, request.path);
     pure_apply(host, conn, out);
@@ -51,15 +57,15 @@ static inline int pure_request(struct pure_host *host, uint32_t index, const cha
 }
 
 /* An upgrade request with further header lines (with CRLF). 101, or the status that it was refused with. */
-static inline int pure_connect(struct pure_host *host, uint32_t index, const char *target, const char *headers)
+int pure_connect(struct pure_host *host, uint32_t index, const char *target, const char *headers)
 {
     char lines[20000], head[20200];
     int result;
-    snprintf(lines, sizeof(lines),
+    snprintf(lines, sizeof lines,
              "Upgrade: websocket\r\nConnection: Upgrade\r\n"
              "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%s",
              headers);
-    snprintf(head, sizeof(head), "GET %s HTTP/1.1\r\nHost: localhost\r\n%s\r\n", target, lines);
+    snprintf(head, sizeof head, "GET %s HTTP/1.1\r\nHost: localhost\r\n%s\r\n", target, lines);
     struct http1_request request = pure_parse(head, &result);
     if (result != HTTP1_OK)
         return result;
@@ -69,7 +75,7 @@ static inline int pure_connect(struct pure_host *host, uint32_t index, const cha
     if (path == DIALECT_PATH_REST)
         return pure_request(host, index, "GET", target, lines);
     struct pure_conn *conn = pure_begin(host, index);
-    struct actions *out = pure_actions();
+    struct actions *out = pure_actions(host);
     struct dialect_call call = pure_call(host, conn, out);
     const struct dialect_settings *common = host->settings;
     call.origin_allowed = !common->origin_check ||
@@ -88,22 +94,22 @@ static inline int pure_connect(struct pure_host *host, uint32_t index, const cha
 }
 
 /* The client closes. */
-static inline void pure_disconnect(struct pure_host *host, uint32_t index)
+void pure_disconnect(struct pure_host *host, uint32_t index)
 {
     if (host->conns[index].open)
         pure_end(host, &host->conns[index]);
 }
 
 /* A message of the client, within the limits or not. */
-static inline void pure_send(struct pure_host *host, uint32_t index, enum ws_opcode opcode, struct slice message)
+void pure_send(struct pure_host *host, uint32_t index, enum ws_opcode opcode, struct slice message)
 {
     const struct dialect_settings *common = host->settings;
     struct pure_conn *conn = &host->conns[index];
     if (!conn->open)
         return;
-    struct actions *out = pure_actions();
+    struct actions *out = pure_actions(host);
     struct dialect_call call = pure_call(host, conn, out);
-    uint8_t *copy = pure_copy(message.data, message.bytes);
+    uint8_t *copy = pure_exact(message);
     struct slice own = slice_of(copy, message.bytes);
     uint64_t count = bucket_count(&conn->window, host->now_ms, common->messages_window_ms);
     if (message.bytes > common->message_bytes_max)
@@ -118,28 +124,28 @@ static inline void pure_send(struct pure_host *host, uint32_t index, enum ws_opc
     free(copy);
 }
 
-static inline void pure_send_text(struct pure_host *host, uint32_t index, const char *text)
+void pure_send_text(struct pure_host *host, uint32_t index, const char *text)
 {
     pure_send(host, index, WS_TEXT, slice_text(text));
 }
 
 /* The next message that the connection has received; NULL: none. NUL-terminated behind its bytes. */
-static inline const struct pure_message *pure_take(struct pure_host *host, uint32_t index)
+const struct pure_message *pure_take(struct pure_host *host, uint32_t index)
 {
     struct pure_conn *conn = &host->conns[index];
     return conn->inbox_read == conn->inbox_count ? NULL : &conn->inbox[conn->inbox_read++];
 }
 
-static inline const char *pure_take_text(struct pure_host *host, uint32_t index)
+const char *pure_take_text(struct pure_host *host, uint32_t index)
 {
     const struct pure_message *message = pure_take(host, index);
     return message == NULL ? "(nothing)" : message->opcode == WS_TEXT ? (const char *)message->data : "(binary)";
 }
 
 /* Lets a heartbeat or the timer of a connection happen. */
-static inline void pure_wake(struct pure_host *host, struct pure_conn *conn, bool heartbeat)
+static void pure_wake(struct pure_host *host, struct pure_conn *conn, bool heartbeat)
 {
-    struct actions *out = pure_actions();
+    struct actions *out = pure_actions(host);
     struct dialect_call call = pure_call(host, conn, out);
     if (heartbeat) {
         conn->heartbeat_ms += host->dialect->heartbeat_ms;
@@ -152,7 +158,7 @@ static inline void pure_wake(struct pure_host *host, struct pure_conn *conn, boo
 }
 
 /* Moves the clock on; heartbeats and timers, also the service's, happen in their order when they are due. */
-static inline void pure_advance(struct pure_host *host, uint64_t ms)
+void pure_advance(struct pure_host *host, uint64_t ms)
 {
     const struct service *service = host->dialect->service;
     uint64_t until = host->now_ms + ms;
@@ -160,7 +166,7 @@ static inline void pure_advance(struct pure_host *host, uint64_t ms)
         uint64_t next_ms = service != NULL && service->due != NULL ? service->due(host->service) : UINT64_MAX;
         struct pure_conn *next = NULL;
         bool heartbeat = false;
-        for (size_t i = 0; i < PURE_CONNS_MAX; i++) {
+        for (uint32_t i = 0; i < host->conn_count; i++) {
             struct pure_conn *conn = &host->conns[i];
             if (conn->open && host->dialect->heartbeat != NULL && conn->heartbeat_ms < next_ms) {
                 next = conn;
@@ -188,40 +194,37 @@ static inline void pure_advance(struct pure_host *host, uint64_t ms)
 
 /* --- ingest ------------------------------------------------------------------------------------------------------- */
 
-static inline int pure_do(struct pure_host *host, const struct ingest_call *call)
+static int carry_out(struct pure_host *host, const struct ingest_call *call)
 {
     switch (call->kind) {
     case INGEST_PUBLISH:
         pure_publish(host, &call->event);
         return 202;
     case INGEST_REQUEST: {
-        struct buf reply = buf_of(host->reply, sizeof(host->reply) - 1);
+        struct buf reply = buf_of(host->reply, sizeof host->reply - 1);
         int status = pure_ask(host, call->request_kind, call->body, &reply);
         host->reply[reply.used] = '\0';
         return status;
     }
-    case INGEST_NEWEST:
-        for (size_t i = host->retained_count; i-- > 0;) {
-            if (!slice_is(call->event.channel, host->retained[i].channel))
-                continue;
-            pure_name(host->reply, sizeof(host->reply),
-                      slice_of(host->retained[i].message.data, host->retained[i].message.bytes));
-            return 200;
-        }
-        return 404;
+    case INGEST_NEWEST: {
+        const struct pure_message *newest = pure_newest(host, call->event.channel);
+        if (newest == NULL)
+            return 404;
+        pure_name(host->reply, sizeof host->reply, slice_of(newest->data, newest->bytes));
+        return 200;
+    }
     }
     return 500;
 }
 
-static inline void pure_failed(struct pure_host *host, const struct ingest_call *call)
+static void pure_failed(struct pure_host *host, const struct ingest_call *call)
 {
-    pure_name(host->field, sizeof(host->field), slice_text(call->field));
-    pure_name(host->reply, sizeof(host->reply), slice_text(call->message));
+    pure_name(host->field, sizeof host->field, slice_text(call->field));
+    pure_name(host->reply, sizeof host->reply, slice_text(call->message));
 }
 
 /* 202 or the status of the refusal. */
-static inline int pure_ingest_bytes(struct pure_host *host, const char *topic, struct slice body, bool binary,
-                                    bool json)
+int pure_ingest_bytes(struct pure_host *host, const char *topic, struct slice body, bool binary, bool json)
 {
     struct buf text = buf_of(pure_memory(PURE_TEXT_BYTES), PURE_TEXT_BYTES);
     struct ingest_call call = {
@@ -231,54 +234,27 @@ static inline int pure_ingest_bytes(struct pure_host *host, const char *topic, s
     call.merge = host->merge;
     int status = host->dialect->ingest->take(&call, slice_text(topic), body);
     if (status == 0)
-        status = pure_do(host, &call);
+        status = carry_out(host, &call);
     else
         pure_failed(host, &call);
     free(text.data);
     return status;
 }
 
-static inline int pure_ingest(struct pure_host *host, const char *topic, const char *body)
+int pure_ingest(struct pure_host *host, const char *topic, const char *body)
 {
     return pure_ingest_bytes(host, topic, slice_text(body), false, false);
 }
 
 /* 200 with host->reply, or the status of the refusal. */
-static inline int pure_read(struct pure_host *host, const char *topic)
+int pure_read(struct pure_host *host, const char *topic)
 {
     uint8_t memory[256];
-    struct buf text = buf_of(memory, sizeof(memory));
+    struct buf text = buf_of(memory, sizeof memory);
     struct ingest_call call = {.settings = host->settings, .wall_ms = PURE_WALL_MS, .text = &text};
     int status = host->dialect->ingest->read(&call, slice_text(topic));
     if (status == 0)
-        return pure_do(host, &call);
+        return carry_out(host, &call);
     pure_failed(host, &call);
     return status;
 }
-
-/* --- the end ------------------------------------------------------------------------------------------------------ */
-
-static inline void pure_close(struct pure_host *host)
-{
-    struct dialect_settings *common = host->settings;
-    for (uint32_t i = 0; i < PURE_CONNS_MAX; i++) {
-        pure_disconnect(host, i);
-        for (size_t k = 0; k < host->conns[i].inbox_count; k++)
-            free(host->conns[i].inbox[k].data);
-        free(host->conns[i].inbox);
-    }
-    for (uint32_t i = 0; i < host->class_count; i++)
-        free(host->classes[i].variant);
-    for (size_t i = 0; i < host->retained_count; i++)
-        free(host->retained[i].message.data);
-    free(host->retained);
-    if (host->service != NULL)
-        host->dialect->service->close(host->service);
-    free(host->service);
-    free(common->key_list.keys);
-    option_release(host->settings, dialect_common_options);
-    option_release(host->settings, host->dialect->options);
-    free(host->settings);
-}
-
-#endif
