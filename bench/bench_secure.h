@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* TLS under a connection of the bench (protocol/tls.h does the cryptography):
+/* TLS under a connection of the bench (protocol/tls/tls.h does the cryptography):
  *
  *     receive --> secure_read --> plaintext --> what reads an unencrypted connection
  *     what is to be sent --> `out` of the connection --> secure_seal --> `wire` --> one send at a time
@@ -9,7 +9,7 @@
 #define RINGCAST_BENCH_SECURE_H
 
 #include "bench/bench_outgoing.h"
-#include "protocol/tls.h"
+#include "protocol/tls/tls.h"
 
 /* Whom the whole bench believes. */
 struct trust {

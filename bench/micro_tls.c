@@ -3,7 +3,7 @@
  * never touches a socket. Called by micro_main. */
 #include "bench/micro.h"
 #include "core/check.h"
-#include "protocol/tls.h"
+#include "protocol/tls/tls.h"
 
 #include <errno.h>
 #include <stdio.h>

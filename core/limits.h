@@ -6,7 +6,7 @@
 #define SHARDS_MAX 64
 #define CONNECTIONS_PER_SHARD_MAX (1U << 20)
 #define LISTENERS_MAX 32
-#define DIALECTS_MAX 8
+#define DIALECTS_MAX 16
 
 /* HTTP (requirements K-24, I-3) */
 #define HTTP_HEAD_BYTES_MAX 16384

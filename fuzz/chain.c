@@ -3,12 +3,12 @@
  * out at which level of confirmation, in which order, under which numbers (R-16, R-22, R-24 to R-26, Q-6). It never looks into
  * the service. The input is a row of steps. Where memory is so small that blocks are forgotten, order and shape are still
  * checked, the exact events are not. */
-#include "protocol/services/chain.h"
+#include "protocol/dialects/rustorium/chain.h"
 #include "fuzz/fuzz.h"
-#include "protocol/dialects/rustorium.h"
+#include "protocol/dialects/rustorium/chain_branch.h"
+#include "protocol/dialects/rustorium/chain_filter.h"
+#include "protocol/dialects/rustorium/rustorium.h"
 #include "protocol/json.h"
-#include "protocol/services/chain_branch.h"
-#include "protocol/services/chain_filter.h"
 
 #define NAMES 24  /* block hashes, and transactions: h0.., t0.. */
 #define TXS_MAX 6 /* of a block */

@@ -301,7 +301,7 @@ CONVERSATIONS = [
 
 def dialects():
     """Dialect, settings, then steps (dialect.c): every message of the transcripts as sent, and as ingested."""
-    names = re.findall(r"&(\w+)_dialect", (ROOT / "protocol/dialects.c").read_text())
+    names = re.findall(r"^DIALECT\((\w+)\)", (ROOT / "protocol/dialects/dialects.def").read_text(), re.MULTILINE)
     for name, lines in transcripts():
         yield bytes([names.index(name)]) + played(lines)
     for index, name in enumerate(names):

@@ -4,7 +4,7 @@
  * it; after a fault nothing more; memory stays bounded and is all back at the end. The same input has the same keys: seeds come from
  * it. The input is a byte of settings and steps. */
 #include "fuzz/fuzz.h"
-#include "protocol/tls_parts.h"
+#include "protocol/tls/tls_parts.h"
 
 #define NOW UINT64_C(1700000000)
 #define ROOM (1U << 19)
@@ -12,7 +12,7 @@
 #define STEPS_MAX 200
 
 #ifdef RINGCAST_WOLFSSL_STATIC
-/* wolfSSL's own sealing, of any type of content (see tests/unit/protocol/test_tls.c). */
+/* wolfSSL's own sealing, of any type of content (see tests/unit/protocol/tls/test_tls.c). */
 int BuildTls13Message(WOLFSSL *ssl, unsigned char *output, int output_bytes, const unsigned char *input, int bytes,
                       int type, int hash, int size_only, int async);
 #endif

@@ -3,7 +3,7 @@
  * Called by client_publish.c, client_subscribe.c and client_http.c. */
 #include "shards/client/client_link.h"
 
-#include "protocol/tls.h"
+#include "protocol/tls/tls.h"
 
 #include <errno.h>
 #include <netdb.h>

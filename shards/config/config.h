@@ -7,7 +7,7 @@
 #include "core/limits.h"
 #include "core/ring.h"
 #include "protocol/dialect.h"
-#include "protocol/tls.h"
+#include "protocol/tls/tls.h"
 
 enum zero_copy { ZERO_COPY_AUTO, ZERO_COPY_OFF };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* TLS between the socket and the two halves of a connection (protocol/tls.h does the cryptography):
+/* TLS between the socket and the two halves of a connection (protocol/tls/tls.h does the cryptography):
  *
  *     receive --> conn_tls_receive --> plaintext --> conn_read's loop
  *     outbox  --> conn_tls_flush   --> records in a pooled buffer --> one send --> conn_tls_on_sent --> the buffer goes back
@@ -20,7 +20,7 @@
 
 #include "core/bucket.h"
 #include "core/ring.h"
-#include "protocol/tls.h"
+#include "protocol/tls/tls.h"
 #include "shards/conn/tls_buffers.h"
 
 struct shard;

@@ -9,7 +9,7 @@
 #include "core/limits.h"
 #include "core/ring.h"
 #include "core/wheel.h"
-#include "protocol/tls.h"
+#include "protocol/tls/tls.h"
 #include "shards/conn/role.h"
 
 struct shard;

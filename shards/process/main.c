@@ -3,7 +3,7 @@
  * failure, 2 usage, 78 configuration as in sysexits.h). It serves nothing itself. Called by the operating system. */
 #include "core/log.h"
 #include "protocol/json.h"
-#include "protocol/tls.h"
+#include "protocol/tls/tls.h"
 #include "shards/client/client.h"
 #include "shards/config/config.h"
 #include "shards/process/server.h"

@@ -196,7 +196,7 @@ int ingest_submit(struct shard *shard, const struct conn *conn, const struct ing
     call.json = object->json;
     call.source = object->source;
     call.merge = object->merge;
-    int status = dialects[object->dialect]->ingest(&call, object->topic, object->body);
+    int status = dialects[object->dialect]->ingest->take(&call, object->topic, object->body);
     *refusal = (struct ingest_refusal){.field = call.field, .message = call.message};
     if (status == 0 && call.text->overflow) {
         *refusal = (struct ingest_refusal){.field = "", .message = "Object too large"};
@@ -212,7 +212,7 @@ int ingest_query(struct shard *shard, const struct conn *conn, uint8_t dialect, 
                  struct ingest_refusal *refusal)
 {
     struct ingest_call call = call_begin(shard, dialect);
-    int status = dialects[dialect]->read == NULL ? 404 : dialects[dialect]->read(&call, topic);
+    int status = dialects[dialect]->ingest->read == NULL ? 404 : dialects[dialect]->ingest->read(&call, topic);
     *refusal = (struct ingest_refusal){.field = "", .message = "Unknown topic"};
     return status != 0 ? status : ask(shard, conn, dialect, &call, 0, refusal);
 }

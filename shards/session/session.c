@@ -148,7 +148,7 @@ static void on_request(struct shard *shard, struct conn *conn, const struct http
     struct dialect_call call = session_call_begin(shard, conn);
     call.origin_allowed = allowed;
     if (rest) {
-        dialect->rest(&call, request, path);
+        dialect->rest->request(&call, request, path);
         session_run_call(shard, conn, NULL);
         return;
     }

@@ -54,7 +54,7 @@ struct dialect_call session_call_begin(struct shard *shard, const struct conn *c
     shard->actions.overflow = false;
     shard->actions.text = buf_of(shard->text, sizeof shard->text);
     call.out = &shard->actions;
-    if (dialects[conn->dialect]->describe != NULL)
+    if (dialects[conn->dialect]->census != NULL)
         sum_counts(shard, conn->dialect, &call);
     return call;
 }

@@ -35,7 +35,7 @@ void session_describe_all(struct shard *shard, struct errand *errand)
             continue;
         struct dialect_call call = session_call_about(shard, conn);
         struct buf out = buf_of(shard->scratch, sizeof shard->scratch);
-        dialect->describe(&call, &out, errand->census.counts);
+        dialect->census->describe(&call, &out, errand->census.counts);
         check(!out.overflow);
         if (!append_reply(errand, buf_slice(&out), &capacity))
             errand->status = 503;
@@ -47,13 +47,13 @@ void session_count_all(struct shard *shard)
     for (uint8_t d = 0; d < shard->config->dialect_count; d++) {
         uint64_t counts[CENSUS_COUNTS] = {0};
         uint32_t cursor = 0;
-        if (dialects[d]->describe == NULL)
+        if (dialects[d]->census == NULL)
             continue;
         for (struct conn *conn; (conn = slab_next(&shard->conns, &cursor, NULL)) != NULL;) {
             if (conn->state != CONN_OPEN || conn->role != ROLE_SESSION || conn->dialect != d)
                 continue;
             struct dialect_call call = session_call_about(shard, conn);
-            dialects[d]->describe(&call, NULL, counts);
+            dialects[d]->census->describe(&call, NULL, counts);
         }
         for (uint32_t n = 0; n < CENSUS_COUNTS; n++)
             atomic_store_explicit(&shard->counts[d][n], counts[n], memory_order_relaxed);

@@ -6,7 +6,7 @@
 #include "tests/sim/sim_tls.h"
 
 #include "core/check.h"
-#include "protocol/tls_parts.h"
+#include "protocol/tls/tls_parts.h"
 
 #include <stdlib.h>
 #include <wolfssl/error-ssl.h>

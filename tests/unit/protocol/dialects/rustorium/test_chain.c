@@ -1,0 +1,719 @@
+/* SPDX-License-Identifier: MIT */
+/* Proves the chain service: filters and their union (R-18), confirmations and reorganisations (R-16, R-21 to R-26, Q-6)
+ * also against a small model, its bounds, and what it answers when memory is out. Run by unit_protocol. */
+#include "core/random.h"
+#include "protocol/dialects/rustorium/chain.h"
+#include "protocol/dialects/rustorium/chain_branch.h"
+#include "protocol/dialects/rustorium/chain_filter.h"
+#include "protocol/dialects/rustorium/rustorium.h"
+#include "tests/unit/starve.h"
+
+#include <criterion/criterion.h>
+#include <malloc.h>
+#include <stdio.h>
+
+/* --- filters ------------------------------------------------------------------------------------------------------ */
+
+static struct slice encode(struct buf *out, uint32_t level, enum chain_filter_kind kind, const char *key)
+{
+    size_t mark = out->used;
+    chain_filter_put(out, &(struct chain_filter){.level = level, .kind = kind, .key = slice_text(key)});
+    return buf_since(out, mark);
+}
+
+Test(chain_filter, has_golden_bytes)
+{
+    uint8_t memory[64];
+    struct buf out = buf_of(memory, sizeof(memory));
+    cr_assert(slice_equal(encode(&out, 1000, CHAIN_FILTER_ANY, ""), slice_of("\x03\xe8*\0", 4)));
+    cr_assert(slice_equal(encode(&out, 1, CHAIN_FILTER_KEY, "0xt"), slice_of("\0\1=\3"
+                                                                             "0xt",
+                                                                             7)));
+    cr_assert(slice_equal(encode(&out, 0, CHAIN_FILTER_PREFIX, "a"), slice_of("\0\0^\1a", 5)));
+}
+
+Test(chain_filter, comes_back_filter_by_filter)
+{
+    uint8_t memory[64];
+    struct buf out = buf_of(memory, sizeof(memory));
+    struct chain_filter filter;
+    encode(&out, 3, CHAIN_FILTER_ANY, "");
+    encode(&out, 7, CHAIN_FILTER_PREFIX, "0x9");
+    struct slice variant = buf_slice(&out);
+    cr_assert(chain_filter_next(&variant, &filter));
+    cr_assert(filter.level == 3 && filter.kind == CHAIN_FILTER_ANY && filter.key.bytes == 0);
+    cr_assert(chain_filter_next(&variant, &filter));
+    cr_assert(filter.level == 7 && filter.kind == CHAIN_FILTER_PREFIX && slice_is(filter.key, "0x9"));
+    cr_assert_not(chain_filter_next(&variant, &filter));
+}
+
+static bool matches(struct slice variant, uint32_t level, const char *key)
+{
+    struct event event = {.level = level, .key = slice_text(key)};
+    return chain_filter_matches(variant, &event);
+}
+
+Test(chain_filter, matches_level_and_key)
+{
+    uint8_t memory[64];
+    struct buf out = buf_of(memory, sizeof(memory));
+    encode(&out, 1, CHAIN_FILTER_ANY, "");
+    encode(&out, 2, CHAIN_FILTER_KEY, "0xa");
+    encode(&out, 3, CHAIN_FILTER_PREFIX, "0xa");
+    struct slice v = buf_slice(&out);
+    cr_assert(matches(v, 1, "") && matches(v, 1, "x"));
+    cr_assert(matches(v, 2, "0xa") && !matches(v, 2, "0xab") && !matches(v, 2, "0x") && !matches(v, 2, ""));
+    cr_assert(matches(v, 3, "0xa") && matches(v, 3, "0xab") && !matches(v, 3, "0x"));
+    cr_assert(!matches(v, 0, "0xa") && !matches(v, 4, "0xa"));
+    cr_assert_not(matches(slice_text(""), 1, ""));
+}
+
+/* The same set of filters gives the same bytes in whatever order and how often, and matches what any one of them
+ * matches. */
+Test(chain_filter, union_is_canonical)
+{
+    struct random random;
+    random_init(&random, 18);
+    for (int round = 0; round < 2000; round++) {
+        static uint8_t memory[8192], one_memory[8192], two_memory[8192];
+        struct buf out = buf_of(memory, sizeof(memory)), one = buf_of(one_memory, sizeof(one_memory)),
+                   two = buf_of(two_memory, sizeof(two_memory));
+        struct slice filters[40], shuffled[40];
+        size_t count = 1 + random_below(&random, 12), twice = 0;
+        for (size_t i = 0; i < count; i++) {
+            static const char *const keys[] = {"a", "ab", "b", "abc"};
+            static const enum chain_filter_kind kinds[] = {CHAIN_FILTER_ANY, CHAIN_FILTER_KEY, CHAIN_FILTER_PREFIX};
+            enum chain_filter_kind kind = kinds[random_below(&random, 3)];
+            filters[i] = encode(&out, (uint32_t)random_below(&random, 3), kind,
+                                kind == CHAIN_FILTER_ANY ? "" : keys[random_below(&random, 4)]);
+            shuffled[twice++] = filters[i];
+            if (random_chance(&random, 1, 3))
+                shuffled[twice++] = filters[i];
+        }
+        for (size_t i = twice; i-- > 1;) {
+            size_t other = random_below(&random, i + 1);
+            struct slice kept = shuffled[i];
+            shuffled[i] = shuffled[other];
+            shuffled[other] = kept;
+        }
+        static const char *const probes[] = {"", "a", "ab", "abc", "abcd", "b", "c"};
+        bool expected[3][7];
+        for (uint32_t level = 0; level < 3; level++)
+            for (size_t p = 0; p < 7; p++) {
+                expected[level][p] = false;
+                for (size_t i = 0; i < count; i++)
+                    expected[level][p] |= matches(filters[i], level, probes[p]);
+            }
+        chain_filter_union(filters, count, &one);
+        chain_filter_union(shuffled, twice, &two);
+        cr_assert(slice_equal(buf_slice(&one), buf_slice(&two)));
+        for (uint32_t level = 0; level < 3; level++)
+            for (size_t p = 0; p < 7; p++)
+                cr_assert_eq(matches(buf_slice(&one), level, probes[p]), expected[level][p]);
+    }
+}
+
+Test(chain_filter, union_leaves_out_what_any_covers)
+{
+    uint8_t memory[64], made[64];
+    struct buf out = buf_of(memory, sizeof(memory)), result = buf_of(made, sizeof(made));
+    struct slice filters[3] = {encode(&out, 1, CHAIN_FILTER_KEY, "k")};
+    filters[1] = encode(&out, 1, CHAIN_FILTER_ANY, "");
+    filters[2] = encode(&out, 2, CHAIN_FILTER_KEY, "k");
+    chain_filter_union(filters, 3, &result);
+    cr_assert(slice_equal(buf_slice(&result), slice_of("\0\1*\0\0\2=\1k", 9)));
+}
+
+/* --- the service -------------------------------------------------------------------------------------------------- */
+
+static struct rustorium_settings settings;
+static void *chain;
+static char events[1 << 20]; /* of the last request: "block 5@1 | tx t@1 | ..." */
+static char reply[1 << 16];
+static const struct event *last_event;
+
+static void open_chain(void)
+{
+    settings.chain_memory_bytes = 64 << 20;
+    settings.state_retained = 1000;
+    chain = calloc(1, chain_service.state_bytes);
+    cr_assert_eq(chain_service.open(chain, &settings), 0);
+}
+
+static void close_chain(void)
+{
+    chain_service.close(chain);
+    free(chain);
+}
+
+static void listen_to(const char *channel, uint32_t level, bool added)
+{
+    uint8_t memory[16];
+    struct buf out = buf_of(memory, sizeof(memory));
+    encode(&out, level, CHAIN_FILTER_ANY, "");
+    chain_service.interest(chain, slice_text(channel), buf_slice(&out), added);
+}
+
+/* The text behind `"name":"` or `"name":`, up to the next quote, comma or brace. */
+static void member_of(const char *payload, const char *name, char out[200])
+{
+    char pattern[40];
+    snprintf(pattern, sizeof(pattern), "\"%s\":", name);
+    const char *at = strstr(payload, pattern);
+    cr_assert_not_null(at, "%s in %s", name, payload);
+    at += strlen(pattern);
+    at += *at == '"';
+    size_t bytes = strcspn(at, "\",}");
+    snprintf(out, 200, "%.*s", (int)bytes, at);
+}
+
+static void note(const struct event *event)
+{
+    char payload[8192], value[200];
+    size_t used = strlen(events);
+    bool tx = slice_is(event->channel, CHAIN_CHANNEL_TRANSACTIONS),
+         block = slice_is(event->channel, CHAIN_CHANNEL_BLOCKS);
+    cr_assert_lt(event->payload.bytes, sizeof(payload));
+    memcpy(payload, event->payload.data, event->payload.bytes);
+    payload[event->payload.bytes] = '\0';
+    member_of(payload, tx ? "tx_hash" : block ? "hash" : "key", value);
+    snprintf(events + used, sizeof(events) - used, "%s%s@%u ", tx ? "t:" : block ? "" : "s:", value, event->level);
+    cr_assert_eq(event->opcode, WS_TEXT);
+    last_event = event;
+}
+
+static int request(enum chain_request kind, const char *body)
+{
+    static uint8_t scratch_memory[4096];
+    static struct event event;
+    struct buf answer = buf_of(reply, sizeof(reply) - 1), scratch = buf_of(scratch_memory, sizeof(scratch_memory));
+    struct service_request asked = {.kind = kind, .body = slice_text(body)};
+    events[0] = '\0';
+    int status = chain_service.request(chain, &asked, &answer);
+    reply[answer.used] = '\0';
+    while (chain_service.next(chain, &scratch, &event))
+        note(&event);
+    return status;
+}
+
+static int block(const char *hash, const char *parent, const char *txs)
+{
+    char body[2048];
+    snprintf(body, sizeof(body),
+             "{\"number\":7,\"hash\":\"%s\",\"parent_hash\":\"%s\",\"timestamp\":\"2024-01-23T12:34:56Z\","
+             "\"transactions\":[%s]}",
+             hash, parent, txs);
+    return request(CHAIN_BLOCK, body);
+}
+
+static void assert_events(const char *expected)
+{
+    cr_assert_str_eq(events, expected);
+}
+
+/* R-16, R-26 */
+Test(chain, gives_each_level_that_is_listened_to)
+{
+    open_chain();
+    listen_to("blocks", 1, true);
+    listen_to("blocks", 3, true);
+    listen_to("transactions", 1, true);
+    listen_to("transactions", 2, true);
+    cr_assert_eq(block("a", "?", "\"1\",\"2\""), 202);
+    assert_events("a@1 t:1@1 t:2@1 ");
+    block("b", "a", "\"3\"");
+    assert_events("t:1@2 t:2@2 b@1 t:3@1 ");
+    block("c", "b", "");
+    assert_events("a@3 t:3@2 c@1 ");
+    block("d", "c", "");
+    assert_events("b@3 d@1 ");
+    close_chain();
+}
+
+Test(chain, gives_nothing_that_nobody_listens_to)
+{
+    open_chain();
+    block("a", "?", "\"1\"");
+    assert_events("");
+    listen_to("transactions", 2, true);
+    listen_to("transactions", 2, true);
+    listen_to("transactions", 2, false);
+    block("b", "a", "\"2\"");
+    assert_events("t:1@2 ");
+    listen_to("transactions", 2, false);
+    block("c", "b", "");
+    assert_events("");
+    listen_to("state", 0, true);
+    block("d", "c", "");
+    assert_events("");
+    close_chain();
+}
+
+/* R-21, R-22, R-24: whole messages, the object as it was ingested, one counter per type. */
+Test(chain, builds_messages_around_the_objects)
+{
+    static uint8_t scratch_memory[2048];
+    struct buf answer = buf_of(reply, sizeof(reply)), scratch = buf_of(scratch_memory, sizeof(scratch_memory));
+    struct event event;
+    open_chain();
+    listen_to("blocks", 1, true);
+    listen_to("transactions", 1, true);
+    block("z", "?", "");
+    struct service_request asked = {
+        .kind = CHAIN_BLOCK,
+        .body = slice_text("{\"number\":900,\"hash\":\"0x0900\",\"parent_hash\":\"z\",\"timestamp\":"
+                           "\"2024-01-23T12:34:56Z\",\"transactions\":[\"\\u0041\"]}")};
+    cr_assert_eq(chain_service.request(chain, &asked, &answer), 202);
+    cr_assert(chain_service.next(chain, &scratch, &event));
+    cr_assert(slice_is(
+        event.payload,
+        "{\"type\":\"new_block\",\"id\":\"block2\",\"data\":{\"number\":900,\"hash\":\"0x0900\",\"parent_hash\":"
+        "\"z\",\"timestamp\":\"2024-01-23T12:34:56Z\",\"transactions\":[\"\\u0041\"]},\"error\":null}"));
+    cr_assert(event.level == 1 && event.key.bytes == 0);
+    cr_assert(chain_service.next(chain, &scratch, &event));
+    cr_assert(
+        slice_is(event.payload,
+                 "{\"type\":\"tx_confirmed\",\"id\":\"tx1\",\"data\":{\"tx_hash\":\"\\u0041\",\"block_number\":900,"
+                 "\"timestamp\":\"2024-01-23T12:34:56Z\",\"confirmations\":1},\"error\":null}"));
+    cr_assert(slice_is(event.key, "A"), "compared with its escapes resolved");
+    cr_assert_not(chain_service.next(chain, &scratch, &event));
+    close_chain();
+}
+
+/* R-25 */
+Test(chain, drops_what_an_abandoned_branch_had_to_come)
+{
+    open_chain();
+    listen_to("blocks", 1, true);
+    listen_to("blocks", 2, true);
+    listen_to("transactions", 2, true);
+    block("a", "?", "");
+    block("b", "a", "\"1\"");
+    assert_events("a@2 b@1 ");
+    block("B", "a", "\"2\"");
+    assert_events("B@1 ");
+    block("C", "B", "");
+    assert_events("B@2 t:2@2 C@1 ");
+    block("X", "unknown", "\"3\"");
+    assert_events("X@1 ");
+    block("Y", "X", "");
+    assert_events("X@2 t:3@2 Y@1 ");
+    block("D", "C", ""); /* C is abandoned, so it is unknown */
+    assert_events("D@1 ");
+    close_chain();
+}
+
+/* Q-6, R-18 */
+Test(chain, delivers_a_transaction_once_per_level)
+{
+    open_chain();
+    listen_to("transactions", 1, true);
+    listen_to("transactions", 2, true);
+    listen_to("transactions", 3, true);
+    block("a", "?", "");
+    block("b", "a", "\"1\",\"2\",\"1\"");
+    assert_events("t:1@1 t:2@1 ");
+    block("c", "b", "\"2\"");
+    assert_events("t:1@2 t:2@2 ");
+    block("B", "a", "\"2\",\"3\"");
+    assert_events("t:3@1 ");
+    block("C", "B", "\"1\"");
+    assert_events("t:3@2 ");
+    block("D", "C", "");
+    assert_events("t:2@3 t:3@3 ");
+    block("E", "D", "");
+    assert_events("t:1@3 ");
+    /* and through a third branch */
+    block("x", "?", "\"1\",\"2\",\"3\",\"4\",\"4\",\"1\"");
+    assert_events("t:4@1 ");
+    block("y", "x", "");
+    assert_events("t:4@2 ");
+    block("z", "y", "");
+    assert_events("t:4@3 ");
+    close_chain();
+}
+
+Test(chain, delivers_a_block_once_per_level)
+{
+    open_chain();
+    listen_to("blocks", 1, true);
+    listen_to("blocks", 2, true);
+    block("a", "?", "");
+    block("b", "a", "");
+    assert_events("a@2 b@1 ");
+    block("b", "a", "");
+    assert_events("");
+    block("c", "b", "");
+    assert_events("b@2 c@1 ");
+    block("b", "a", "");
+    block("c", "b", "");
+    assert_events("");
+    block("d", "c", "");
+    assert_events("c@2 d@1 ");
+    close_chain();
+}
+
+Test(chain, refuses_a_block_that_extends_itself)
+{
+    open_chain();
+    listen_to("blocks", 1, true);
+    block("a", "?", "");
+    block("b", "a", "\"1\"");
+    cr_assert_eq(block("a", "b", ""), 409);
+    cr_assert_eq(block("b", "b", "\"1\",\"2\""), 409);
+    assert_events("");
+    cr_assert_eq(block("c", "b", "\"2\""), 202);
+    assert_events("c@1 ");
+    cr_assert_eq(block("s", "s", ""), 202, "its own unknown parent: a new branch");
+    cr_assert_eq(block("s", "s", ""), 409);
+    close_chain();
+}
+
+/* R-16 */
+Test(chain, counts_to_a_thousand)
+{
+    char hash[24], parent[24];
+    open_chain();
+    listen_to("blocks", 1000, true);
+    listen_to("transactions", 999, true);
+    for (int i = 0; i < 1100; i++) {
+        snprintf(hash, sizeof(hash), "h%d", i);
+        snprintf(parent, sizeof(parent), "h%d", i - 1);
+        block(hash, parent, i == 0 ? "\"first\"" : "");
+        if (i == 998)
+            assert_events("t:first@999 ");
+        else if (i < 999)
+            assert_events("");
+        else {
+            char expected[40];
+            snprintf(expected, sizeof(expected), "h%d@1000 ", i - 999);
+            assert_events(expected);
+        }
+    }
+    cr_assert_eq(request(CHAIN_READ_BLOCKS, ""), 200);
+    cr_assert_not_null(strstr(reply, "\"hash\":\"h1099\""));
+    cr_assert_not_null(strstr(reply, ",\"blocks\":1000,\"forgotten\":0}"));
+    close_chain();
+}
+
+Test(chain, forgets_the_oldest_when_memory_is_full)
+{
+    char hash[24], parent[24];
+    open_chain();
+    settings.chain_memory_bytes = 64 << 10;
+    listen_to("blocks", 1, true);
+    listen_to("blocks", 900, true);
+    for (int i = 0; i < 950; i++) {
+        snprintf(hash, sizeof(hash), "h%d", i);
+        snprintf(parent, sizeof(parent), "h%d", i - 1);
+        cr_assert_eq(block(hash, parent, ""), 202);
+        cr_assert(strncmp(events, hash, strlen(hash)) == 0, "no 900 confirmations, but the first");
+    }
+    unsigned blocks, forgotten;
+    cr_assert_eq(request(CHAIN_READ_BLOCKS, ""), 200);
+    cr_assert_eq(sscanf(strstr(reply, ",\"blocks\":"), ",\"blocks\":%u,\"forgotten\":%u", &blocks, &forgotten), 2);
+    cr_assert_eq(blocks + forgotten, 950);
+    cr_assert(blocks > 20 && blocks < 300, "%u", blocks);
+    close_chain();
+}
+
+Test(chain, refuses_what_does_not_fit_at_all)
+{
+    static char txs[1800], body[200000];
+    open_chain();
+    settings.chain_memory_bytes = 8 << 10;
+    listen_to("blocks", 1, true);
+    char *at = txs;
+    for (int i = 0; i < 150; i++)
+        at += sprintf(at, "%s\"%d\"", i == 0 ? "" : ",", i);
+    cr_assert_eq(block("big", "?", txs), 422);
+    assert_events("");
+    cr_assert_eq(request(CHAIN_READ_BLOCKS, ""), 404);
+    cr_assert_str_eq(reply, "No state");
+    sprintf(body, "{\"key\":\"k\",\"value\":\"%0100000d\",\"block_number\":1,\"timestamp\":\"2024-01-23T12:34:56Z\"}",
+            0);
+    cr_assert_eq(request(CHAIN_STATE, body), 422);
+    cr_assert_eq(request(CHAIN_READ_STATE, ""), 404);
+    cr_assert_eq(block("small", "?", "\"1\""), 202);
+    assert_events("small@1 ");
+    close_chain();
+}
+
+/* R-23, R-24, I-15 */
+Test(chain, keeps_the_newest_value_of_each_key)
+{
+    open_chain();
+    settings.state_retained = 3;
+    cr_assert_eq(request(CHAIN_STATE, "{\"key\":\"a\",\"value\":\"AA==\",\"block_number\":1,\"timestamp\":\"T\"}"),
+                 202);
+    assert_events("s:a@0 ");
+    request(CHAIN_STATE, "{\"key\":\"b\",\"value\":\"\",\"block_number\":1,\"timestamp\":\"T\"}");
+    request(CHAIN_STATE, "{\"key\":\"\\u0061\",\"value\":\"AAAA\",\"block_number\":2,\"timestamp\":\"T\"}");
+    cr_assert(slice_is(last_event->key, "a"));
+    cr_assert_eq(request(CHAIN_READ_STATE, ""), 200);
+    cr_assert_str_eq(
+        reply, "{\"keys\":2,\"state\":[{\"key\":\"\\u0061\",\"value\":\"AAAA\",\"block_number\":2,\"timestamp\":\"T\"},"
+               "{\"key\":\"b\",\"value\":\"\",\"block_number\":1,\"timestamp\":\"T\"}]}");
+    settings.state_retained = 2;
+    request(CHAIN_STATE, "{\"key\":\"c\",\"value\":\"\",\"block_number\":3,\"timestamp\":\"T\"}");
+    request(CHAIN_READ_STATE, "");
+    cr_assert_null(strstr(reply, "\"b\""), "the one that changed longest ago is forgotten");
+    settings.state_retained = 0;
+    request(CHAIN_STATE, "{\"key\":\"d\",\"value\":\"\",\"block_number\":3,\"timestamp\":\"T\"}");
+    assert_events("s:d@0 ");
+    cr_assert_eq(request(CHAIN_READ_STATE, ""), 404);
+    close_chain();
+}
+
+Test(chain, forgets_values_before_blocks)
+{
+    char body[5000];
+    open_chain();
+    settings.chain_memory_bytes = 64 << 10;
+    block("a", "?", "");
+    for (int i = 0; i < 100; i++) {
+        snprintf(body, sizeof(body), "{\"key\":\"k%d\",\"value\":\"%04000d\",\"block_number\":1,\"timestamp\":\"T\"}",
+                 i, 0);
+        cr_assert_eq(request(CHAIN_STATE, body), 202);
+    }
+    unsigned keys;
+    cr_assert_eq(request(CHAIN_READ_STATE, ""), 200);
+    cr_assert_eq(sscanf(reply, "{\"keys\":%u", &keys), 1);
+    cr_assert(keys > 10 && keys < 16, "%u", keys);
+    cr_assert_eq(request(CHAIN_READ_BLOCKS, ""), 200);
+    cr_assert_not_null(strstr(reply, ",\"blocks\":1,\"forgotten\":0}"));
+    close_chain();
+}
+
+/* What does not fit the reply is left out, or said. */
+Test(chain, answers_reads_within_the_reply)
+{
+    char small[100];
+    open_chain();
+    block("a", "?", "");
+    request(CHAIN_STATE, "{\"key\":\"a\",\"value\":\"\",\"block_number\":1,\"timestamp\":\"T\"}");
+    request(CHAIN_STATE, "{\"key\":\"b\",\"value\":\"\",\"block_number\":1,\"timestamp\":\"T\"}");
+    struct buf answer = buf_of(small, sizeof(small));
+    struct service_request asked = {.kind = CHAIN_READ_STATE};
+    cr_assert_eq(chain_service.request(chain, &asked, &answer), 200);
+    cr_assert(
+        slice_is(buf_slice(&answer),
+                 "{\"keys\":2,\"state\":[{\"key\":\"b\",\"value\":\"\",\"block_number\":1,\"timestamp\":\"T\"}]}"));
+    answer = buf_of(small, 30);
+    asked.kind = CHAIN_READ_BLOCKS;
+    cr_assert_eq(chain_service.request(chain, &asked, &answer), 503);
+    cr_assert(slice_is(buf_slice(&answer), "too large to be read"));
+    close_chain();
+}
+
+/* R-22 with tx_source ingest */
+Test(chain, passes_ready_made_transactions_on)
+{
+    settings.tx_source = RUSTORIUM_TX_INGEST;
+    open_chain();
+    listen_to("transactions", 1, true);
+    listen_to("blocks", 1, true);
+    block("a", "?", "\"1\"");
+    assert_events("a@1 ");
+    cr_assert_eq(request(CHAIN_READ_TX, ""), 404);
+    cr_assert_eq(request(CHAIN_TX, "{\"tx_hash\":\"1\",\"block_number\":7,\"timestamp\":\"T\",\"confirmations\":5}"),
+                 202);
+    assert_events("t:1@5 ");
+    cr_assert(slice_is(last_event->key, "1"));
+    cr_assert_eq(request(CHAIN_READ_TX, ""), 200);
+    cr_assert_str_eq(
+        reply,
+        "{\"count\":1,\"newest\":{\"tx_hash\":\"1\",\"block_number\":7,\"timestamp\":\"T\",\"confirmations\":5}}");
+    close_chain();
+    settings.tx_source = RUSTORIUM_TX_DERIVE;
+}
+
+Test(chain, new_settings_count_from_the_next_request)
+{
+    static struct rustorium_settings smaller;
+    char hash[24], parent[24];
+    open_chain();
+    for (int i = 0; i < 300; i++) {
+        snprintf(hash, sizeof(hash), "h%d", i);
+        snprintf(parent, sizeof(parent), "h%d", i - 1);
+        block(hash, parent, "");
+    }
+    smaller = settings;
+    smaller.chain_memory_bytes = 16 << 10;
+    chain_service.settings(chain, &smaller);
+    block("last", "h299", "");
+    request(CHAIN_READ_BLOCKS, "");
+    unsigned blocks;
+    cr_assert_eq(sscanf(strstr(reply, ",\"blocks\":"), ",\"blocks\":%u", &blocks), 1);
+    cr_assert(blocks > 5 && blocks < 60, "%u", blocks);
+    close_chain();
+}
+
+/* A block of `count` new transactions behind a. */
+static const char *large_block(int count)
+{
+    static char body[3 << 20];
+    char *at =
+        body +
+        sprintf(body, "{\"number\":7,\"hash\":\"B\",\"parent_hash\":\"a\",\"timestamp\":\"T\",\"transactions\":[\"2\"");
+    for (int i = 0; i < count; i++)
+        at += sprintf(at, ",\"x%d\"", i);
+    strcpy(at, "]}");
+    return body;
+}
+
+static void assert_starved(const char *body)
+{
+    starve_begin();
+    int status = request(CHAIN_BLOCK, body);
+    starve_end();
+    cr_assert_eq(status, 503);
+    cr_assert_str_eq(reply, "out of memory");
+    assert_events("");
+}
+
+/* A block that finds no memory changes nothing, and the next one is taken. */
+Test(chain, answers_503_when_there_is_no_memory_for_the_block)
+{
+    if (!STARVE_WORKS)
+        return;
+    open_chain();
+    listen_to("blocks", 1, true);
+    listen_to("transactions", 1, true);
+    block("a", "?", "\"1\"");
+    block("b", "a", "\"2\"");
+    assert_starved(large_block(100000));
+    cr_assert_eq(block("c", "b", "\"1\",\"2\",\"3\""), 202, "b is still the head");
+    assert_events("c@1 t:3@1 ");
+    close_chain();
+}
+
+/* The block itself finds room in the heap, the growing map does not: what it holds already is taken out again. */
+Test(chain, answers_503_when_there_is_no_memory_for_the_map)
+{
+    if (!STARVE_WORKS)
+        return;
+    mallopt(M_MMAP_THRESHOLD, 32 << 20);
+    mallopt(M_TRIM_THRESHOLD, 64 << 20);
+    open_chain();
+    listen_to("blocks", 1, true);
+    listen_to("transactions", 1, true);
+    block("a", "?", "\"1\"");
+    block("b", "a", "\"2\"");
+    void *room = malloc(5 << 19), *wall = malloc(64); /* 2.5 MiB between what there is and a wall */
+    cr_assert(room != NULL && wall != NULL);
+    free(room);
+    assert_starved(large_block(20000));
+    free(wall);
+    cr_assert_eq(block("c", "b", "\"1\",\"2\",\"x0\",\"x9000\""), 202, "b is still the head");
+    assert_events("c@1 t:x0@1 t:x9000@1 ");
+    close_chain();
+}
+
+/* --- against a model ---------------------------------------------------------------------------------------------- */
+
+#define MODEL_BLOCKS 400
+#define MODEL_TXS 12
+#define MODEL_LEVELS 4
+
+/* Everything by plain lists and no memory of its own: the branch, and which (object, level) has ever been delivered. */
+struct model {
+    int branch[MODEL_BLOCKS], branch_count; /* indices of blocks */
+    struct {
+        int name;
+        int txs[4], tx_count;
+    } blocks[MODEL_BLOCKS];
+    int block_count;
+    bool block_done[MODEL_BLOCKS][MODEL_LEVELS + 1], tx_done[MODEL_TXS][MODEL_LEVELS + 1];
+    bool block_wanted[MODEL_LEVELS + 1], tx_wanted[MODEL_LEVELS + 1];
+    char events[4096];
+};
+
+/* The block of the branch that carries the transaction first: later ones on the same branch do not count. */
+static bool model_first(const struct model *model, int position, int slot)
+{
+    int tx = model->blocks[model->branch[position]].txs[slot];
+    for (int p = 0; p <= position; p++)
+        for (int s = 0; s < (p == position ? slot : model->blocks[model->branch[p]].tx_count); s++)
+            if (model->blocks[model->branch[p]].txs[s] == tx)
+                return false;
+    return true;
+}
+
+static void model_deliver(struct model *model)
+{
+    size_t used = 0;
+    model->events[0] = '\0';
+    for (int level = MODEL_LEVELS; level >= 1; level--) {
+        int position = model->branch_count - level;
+        if (position < 0)
+            continue;
+        int index = model->branch[position], name = model->blocks[index].name;
+        if (model->block_wanted[level] && !model->block_done[name][level]) {
+            model->block_done[name][level] = true;
+            used += (size_t)sprintf(model->events + used, "%d@%d ", name, level);
+        }
+        for (int s = 0; model->tx_wanted[level] && s < model->blocks[index].tx_count; s++) {
+            int tx = model->blocks[index].txs[s];
+            if (model->tx_done[tx][level] || !model_first(model, position, s))
+                continue;
+            model->tx_done[tx][level] = true;
+            used += (size_t)sprintf(model->events + used, "t:%d@%d ", tx, level);
+        }
+    }
+}
+
+/* Extends the branch at a random block (mostly its head), sometimes with a block that was there before. */
+static void model_step(struct model *model, struct random *random)
+{
+    char hash[16], parent[16], txs[64] = "";
+    int keep = model->branch_count;
+    if (random_chance(random, 1, 4))
+        keep = (int)random_below(random, (uint64_t)model->branch_count + 1);
+    int index = model->block_count++;
+    model->blocks[index].name = index;
+    if (keep < model->branch_count && random_chance(random, 1, 3)) { /* the same one again, and as it was */
+        index = --model->block_count;
+        int again = model->branch[keep];
+        model->blocks[index] = model->blocks[again];
+        model->block_count++;
+    } else {
+        model->blocks[index].tx_count = (int)random_below(random, 4);
+        for (int s = 0; s < model->blocks[index].tx_count; s++)
+            model->blocks[index].txs[s] = (int)random_below(random, MODEL_TXS);
+    }
+    snprintf(hash, sizeof(hash), "%d", model->blocks[index].name);
+    snprintf(parent, sizeof(parent), "%d", keep == 0 ? -1 : model->blocks[model->branch[keep - 1]].name);
+    for (int s = 0, used = 0; s < model->blocks[index].tx_count; s++)
+        used += sprintf(txs + used, "%s\"%d\"", s == 0 ? "" : ",", model->blocks[index].txs[s]);
+    model->branch_count = keep;
+    model->branch[model->branch_count++] = index;
+    model_deliver(model);
+    cr_assert_eq(block(hash, parent, txs), 202);
+    cr_assert_str_eq(events, model->events, "block %s on %s with %s", hash, parent, txs);
+}
+
+Test(chain, agrees_with_a_model_on_random_branches)
+{
+    static struct model model;
+    struct random random;
+    random_init(&random, 19);
+    for (int round = 0; round < 60; round++) {
+        model = (struct model){0};
+        open_chain();
+        for (int step = 0; step < MODEL_BLOCKS - 1; step++) {
+            for (uint32_t level = 1; level <= MODEL_LEVELS; level++) {
+                if (random_chance(&random, 1, 10)) {
+                    model.block_wanted[level] = !model.block_wanted[level];
+                    listen_to("blocks", level, model.block_wanted[level]);
+                }
+                if (random_chance(&random, 1, 10)) {
+                    model.tx_wanted[level] = !model.tx_wanted[level];
+                    listen_to("transactions", level, model.tx_wanted[level]);
+                }
+            }
+            model_step(&model, &random);
+        }
+        close_chain();
+    }
+}
