@@ -215,9 +215,10 @@ static uint64_t first_seed(const char *text)
 
 static uint64_t first_seed_of_today(void)
 {
-    time_t now = time(NULL);
+    struct timespec now;
     struct tm date;
-    gmtime_r(&now, &date);
+    clock_gettime(CLOCK_REALTIME, &now); /* not time(), which is the simulation's: sim_library.c */
+    gmtime_r(&now.tv_sec, &date);
     return seed_of_day((unsigned)date.tm_year + 1900, (unsigned)date.tm_mon + 1, (unsigned)date.tm_mday);
 }
 
