@@ -15,6 +15,7 @@ struct hash128 {
     uint64_t low;
     uint64_t high;
 };
+_Static_assert(sizeof(struct hash128) == 16, "no padding: it is a key of maps, as bytes");
 
 uint64_t siphash(const struct siphash_key *key, struct slice bytes);
 struct hash128 siphash128(const struct siphash_key *key, struct slice bytes);

@@ -11,6 +11,7 @@
 struct spsc_item {
     uint64_t words[8];
 };
+_Static_assert(sizeof(struct spsc_item) == 64, "no padding: a cache line that is copied and compared whole");
 
 struct spsc {
     _Alignas(64) _Atomic uint32_t tail; /* written by the producer */

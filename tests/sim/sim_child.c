@@ -10,14 +10,17 @@
 #include "tests/sim/sim_start.h"
 
 #include <ctype.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define SEED_SECONDS 120  /* a run that hangs is a failed one */
+#define SEED_SECONDS 120 /* of processor time: a run that hangs is a failed one, on a busy machine too */
+#define HUNG "emergency brake: it has taken 120 s of processor time"
 #define EVENTS_OF_MANY 40 /* of each flight recorder; all of them when the seed was asked for */
 
 static uint64_t seed_now;
@@ -36,7 +39,7 @@ _Noreturn static void run_here(const struct sim_child *child)
     log_redirect(-1);
     dup2(child->words, STDERR_FILENO);
     crash_install(options->verbose ? FLIGHT_EVENTS : EVENTS_OF_MANY);
-    alarm(SEED_SECONDS);
+    setitimer(ITIMER_PROF, &(struct itimerval){.it_value = {.tv_sec = SEED_SECONDS}}, NULL);
     *child->result = options->seed == 0 ? sim_start(options) : sim_run(options);
     exit(EXIT_SUCCESS);
 }
@@ -63,6 +66,16 @@ void sim_child_start(struct sim_child *child, const struct sim_options *options)
         run_here(child);
 }
 
+static const char *signal_words(int number)
+{
+    return number == SIGPROF ? HUNG : strsignal(number);
+}
+
+bool sim_child_hung(const char *words)
+{
+    return strstr(words, HUNG) != NULL;
+}
+
 bool sim_child_ended(struct sim_child *child, int status, char words[SIM_WORDS_BYTES])
 {
     ssize_t bytes = pread(child->words, words, SIM_WORDS_BYTES - 1, 0);
@@ -71,8 +84,9 @@ bool sim_child_ended(struct sim_child *child, int status, char words[SIM_WORDS_B
     child->pid = 0;
     if (WIFSIGNALED(status)) {
         char line[128];
-        int length = snprintf(line, sizeof line, "sim: seed %llu: ended by signal %d (%s)\n",
-                              (unsigned long long)child->options.seed, WTERMSIG(status), strsignal(WTERMSIG(status)));
+        int length =
+            snprintf(line, sizeof line, "sim: seed %llu: ended by signal %d (%s)\n",
+                     (unsigned long long)child->options.seed, WTERMSIG(status), signal_words(WTERMSIG(status)));
         (void)!pwrite(child->words, line, (size_t)length, lseek(child->words, 0, SEEK_END));
         snprintf(words + used, SIM_WORDS_BYTES - used, "%s", line);
     }

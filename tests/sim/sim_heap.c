@@ -196,16 +196,26 @@ bool sim_heap_is_whole(void)
     return true;
 }
 
+/* The site behind this address; NULL: there is none. Places in the table depend on which process was first. */
+static const struct site *next_site(uintptr_t behind)
+{
+    const struct site *next = NULL;
+    for (uint32_t i = 0; i < SITES_MAX; i++)
+        if (sites[i].address > behind && (next == NULL || sites[i].address < next->address))
+            next = &sites[i];
+    return next;
+}
+
 bool sim_heap_print(bool all)
 {
     uint32_t seen = 0, failed = 0;
-    for (uint32_t i = 0; i < SITES_MAX; i++) {
-        uint64_t times = atomic_load(&sites[i].seen), failures = atomic_load(&sites[i].failed);
+    for (const struct site *site = next_site(0); site != NULL; site = next_site(site->address)) {
+        uint64_t times = atomic_load(&site->seen), failures = atomic_load(&site->failed);
         seen += times > 0;
         failed += failures > 0;
-        if (times > 0 && (all || lacks_failure(&sites[i]))) /* the offset is what addr2line wants */
+        if (times > 0 && (all || lacks_failure(site))) /* the offset is what addr2line wants */
             printf("sim: allocation site %#zx: %llu calls, %llu failed\n",
-                   (size_t)(atomic_load(&sites[i].address) - (uintptr_t)&__executable_start), (unsigned long long)times,
+                   (size_t)(site->address - (uintptr_t)&__executable_start), (unsigned long long)times,
                    (unsigned long long)failures);
     }
     printf("sim: allocations have failed at %u of %u sites\n", failed, seen);

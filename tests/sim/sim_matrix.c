@@ -8,10 +8,13 @@
 
 #include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #define CELLS_MAX 512
-#define ATTEMPTS 400                     /* at one cell */
+#define TRIES_MAX 200 /* at one cell */
+#define TRIES_IN_ALL_MAX 1500
+#define TRIES_AT_ONCE 4                  /* a round has so many, for those processes that would have nothing to do */
 #define SEEDS_AT_ONE (UINT64_C(1) << 62) /* from here on seeds aim at one cell each */
 #define BIT(n) (1U << (n))
 
@@ -98,6 +101,7 @@ struct matrix {
 static struct matrix *matrix;            /* shared by the processes of a run */
 static struct sim_cell cells[CELLS_MAX]; /* that can be */
 static uint32_t cell_count;
+static uint32_t tries[CELLS_MAX], tries_in_all; /* at each cell by seeds of its own */
 
 static const char *why_not(struct sim_cell cell)
 {
@@ -118,6 +122,8 @@ void sim_matrix_init(void)
     void *memory = mmap(NULL, sizeof *matrix, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     check(memory != MAP_FAILED);
     matrix = memory;
+    cell_count = tries_in_all = 0;
+    memset(tries, 0, sizeof tries);
     for (uint32_t i = 0; i < RING_OPS * SIM_OUTCOMES * SIM_PLACES; i++) {
         struct sim_cell cell = {
             .op = i / (SIM_OUTCOMES * SIM_PLACES), .outcome = i / SIM_PLACES % SIM_OUTCOMES, .place = i % SIM_PLACES};
@@ -151,17 +157,20 @@ uint32_t sim_matrix_aims(uint64_t seed, struct sim_cell *aims, uint32_t max)
     return max;
 }
 
-bool sim_matrix_next_seed(uint64_t *seed)
+uint32_t sim_matrix_round(uint64_t *seeds, uint32_t max)
 {
-    static uint32_t tried;
-    while (tried < ATTEMPTS * cell_count) {
-        uint32_t at = tried++;
-        if (count_of(cells[at % cell_count]) > 0)
-            continue;
-        *seed = SEEDS_AT_ONE + at;
-        return true;
-    }
-    return false;
+    uint32_t empty = 0, count = 0;
+    for (uint32_t i = 0; i < cell_count; i++)
+        empty += count_of(cells[i]) == 0;
+    uint32_t each = empty > 0 && empty < TRIES_AT_ONCE ? TRIES_AT_ONCE / empty : 1;
+    for (uint32_t i = 0; i < cell_count; i++)
+        for (uint32_t n = 0; n < each && count_of(cells[i]) == 0; n++) {
+            if (count == max || tries[i] == TRIES_MAX || tries_in_all == TRIES_IN_ALL_MAX)
+                break;
+            seeds[count++] = SEEDS_AT_ONE + (uint64_t)tries[i]++ * cell_count + i;
+            tries_in_all++;
+        }
+    return count;
 }
 
 const char *sim_cell_name(struct sim_cell cell)
@@ -214,7 +223,11 @@ bool sim_matrix_print(bool all)
         uint64_t count = count_of(cells[i]);
         seen += count > 0;
         if (all || count == 0)
-            printf("sim: fault matrix: %10llu %s\n", (unsigned long long)count, sim_cell_name(cells[i]));
+            printf("sim: fault matrix: %10llu %s", (unsigned long long)count, sim_cell_name(cells[i]));
+        if (count == 0 && tries[i] > 0)
+            printf(": not hit by %u tries of its own", tries[i]);
+        if (all || count == 0)
+            printf("\n");
     }
     if (all)
         print_impossible();

@@ -26,13 +26,14 @@ struct sim_cell {
     enum sim_place place;
 };
 
-/* Before the first run. */
+/* Before the first run: nothing has been seen. */
 void sim_matrix_init(void);
 void sim_matrix_count(struct sim_cell cell);
 /* The cells that a seed is to aim at: two of three seeds have some, so that together they go round the whole matrix. */
 uint32_t sim_matrix_aims(uint64_t seed, struct sim_cell *aims, uint32_t max);
-/* The next seed that aims at nothing but a cell that has not been seen yet; false: all have been, or enough was tried. */
-bool sim_matrix_next_seed(uint64_t *seed);
+/* The seeds of the next round, each of which aims at nothing but a cell that has not been seen yet: one for each such cell, a few
+ * for one that is among the last. Returns how many; 0: all have been seen, or enough was tried. */
+uint32_t sim_matrix_round(uint64_t *seeds, uint32_t max);
 
 /* "send EPIPE open" */
 const char *sim_cell_name(struct sim_cell cell);

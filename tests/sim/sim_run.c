@@ -9,8 +9,8 @@
 
 #include "tests/sim/sim_audit.h"
 #include "tests/sim/sim_client.h"
-#include "tests/sim/sim_entropy.h"
 #include "tests/sim/sim_intruder.h"
+#include "tests/sim/sim_library.h"
 #include "tests/sim/sim_operator.h"
 #include "tests/sim/sim_publisher.h"
 
@@ -306,7 +306,7 @@ static struct sim_result finish(struct run *run)
                                 .steps = world->steps,
                                 .published = world->model.count,
                                 .deliveries = world->model.deliveries,
-                                .repeats = world->plan.tls.listeners == 0 || sim_entropy_is_ours()};
+                                .repeats = world->plan.tls.listeners == 0 || sim_library_is_ours()};
     for (uint32_t i = 0; i < run->client_count; i++)
         sim_client_free(&run->clients[i]);
     for (uint32_t i = 0; i < world->plan.publishers; i++)

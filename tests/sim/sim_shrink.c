@@ -8,7 +8,6 @@
 #include "tests/sim/sim_child.h"
 
 #include <string.h>
-#include <time.h>
 
 #define KIND_BYTES 160
 #define SWITCHES_MAX 64
@@ -19,21 +18,13 @@ struct search {
     struct sim_child child;
     struct sim_options best;
     char kind[KIND_BYTES];
-    time_t end;
-    uint32_t tried;
+    uint32_t tried, tries_max;
 };
-
-static time_t seconds_now(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec;
-}
 
 static bool still_fails(struct search *search, const struct sim_options *options)
 {
     char words[SIM_WORDS_BYTES], kind[KIND_BYTES];
-    if (seconds_now() >= search->end)
+    if (search->tried == search->tries_max)
         return false;
     search->tried++;
     if (sim_child_run(&search->child, options, words))
@@ -90,9 +81,9 @@ static void shrink_time(struct search *search)
     }
 }
 
-uint32_t sim_shrink(struct sim_options *options, const char *words, uint32_t seconds)
+uint32_t sim_shrink(struct sim_options *options, const char *words, uint32_t tries_max)
 {
-    struct search search = {.best = *options, .end = seconds_now() + seconds};
+    struct search search = {.best = *options, .tries_max = tries_max};
     sim_child_init(&search.child);
     search.best.verbose = false;
     sim_child_kind(words, search.kind, sizeof search.kind);

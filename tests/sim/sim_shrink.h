@@ -8,9 +8,9 @@
 
 #include <stdio.h>
 
-/* Tries for at most so many seconds. `words` is what the run said when it failed. Changes *options to the smallest run that
+/* Tries at most so many runs. `words` is what the run said when it failed. Changes *options to the smallest run that
  * was found; returns how many were tried. */
-uint32_t sim_shrink(struct sim_options *options, const char *words, uint32_t seconds);
+uint32_t sim_shrink(struct sim_options *options, const char *words, uint32_t tries_max);
 
 /* The command that repeats this run. */
 void sim_shrink_print_command(FILE *out, const struct sim_options *options);

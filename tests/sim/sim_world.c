@@ -9,7 +9,7 @@
 #include "core/crash.h"
 #include "core/log.h"
 #include "tests/sim/sim_aim.h"
-#include "tests/sim/sim_entropy.h"
+#include "tests/sim/sim_library.h"
 #include "tests/sim/sim_weave.h"
 
 #include <stdarg.h>
@@ -148,7 +148,7 @@ bool sim_world_try_create(struct sim_world *world, const struct sim_options *opt
         sim_network_create(random_u64(&world->random), &world->plan.faults, world->plan.socket_buffer_bytes);
     sim_aim_attach(world);
     trace_plan(world);
-    sim_entropy_start(options->seed);
+    sim_library_start(options->seed);
     world->config = sim_config_load(world, false);
     sim_trust_start(world);
     world->model.retain = world->plan.retain_age_ms == 0 ? world->plan.retain : 0;

@@ -331,7 +331,7 @@ static void world_settle(void)
     }
 }
 
-Test(frame_lend, comes_home_whatever_the_interleaving, .timeout = 60)
+Test(frame_lend, comes_home_whatever_the_interleaving)
 {
     for (uint64_t seed = 0; seed < 40; seed++) {
         memset(&world, 0, sizeof world);

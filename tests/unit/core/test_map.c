@@ -258,3 +258,40 @@ Test(map, stays_intact_when_it_cannot_grow)
     map_free(&map);
 }
 #endif
+
+#define COLLIDING 16384 /* 2^14 */
+#define PAIRS 14
+
+/* "EzFYEz...": to h * 33 + c each pair is the same, and so are all names. */
+static void write_colliding(char name[2 * PAIRS], uint32_t number)
+{
+    for (uint32_t i = 0; i < PAIRS; i++)
+        memcpy(name + 2 * i, number >> i & 1 ? "FY" : "Ez", 2);
+}
+
+/* How many entries a look-up of each key passes before its own, all together. */
+static uint64_t steps_to_all(const struct map *map)
+{
+    uint64_t steps = 0;
+    for (size_t i = 0; i < map->capacity; i++)
+        if (map->entries[i].value != NULL)
+            steps += (i - map->entries[i].hash) & (map->capacity - 1);
+    return steps;
+}
+
+/* K-11: by steps, not by time; a half-full table has half a step at the mean when the homes are spread, thousands when not. */
+Test(map, passes_no_more_entries_for_names_that_collide_in_a_hash_without_a_key)
+{
+    static char colliding[COLLIDING][2 * PAIRS];
+    for (uint64_t low = 0; low < 8; low++) {
+        struct map map;
+        map_init(&map, (struct siphash_key){low, 7 * low});
+        for (uint32_t i = 0; i < COLLIDING; i++) {
+            write_colliding(colliding[i], i);
+            cr_assert_eq(map_put(&map, slice_of(colliding[i], sizeof colliding[i]), colliding[i]), 0);
+        }
+        cr_assert_eq(map.capacity, 2 * COLLIDING);
+        cr_assert_lt(steps_to_all(&map), COLLIDING, "key %llu", (unsigned long long)low);
+        map_free(&map);
+    }
+}

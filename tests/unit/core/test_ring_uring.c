@@ -25,7 +25,9 @@
 #include <unistd.h>
 
 #define MS 1000000ULL
-#define PATIENCE_MS 5000 /* of a test that is about to fail */
+#define PATIENCE_MS 120000 /* of a test that is about to fail, on a machine however busy */
+#define FOREVER                                                                                                        \
+    (24 * 3600 * 1000 * MS) /* a wait that something else has to end; the program's --timeout is the brake */
 
 static const struct ring_tag listener_tag = {.index = 7, .generation = 1};
 static const struct ring_tag conn_tag = {.index = 0xffffff, .generation = 0xfedcba98};
@@ -843,10 +845,8 @@ Test(ring_uring, a_wake_ends_a_wait_and_is_no_completion)
     struct ring_completion completion;
     for (int i = 0; i < 3; i++) {
         pthread_t thread;
-        uint64_t begin = now_ms();
         cr_assert_eq(pthread_create(&thread, NULL, wake_later, ring), 0);
-        cr_assert_eq(ring_wait(ring, PATIENCE_MS * MS), 0);
-        cr_assert_lt(now_ms() - begin, PATIENCE_MS / 2);
+        cr_assert_eq(ring_wait(ring, FOREVER), 0);
         cr_assert_not(ring_next(ring, &completion));
         pthread_join(thread, NULL);
     }
@@ -859,11 +859,9 @@ Test(ring_uring, a_wake_ends_a_wait_and_is_no_completion)
 Test(ring_uring, a_wake_before_the_first_wait_is_not_lost)
 {
     struct ring *ring = make_ring(true, 8, 2);
-    uint64_t begin = now_ms();
     ring_wake(ring);
     ring_wake(ring);
-    cr_assert_eq(ring_wait(ring, PATIENCE_MS * MS), 0);
-    cr_assert_lt(now_ms() - begin, PATIENCE_MS / 2);
+    cr_assert_eq(ring_wait(ring, FOREVER), 0);
     ring_destroy(ring);
 }
 
@@ -873,10 +871,8 @@ Test(ring_uring, a_wait_ends_when_its_time_has_passed)
     uint64_t begin = now_ms();
     cr_assert_eq(ring_wait(ring, 40 * MS), 0);
     cr_assert_geq(now_ms() - begin, 39);
-    begin = now_ms();
     for (int i = 0; i < 1000; i++)
-        cr_assert_eq(ring_wait(ring, 0), 0);
-    cr_assert_lt(now_ms() - begin, 1000);
+        cr_assert_eq(ring_wait(ring, 0), 0, "without a wait");
     ring_destroy(ring);
 }
 
@@ -901,10 +897,8 @@ Test(ring_uring, an_overflowing_completion_queue_loses_nothing_and_wakes_go_on)
     cr_assert_gt(counters.overflow, 0);
 
     expect_silence(server.ring);
-    uint64_t begin = now_ms();
     ring_wake(server.ring);
-    cr_assert_eq(ring_wait(server.ring, PATIENCE_MS * MS), 0);
-    cr_assert_lt(now_ms() - begin, PATIENCE_MS / 2);
+    cr_assert_eq(ring_wait(server.ring, FOREVER), 0);
     close_one(server.ring, socket, false);
     close(client);
     stop(&server);

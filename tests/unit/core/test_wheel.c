@@ -133,8 +133,9 @@ Test(wheel, expires_the_last_millisecond_there_is)
     cr_assert_eq(wheel_pop(&wheel), &timer);
 }
 
-/* Nine years in one step, with timers far beyond: a wheel that walks its slots one by one would run for hours. */
-Test(wheel, jumps_over_empty_time_at_no_cost, .timeout = 10)
+/* Nine years in one step, with timers far beyond: a wheel that walks its slots one by one would run for hours, and into
+ * the program's --timeout; this one takes a thousandth of a second. */
+Test(wheel, jumps_over_empty_time_at_no_cost)
 {
     const uint64_t nine_years = (uint64_t)9 * 365 * 86400 * 1000;
     struct wheel_timer near = {.expiry_ms = 0}, never = {.expiry_ms = 0};
@@ -323,7 +324,7 @@ static void run_model(uint64_t seed)
     }
 }
 
-Test(wheel, agrees_with_a_sorted_list, .timeout = 60)
+Test(wheel, agrees_with_a_sorted_list)
 {
     for (uint64_t seed = 0; seed < 300; seed++)
         run_model(seed);

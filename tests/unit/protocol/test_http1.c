@@ -43,6 +43,26 @@ static void parse_good(const char *head, struct http1_request *request)
     cr_assert_eq(result, HTTP1_OK, "%d for %s", result, head);
 }
 
+static bool is_same_slice(struct slice a, struct slice b)
+{
+    return a.data == b.data && a.bytes == b.bytes;
+}
+
+/* Both were read from the same memory. Field by field: between the fields lies what was there before. */
+static bool is_same_request(const struct http1_request *a, const struct http1_request *b)
+{
+    if (!is_same_slice(a->method, b->method) || !is_same_slice(a->target, b->target) ||
+        !is_same_slice(a->path, b->path) || !is_same_slice(a->query, b->query) || !is_same_slice(a->host, b->host))
+        return false;
+    for (uint32_t i = 0; i < a->header_count && i < b->header_count; i++)
+        if (!is_same_slice(a->headers[i].name, b->headers[i].name) ||
+            !is_same_slice(a->headers[i].value, b->headers[i].value))
+            return false;
+    return a->minor_version == b->minor_version && a->keep_alive == b->keep_alive &&
+           a->expect_continue == b->expect_continue && a->chunked == b->chunked &&
+           a->content_length == b->content_length && a->header_count == b->header_count;
+}
+
 /* The status, whatever the cut; each prefix is alone in front of memory that may not be touched. */
 static void assert_status(const void *head, size_t bytes, int expected)
 {
@@ -479,6 +499,7 @@ Test(http1, reads_changed_heads_the_same_however_they_come)
     unsigned refused = 0, taken = 0;
 
     random_init(&random, 9112);
+    memset(&pieces, 0xff, sizeof pieces); /* each field is to be written, and what lies between them is not to count */
     for (int round = 0; round < 3000; round++) {
         uint8_t head[sizeof original - 1];
         memcpy(head, original, sizeof head);
@@ -499,7 +520,7 @@ Test(http1, reads_changed_heads_the_same_however_they_come)
         cr_assert_eq(result, expected, "round %d: %.*s", round, (int)sizeof head, (const char *)head);
         if (expected == HTTP1_OK) {
             cr_assert_eq(pieces_bytes, whole_bytes);
-            cr_assert_eq(memcmp(&pieces, &whole, offsetof(struct http1_request, headers)), 0, "round %d", round);
+            cr_assert(is_same_request(&pieces, &whole), "round %d", round);
         }
         refused += expected >= 400;
         taken += expected == HTTP1_OK;
