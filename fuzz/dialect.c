@@ -280,6 +280,9 @@ static void step_open(struct run *run)
     buf_put_text(&head, "\r\n");
     if (http1_parse_head(buf_slice(&head), &scanned, &request, &head_bytes, &why) != HTTP1_OK)
         return;
+    static uint8_t normalized[HTTP_TARGET_BYTES_MAX];
+    struct buf path = buf_of(normalized, sizeof normalized);
+    request.path = http1_path_normalize(request.path, &path);
     enum dialect_path kind = dialect->route(run->host.settings, request.path);
     run->refuse_in = refuse_in;
     if (kind == DIALECT_PATH_REST)

@@ -18,8 +18,8 @@ struct outbox_slice {
     struct frame frame;
     uint32_t messages; /* channel messages in it; 0: a reply or control frame of the connection's own */
     uint32_t source;   /* of POLICY_LATEST and POLICY_CONFLATE: which audience it came from; else 0 */
-    uint32_t
-        conflate; /* with a source: what a newer one of that source with the same number replaces; 0: nothing does */
+    uint32_t conflate; /* with a source: a newer one of it with the same number replaces this one; 0: none does */
+    bool superseded;   /* a newer one with the same number waits behind it, and others of the source in between */
 };
 
 struct outbox_node {
@@ -94,6 +94,23 @@ static inline enum outbox_result outbox_push(struct outbox *outbox, struct outbo
 static inline uint64_t outbox_waiting(const struct outbox *outbox)
 {
     return outbox->all.bytes - outbox->inflight.bytes;
+}
+
+/* Of these, what the reader is charged for: all but the newest message of each source and conflation number, which it holds whatever
+ * its size (C-57, K-15). Looks at every slice. */
+uint64_t outbox_charged(const struct outbox *outbox);
+/* By how much a push would add to it: by the frame, or, of one with a conflation number, by an older one with that number which it
+ * cannot replace. */
+uint64_t outbox_charge(const struct outbox *outbox, struct frame frame, uint32_t source, uint32_t conflate);
+
+/* Whether `bytes` more may wait for a reader whose budget is `max`. A single message may be larger than that. */
+static inline bool outbox_has_room(const struct outbox *outbox, uint64_t bytes, uint64_t max)
+{
+    uint64_t waiting = outbox_waiting(outbox);
+    if (waiting == 0 || waiting + bytes <= max)
+        return true;
+    uint64_t charged = outbox_charged(outbox);
+    return charged == 0 || charged + bytes <= max;
 }
 
 /* Names everything that waits for one send: fills up to `max` iovecs and marks them in flight. Nothing may be in flight.

@@ -124,7 +124,7 @@ static void on_request(struct shard *shard, struct conn *conn, const struct http
     }
     const struct dialect *dialect = dialects[index];
     bool rest = dialect->route(shard->config->dialects[index], path) == DIALECT_PATH_REST;
-    int status = rest ? 0 : handshake_check(request, &handshake, &why);
+    int status = rest ? handshake_check_origin(request, &why) : handshake_check(request, &handshake, &why);
     if (status != 0) {
         conn_refuse(shard, conn, status, status == 405 ? "Allow: GET\r\n" : "", why);
         return;
