@@ -51,7 +51,7 @@ static bool has_mail(const struct shard *shard)
 {
     bool any = false;
     for (uint16_t from = 0; from < SHARDS; from++)
-        any |= spsc_count(&shard->mail.in[from]) > 0;
+        any |= spsc_count(&shard->mail->in[from]) > 0;
     return any;
 }
 
@@ -60,7 +60,7 @@ static bool has_work(const struct side *side)
     const struct shard *shard = side->meter->shard;
     const struct io_uring *uring = &side->meter->ring->uring;
     return has_mail(shard) || io_uring_cq_ready(uring) > 0 || io_uring_sq_ready(uring) > 0 ||
-           shard->express.head != SLAB_NONE || shard->bulk.head != SLAB_NONE;
+           shard->flush->express.head != SLAB_NONE || shard->flush->bulk.head != SLAB_NONE;
 }
 
 static bool turn(struct side *side)
@@ -130,7 +130,7 @@ static void run_publisher(void *argument)
         pair->error = publish(pair);
         here += each;
         there += each;
-        while (pair->error == 0 && (side->last != here || side->meter->shard->errands.outstanding > 0 ||
+        while (pair->error == 0 && (side->last != here || side->meter->shard->errands->outstanding > 0 ||
                                     atomic_load_explicit(&pair->other->delivered, memory_order_acquire) != there))
             look(side, &vain);
     }

@@ -106,7 +106,7 @@ uint16_t growth_world_home(const struct growth_world *world, struct slice channe
 
 struct conn *growth_conn(struct growth_world *world, uint16_t shard, uint32_t slot)
 {
-    return slab_at(&world->shards[shard]->conns, slot);
+    return slab_at(&world->shards[shard]->conns->slab, slot);
 }
 
 void growth_subscribe(struct shard *shard, struct conn *conn, const struct slice *channels, uint32_t count)
@@ -126,7 +126,7 @@ void growth_unsubscribe(struct shard *shard, struct conn *conn, struct slice cha
 
 void growth_publish(struct shard *home, struct slice channel, struct slice payload)
 {
-    struct errand *errand = errand_make(&home->errands.pool, ERRAND_PUBLISH, channel.bytes + payload.bytes);
+    struct errand *errand = errand_make(&home->errands->pool, ERRAND_PUBLISH, channel.bytes + payload.bytes);
     check(errand != NULL);
     errand->dialect = PLAIN;
     errand->publish.event.opcode = WS_BINARY;

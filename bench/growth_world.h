@@ -4,7 +4,9 @@
 #ifndef RINGCAST_GROWTH_WORLD_H
 #define RINGCAST_GROWTH_WORLD_H
 
-#include "shards/shard.h"
+#include "shards/config/config.h"
+#include "shards/turn/shard_parts.h"
+#include "shards/turn/shard_tick.h"
 
 /* Where every connection listens from its first request on (meter_request). */
 #define GROWTH_COMMON "c"

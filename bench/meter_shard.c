@@ -133,7 +133,7 @@ int meter_shard_await(struct meter_shard *meter, enum stat_id stat, uint64_t wan
 int meter_shard_publish(struct meter_shard *meter, struct slice payload)
 {
     struct slice name = slice_text(CHANNEL);
-    struct errand *errand = errand_make(&meter->shard->errands.pool, ERRAND_PUBLISH, name.bytes + payload.bytes);
+    struct errand *errand = errand_make(&meter->shard->errands->pool, ERRAND_PUBLISH, name.bytes + payload.bytes);
     if (errand == NULL)
         return -ENOMEM;
     errand->dialect = PLAIN;

@@ -4,7 +4,9 @@
 #ifndef RINGCAST_METER_SHARD_H
 #define RINGCAST_METER_SHARD_H
 
-#include "shards/shard.h"
+#include "shards/config/config.h"
+#include "shards/turn/shard_parts.h"
+#include "shards/turn/shard_tick.h"
 
 struct meter_shard {
     struct config *config; /* of the first one: of all */

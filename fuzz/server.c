@@ -8,7 +8,9 @@
 #include "core/ring_sim.h"
 #include "fuzz/fuzz.h"
 #include "protocol/ws.h"
-#include "shards/shard.h"
+#include "shards/config/config.h"
+#include "shards/turn/shard_parts.h"
+#include "shards/turn/shard_tick.h"
 
 #define SHARDS 2
 #define PEERS_MAX 8
@@ -350,7 +352,7 @@ static uint32_t open_connections(const struct world *world)
 {
     uint32_t open = 0;
     for (uint16_t i = 0; i < world->count; i++)
-        open += atomic_load(&world->shards[i]->clients);
+        open += atomic_load(&world->shards[i]->conns->clients);
     return open;
 }
 

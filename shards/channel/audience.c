@@ -9,6 +9,12 @@
 #include "shards/channel/audience.h"
 
 #include "core/check.h"
+#include "shards/config/config.h"
+#include "shards/conn/conn.h"
+#include "shards/conn/flush.h"
+#include "shards/conn/outbox.h"
+#include "shards/mail/errand.h"
+#include "shards/mail/mail.h"
 #include "shards/shard.h"
 
 #include <errno.h>
@@ -66,7 +72,7 @@ static bool reserve_class(struct audiences *audiences, uint16_t home, uint32_t c
 
 static struct audience *audience_make(struct shard *shard, const struct errand *errand)
 {
-    struct audiences *audiences = &shard->audiences;
+    struct audiences *audiences = shard->audiences;
     if (!reserve_class(audiences, errand->home, errand->subscribe.class_index))
         return NULL;
     struct handle handle;
@@ -79,7 +85,7 @@ static struct audience *audience_make(struct shard *shard, const struct errand *
         .home = errand->home,
         .dialect = errand->dialect,
         .policy = errand->subscribe.policy,
-        .outbox_bytes_max = shard_dialect_settings(shard, errand->dialect)->outbox_bytes_max,
+        .outbox_bytes_max = config_dialect(shard->config, errand->dialect)->outbox_bytes_max,
         .channel = errand->subscribe.channel_id,
     };
     audiences->by_class[errand->home][errand->subscribe.class_index] = handle.index + 1;
@@ -140,7 +146,7 @@ static bool member_add(struct shard *shard, struct audience *audience, struct co
 static void member_remove(struct shard *shard, struct conn *conn, uint32_t number)
 {
     struct membership *membership = audience_membership(conn, number);
-    struct audience *audience = slab_at(&shard->audiences.slab, membership->audience - 1);
+    struct audience *audience = slab_at(&shard->audiences->slab, membership->audience - 1);
     uint32_t position = membership->position;
     struct member last = audience->members[--audience->count];
     if (position != audience->count) {
@@ -150,21 +156,21 @@ static void member_remove(struct shard *shard, struct conn *conn, uint32_t numbe
     uint32_t last_number = --conn->session.memberships;
     if (number != last_number) {
         *membership = *audience_membership(conn, last_number);
-        struct audience *other = slab_at(&shard->audiences.slab, membership->audience - 1);
+        struct audience *other = slab_at(&shard->audiences->slab, membership->audience - 1);
         other->members[membership->position].membership = number;
     }
     stats_sub(&shard->stats, STAT_SUBSCRIPTIONS, 1);
     struct mail mail = {.kind = MAIL_UNSUBSCRIBE, .unsubscribe = {.class_index = audience->class_index}};
     mail_post(shard, audience->home, mail);
     if (audience->count == 0)
-        audience_free(&shard->audiences, audience);
+        audience_free(shard->audiences, audience);
 }
 
 /* The number of the connection's membership in a channel, or UINT32_MAX. */
 static uint32_t membership_in(struct shard *shard, struct conn *conn, struct hash128 channel)
 {
     for (uint32_t i = 0; i < conn->session.memberships; i++) {
-        const struct audience *audience = slab_at(&shard->audiences.slab, audience_membership(conn, i)->audience - 1);
+        const struct audience *audience = slab_at(&shard->audiences->slab, audience_membership(conn, i)->audience - 1);
         if (audience->channel.low == channel.low && audience->channel.high == channel.high)
             return i;
     }
@@ -212,7 +218,7 @@ static void doom(struct shard *shard, struct conn *conn)
     conn->slow = true;
     if (list_linked(&conn->wait))
         list_remove(&conn->wait);
-    list_push_back(&shard->doomed, &conn->wait);
+    list_push_back(&shard->conns->doomed, &conn->wait);
 }
 
 /* Pushes a range to one member; the caller accounts for it and marks the member dirty. `source` 0: lossless; else the range is
@@ -224,7 +230,7 @@ static inline enum outbox_result push(struct shard *shard, uint64_t waiting_max,
     uint64_t charge = source == 0 ? frame.bytes : outbox_charge(&conn->outbox, frame, source, conflate);
     bool full = conn->slow || (charge > 0 && !outbox_has_room(&conn->outbox, charge, waiting_max));
     enum outbox_result result =
-        full ? OUTBOX_FULL : outbox_push(&conn->outbox, &shard->outbox_pool, frame, messages, source, conflate);
+        full ? OUTBOX_FULL : outbox_push(&conn->outbox, &shard->flush->outbox_pool, frame, messages, source, conflate);
     if (result == OUTBOX_FULL)
         doom(shard, conn);
     return result;
@@ -242,7 +248,7 @@ static uint32_t push_idle(struct shard *shard, const struct member *members, uin
                           const struct outbox_slice *slice, bool bulk)
 {
     uint32_t room;
-    struct flush_queue *queue = bulk ? &shard->bulk : &shard->express;
+    struct flush_queue *queue = bulk ? &shard->flush->bulk : &shard->flush->express;
     struct conn **place = flush_queue_end(queue, &room);
     const struct member *member = members, *end = members + (count < room ? count : room);
     do {
@@ -261,7 +267,7 @@ static uint32_t push_idle(struct shard *shard, const struct member *members, uin
 static void close_doomed(struct shard *shard)
 {
     struct list_node *node;
-    while ((node = list_pop_front(&shard->doomed)) != NULL) {
+    while ((node = list_pop_front(&shard->conns->doomed)) != NULL) {
         stats_add(&shard->stats, STAT_SLOW_CONSUMERS, 1);
         conn_close_slow(shard, list_entry(node, struct conn, wait), CLOSE_SLOW);
     }
@@ -306,7 +312,7 @@ static void deliver(struct shard *shard, struct audience *audience, const struct
 void audience_on_deliver(struct shard *shard, const struct mail *mail)
 {
     struct segment *segment = mail->deliver.frame.segment;
-    struct audience *audience = audience_of_class(&shard->audiences, mail->from, mail->deliver.class_index);
+    struct audience *audience = audience_of_class(shard->audiences, mail->from, mail->deliver.class_index);
     if (segment != NULL) {
         mail_take_over(shard, segment);
         if (audience != NULL)
@@ -316,7 +322,7 @@ void audience_on_deliver(struct shard *shard, const struct mail *mail)
     if (mail->deliver.close_code == 0)
         return;
     /* Each close takes a member out, the last one the audience with it. */
-    while ((audience = audience_of_class(&shard->audiences, mail->from, mail->deliver.class_index)) != NULL) {
+    while ((audience = audience_of_class(shard->audiences, mail->from, mail->deliver.class_index)) != NULL) {
         struct conn *conn = audience->members[audience->count - 1].conn;
         conn_close(shard, conn, CLOSE_DIALECT, mail->deliver.close_code, mail->deliver.close_reason);
     }
@@ -324,7 +330,7 @@ void audience_on_deliver(struct shard *shard, const struct mail *mail)
 
 bool audience_join(struct shard *shard, struct conn *conn, struct errand *errand)
 {
-    struct audience *audience = audience_of_class(&shard->audiences, errand->home, errand->subscribe.class_index);
+    struct audience *audience = audience_of_class(shard->audiences, errand->home, errand->subscribe.class_index);
     if (audience == NULL)
         audience = audience_make(shard, errand);
     /* An earlier membership in the channel ends here, between two mails of the home: nothing is lost or repeated. */
@@ -333,7 +339,7 @@ bool audience_join(struct shard *shard, struct conn *conn, struct errand *errand
         struct mail mail = {.kind = MAIL_UNSUBSCRIBE, .unsubscribe = {.class_index = errand->subscribe.class_index}};
         mail_post(shard, errand->home, mail);
         if (audience != NULL && audience->count == 0)
-            audience_free(&shard->audiences, audience);
+            audience_free(shard->audiences, audience);
         return false;
     }
     if (before != UINT32_MAX)
@@ -366,7 +372,7 @@ static void check_member(const struct shard *shard, const struct audience *audie
     check_op(conn->dialect, ==, audience->dialect);
     for (uint32_t i = 0; i < conn->session.memberships; i++) {
         const struct membership *membership = audience_membership(conn, i);
-        const struct audience *other = slab_at(&shard->audiences.slab, membership->audience - 1);
+        const struct audience *other = slab_at(&shard->audiences->slab, membership->audience - 1);
         if (i == member->membership)
             check(other == audience && membership->position == position);
         else
@@ -376,7 +382,7 @@ static void check_member(const struct shard *shard, const struct audience *audie
 
 void audiences_check(const struct shard *shard)
 {
-    const struct audiences *audiences = &shard->audiences;
+    const struct audiences *audiences = shard->audiences;
     uint32_t cursor = 0, index, named = 0;
     for (const struct audience *audience; (audience = slab_next(&audiences->slab, &cursor, &index)) != NULL;) {
         check_op(audience->index, ==, index);

@@ -13,6 +13,12 @@
 #include "shards/channel/channel.h"
 
 #include "core/check.h"
+#include "protocol/dialect.h"
+#include "shards/channel/service_host.h"
+#include "shards/config/config.h"
+#include "shards/mail/errand.h"
+#include "shards/mail/home.h"
+#include "shards/mail/mail.h"
 #include "shards/shard.h"
 
 #include <errno.h>
@@ -48,7 +54,7 @@ static void channel_free(struct shard *shard, struct channel *channel)
 
 void channels_destroy(struct shard *shard)
 {
-    struct channels *channels = &shard->channels;
+    struct channels *channels = shard->channels;
     uint32_t live = 0;
     for (struct class *c; (c = slab_next(&channels->classes, &live, NULL)) != NULL;) {
         free(c->counts);
@@ -64,21 +70,21 @@ void channels_destroy(struct shard *shard)
 
 struct hash128 channel_id(const struct shard *shard, uint8_t dialect, struct slice name)
 {
-    return shard_name(shard, 'c', dialect, name);
+    return home_name(shard, 'c', dialect, name);
 }
 
 uint16_t channel_home(const struct shard *shard, uint8_t dialect, struct slice name)
 {
     const char *home_key = dialects[dialect]->home_key;
     struct hash128 id =
-        home_key != NULL ? shard_name(shard, 'h', dialect, slice_text(home_key)) : channel_id(shard, dialect, name);
-    return shard_home(shard, id);
+        home_key != NULL ? home_name(shard, 'h', dialect, slice_text(home_key)) : channel_id(shard, dialect, name);
+    return home_of(shard, id);
 }
 
 struct channel *channel_find(struct shard *shard, uint8_t dialect, struct slice name)
 {
     struct hash128 id = channel_id(shard, dialect, name);
-    return map_get(&shard->channels.map, slice_of(&id, sizeof id));
+    return map_get(&shard->channels->map, slice_of(&id, sizeof id));
 }
 
 static struct channel *channel_make(struct shard *shard, uint8_t dialect, struct slice name)
@@ -93,7 +99,7 @@ static struct channel *channel_make(struct shard *shard, uint8_t dialect, struct
     if (dialects[dialect]->traits != NULL)
         dialects[dialect]->traits(shard->config->dialects[dialect], name, &channel->traits);
     list_init(&channel->classes);
-    if (map_put(&shard->channels.map, slice_of(&channel->id, sizeof channel->id), channel) != 0) {
+    if (map_put(&shard->channels->map, slice_of(&channel->id, sizeof channel->id), channel) != 0) {
         free(channel);
         return NULL;
     }
@@ -105,14 +111,14 @@ void channel_activate(struct shard *shard, struct channel *channel)
 {
     if (list_linked(&channel->active))
         return;
-    list_push_back(&shard->channels.active, &channel->active);
-    shard->channels.active_count++;
+    list_push_back(&shard->channels->active, &channel->active);
+    shard->channels->active_count++;
 }
 
 static void deactivate(struct shard *shard, struct channel *channel)
 {
     list_remove(&channel->active);
-    shard->channels.active_count--;
+    shard->channels->active_count--;
 }
 
 /* Ends a channel that nobody listens to and that retains nothing. */
@@ -122,9 +128,9 @@ static void channel_end_if_empty(struct shard *shard, struct channel *channel)
         return;
     if (list_linked(&channel->active))
         deactivate(shard, channel);
-    map_remove(&shard->channels.map, slice_of(&channel->id, sizeof channel->id));
-    if (shard->channels.run == channel)
-        shard->channels.run = NULL;
+    map_remove(&shard->channels->map, slice_of(&channel->id, sizeof channel->id));
+    if (shard->channels->run == channel)
+        shard->channels->run = NULL;
     channel_free(shard, channel);
     stats_sub(&shard->stats, STAT_CHANNELS, 1);
 }
@@ -133,7 +139,7 @@ static void channel_end_if_empty(struct shard *shard, struct channel *channel)
 static struct slice class_key(struct shard *shard, const struct channel *channel, uint8_t encoding,
                               struct slice variant)
 {
-    struct buf key = buf_of(shard->scratch, sizeof shard->scratch);
+    struct buf key = buf_of(shard->scratch, SCRATCH_BYTES);
     buf_put(&key, slice_of(&channel->id, sizeof channel->id));
     buf_put_byte(&key, encoding);
     buf_put(&key, variant);
@@ -145,7 +151,7 @@ static void class_free(struct shard *shard, struct class *class)
 {
     free(class->counts);
     free((void *)(uintptr_t) class->key.data);
-    slab_free(&shard->channels.classes, class->index);
+    slab_free(&shard->channels->classes, class->index);
 }
 
 static uint64_t filter_bytes(struct slice variant)
@@ -168,7 +174,7 @@ static struct class *class_make(struct shard *shard, struct channel *channel, st
     struct handle handle;
     if (!has_room_for(shard, channel, slice_skip(key, sizeof channel->id + 1)))
         return NULL;
-    struct class *class = slab_alloc(&shard->channels.classes, &handle);
+    struct class *class = slab_alloc(&shard->channels->classes, &handle);
     if (class == NULL)
         return NULL;
     uint8_t *copy = malloc(key.bytes);
@@ -182,12 +188,12 @@ static struct class *class_make(struct shard *shard, struct channel *channel, st
     memcpy(copy, key.data, key.bytes);
     class->encoding = class->key.data[sizeof channel->id];
     class->variant = slice_skip(class->key, sizeof channel->id + 1);
-    if (map_put(&shard->channels.by_variant, class->key, class) != 0) {
+    if (map_put(&shard->channels->by_variant, class->key, class) != 0) {
         class_free(shard, class);
         return NULL;
     }
     if (!service_host_interest(shard, channel->dialect, channel->name, class->variant, true)) {
-        map_remove(&shard->channels.by_variant, class->key);
+        map_remove(&shard->channels->by_variant, class->key);
         class_free(shard, class);
         return NULL;
     }
@@ -206,7 +212,7 @@ static void class_end(struct shard *shard, struct class *class)
     }
     list_remove(&class->node);
     channel->filter_bytes -= filter_bytes(class->variant);
-    map_remove(&shard->channels.by_variant, class->key);
+    map_remove(&shard->channels->by_variant, class->key);
     service_host_interest(shard, channel->dialect, channel->name, class->variant, false);
     class_free(shard, class);
     stats_sub(&shard->stats, STAT_CLASSES, 1);
@@ -243,7 +249,7 @@ void channel_subscribe(struct shard *shard, struct errand *errand)
         return;
     fanout_flush(shard);
     struct slice key = class_key(shard, channel, errand->subscribe.encoding, errand->subscribe.variant);
-    struct class *class = map_get(&shard->channels.by_variant, key);
+    struct class *class = map_get(&shard->channels->by_variant, key);
     if (class == NULL)
         class = class_make(shard, channel, key);
     if (class == NULL || !answer_history(shard, channel, errand)) {
@@ -263,7 +269,7 @@ void channel_subscribe(struct shard *shard, struct errand *errand)
 
 void channel_on_unsubscribe(struct shard *shard, const struct mail *mail)
 {
-    struct class *class = slab_at(&shard->channels.classes, mail->unsubscribe.class_index);
+    struct class *class = slab_at(&shard->channels->classes, mail->unsubscribe.class_index);
     check_op(class->counts[mail->from], >, 0);
     class->counts[mail->from]--;
     if (--class->listeners == 0)
@@ -329,13 +335,13 @@ static bool sweep(struct shard *shard, struct channel *channel)
 
 void channels_begin_sweep(struct shard *shard)
 {
-    shard->channels.sweep_left = shard->channels.active_count;
+    shard->channels->sweep_left = shard->channels->active_count;
 }
 
 /* What stays goes to the end, behind those of this round. */
 void channels_sweep(struct shard *shard)
 {
-    struct channels *channels = &shard->channels;
+    struct channels *channels = shard->channels;
     for (uint32_t n = 0; n < SWEEP_MAX && channels->sweep_left > 0; n++, channels->sweep_left--) {
         struct list_node *node = list_first(&channels->active);
         if (node == NULL) {
@@ -354,7 +360,7 @@ void channels_sweep(struct shard *shard)
 void channels_settings(struct shard *shard)
 {
     size_t cursor = 0;
-    for (struct channel *channel; (channel = map_next(&shard->channels.map, &cursor)) != NULL;) {
+    for (struct channel *channel; (channel = map_next(&shard->channels->map, &cursor)) != NULL;) {
         enum channel_policy policy = channel->traits.policy;
         if (dialects[channel->dialect]->traits == NULL)
             continue;
@@ -369,7 +375,7 @@ void channels_settings(struct shard *shard)
 /* What is only kept for later makes room first: retained frames as old as the segment, and the tail of a quiet log. */
 static void relieve(struct shard *shard, const struct segment *segment)
 {
-    struct channel *channel = map_get(&shard->channels.map, slice_of(&segment->owner, sizeof segment->owner));
+    struct channel *channel = map_get(&shard->channels->map, slice_of(&segment->owner, sizeof segment->owner));
     if (channel != NULL) {
         uint32_t let_go = history_relieve(&channel->history, &shard->idle, shard->number, segment->serial);
         stats_add(&shard->stats, STAT_RETAINED_DROPPED, let_go);
@@ -385,7 +391,7 @@ static void relieve(struct shard *shard, const struct segment *segment)
 
 void channels_cut_oldest(struct shard *shard)
 {
-    struct channels *channels = &shard->channels;
+    struct channels *channels = shard->channels;
     if (shard->now_ms - channels->cut_ms < CUT_INTERVAL_MS)
         return;
     channels->cut_ms = shard->now_ms;
@@ -421,8 +427,8 @@ static void check_class(const struct shard *shard, const struct channel *channel
 {
     uint64_t listeners = 0;
     check(class->channel == channel);
-    check(slab_at(&shard->channels.classes, class->index) == class);
-    check(map_get(&shard->channels.by_variant, class->key) == class);
+    check(slab_at(&shard->channels->classes, class->index) == class);
+    check(map_get(&shard->channels->by_variant, class->key) == class);
     check(memcmp(class->key.data, &channel->id, sizeof channel->id) == 0);
     check_op(class->encoding, <, DEFLATE_CLASSES);
     for (uint16_t i = 0; i < shard->count; i++)
@@ -454,7 +460,7 @@ void channel_check(const struct shard *shard, const struct channel *channel)
     bool swept = list_linked(&channel->active);
     struct hash128 id = channel_id(shard, channel->dialect, channel->name);
     check(memcmp(&id, &channel->id, sizeof id) == 0);
-    check(map_get(&shard->channels.map, slice_of(&channel->id, sizeof channel->id)) == channel);
+    check(map_get(&shard->channels->map, slice_of(&channel->id, sizeof channel->id)) == channel);
     check_op(channel_home(shard, channel->dialect, channel->name), ==, shard->number);
     check(!list_empty(&channel->classes) || channel->history.count > 0 || swept);
     uint64_t bytes = 0;
@@ -476,14 +482,14 @@ void channels_check(const struct shard *shard)
 {
     size_t cursor = 0, classes = 0;
     uint32_t active = 0;
-    for (const struct channel *channel; (channel = map_next(&shard->channels.map, &cursor)) != NULL;) {
+    for (const struct channel *channel; (channel = map_next(&shard->channels->map, &cursor)) != NULL;) {
         channel_check(shard, channel);
         active += list_linked(&channel->active);
         for (const struct list_node *node = list_first(&channel->classes); node != NULL;
              node = list_next(&channel->classes, node))
             classes++;
     }
-    check_op(classes, ==, shard->channels.classes.count_live); /* none is without its channel */
-    check_op(classes, ==, shard->channels.by_variant.count);
-    check_op(active, ==, shard->channels.active_count);
+    check_op(classes, ==, shard->channels->classes.count_live); /* none is without its channel */
+    check_op(classes, ==, shard->channels->by_variant.count);
+    check_op(active, ==, shard->channels->active_count);
 }

@@ -3,6 +3,10 @@
  * gathers what a class gets within a tick into one range, and mails it to the shards that listen. It never sees a connection.
  * Called by channel and service_host (publish) and shard_tick (flush). */
 #include "core/check.h"
+#include "protocol/dialect.h"
+#include "shards/channel/channel.h"
+#include "shards/conn/message.h"
+#include "shards/mail/mail.h"
 #include "shards/shard.h"
 
 static void flush_class(struct shard *shard, struct class *class)
@@ -27,9 +31,9 @@ static void flush_class(struct shard *shard, struct class *class)
 /* In the order in which it was published. */
 bool fanout_flush(struct shard *shard)
 {
-    bool any = !list_empty(&shard->channels.pending);
+    bool any = !list_empty(&shard->channels->pending);
     struct list_node *node;
-    while ((node = list_first(&shard->channels.pending)) != NULL)
+    while ((node = list_first(&shard->channels->pending)) != NULL)
         flush_class(shard, list_entry(node, struct class, pending_node));
     return any;
 }
@@ -73,7 +77,7 @@ static void pend(struct shard *shard, struct class *class, struct frame frame, c
         fanout_flush(shard);
     *pending = (struct pending_range){.frame = frame, .messages = 1, .last_bytes = frame.bytes};
     frame_ref(frame.segment, shard->number, 1);
-    list_push_back(&shard->channels.pending, &class->pending_node);
+    list_push_back(&shard->channels->pending, &class->pending_node);
 }
 
 /* The frames of one event, one per compression class that is wanted: built when first asked for. */
@@ -106,9 +110,9 @@ static void keep_order(struct shard *shard, const struct channel *channel)
 {
     if (dialects[channel->dialect]->home_key == NULL)
         return;
-    if (shard->channels.run != channel)
+    if (shard->channels->run != channel)
         fanout_flush(shard);
-    shard->channels.run = channel;
+    shard->channels->run = channel;
 }
 
 int fanout_publish(struct shard *shard, struct channel *channel, const struct event *event, uint32_t *receivers)

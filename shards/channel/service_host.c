@@ -4,6 +4,10 @@
 #include "shards/channel/service_host.h"
 
 #include "core/check.h"
+#include "protocol/dialect.h"
+#include "shards/channel/channel.h"
+#include "shards/config/config.h"
+#include "shards/mail/errand.h"
 #include "shards/shard.h"
 
 #include <stdlib.h>
@@ -17,16 +21,16 @@ static void set_timer(struct shard *shard, uint8_t dialect)
     const struct service *service = dialects[dialect]->service;
     if (service->due == NULL)
         return;
-    uint64_t due_ms = service->due(shard->services.states[dialect]);
+    uint64_t due_ms = service->due(shard->services->states[dialect]);
     if (due_ms == UINT64_MAX)
-        wheel_cancel(&shard->wheel, &shard->services.timers[dialect]);
+        wheel_cancel(&shard->wheel, &shard->services->timers[dialect]);
     else
-        wheel_set(&shard->wheel, &shard->services.timers[dialect], due_ms);
+        wheel_set(&shard->wheel, &shard->services->timers[dialect], due_ms);
 }
 
 static void *service_state(struct shard *shard, uint8_t dialect)
 {
-    struct service_host *host = &shard->services;
+    struct service_host *host = shard->services;
     const struct service *service = dialects[dialect]->service;
     if (host->states[dialect] != NULL)
         return host->states[dialect];
@@ -59,7 +63,7 @@ static void close_listeners(struct shard *shard, struct channel *channel, const 
 static bool publish_events(struct shard *shard, uint8_t dialect, void *state)
 {
     const struct service *service = dialects[dialect]->service;
-    struct buf scratch = buf_of(shard->services.scratch, SERVICE_SCRATCH_BYTES);
+    struct buf scratch = buf_of(shard->services->scratch, SERVICE_SCRATCH_BYTES);
     struct event event;
     bool complete = true;
     while (buf_reset(&scratch), event = (struct event){0}, service->next(state, &scratch, &event)) {
@@ -85,7 +89,7 @@ void service_host_request(struct shard *shard, struct errand *errand)
     const struct service *service = dialects[errand->dialect]->service;
     struct service_request request = {
         .kind = errand->request.kind, .body = errand->request.body, .now_ms = shard->now_ms, .wall_ms = shard->wall_ms};
-    struct buf reply = buf_of(shard->services.scratch, SERVICE_SCRATCH_BYTES);
+    struct buf reply = buf_of(shard->services->scratch, SERVICE_SCRATCH_BYTES);
     errand->status = service->request(state, &request, &reply);
     check(!reply.overflow);
     if (reply.used > 0)
@@ -103,7 +107,7 @@ void service_host_request(struct shard *shard, struct errand *errand)
 
 bool service_host_on_timer(struct shard *shard, struct wheel_timer *timer)
 {
-    struct service_host *host = &shard->services;
+    struct service_host *host = shard->services;
     if (timer < host->timers || timer >= host->timers + DIALECTS_MAX)
         return false;
     uint8_t dialect = (uint8_t)(timer - host->timers);
@@ -129,8 +133,8 @@ bool service_host_interest(struct shard *shard, uint8_t dialect, struct slice ch
 void service_host_settings(struct shard *shard)
 {
     for (uint32_t i = 0; i < shard->config->dialect_count; i++) {
-        if (shard->services.states[i] != NULL) {
-            dialects[i]->service->settings(shard->services.states[i], shard->config->dialects[i]);
+        if (shard->services->states[i] != NULL) {
+            dialects[i]->service->settings(shard->services->states[i], shard->config->dialects[i]);
             set_timer(shard, (uint8_t)i);
         }
     }
@@ -139,10 +143,10 @@ void service_host_settings(struct shard *shard)
 void service_host_destroy(struct shard *shard)
 {
     for (uint32_t i = 0; i < DIALECTS_MAX; i++) {
-        if (shard->services.states[i] == NULL)
+        if (shard->services->states[i] == NULL)
             continue;
-        dialects[i]->service->close(shard->services.states[i]);
-        free(shard->services.states[i]);
+        dialects[i]->service->close(shard->services->states[i]);
+        free(shard->services->states[i]);
     }
-    free(shard->services.scratch);
+    free(shard->services->scratch);
 }

@@ -82,6 +82,12 @@ struct config {
     struct config_origin *origins; /* private: where each value comes from */
 };
 
+/* The common settings of a dialect. */
+static inline const struct dialect_settings *config_dialect(const struct config *config, uint8_t dialect)
+{
+    return config->dialects[dialect];
+}
+
 /* Where a configuration comes from: kept for the reload. */
 struct config_source {
     const char *path;        /* NULL: defaults only */

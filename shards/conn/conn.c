@@ -1,10 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /* Owns the life of a connection: its slot, its deadlines and its one way to end. It never parses and never writes bytes but a
  * close frame. Called by listener (open), by everybody (close, terminate) and by the completion switch in shard.c. */
+#include "shards/conn/conn.h"
+
 #include "core/check.h"
 #include "core/log.h"
+#include "core/ring.h"
+#include "protocol/dialect.h"
 #include "protocol/handshake.h"
+#include "protocol/ws.h"
+#include "shards/config/config.h"
 #include "shards/conn/conn_tls.h"
+#include "shards/conn/listener.h"
+#include "shards/conn/outbox.h"
+#include "shards/conn/pin.h"
+#include "shards/mail/home.h"
+#include "shards/mail/mail.h"
+#include "shards/mail/quota.h"
 #include "shards/shard.h"
 
 #include <arpa/inet.h>
@@ -12,6 +24,7 @@
 
 #define LINGER_MS 2000
 #define SLOW_CLOSE_MS 10000
+#define LOG_LINES_PER_SECOND 100
 #define LOGGED_BYTES_MAX 256 /* of an answer that refuses */
 
 /* An idle plain connection takes at most 500 bytes in all; the rest is its place in an audience, the ring and the slab. */
@@ -45,7 +58,7 @@ uint64_t conn_id(const struct shard *shard, const struct conn *conn)
 
 struct conn *conn_get(struct shard *shard, struct handle handle)
 {
-    return slab_get(&shard->conns, handle);
+    return slab_get(&shard->conns->slab, handle);
 }
 
 void conn_put_address(struct buf *out, const struct ring_address *address)
@@ -60,10 +73,19 @@ void conn_put_address(struct buf *out, const struct ring_address *address)
     buf_put_u64(out, address->port);
 }
 
+/* Whether one more line about a single connection is within the rate limit. */
+static bool may_log(struct shard *shard)
+{
+    if (bucket_count(&shard->conns->log_lines, shard->now_ms, 1000) <= LOG_LINES_PER_SECOND)
+        return true;
+    stats_add(&shard->stats, STAT_LOG_SUPPRESSED, 1);
+    return false;
+}
+
 bool conn_log_begin(struct shard *shard, const struct conn *conn, enum log_level level, const char *message,
                     struct log_line *line)
 {
-    if (!log_enabled(level) || !shard_may_log(shard))
+    if (!log_enabled(level) || !may_log(shard))
         return false;
     uint8_t memory[INET6_ADDRSTRLEN + 16];
     struct buf address = buf_of(memory, sizeof memory);
@@ -117,9 +139,9 @@ static void count_up(_Atomic uint32_t *counter, int change)
 
 static void count_open(struct shard *shard, const struct conn *conn, int change)
 {
-    count_up(&shard->open, change);
+    count_up(&shard->conns->open, change);
     if (!conn_role(conn)->operates)
-        count_up(&shard->clients, change);
+        count_up(&shard->conns->clients, change);
     stats_add(&shard->stats, STAT_CONNECTIONS, (uint64_t)(int64_t)change);
 }
 
@@ -127,7 +149,7 @@ static void count_open(struct shard *shard, const struct conn *conn, int change)
 static struct hash128 peer_name(const struct shard *shard, const struct conn *conn)
 {
     struct ring_address peer = ring_peer(shard->ring, conn->socket);
-    return shard_name(shard, 'p', 0, slice_of(peer.bytes, sizeof peer.bytes));
+    return home_name(shard, 'p', 0, slice_of(peer.bytes, sizeof peer.bytes));
 }
 
 /* Asks for a place among the connections of its address; it is served meanwhile, and ended when there is none. */
@@ -156,7 +178,7 @@ void conn_on_place(struct shard *shard, const struct mail *mail)
 void conn_open(struct shard *shard, uint32_t socket, uint16_t listener)
 {
     struct handle handle;
-    struct conn *conn = slab_alloc(&shard->conns, &handle);
+    struct conn *conn = slab_alloc(&shard->conns->slab, &handle);
     if (conn == NULL) {
         stats_add(&shard->stats, STAT_REFUSED_FULL, 1);
         listener_refuse(shard, socket);
@@ -166,7 +188,7 @@ void conn_open(struct shard *shard, uint32_t socket, uint16_t listener)
     conn->generation = handle.generation;
     conn->socket = socket;
     conn->listener = listener;
-    conn->role = (uint8_t)shard->listeners[listener].role;
+    conn->role = (uint8_t)shard->listeners->items[listener].role;
     conn->dialect = DIALECT_NONE;
     conn->state = CONN_HTTP;
     conn->accepted_ms = conn->received_ms = shard->now_ms;
@@ -174,7 +196,7 @@ void conn_open(struct shard *shard, uint32_t socket, uint16_t listener)
     count_open(shard, conn, 1);
     stats_add(&shard->stats, STAT_ACCEPTED, 1);
     shard_note(shard, FLIGHT_ACCEPT, conn->index, socket, listener);
-    if (shard->listeners[listener].tls && !conn_tls_open(conn)) {
+    if (shard->listeners->items[listener].tls && !conn_tls_open(conn)) {
         conn_terminate(shard, conn, CLOSE_MEMORY);
         return;
     }
@@ -398,7 +420,7 @@ static struct ring_tag tag_of(const struct conn *conn)
 static void retry_later(struct shard *shard, struct conn *conn)
 {
     if (!list_linked(&conn->wait))
-        list_push_back(&shard->starved, &conn->wait);
+        list_push_back(&shard->conns->starved, &conn->wait);
 }
 
 static void advance_linger(struct shard *shard, struct conn *conn)
@@ -475,13 +497,13 @@ static void slot_free(struct shard *shard, struct conn *conn)
         conn_role(conn)->end(shard, conn);
     check(conn->user == NULL);
     count_open(shard, conn, -1);
-    slab_free(&shard->conns, conn->index);
+    slab_free(&shard->conns->slab, conn->index);
     listener_resume(shard);
 }
 
 void conn_on_close_completed(struct shard *shard, uint32_t index)
 {
-    struct conn *conn = slab_at(&shard->conns, index);
+    struct conn *conn = slab_at(&shard->conns->slab, index);
     conn_tls_end(shard, conn);
     conn_drop_waiting(shard, conn, false);
     if (list_linked(&conn->wait))
@@ -500,7 +522,7 @@ void conn_let_go(struct shard *shard, struct conn *conn)
 void conn_on_cut(struct shard *shard, const struct mail *mail)
 {
     uint32_t cursor = 0;
-    for (struct conn *conn; (conn = slab_next(&shard->conns, &cursor, NULL)) != NULL;) {
+    for (struct conn *conn; (conn = slab_next(&shard->conns->slab, &cursor, NULL)) != NULL;) {
         if (conn->state == CONN_DYING || !outbox_holds(&conn->outbox, mail->cut.segment, mail->cut.serial))
             continue;
         stats_add(&shard->stats, STAT_SLOW_CUT, 1);

@@ -154,6 +154,18 @@ struct conn {
     struct session session;
 };
 
+/* A shard's. */
+struct conns {
+    struct slab slab;
+    struct list starved;      /* to arm their receive again: no buffers, or the submission queue was full */
+    struct list parked;       /* to unpark when there is room for publishing */
+    struct list doomed;       /* slow readers found in a delivery loop */
+    size_t input_bytes;       /* of all conn_input */
+    _Atomic uint32_t open;    /* for the server to watch */
+    _Atomic uint32_t clients; /* of these, all but operators' */
+    struct bucket log_lines;  /* about single connections */
+};
+
 /* conn.hot with these fields set, a constant: what is to be found, or, of fields with all their bits set, a mask. */
 #define CONN_HOT(...) (((struct conn){__VA_ARGS__}).hot)
 

@@ -19,13 +19,20 @@
  *   input     what is used fits in what is there; no more than a control frame's payload is collected.
  *   members   each membership is the one that the audience's member at its position names. */
 #include "core/check.h"
+#include "shards/channel/audience.h"
+#include "shards/config/config.h"
+#include "shards/conn/conn.h"
+#include "shards/conn/conn_tls.h"
+#include "shards/conn/listener.h"
+#include "shards/conn/outbox.h"
+#include "shards/mail/quota.h"
 #include "shards/shard.h"
 
 static void check_slot(const struct shard *shard, const struct conn *conn)
 {
-    check_op(conn->generation, ==, slab_handle(&shard->conns, conn->index).generation);
-    check(slab_at(&shard->conns, conn->index) == conn);
-    check_op(conn->listener, <, shard->listener_count);
+    check_op(conn->generation, ==, slab_handle(&shard->conns->slab, conn->index).generation);
+    check(slab_at(&shard->conns->slab, conn->index) == conn);
+    check_op(conn->listener, <, shard->listeners->count);
     check_op(conn->state, <=, CONN_DYING);
     check_op(conn->role, <, ROLES);
     if (conn->dialect != DIALECT_NONE)
@@ -104,7 +111,7 @@ static void check_memberships(const struct shard *shard, struct conn *conn)
     for (uint32_t i = 0; i < conn->session.memberships; i++) {
         const struct membership *membership = audience_membership(conn, i);
         check_op(membership->audience, >, 0);
-        const struct audience *audience = slab_at(&shard->audiences.slab, membership->audience - 1);
+        const struct audience *audience = slab_at(&shard->audiences->slab, membership->audience - 1);
         check_op(membership->position, <, audience->count);
         check(audience->members[membership->position].conn == conn);
         check_op(audience->members[membership->position].membership, ==, i);

@@ -3,8 +3,13 @@
  * request or a message: it finds where they end and hands them on. Called by shard_tick (completions) and by whoever lets a
  * parked connection go on. */
 #include "core/check.h"
+#include "core/ring.h"
 #include "protocol/http1.h"
+#include "protocol/ws.h"
+#include "shards/config/config.h"
+#include "shards/conn/conn.h"
 #include "shards/conn/conn_tls.h"
+#include "shards/conn/message.h"
 #include "shards/shard.h"
 
 #include <errno.h>
@@ -19,7 +24,7 @@
 static struct conn_input *input_of(struct shard *shard, struct conn *conn)
 {
     if (conn->input == NULL && (conn->input = calloc(1, sizeof *conn->input)) != NULL)
-        shard->input_bytes += sizeof *conn->input;
+        shard->conns->input_bytes += sizeof *conn->input;
     return conn->input;
 }
 
@@ -35,7 +40,7 @@ static bool append(struct shard *shard, uint8_t **data, size_t *used, size_t *ca
         uint8_t *grown = realloc(*data, wanted);
         if (grown == NULL)
             return false;
-        shard->input_bytes += wanted - *capacity;
+        shard->conns->input_bytes += wanted - *capacity;
         *data = grown;
         *capacity = wanted;
     }
@@ -49,7 +54,7 @@ void conn_free_input(struct shard *shard, struct conn *conn)
     struct conn_input *input = conn->input;
     if (input == NULL)
         return;
-    shard->input_bytes -= sizeof *input + input->capacity + input->stash_capacity;
+    shard->conns->input_bytes -= sizeof *input + input->capacity + input->stash_capacity;
     free(input->data);
     free(input->stash);
     free(input);
@@ -156,7 +161,7 @@ static void http_step(struct shard *shard, struct conn *conn, struct span *input
     } else {
         input->bytes = 0;
     }
-    shard->input_bytes -= capacity;
+    shard->conns->input_bytes -= capacity;
     free(data);
 }
 
@@ -247,7 +252,7 @@ static void on_data_piece(struct shard *shard, struct conn *conn, const struct w
     input->data = NULL;
     input->used = input->capacity = 0;
     on_whole(shard, conn, event, slice_of(data, used), bytes_max);
-    shard->input_bytes -= capacity;
+    shard->conns->input_bytes -= capacity;
     free(data);
 }
 
@@ -394,7 +399,7 @@ void conn_wait_for_room(struct shard *shard, struct conn *conn)
         return;
     if (list_linked(&conn->wait)) /* starved: its receive is armed when it is unparked */
         list_remove(&conn->wait);
-    list_push_back(&shard->parked, &conn->wait);
+    list_push_back(&shard->conns->parked, &conn->wait);
 }
 
 /* The peer's end has come while the connection was parked. */
@@ -438,7 +443,7 @@ void conn_unpark(struct shard *shard, struct conn *conn)
             input->stash_at = (size_t)(rest.data - data);
             input->stash_used = input->stash_at + rest.bytes;
         } else {
-            shard->input_bytes -= capacity;
+            shard->conns->input_bytes -= capacity;
             free(data);
         }
     }
@@ -459,7 +464,7 @@ void conn_arm_receive(struct shard *shard, struct conn *conn)
     if (ring_buffers_free(shard->ring) > 0 && ring_arm_receive(shard->ring, conn->socket, tag) == 0)
         conn->receiving = true;
     else if (!list_linked(&conn->wait))
-        list_push_back(&shard->starved, &conn->wait);
+        list_push_back(&shard->conns->starved, &conn->wait);
 }
 
 void conn_on_end_of_stream(struct shard *shard, struct conn *conn)

@@ -6,6 +6,12 @@
 
 #include "core/check.h"
 #include "core/log.h"
+#include "core/ring.h"
+#include "shards/config/config.h"
+#include "shards/conn/conn.h"
+#include "shards/conn/flush.h"
+#include "shards/conn/listener.h"
+#include "shards/conn/outbox.h"
 #include "shards/shard.h"
 
 #include <errno.h>
@@ -24,7 +30,7 @@ _Static_assert(SEAL_BYTES_MAX + SEAL_BYTES_MAX / 64 + WAITING_BYTES_MAX <= POOL_
 
 void conn_tls_init(struct shard *shard, const uint8_t ticket_secret[32])
 {
-    struct tls_side *side = &shard->tls;
+    struct tls_side *side = shard->tls;
     tls_buffers_init(&side->buffers, shard->config->tls.buffer_bytes / shard->count);
     memcpy(side->ticket_secret, ticket_secret, sizeof side->ticket_secret);
 }
@@ -36,7 +42,7 @@ bool conn_tls_configure(struct shard *shard)
     if (material != NULL) {
         struct tls_settings settings = material->settings;
         char why[256];
-        memcpy(settings.ticket_secret, shard->tls.ticket_secret, sizeof settings.ticket_secret);
+        memcpy(settings.ticket_secret, shard->tls->ticket_secret, sizeof settings.ticket_secret);
         context = tls_context_create(&settings, why, sizeof why);
         explicit_bzero(settings.ticket_secret, sizeof settings.ticket_secret);
         if (context == NULL) { /* config_load has tried it once: memory */
@@ -48,23 +54,23 @@ bool conn_tls_configure(struct shard *shard)
             return false;
         }
     }
-    tls_context_release(shard->tls.context);
-    shard->tls.context = context;
+    tls_context_release(shard->tls->context);
+    shard->tls->context = context;
     return true;
 }
 
 void conn_tls_destroy(struct shard *shard)
 {
-    tls_context_release(shard->tls.context);
-    shard->tls.context = NULL;
-    tls_buffers_destroy(&shard->tls.buffers);
-    explicit_bzero(shard->tls.ticket_secret, sizeof shard->tls.ticket_secret);
+    tls_context_release(shard->tls->context);
+    shard->tls->context = NULL;
+    tls_buffers_destroy(&shard->tls->buffers);
+    explicit_bzero(shard->tls->ticket_secret, sizeof shard->tls->ticket_secret);
 }
 
 void conn_tls_tidy(struct shard *shard)
 {
     tls_buffers_tidy(shard);
-    stats_set(&shard->stats, STAT_TLS_HANDSHAKING, shard->tls.handshaking);
+    stats_set(&shard->stats, STAT_TLS_HANDSHAKING, shard->tls->handshaking);
 }
 
 /* ---- beginning and end of a session ---- */
@@ -83,7 +89,7 @@ bool conn_tls_open(struct conn *conn)
 static bool may_begin(struct shard *shard)
 {
     const struct tls_config *config = &shard->config->tls;
-    struct tls_side *side = &shard->tls;
+    struct tls_side *side = shard->tls;
     if (side->context == NULL || side->handshaking >= config->handshakes_max)
         return false;
     return config->handshakes_per_second == 0 ||
@@ -97,13 +103,13 @@ static bool begin_session(struct shard *shard, struct conn *conn)
         conn_terminate(shard, conn, CLOSE_TLS_BUSY);
         return false;
     }
-    conn->tls->session = tls_create(shard->tls.context, shard->listeners[conn->listener].client);
+    conn->tls->session = tls_create(shard->tls->context, shard->listeners->items[conn->listener].client);
     if (conn->tls->session == NULL) {
         conn_terminate(shard, conn, CLOSE_MEMORY);
         return false;
     }
     conn->tls->handshaking = true;
-    shard->tls.handshaking++;
+    shard->tls->handshaking++;
     return true;
 }
 
@@ -112,7 +118,7 @@ static void end_handshake(struct shard *shard, struct conn_tls *tls, enum stat_i
     if (!tls->handshaking)
         return;
     tls->handshaking = false;
-    shard->tls.handshaking--;
+    shard->tls->handshaking--;
     stats_add(&shard->stats, result, 1);
 }
 
@@ -149,7 +155,7 @@ static void cut(struct shard *shard, struct conn *conn)
 {
     struct conn_tls *tls = conn->tls;
     if (conn->outbox.inflight.bytes > 0)
-        conn_count_sent(shard, outbox_cut(&conn->outbox, &shard->outbox_pool, tls->taken));
+        conn_count_sent(shard, outbox_cut(&conn->outbox, &shard->flush->outbox_pool, tls->taken));
     tls->taken = 0;
     tls->sealed = 0;
 }
@@ -259,8 +265,8 @@ void conn_tls_receive(struct shard *shard, struct conn *conn, struct slice ciphe
         return;
     enum tls_result result;
     do {
-        struct buf plain = buf_of(shard->tls_plain, sizeof shard->tls_plain);
-        struct buf out = buf_of(shard->tls_out, sizeof shard->tls_out);
+        struct buf plain = buf_of(shard->tls->scratch->plain, sizeof shard->tls->scratch->plain);
+        struct buf out = buf_of(shard->tls->scratch->out, sizeof shard->tls->scratch->out);
         result = tls_read(tls->session, &ciphertext, &plain, &out, shard->wall_ms / 1000);
         check(!out.overflow && !plain.overflow);
         if (!say(shard, conn, buf_slice(&out)))
@@ -291,7 +297,7 @@ void conn_tls_receive(struct shard *shard, struct conn *conn, struct slice ciphe
 /* Seals the ranges in as few records as they need: what lies in one piece as it is, pieces gathered to whole records. */
 static bool seal(struct shard *shard, struct tls *session, const struct iovec *vector, uint32_t count, struct buf *out)
 {
-    struct buf record = buf_of(shard->tls_plain, sizeof shard->tls_plain);
+    struct buf record = buf_of(shard->tls->scratch->plain, sizeof shard->tls->scratch->plain);
     for (uint32_t i = 0; i < count; i++) {
         struct slice piece = slice_of(vector[i].iov_base, vector[i].iov_len);
         while (piece.bytes > 0) {
@@ -315,7 +321,7 @@ static bool seal(struct shard *shard, struct tls *session, const struct iovec *v
 /* How much plaintext the next send takes. */
 static uint64_t next_part(const struct shard *shard, const struct conn *conn)
 {
-    const struct pool *pool = &shard->tls.buffers.pool;
+    const struct pool *pool = &shard->tls->buffers.pool;
     uint64_t max = pool->bytes > pool->bytes_max / 2 ? SEAL_BYTES_SHORT : SEAL_BYTES_MAX;
     uint64_t left = conn->outbox.inflight.bytes - conn->tls->taken;
     return left < max ? left : max;
@@ -337,11 +343,11 @@ static int prepare(struct shard *shard, struct conn *conn, uint64_t part)
     }
     tls->own = (uint32_t)tls->sending.used;
     tls->sealed = (uint32_t)part;
-    shard->tls.sealed += part;
+    shard->tls->sealed += part;
     if (part == 0)
         return 0;
-    uint32_t count = outbox_in_flight(&conn->outbox, tls->taken, part, shard->seal_vectors, SEND_SLICES_MAX);
-    return seal(shard, tls->session, shard->seal_vectors, count, &tls->sending) ? 0 : -EIO;
+    uint32_t count = outbox_in_flight(&conn->outbox, tls->taken, part, shard->tls->scratch->vectors, SEND_SLICES_MAX);
+    return seal(shard, tls->session, shard->tls->scratch->vectors, count, &tls->sending) ? 0 : -EIO;
 }
 
 /* The ring could not take the send: the records are made and numbered, so they wait as they are. */
@@ -355,13 +361,13 @@ static void send(struct shard *shard, struct conn *conn)
     }
     conn->sending = true;
     tls->begun_ms = shard->now_ms;
-    list_push_back(&shard->tls.buffers.sends, &tls->wait);
+    list_push_back(&shard->tls->buffers.sends, &tls->wait);
 }
 
 /* New keys before the present ones are worn; what tells the peer goes out in front. False: the connection has been ended. */
 static bool renew(struct shard *shard, struct conn *conn)
 {
-    struct buf out = buf_of(shard->tls_out, sizeof shard->tls_out);
+    struct buf out = buf_of(shard->tls->scratch->out, sizeof shard->tls->scratch->out);
     if (!tls_renew(conn->tls->session, &out)) {
         conn_terminate(shard, conn, CLOSE_MEMORY);
         return false;
@@ -383,13 +389,13 @@ static void flush(struct shard *shard, struct conn *conn)
     if (sealing && tls_is_worn(tls->session) && !renew(shard, conn))
         return;
     if (sealing && conn->outbox.inflight.bytes == 0)
-        outbox_begin_send(&conn->outbox, shard->seal_vectors, SEND_SLICES_MAX);
+        outbox_begin_send(&conn->outbox, shard->tls->scratch->vectors, SEND_SLICES_MAX);
     uint64_t part = sealing ? next_part(shard, conn) : 0;
     if (tls->waiting.used == 0 && part == 0)
         return;
     int error = prepare(shard, conn, part);
     if (error == -ENOMEM) {
-        list_push_back(&shard->tls.buffers.short_of, &tls->wait);
+        list_push_back(&shard->tls->buffers.short_of, &tls->wait);
     } else if (error != 0) {
         conn_terminate(shard, conn, CLOSE_MEMORY);
     } else {
@@ -430,7 +436,7 @@ bool conn_tls_on_sent(struct shard *shard, struct conn *conn, int32_t result)
     if (!whole) {
         cut(shard, conn);
     } else if (tls->taken > 0 && tls->taken == outbox->inflight.bytes) {
-        conn_count_sent(shard, outbox_sent(outbox, &shard->outbox_pool));
+        conn_count_sent(shard, outbox_sent(outbox, &shard->flush->outbox_pool));
         tls->taken = 0;
     }
     if (tls->closed)
@@ -444,7 +450,7 @@ bool conn_tls_goodbye(struct shard *shard, struct conn *conn)
 {
     struct conn_tls *tls = conn->tls;
     if (!tls->closed && tls->session != NULL) {
-        struct buf out = buf_of(shard->tls_out, sizeof shard->tls_out);
+        struct buf out = buf_of(shard->tls->scratch->out, sizeof shard->tls->scratch->out);
         tls->closed = true;
         end_handshake(shard, tls, STAT_TLS_FAILED); /* it will not be gone on with */
         tls_close(tls->session, &out);

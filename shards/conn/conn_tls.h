@@ -19,6 +19,7 @@
 #define RINGCAST_SHARDS_CONN_TLS_H
 
 #include "core/bucket.h"
+#include "core/limits.h"
 #include "core/ring.h"
 #include "protocol/tls/tls.h"
 #include "shards/conn/tls_buffers.h"
@@ -43,6 +44,13 @@ struct conn_tls {
     bool closed;      /* our close_notify has been made, or the session has failed */
 };
 
+/* Memory of one call. */
+struct tls_scratch {
+    struct iovec vectors[SEND_SLICES_MAX];
+    uint8_t plain[TLS_PLAIN_BYTES_MAX];
+    uint8_t out[TLS_OUT_ROOM];
+};
+
 /* One shard's. */
 struct tls_side {
     struct tls_context *context; /* of new sessions; NULL: no certificates */
@@ -51,6 +59,7 @@ struct tls_side {
     uint64_t sealed; /* plaintext bytes, since the flush of the present queue began */
     struct tls_buffers buffers;
     uint8_t ticket_secret[32];
+    struct tls_scratch *scratch;
 };
 
 /* Makes the shard's half ready, without certificates. `ticket_secret`: the same in all shards. */

@@ -3,9 +3,16 @@
  * is said and never frees a slot in the middle of a send. Called by session, ingest, admin (bytes), audience (dirty marks)
  * and shard_tick (flush, completions). */
 #include "core/check.h"
+#include "core/ring.h"
 #include "protocol/http1.h"
 #include "protocol/json.h"
+#include "shards/config/config.h"
+#include "shards/conn/conn.h"
 #include "shards/conn/conn_tls.h"
+#include "shards/conn/flush.h"
+#include "shards/conn/message.h"
+#include "shards/conn/outbox.h"
+#include "shards/conn/pin.h"
 #include "shards/shard.h"
 
 #include <errno.h>
@@ -31,7 +38,7 @@ void conn_mark_dirty(struct shard *shard, struct conn *conn, bool bulk)
     if (conn->dirty)
         return;
     uint32_t room;
-    struct flush_queue *queue = bulk ? &shard->bulk : &shard->express;
+    struct flush_queue *queue = bulk ? &shard->flush->bulk : &shard->flush->express;
     *flush_queue_end(queue, &room) = conn;
     queue->count++;
     conn->dirty = true;
@@ -58,7 +65,7 @@ static bool has_room(struct shard *shard, struct conn *conn, size_t bytes)
 /* Pushes a frame of the connection's own; bytes 0: frame memory was exhausted. */
 static bool push_own(struct shard *shard, struct conn *conn, struct frame frame)
 {
-    if (frame.bytes == 0 || outbox_push(&conn->outbox, &shard->outbox_pool, frame, 0, 0, 0) == OUTBOX_FULL) {
+    if (frame.bytes == 0 || outbox_push(&conn->outbox, &shard->flush->outbox_pool, frame, 0, 0, 0) == OUTBOX_FULL) {
         conn_terminate(shard, conn, CLOSE_MEMORY);
         return false;
     }
@@ -133,7 +140,7 @@ void conn_refuse(struct shard *shard, struct conn *conn, int status, const char 
 
 void conn_drop_waiting(struct shard *shard, struct conn *conn, bool slow)
 {
-    uint32_t messages = outbox_drop_waiting(&conn->outbox, &shard->outbox_pool);
+    uint32_t messages = outbox_drop_waiting(&conn->outbox, &shard->flush->outbox_pool);
     stats_add(&shard->stats, slow ? STAT_DROPPED_SLOW : STAT_DROPPED_CLOSED, messages);
     stats_sub(&shard->stats, STAT_IN_FLIGHT, messages);
 }
@@ -153,7 +160,7 @@ static int begin_send(struct shard *shard, struct conn *conn, const struct iovec
 static void put_off(struct shard *shard, struct conn *conn)
 {
     conn->sending = false;
-    outbox_cut(&conn->outbox, &shard->outbox_pool, 0);
+    outbox_cut(&conn->outbox, &shard->flush->outbox_pool, 0);
     conn_mark_dirty(shard, conn, true);
 }
 
@@ -167,17 +174,17 @@ static void flush(struct shard *shard, struct conn *conn)
     if (conn->sending || conn->corked || conn->state == CONN_DYING || conn->outbox.all.slices == 0)
         return;
     uint32_t max = conn->outbox.all.slices < SEND_SLICES_MAX ? conn->outbox.all.slices : SEND_SLICES_MAX;
-    if (max > FLUSH_VECTORS - shard->vectors_used) {
+    if (max > FLUSH_VECTORS - shard->flush->vectors_used) {
         if (ring_submit(shard->ring) < 0) {
             conn_mark_dirty(shard, conn, true);
             return;
         }
-        shard->vectors_used = 0;
+        shard->flush->vectors_used = 0;
     }
-    struct iovec *vector = &shard->vectors[shard->vectors_used];
+    struct iovec *vector = &shard->flush->vectors[shard->flush->vectors_used];
     uint32_t count = outbox_begin_send(&conn->outbox, vector, max);
     if (count > 1)
-        shard->vectors_used += count;
+        shard->flush->vectors_used += count;
     if (begin_send(shard, conn, vector, count) != 0) {
         put_off(shard, conn);
         return;
@@ -239,7 +246,7 @@ static uint32_t flush_lone(struct shard *shard, struct flush_queue *queue, uint3
     queue_skip(queue, count);
     for (uint32_t i = ring_begin_sends(shard->ring, batch, count); i < count; i++) {
         sum -= batch[i].data.bytes;
-        put_off(shard, conn_at(&shard->conns, batch[i].tag.index));
+        put_off(shard, conn_at(&shard->conns->slab, batch[i].tag.index));
     }
     *bytes += sum;
     return count;
@@ -255,8 +262,8 @@ static bool on_sent_plain(struct shard *shard, struct conn *conn, uint64_t taken
 {
     struct outbox *outbox = &conn->outbox;
     bool whole = taken == outbox->inflight.bytes;
-    conn_count_sent(shard,
-                    whole ? outbox_sent(outbox, &shard->outbox_pool) : outbox_cut(outbox, &shard->outbox_pool, taken));
+    conn_count_sent(shard, whole ? outbox_sent(outbox, &shard->flush->outbox_pool)
+                                 : outbox_cut(outbox, &shard->flush->outbox_pool, taken));
     if (whole && outbox->all.slices > 0 && conn->state != CONN_DYING)
         conn_mark_dirty(shard, conn, false);
     return whole;
@@ -273,7 +280,7 @@ static inline void count_send(struct shard *shard, struct conn *conn, uint64_t b
 static void send_again(struct shard *shard, struct conn *conn)
 {
     stats_add(&shard->stats, STAT_PINNED_FULL, 1);
-    outbox_cut(&conn->outbox, &shard->outbox_pool, 0);
+    outbox_cut(&conn->outbox, &shard->flush->outbox_pool, 0);
     conn->copied = true;
     if (conn->state != CONN_DYING)
         conn_mark_dirty(shard, conn, true);
@@ -314,7 +321,7 @@ static inline bool is_done(const struct conn *conn, const struct ring_sent *sent
 
 uint32_t conn_on_sends(struct shard *shard, const struct ring_sent *sent, uint32_t count)
 {
-    const struct slab *conns = &shard->conns;
+    const struct slab *conns = &shard->conns->slab;
     if (count == 0 || sent->tag.index >= conns->count_made)
         return 0;
     /* The same for all that are taken at once, so it is released once. */
@@ -372,8 +379,8 @@ static uint32_t flush_first(struct shard *shard, struct flush_queue *queue, uint
 static uint32_t flush_queue(struct shard *shard, struct flush_queue *queue, uint32_t sends, uint64_t *bytes)
 {
     uint32_t count = queue->count; /* what is marked again meanwhile waits for the next tick */
-    shard->tls.sealed = 0;
-    while (count > 0 && sends > 0 && *bytes < FLUSH_BYTES_MAX && shard->tls.sealed < FLUSH_SEALED_MAX) {
+    shard->tls->sealed = 0;
+    while (count > 0 && sends > 0 && *bytes < FLUSH_BYTES_MAX && shard->tls->sealed < FLUSH_SEALED_MAX) {
         if (is_lone(queue->places[queue->head], lone_bytes_max(shard))) {
             uint32_t begun = flush_lone(shard, queue, count < sends ? count : sends, bytes);
             count -= begun;
@@ -389,11 +396,11 @@ static uint32_t flush_queue(struct shard *shard, struct flush_queue *queue, uint
 bool conn_flush_queues(struct shard *shard)
 {
     uint64_t bytes = 0;
-    uint32_t left = flush_queue(shard, &shard->express, FLUSH_SENDS_MAX, &bytes);
+    uint32_t left = flush_queue(shard, &shard->flush->express, FLUSH_SENDS_MAX, &bytes);
     uint32_t bulk = left < FLUSH_BULK_MAX ? left : FLUSH_BULK_MAX;
-    left -= bulk - flush_queue(shard, &shard->bulk, bulk, &bytes);
+    left -= bulk - flush_queue(shard, &shard->flush->bulk, bulk, &bytes);
     if (left < FLUSH_SENDS_MAX)
         shard_note(shard, FLIGHT_FLUSH, FLUSH_SENDS_MAX - left, (int64_t)bytes,
-                   shard->express.count + shard->bulk.count);
-    return shard->express.count + shard->bulk.count > 0;
+                   shard->flush->express.count + shard->flush->bulk.count);
+    return shard->flush->express.count + shard->flush->bulk.count > 0;
 }

@@ -5,6 +5,8 @@
 
 #include "core/check.h"
 #include "core/log.h"
+#include "core/ring.h"
+#include "shards/conn/conn.h"
 #include "shards/shard.h"
 
 #include <errno.h>
@@ -15,7 +17,7 @@
 /* Generation 0 belongs to no connection, so what completes beside an accept (a cancel, a shutdown) is never taken for one. */
 static struct ring_tag tag_of(const struct shard *shard, const struct listener *listener)
 {
-    return (struct ring_tag){.index = (uint32_t)(listener - shard->listeners), .generation = 0};
+    return (struct ring_tag){.index = (uint32_t)(listener - shard->listeners->items), .generation = 0};
 }
 
 /* While the server drains, its operators still ask how it is. */
@@ -53,7 +55,7 @@ void listener_arm(struct shard *shard, struct listener *listener)
 
 void listener_on_accept(struct shard *shard, const struct ring_completion *completion)
 {
-    struct listener *listener = &shard->listeners[completion->tag.index];
+    struct listener *listener = &shard->listeners->items[completion->tag.index];
     if (!completion->more)
         listener->armed = false;
     if (completion->result >= 0) {
@@ -81,22 +83,23 @@ void listener_refuse(struct shard *shard, uint32_t socket)
     if (ring_begin_close(shard->ring, socket, nobody, true) == 0)
         return;
     /* A ring that has taken nothing for so long that this is full serves nobody any more. */
-    if (shard->refused_count < REFUSED_MAX)
-        shard->refused[shard->refused_count++] = socket;
+    if (shard->listeners->refused_count < REFUSED_MAX)
+        shard->listeners->refused[shard->listeners->refused_count++] = socket;
 }
 
 void listener_retry_refused(struct shard *shard)
 {
     struct ring_tag nobody = {0};
-    while (shard->refused_count > 0 &&
-           ring_begin_close(shard->ring, shard->refused[shard->refused_count - 1], nobody, true) == 0)
-        shard->refused_count--;
+    while (shard->listeners->refused_count > 0 &&
+           ring_begin_close(shard->ring, shard->listeners->refused[shard->listeners->refused_count - 1], nobody,
+                            true) == 0)
+        shard->listeners->refused_count--;
 }
 
 void listener_resume(struct shard *shard)
 {
-    for (uint32_t i = 0; i < shard->listener_count; i++) {
-        struct listener *listener = &shard->listeners[i];
+    for (uint32_t i = 0; i < shard->listeners->count; i++) {
+        struct listener *listener = &shard->listeners->items[i];
         if (!listener->paused)
             continue;
         listener->paused = false;
@@ -107,8 +110,8 @@ void listener_resume(struct shard *shard)
 
 void listener_stop(struct shard *shard)
 {
-    for (uint32_t i = 0; i < shard->listener_count; i++) {
-        struct listener *listener = &shard->listeners[i];
+    for (uint32_t i = 0; i < shard->listeners->count; i++) {
+        struct listener *listener = &shard->listeners->items[i];
         if (listener->socket == RING_SOCKET_NONE || listener->shut || may_accept(shard, listener))
             continue;
         wheel_cancel(&shard->wheel, &listener->retry);
@@ -124,14 +127,15 @@ void listener_stop(struct shard *shard)
 
 void listener_on_shut(struct shard *shard, uint32_t index, int32_t result)
 {
-    check_op(index, <, shard->listener_count);
-    shard->listeners[index].shut = shard->listeners[index].ended = result >= 0; /* else the next turn tries again */
+    check_op(index, <, shard->listeners->count);
+    shard->listeners->items[index].shut = shard->listeners->items[index].ended =
+        result >= 0; /* else the next turn tries again */
 }
 
 bool listener_all_ended(const struct shard *shard)
 {
-    for (uint32_t i = 0; i < shard->listener_count; i++) {
-        const struct listener *listener = &shard->listeners[i];
+    for (uint32_t i = 0; i < shard->listeners->count; i++) {
+        const struct listener *listener = &shard->listeners->items[i];
         if (listener->socket != RING_SOCKET_NONE && (listener->armed || !listener->ended))
             return false;
     }

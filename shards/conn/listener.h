@@ -30,6 +30,16 @@ struct listener {
     uint64_t logged_ms;       /* last line about a pause */
 };
 
+#define REFUSED_MAX 2048 /* accepted sockets that wait for their close to be submitted */
+
+/* A shard's. */
+struct listeners {
+    struct listener *items;
+    uint32_t count;
+    uint32_t refused_count;
+    uint32_t refused[REFUSED_MAX]; /* sockets (listener_refuse) */
+};
+
 void listener_arm(struct shard *shard, struct listener *listener);
 /* RING_ACCEPT completed. */
 void listener_on_accept(struct shard *shard, const struct ring_completion *completion);

@@ -5,6 +5,8 @@
 #include "shards/conn/message.h"
 
 #include "core/check.h"
+#include "protocol/ws.h"
+#include "shards/config/config.h"
 #include "shards/shard.h"
 
 #include <stdlib.h>
@@ -15,7 +17,7 @@
 
 static struct deflater *deflater_of(struct shard *shard)
 {
-    struct codec *codec = &shard->codec;
+    struct codec *codec = shard->codec;
     if (codec->deflater == NULL && (codec->deflater_memory = aligned_alloc(64, DEFLATER_BYTES)) != NULL)
         codec->deflater =
             deflater_place(codec->deflater_memory, DEFLATER_BYTES, (int)shard->config->server.compression_level);
@@ -24,7 +26,7 @@ static struct deflater *deflater_of(struct shard *shard)
 
 static struct inflater *inflater_of(struct shard *shard)
 {
-    struct codec *codec = &shard->codec;
+    struct codec *codec = shard->codec;
     if (codec->inflater == NULL && (codec->inflater_memory = aligned_alloc(64, INFLATER_BYTES)) != NULL)
         codec->inflater = inflater_place(codec->inflater_memory, INFLATER_BYTES);
     return codec->inflater;
@@ -79,7 +81,7 @@ struct frame message_frame(struct shard *shard, struct frame_log *log, enum ws_o
 
 uint8_t message_class(const struct shard *shard, uint8_t dialect, uint8_t class, size_t payload_bytes)
 {
-    if (class == DEFLATE_CLASS_PLAIN || payload_bytes < shard_dialect_settings(shard, dialect)->compression_threshold)
+    if (class == DEFLATE_CLASS_PLAIN || payload_bytes < config_dialect(shard->config, dialect)->compression_threshold)
         return DEFLATE_CLASS_PLAIN;
     return deflate_class_of_message(class, payload_bytes);
 }
@@ -100,7 +102,7 @@ static bool content_grow(struct codec *codec, size_t bytes)
 uint16_t message_inflate(struct shard *shard, struct slice payload, uint64_t bytes_max, bool text,
                          struct slice *content, const char **reason)
 {
-    struct codec *codec = &shard->codec;
+    struct codec *codec = shard->codec;
     struct inflater *inflater = inflater_of(shard);
     *reason = "out of memory";
     if (codec->content_bytes > CONTENT_BYTES_KEPT) {

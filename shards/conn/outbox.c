@@ -6,6 +6,7 @@
 
 #include "core/check.h"
 #include "core/limits.h"
+#include "protocol/ws.h"
 
 #include <stdlib.h>
 
@@ -116,7 +117,7 @@ uint64_t outbox_charge(const struct outbox *outbox, struct frame frame, uint32_t
 
 static bool is_charged(const struct outbox_slice *slice)
 {
-    return slice->source == 0 || slice->conflate == 0 || slice->superseded;
+    return slice->source == 0 || slice->conflate == 0;
 }
 
 uint64_t outbox_charged(const struct outbox *outbox)
@@ -247,12 +248,13 @@ static void remove_waiting(struct outbox *outbox, struct outbox_pool *pool, cons
     node_give(pool, node);
 }
 
+/* A newer one with its number waits behind it, and others of the source in between: nothing replaces it any more, so it is charged. */
 static void supersede(struct outbox *outbox, const struct outbox_slice *old)
 {
     struct outbox_slice *slice = &outbox->first;
     for (struct outbox_node *node = outbox->rest; slice != old; node = node->next)
         slice = &node->slice;
-    slice->superseded = true;
+    slice->conflate = 0;
 }
 
 enum outbox_result outbox_push_behind(struct outbox *outbox, struct outbox_pool *pool, struct frame frame,

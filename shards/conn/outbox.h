@@ -18,8 +18,7 @@ struct outbox_slice {
     struct frame frame;
     uint32_t messages; /* channel messages in it; 0: a reply or control frame of the connection's own */
     uint32_t source;   /* of POLICY_LATEST and POLICY_CONFLATE: which audience it came from; else 0 */
-    uint32_t conflate; /* with a source: a newer one of it with the same number replaces this one; 0: none does */
-    bool superseded;   /* a newer one with the same number waits behind it, and others of the source in between */
+    uint32_t conflate; /* with a source: a newer one of it with the same number replaces this one; 0: none does, any more */
 };
 
 struct outbox_node {

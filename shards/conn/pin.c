@@ -10,6 +10,10 @@
 #include "shards/conn/pin.h"
 
 #include "core/check.h"
+#include "core/ring.h"
+#include "shards/config/config.h"
+#include "shards/conn/conn.h"
+#include "shards/conn/outbox.h"
 #include "shards/shard.h"
 
 #include <errno.h>
@@ -37,8 +41,8 @@ static bool is_worth_it(const struct shard *shard, const struct conn *conn, uint
 
 static bool is_within_budget(struct shard *shard, const struct conn *conn)
 {
-    if (conn->pins < PINS_PER_CONNECTION_MAX && shard->pins.slab.count_live < PINS_MAX &&
-        shard->pins.bytes + conn->outbox.inflight.bytes <= shard->config->server.zero_copy_pinned_max / shard->count)
+    if (conn->pins < PINS_PER_CONNECTION_MAX && shard->pins->slab.count_live < PINS_MAX &&
+        shard->pins->bytes + conn->outbox.inflight.bytes <= shard->config->server.zero_copy_pinned_max / shard->count)
         return true;
     stats_add(&shard->stats, STAT_PINNED_FULL, 1);
     return false;
@@ -51,8 +55,8 @@ static struct conn *conn_of(struct shard *shard, const struct pin *pin)
 
 static void count_bytes(struct shard *shard, uint64_t change)
 {
-    shard->pins.bytes += change;
-    stats_set(&shard->stats, STAT_PINNED_BYTES, shard->pins.bytes);
+    shard->pins->bytes += change;
+    stats_set(&shard->stats, STAT_PINNED_BYTES, shard->pins->bytes);
 }
 
 static void pin_free(struct shard *shard, struct handle handle, struct pin *pin)
@@ -63,12 +67,12 @@ static void pin_free(struct shard *shard, struct handle handle, struct pin *pin)
     if (conn != NULL)
         conn->pins--;
     count_bytes(shard, 0U - (uint64_t)pin->bytes);
-    slab_free(&shard->pins.slab, handle.index);
+    slab_free(&shard->pins->slab, handle.index);
 }
 
 static struct pin *pin_take(struct shard *shard, struct conn *conn, struct handle *handle)
 {
-    struct pin *pin = slab_alloc(&shard->pins.slab, handle);
+    struct pin *pin = slab_alloc(&shard->pins->slab, handle);
     if (pin == NULL)
         return NULL;
     pin->conn = conn_handle(conn);
@@ -90,7 +94,7 @@ static uint32_t registered(struct shard *shard, const struct segment *segment)
     if (chunk == ARENA_NOWHERE)
         return ARENA_NOWHERE;
     uint32_t number = segment->home * ARENA_CHUNKS_MAX + chunk;
-    uint8_t *state = &shard->pins.chunks[number];
+    uint8_t *state = &shard->pins->chunks[number];
     if (*state == PIN_CHUNK_NEW) {
         bool good = ring_register_memory(shard->ring, number, arena_chunk(arena, chunk), ARENA_CHUNK_BYTES) == 0;
         *state = good ? PIN_CHUNK_REGISTERED : PIN_CHUNK_REFUSED;
@@ -129,7 +133,7 @@ bool pin_begin_send(struct shard *shard, struct conn *conn, const struct iovec *
 struct ring_tag pin_tag(const struct shard *shard, const struct conn *conn)
 {
     check(conn->pin != 0);
-    struct handle handle = slab_handle(&shard->pins.slab, conn->pin - 1U);
+    struct handle handle = slab_handle(&shard->pins->slab, conn->pin - 1U);
     return (struct ring_tag){.index = handle.index, .generation = handle.generation};
 }
 
@@ -149,7 +153,7 @@ static void give_back(struct shard *shard, struct handle handle, struct pin *pin
 void pin_on_completion(struct shard *shard, const struct ring_completion *completion)
 {
     struct handle handle = {.index = completion->tag.index, .generation = completion->tag.generation};
-    struct pin *pin = slab_get(&shard->pins.slab, handle);
+    struct pin *pin = slab_get(&shard->pins->slab, handle);
     check(pin != NULL); /* only its last completion frees it */
     struct conn *conn = conn_of(shard, pin);
     bool is_result = !pin->held;
@@ -167,7 +171,7 @@ void pin_on_completion(struct shard *shard, const struct ring_completion *comple
 void pin_cut(struct shard *shard, const struct segment *segment, uint64_t serial)
 {
     uint32_t cursor = 0;
-    for (struct pin *pin; (pin = slab_next(&shard->pins.slab, &cursor, NULL)) != NULL;) {
+    for (struct pin *pin; (pin = slab_next(&shard->pins->slab, &cursor, NULL)) != NULL;) {
         struct conn *conn = conn_of(shard, pin);
         bool holds = false;
         for (uint32_t i = 0; i < pin->segment_count; i++)
@@ -183,18 +187,18 @@ void pins_check(const struct shard *shard)
 {
     uint64_t bytes = 0;
     uint32_t cursor = 0, index, of_conns = 0, counted = 0;
-    for (const struct pin *pin; (pin = slab_next(&shard->pins.slab, &cursor, &index)) != NULL;) {
-        const struct conn *conn = slab_get(&shard->conns, pin->conn);
+    for (const struct pin *pin; (pin = slab_next(&shard->pins->slab, &cursor, &index)) != NULL;) {
+        const struct conn *conn = slab_get(&shard->conns->slab, pin->conn);
         bytes += pin->bytes;
         of_conns += conn != NULL;
         check(pin->held || (conn != NULL && conn->sending && conn->pin == index + 1));
         for (uint32_t i = 0; i < pin->segment_count; i++)
             check_op(pin->segments[i]->shares[shard->number].refs, >, 0);
     }
-    check_op(bytes, ==, shard->pins.bytes);
+    check_op(bytes, ==, shard->pins->bytes);
     check_op(bytes, ==, stats_get(&shard->stats, STAT_PINNED_BYTES));
     cursor = 0;
-    for (const struct conn *conn; (conn = slab_next(&shard->conns, &cursor, NULL)) != NULL;)
+    for (const struct conn *conn; (conn = slab_next(&shard->conns->slab, &cursor, NULL)) != NULL;)
         counted += conn->pins;
     check_op(counted, ==, of_conns);
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Owns the pooled buffers of a shard's TLS connections: who gets one, who waits for one, and who is cut for holding one that others
  * need. It never looks into a buffer. Called by conn_tls and, once a second, by the shard. */
+#include "shards/conn/conn.h"
+#include "shards/conn/conn_tls.h"
 #include "shards/shard.h"
 
 /* Of each shard: the longest send, and short ones beside it. With less it would wait for ever. */
@@ -22,7 +24,7 @@ void tls_buffers_destroy(struct tls_buffers *buffers)
 
 void tls_buffers_resume(struct shard *shard)
 {
-    struct list_node *node = list_pop_front(&shard->tls.buffers.short_of);
+    struct list_node *node = list_pop_front(&shard->tls->buffers.short_of);
     if (node == NULL)
         return;
     struct conn_tls *tls = list_entry(node, struct conn_tls, wait);
@@ -32,9 +34,9 @@ void tls_buffers_resume(struct shard *shard)
 
 bool tls_buffers_take(struct shard *shard, size_t bytes, struct buf *out)
 {
-    if (pool_take(&shard->tls.buffers.pool, bytes, out))
+    if (pool_take(&shard->tls->buffers.pool, bytes, out))
         return true;
-    shard->tls.buffers.ran_short = true;
+    shard->tls->buffers.ran_short = true;
     stats_add(&shard->stats, STAT_TLS_BUFFERS_SHORT, 1);
     return false;
 }
@@ -43,14 +45,14 @@ void tls_buffers_give(struct shard *shard, struct buf *buffer)
 {
     if (buffer->data == NULL)
         return;
-    pool_give(&shard->tls.buffers.pool, buffer);
+    pool_give(&shard->tls->buffers.pool, buffer);
     tls_buffers_resume(shard);
 }
 
 /* Ends those who hold buffers that others need. */
 static void cut_stalled(struct shard *shard)
 {
-    const struct list *sends = &shard->tls.buffers.sends;
+    const struct list *sends = &shard->tls->buffers.sends;
     for (struct list_node *node = list_first(sends), *next; node != NULL; node = next) {
         const struct conn_tls *tls = list_entry(node, struct conn_tls, wait);
         next = list_next(sends, node);
@@ -65,7 +67,7 @@ static void cut_stalled(struct shard *shard)
 
 void tls_buffers_tidy(struct shard *shard)
 {
-    struct tls_buffers *buffers = &shard->tls.buffers;
+    struct tls_buffers *buffers = &shard->tls->buffers;
     if (buffers->ran_short || !list_empty(&buffers->short_of))
         cut_stalled(shard);
     buffers->ran_short = false;

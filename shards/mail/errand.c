@@ -4,6 +4,8 @@
 #include "shards/mail/errand.h"
 
 #include "core/check.h"
+#include "shards/config/config.h"
+#include "shards/mail/mail.h"
 #include "shards/shard.h"
 
 #include <stdlib.h>
@@ -83,16 +85,16 @@ void errand_free(struct errand_pool *pool, struct errand *errand)
 /* One more is let in as long as the budget is not used up, so a single one larger than all of it goes too. */
 bool errand_has_room(const struct shard *shard)
 {
-    const struct errands *errands = &shard->errands;
-    return shard->stage_seen == STAGE_RUN && shard->mail.backlogged == 0 &&
+    const struct errands *errands = shard->errands;
+    return shard->stage_seen == STAGE_RUN && shard->mail->backlogged == 0 &&
            errands->outstanding < shard->config->ingest.outstanding_max &&
            errands->outstanding_bytes < shard->config->ingest.outstanding_bytes_max;
 }
 
 void errand_ask(struct shard *shard, struct errand *errand, uint16_t home)
 {
-    shard->errands.outstanding++;
-    shard->errands.outstanding_bytes += errand->capacity;
+    shard->errands->outstanding++;
+    shard->errands->outstanding_bytes += errand->capacity;
     errand_forward(shard, errand, home);
 }
 
@@ -110,7 +112,7 @@ void errand_answer(struct shard *shard, struct errand *errand)
 void errand_returned(struct shard *shard, const struct errand *errand)
 {
     check_op(errand->origin, ==, shard->number);
-    check_op(shard->errands.outstanding, >, 0);
-    shard->errands.outstanding--;
-    shard->errands.outstanding_bytes -= errand->capacity;
+    check_op(shard->errands->outstanding, >, 0);
+    shard->errands->outstanding--;
+    shard->errands->outstanding_bytes -= errand->capacity;
 }

@@ -5,6 +5,7 @@
 
 #include "core/check.h"
 #include "core/limits.h"
+#include "core/ring.h"
 #include "shards/shard.h"
 
 #include <errno.h>
@@ -50,9 +51,9 @@ static bool push(struct shard *shard, uint16_t to, const struct mail *mail)
 {
     struct spsc_item item = {{0}};
     memcpy(&item, mail, sizeof *mail);
-    if (!spsc_push(&shard->all[to]->mail.in[shard->number], &item))
+    if (!spsc_push(&shard->all[to]->mail->in[shard->number], &item))
         return false;
-    shard->mail.ring_doorbell[to] = true;
+    shard->mail->ring_doorbell[to] = true;
     return true;
 }
 
@@ -75,7 +76,7 @@ static void backlog_add(struct mail_backlog *backlog, const struct mail *mail)
 
 void mail_post(struct shard *shard, uint16_t to, struct mail mail)
 {
-    struct mail_backlog *backlog = &shard->mail.backlog[to];
+    struct mail_backlog *backlog = &shard->mail->backlog[to];
     mail.from = shard->number;
     stats_add(&shard->stats, STAT_MAIL_POSTED, 1);
     shard_note(shard, FLIGHT_POST, to, mail.kind, backlog->count);
@@ -83,30 +84,30 @@ void mail_post(struct shard *shard, uint16_t to, struct mail mail)
         return;
     stats_add(&shard->stats, STAT_MAIL_FULL, 1);
     backlog_add(backlog, &mail);
-    shard->mail.backlogged++;
-    stats_set(&shard->stats, STAT_MAIL_BACKLOG, shard->mail.backlogged);
+    shard->mail->backlogged++;
+    stats_set(&shard->stats, STAT_MAIL_BACKLOG, shard->mail->backlogged);
 }
 
 void mail_push_backlog(struct shard *shard)
 {
-    if (shard->mail.backlogged == 0)
+    if (shard->mail->backlogged == 0)
         return;
     for (uint16_t to = 0; to < shard->count; to++) {
-        struct mail_backlog *backlog = &shard->mail.backlog[to];
+        struct mail_backlog *backlog = &shard->mail->backlog[to];
         while (backlog->count > 0 && push(shard, to, &backlog->items[backlog->head])) {
             backlog->head = (backlog->head + 1) & (backlog->capacity - 1);
             backlog->count--;
-            shard->mail.backlogged--;
+            shard->mail->backlogged--;
         }
     }
-    stats_set(&shard->stats, STAT_MAIL_BACKLOG, shard->mail.backlogged);
+    stats_set(&shard->stats, STAT_MAIL_BACKLOG, shard->mail->backlogged);
 }
 
 uint32_t mail_drain(struct shard *shard, uint32_t budget)
 {
     uint32_t taken = 0;
     for (uint16_t i = 0; i < shard->count; i++) {
-        struct spsc *ring = &shard->mail.in[i];
+        struct spsc *ring = &shard->mail->in[i];
         struct spsc_item item;
         for (uint32_t n = 0; n < budget && spsc_pop(ring, &item); n++, taken++) {
             struct mail mail;
@@ -123,14 +124,14 @@ uint32_t mail_drain(struct shard *shard, uint32_t budget)
 void mail_ring_doorbells(struct shard *shard)
 {
     for (uint16_t to = 0; to < shard->count; to++) {
-        if (!shard->mail.ring_doorbell[to])
+        if (!shard->mail->ring_doorbell[to])
             continue;
-        shard->mail.ring_doorbell[to] = false;
+        shard->mail->ring_doorbell[to] = false;
         if (to == shard->number)
             continue;
         /* Pairs with the store in mail_try_sleep: either it sees our mail, or we see it asleep. */
         atomic_thread_fence(memory_order_seq_cst);
-        if (atomic_load_explicit(&shard->all[to]->mail.asleep, memory_order_relaxed)) {
+        if (atomic_load_explicit(&shard->all[to]->mail->asleep, memory_order_relaxed)) {
             ring_wake(shard->all[to]->ring);
             stats_add(&shard->stats, STAT_DOORBELLS, 1);
         }
@@ -139,10 +140,10 @@ void mail_ring_doorbells(struct shard *shard)
 
 bool mail_try_sleep(struct shard *shard)
 {
-    atomic_store_explicit(&shard->mail.asleep, true, memory_order_relaxed);
+    atomic_store_explicit(&shard->mail->asleep, true, memory_order_relaxed);
     atomic_thread_fence(memory_order_seq_cst);
     for (uint16_t from = 0; from < shard->count; from++) {
-        if (spsc_count(&shard->mail.in[from]) > 0) {
+        if (spsc_count(&shard->mail->in[from]) > 0) {
             mail_awake(shard);
             return false;
         }
@@ -152,7 +153,7 @@ bool mail_try_sleep(struct shard *shard)
 
 void mail_awake(struct shard *shard)
 {
-    atomic_store_explicit(&shard->mail.asleep, false, memory_order_relaxed);
+    atomic_store_explicit(&shard->mail->asleep, false, memory_order_relaxed);
 }
 
 void mail_hand_over(struct shard *shard, uint16_t to, struct segment *segment)

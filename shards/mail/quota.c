@@ -7,6 +7,8 @@
 #include "shards/mail/quota.h"
 
 #include "core/check.h"
+#include "shards/mail/home.h"
+#include "shards/mail/mail.h"
 #include "shards/shard.h"
 
 #include <stdlib.h>
@@ -93,28 +95,28 @@ void quota_acquire(struct shard *shard, struct handle conn, struct hash128 name,
     mail.acquire.conn = conn;
     mail.acquire.limit = limit;
     mail.acquire.window_ms = window_ms;
-    mail_post(shard, shard_home(shard, name), mail);
+    mail_post(shard, home_of(shard, name), mail);
 }
 
 void quota_release(struct shard *shard, struct hash128 name)
 {
     struct mail mail = {.kind = MAIL_RELEASE};
     mail.acquire.name = name;
-    mail_post(shard, shard_home(shard, name), mail);
+    mail_post(shard, home_of(shard, name), mail);
 }
 
 void quota_on_acquire(struct shard *shard, const struct mail *mail)
 {
     struct mail answer = *mail;
     answer.kind = MAIL_ACQUIRED;
-    answer.granted = quota_take(&shard->quotas, mail->acquire.name, (enum quota_kind)mail->quota, mail->acquire.limit,
+    answer.granted = quota_take(shard->quotas, mail->acquire.name, (enum quota_kind)mail->quota, mail->acquire.limit,
                                 mail->acquire.window_ms, shard->now_ms);
     mail_post(shard, mail->from, answer);
 }
 
 void quota_on_release(struct shard *shard, const struct mail *mail)
 {
-    quota_give(&shard->quotas, mail->acquire.name);
+    quota_give(shard->quotas, mail->acquire.name);
 }
 
 void quotas_check(const struct quotas *quotas)

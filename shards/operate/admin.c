@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Owns the operator's pages: health and metrics. It changes nothing and reads other shards only through statistics. Called by
  * conn_read through its role (requests on the admin listener). */
+#include "shards/operate/admin.h"
+
 #include "core/check.h"
 #include "core/clock.h"
 #include "protocol/http1.h"
-#include "shards/process/server.h"
+#include "protocol/tls/tls.h"
+#include "shards/conn/conn.h"
 #include "shards/shard.h"
 
 #include <stdlib.h>
@@ -28,15 +31,53 @@ static void respond_state(struct shard *shard, struct conn *conn, bool good, con
     conn_respond(shard, conn, good ? 200 : 503, "application/json", "Cache-Control: no-store\r\n", slice_text(content));
 }
 
+static void put_gauge(struct buf *out, const char *name, const char *labels, const char *help, uint64_t value)
+{
+    buf_put_text(out, "# HELP ");
+    buf_put_text(out, name);
+    buf_put_byte(out, ' ');
+    buf_put_text(out, help);
+    buf_put_text(out, "\n# TYPE ");
+    buf_put_text(out, name);
+    buf_put_text(out, " gauge\n");
+    buf_put_text(out, name);
+    buf_put_text(out, labels);
+    buf_put_byte(out, ' ');
+    buf_put_u64(out, value);
+    buf_put_byte(out, '\n');
+}
+
+/* Of the process: build, start time, the last reload. */
+static void print_process(const struct shard *shard, const struct process_state *process, struct buf *out)
+{
+    uint8_t memory[256];
+    struct buf labels = buf_of(memory, sizeof memory - 1);
+    buf_put_text(&labels, "{version=\"");
+    buf_put_text(&labels, process->version);
+    buf_put_text(&labels, "\",commit=\"");
+    buf_put_text(&labels, process->commit);
+    buf_put_text(&labels, "\"}");
+    memory[labels.used] = '\0';
+    put_gauge(out, "ringcast_build_info", (char *)memory, "Always 1; the labels say what runs.", 1);
+    put_gauge(out, "ringcast_start_time_seconds", "", "When the process started, seconds since 1970.",
+              process->started_s);
+    put_gauge(out, "ringcast_shards", "", "Shards.", shard->count);
+    put_gauge(out, "ringcast_tls_memory_bytes", "", "Memory of the TLS library, in all sessions.", tls_memory_bytes());
+    put_gauge(out, "ringcast_tls_memory_refused", "", "Allocations that the TLS library was refused for its limit.",
+              tls_memory_refused());
+    put_gauge(out, "ringcast_config_last_reload_successful", "",
+              "Whether the last reload was taken over (1 before any).", atomic_load(&process->reload_ok));
+}
+
 static void respond_metrics(struct shard *shard, struct conn *conn)
 {
     const struct stats *all[SHARDS_MAX];
-    struct buf out = buf_of(shard->scratch, sizeof shard->scratch);
+    struct buf out = buf_of(shard->scratch, SCRATCH_BYTES);
     for (uint16_t i = 0; i < shard->count; i++)
         all[i] = &shard->all[i]->stats;
     stats_print(all, shard->count, &out);
-    if (shard->server != NULL)
-        server_print_metrics(shard->server, &out);
+    if (shard->process != NULL)
+        print_process(shard, shard->process, &out);
     check(!out.overflow);
     conn_respond(shard, conn, 200, "text/plain; version=0.0.4; charset=utf-8", "", buf_slice(&out));
 }

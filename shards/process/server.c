@@ -8,8 +8,12 @@
 #include "core/crash.h"
 #include "core/log.h"
 #include "core/thread.h"
+#include "shards/conn/conn.h"
+#include "shards/conn/listener.h"
+#include "shards/conn/pin.h"
+#include "shards/operate/admin.h"
 #include "shards/process/ports.h"
-#include "shards/shard.h"
+#include "shards/turn/shard_tick.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -27,7 +31,7 @@
 struct server {
     const struct config *config;
     const struct config_source *source;
-    const struct server_build *build;
+    struct process_state process;
     struct config *owned; /* config, as its owner sees it */
     struct shard *shards[SHARDS_MAX];
     struct ring *rings[SHARDS_MAX];
@@ -36,49 +40,8 @@ struct server {
     struct ports ports;
     struct siphash_key key;
     uint8_t ticket_secret[32];
-    uint64_t started_s;
-    _Atomic bool reload_ok;
     struct ring_features features;
 };
-
-/* ---- metrics ---- */
-
-static void put_gauge(struct buf *out, const char *name, const char *labels, const char *help, uint64_t value)
-{
-    buf_put_text(out, "# HELP ");
-    buf_put_text(out, name);
-    buf_put_byte(out, ' ');
-    buf_put_text(out, help);
-    buf_put_text(out, "\n# TYPE ");
-    buf_put_text(out, name);
-    buf_put_text(out, " gauge\n");
-    buf_put_text(out, name);
-    buf_put_text(out, labels);
-    buf_put_byte(out, ' ');
-    buf_put_u64(out, value);
-    buf_put_byte(out, '\n');
-}
-
-void server_print_metrics(const struct server *server, struct buf *out)
-{
-    uint8_t memory[256];
-    struct buf labels = buf_of(memory, sizeof memory - 1);
-    buf_put_text(&labels, "{version=\"");
-    buf_put_text(&labels, server->build->version);
-    buf_put_text(&labels, "\",commit=\"");
-    buf_put_text(&labels, server->build->commit);
-    buf_put_text(&labels, "\"}");
-    memory[labels.used] = '\0';
-    put_gauge(out, "ringcast_build_info", (char *)memory, "Always 1; the labels say what runs.", 1);
-    put_gauge(out, "ringcast_start_time_seconds", "", "When the process started, seconds since 1970.",
-              server->started_s);
-    put_gauge(out, "ringcast_shards", "", "Shards.", server->count);
-    put_gauge(out, "ringcast_tls_memory_bytes", "", "Memory of the TLS library, in all sessions.", tls_memory_bytes());
-    put_gauge(out, "ringcast_tls_memory_refused", "", "Allocations that the TLS library was refused for its limit.",
-              tls_memory_refused());
-    put_gauge(out, "ringcast_config_last_reload_successful", "",
-              "Whether the last reload was taken over (1 before any).", atomic_load(&server->reload_ok));
-}
 
 /* ---- start ---- */
 
@@ -152,7 +115,7 @@ static bool make_shards(struct server *server)
         struct shard_options options = {
             .number = i,
             .count = server->count,
-            .server = server,
+            .process = &server->process,
             .all = server->shards,
             .key = server->key,
             .ring = server->rings[i],
@@ -202,7 +165,7 @@ static void log_ready(const struct server *server)
 {
     struct log_line line;
     log_begin(&line, LOG_INFO, "ready");
-    log_text(&line, "version", server->build->version);
+    log_text(&line, "version", server->process.version);
     log_u64(&line, "shards", server->count);
     log_text(&line, "ring", server->features.summary);
     log_text(&line, "tls", tls_library());
@@ -251,7 +214,7 @@ static void reload(struct server *server)
     struct buf why = buf_of(memory, sizeof memory);
     struct config *next;
     bool good = config_load(server->source, &next, &why) == 0;
-    atomic_store(&server->reload_ok, good);
+    atomic_store(&server->process.reload_ok, good);
     if (!good) {
         report_findings("reload refused, the old configuration stays", buf_slice(&why));
         return;
@@ -295,7 +258,7 @@ static uint32_t count_clients(const struct server *server)
 {
     uint32_t clients = 0;
     for (uint16_t i = 0; i < server->count; i++)
-        clients += atomic_load_explicit(&server->shards[i]->clients, memory_order_relaxed);
+        clients += atomic_load_explicit(&server->shards[i]->conns->clients, memory_order_relaxed);
     return clients;
 }
 
@@ -303,7 +266,7 @@ static uint32_t count_open(const struct server *server)
 {
     uint32_t open = 0;
     for (uint16_t i = 0; i < server->count; i++)
-        open += atomic_load_explicit(&server->shards[i]->open, memory_order_relaxed);
+        open += atomic_load_explicit(&server->shards[i]->conns->open, memory_order_relaxed);
     return open;
 }
 
@@ -412,9 +375,10 @@ int server_run(struct config *config, const struct config_source *source, const 
     }
     server->config = server->owned = config;
     server->source = source;
-    server->build = build;
-    server->started_s = clock_wall_ms() / 1000;
-    atomic_store(&server->reload_ok, true);
+    server->process.version = build->version;
+    server->process.commit = build->commit;
+    server->process.started_s = clock_wall_ms() / 1000;
+    atomic_store(&server->process.reload_ok, true);
     log_configure((enum log_level)config->server.log_level, (enum log_format)config->server.log_format);
     crash_install(FLIGHT_EVENTS);
     prctl(PR_SET_DUMPABLE, 0); /* keys are in memory: no core file */

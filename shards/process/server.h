@@ -15,8 +15,4 @@ struct server_build {
  * exit code of the process: 0 after a clean stop, 1 when it could not start or had to give up. Owns `config` from now on. */
 int server_run(struct config *config, const struct config_source *source, const struct server_build *build);
 
-struct server;
-/* Appends the metrics of the process: build, start time, the last reload. Any thread. */
-void server_print_metrics(const struct server *server, struct buf *out);
-
 #endif

@@ -4,8 +4,15 @@
 #include "shards/publish/ingest.h"
 
 #include "core/check.h"
+#include "protocol/dialect.h"
 #include "protocol/http1.h"
 #include "protocol/token.h"
+#include "shards/channel/channel.h"
+#include "shards/config/config.h"
+#include "shards/conn/conn.h"
+#include "shards/conn/conn_tls.h"
+#include "shards/conn/listener.h"
+#include "shards/mail/errand.h"
 #include "shards/shard.h"
 
 /* ---- who may ---- */
@@ -109,8 +116,8 @@ bool ingest_permitted(const struct shard *shard, uint32_t key, const struct dial
 
 static bool is_mounted(const struct shard *shard, uint32_t dialect)
 {
-    for (uint32_t i = 0; i < shard->listener_count; i++)
-        if (shard->listeners[i].dialects & 1U << dialect)
+    for (uint32_t i = 0; i < shard->listeners->count; i++)
+        if (shard->listeners->items[i].dialects & 1U << dialect)
             return true;
     return false;
 }
@@ -129,7 +136,7 @@ int ingest_dialect(const struct shard *shard, struct slice name)
 static struct errand *errand_of(struct shard *shard, const struct ingest_call *call)
 {
     const struct event *event = &call->event;
-    struct errand_pool *pool = &shard->errands.pool;
+    struct errand_pool *pool = &shard->errands->pool;
     struct errand *errand;
     if (call->kind == INGEST_PUBLISH) {
         errand = errand_make(pool, ERRAND_PUBLISH, event->channel.bytes + event->payload.bytes + event->key.bytes);
@@ -153,7 +160,7 @@ static struct errand *errand_of(struct shard *shard, const struct ingest_call *c
     return errand;
 }
 
-static uint16_t home_of(const struct shard *shard, uint8_t dialect, const struct ingest_call *call)
+static uint16_t destination(const struct shard *shard, uint8_t dialect, const struct ingest_call *call)
 {
     /* A dialect with a service has a home_key, so any channel name leads to the service's home. */
     return channel_home(shard, dialect, call->event.channel);
@@ -161,10 +168,10 @@ static uint16_t home_of(const struct shard *shard, uint8_t dialect, const struct
 
 static struct ingest_call call_begin(struct shard *shard, uint8_t dialect)
 {
-    shard->ingest_text = buf_of(shard->ingest_memory, INGEST_TEXT_BYTES);
+    shard->publishers->text = buf_of(shard->publishers->memory, INGEST_TEXT_BYTES);
     return (struct ingest_call){.settings = shard->config->dialects[dialect],
                                 .wall_ms = shard->wall_ms,
-                                .text = &shard->ingest_text,
+                                .text = &shard->publishers->text,
                                 .field = "",
                                 .message = ""};
 }
@@ -180,7 +187,7 @@ static int ask(struct shard *shard, const struct conn *conn, uint8_t dialect, co
     errand->dialect = dialect;
     errand->conn = conn_handle(conn);
     errand->ticket = ticket;
-    errand_ask(shard, errand, home_of(shard, dialect, call));
+    errand_ask(shard, errand, destination(shard, dialect, call));
     return 0;
 }
 

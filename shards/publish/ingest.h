@@ -8,6 +8,15 @@
 #include "shards/conn/conn.h"
 #include "shards/mail/errand.h"
 
+#define INGEST_TEXT_BYTES (INGEST_BODY_BYTES_MAX + (64U << 10)) /* untouched pages cost nothing */
+
+/* A shard's. */
+struct publishers {
+    struct list acking; /* those with acknowledgements due in this turn */
+    uint8_t *memory;    /* INGEST_TEXT_BYTES, for what a dialect builds from one object */
+    struct buf text;    /* in it */
+};
+
 /* An object on its way from a publisher to its home. */
 struct ingest_object {
     uint8_t dialect;

@@ -9,7 +9,11 @@
 
 #include "core/check.h"
 #include "protocol/base64.h"
+#include "protocol/dialect.h"
 #include "protocol/json.h"
+#include "shards/conn/conn.h"
+#include "shards/conn/outbox.h"
+#include "shards/mail/errand.h"
 #include "shards/shard.h"
 
 #include <stdlib.h>
@@ -141,7 +145,7 @@ static void resume(struct shard *shard, struct conn *conn)
 void publisher_send_acks(struct shard *shard)
 {
     struct list_node *node;
-    while ((node = list_pop_front(&shard->acking)) != NULL) {
+    while ((node = list_pop_front(&shard->publishers->acking)) != NULL) {
         struct publisher *publisher = list_entry(node, struct publisher, acking);
         struct conn *conn = conn_get(shard, publisher->conn);
         check(conn != NULL);
@@ -159,7 +163,7 @@ void publisher_on_answer(struct shard *shard, struct conn *conn, const struct er
     check_op(entry->state, ==, ENTRY_OPEN);
     entry->state = errand->status == 202 ? ENTRY_ACCEPTED : ENTRY_REFUSED;
     if (!list_linked(&publisher->acking))
-        list_push_back(&shard->acking, &publisher->acking);
+        list_push_back(&shard->publishers->acking, &publisher->acking);
     if (errand->status == 202 || conn->state != CONN_OPEN)
         return;
     struct slice message = errand->reply_bytes > 0 ? slice_of(errand->reply, errand->reply_bytes)
@@ -192,7 +196,7 @@ static const char *decode_base64(struct shard *shard, const struct json_member *
     uint8_t *memory = shard->scratch;
     if (!plain_string(member))
         return "data_base64 must be a string of base64";
-    if (bytes > sizeof shard->scratch && (memory = *block = malloc(bytes)) == NULL)
+    if (bytes > SCRATCH_BYTES && (memory = *block = malloc(bytes)) == NULL)
         return "Out of memory; try again later";
     struct buf out = buf_of(memory, bytes);
     if (!base64_decode(member->raw, &out))

@@ -2,12 +2,24 @@
 /* Owns what lies between a connection and its dialect: routing, limits, and answers. With session_actions.c and
  * session_census.c it is all that knows both. It never parses a message of a dialect and never writes to a socket. Called by the
  * connection's files through its role, and by mail (answers). */
-#include "shards/session/session_parts.h"
-
 #include "core/check.h"
-#include "core/log.h"
+#include "core/ring.h"
+#include "protocol/dialect.h"
 #include "protocol/extension.h"
+#include "protocol/handshake.h"
+#include "protocol/http1.h"
+#include "shards/channel/audience.h"
+#include "shards/config/config.h"
 #include "shards/config/forwarded.h"
+#include "shards/conn/conn.h"
+#include "shards/conn/listener.h"
+#include "shards/conn/outbox.h"
+#include "shards/mail/errand.h"
+#include "shards/mail/home.h"
+#include "shards/mail/mail.h"
+#include "shards/mail/quota.h"
+#include "shards/session/session_parts.h"
+#include "shards/shard.h"
 
 #include <stdlib.h>
 
@@ -22,7 +34,7 @@ struct hash128 session_quota_name(const struct shard *shard, const struct conn *
         [QUOTA_ADDRESS] = 'a', [QUOTA_KEY] = 'k', [QUOTA_ADDRESS_ATTEMPTS] = 'A', [QUOTA_KEY_ATTEMPTS] = 'K'};
     if (kind == QUOTA_ADDRESS || kind == QUOTA_ADDRESS_ATTEMPTS)
         name = slice_of(conn->session.client, sizeof conn->session.client);
-    return shard_name(shard, kinds[kind], conn->dialect, name);
+    return home_name(shard, kinds[kind], conn->dialect, name);
 }
 
 void session_give_back_places(struct shard *shard, struct conn *conn)
@@ -37,8 +49,8 @@ void session_give_back_places(struct shard *shard, struct conn *conn)
 
 void session_count(struct shard *shard, uint8_t dialect, int change)
 {
-    uint64_t sessions = atomic_load_explicit(&shard->sessions[dialect], memory_order_relaxed);
-    atomic_store_explicit(&shard->sessions[dialect], sessions + (uint64_t)(int64_t)change, memory_order_relaxed);
+    uint64_t sessions = atomic_load_explicit(&shard->sessions->open[dialect], memory_order_relaxed);
+    atomic_store_explicit(&shard->sessions->open[dialect], sessions + (uint64_t)(int64_t)change, memory_order_relaxed);
     stats_add(&shard->stats, STAT_SESSIONS, (uint64_t)(int64_t)change);
 }
 
@@ -72,12 +84,12 @@ static void end(struct shard *shard, struct conn *conn)
 /* The dialect of the listener that owns the path, or -1; *path loses the dialect's prefix. */
 static int route(struct shard *shard, const struct conn *conn, struct slice *path)
 {
-    const struct listener *listener = &shard->listeners[conn->listener];
+    const struct listener *listener = &shard->listeners->items[conn->listener];
     for (uint32_t i = 0; i < shard->config->dialect_count; i++) {
         if (!(listener->dialects & 1U << i))
             continue;
         const void *settings = shard->config->dialects[i];
-        struct slice prefix = slice_text(shard_dialect_settings(shard, (uint8_t)i)->prefix);
+        struct slice prefix = slice_text(config_dialect(shard->config, (uint8_t)i)->prefix);
         if (!slice_starts(*path, prefix))
             continue;
         struct slice rest = slice_skip(*path, prefix.bytes);
@@ -130,7 +142,7 @@ static void on_request(struct shard *shard, struct conn *conn, const struct http
         return;
     }
     const struct extension_settings windows = {DEFLATE_WINDOW_BITS_MAX, DEFLATE_WINDOW_BITS_MAX};
-    if (!rest && shard_dialect_settings(shard, (uint8_t)index)->compression)
+    if (!rest && config_dialect(shard->config, (uint8_t)index)->compression)
         extension_negotiate(request, &windows, &handshake.deflate);
     end(shard, conn); /* of an earlier request that was answered with a response */
     conn->dialect = (uint8_t)index;
@@ -166,7 +178,7 @@ static void on_message(struct shard *shard, struct conn *conn, enum ws_opcode op
     if (shard->stage_seen != STAGE_RUN)
         return; /* about to be closed: nothing new begins */
     const struct dialect *dialect = dialects[conn->dialect];
-    const struct dialect_settings *settings = shard_dialect_settings(shard, conn->dialect);
+    const struct dialect_settings *settings = config_dialect(shard->config, conn->dialect);
     conn->session.messages_in++;
     uint32_t count = bucket_count(&conn->session.messages, shard->now_ms, settings->messages_window_ms);
     bool over = settings->messages_max != 0 && count > settings->messages_max;
@@ -187,9 +199,10 @@ static void heartbeat(struct shard *shard, struct conn *conn)
     struct dialect_call call = session_call_begin(shard, conn);
     dialects[conn->dialect]->heartbeat(&call);
     /* Sent at once, past a row of actions that waits: a heartbeat answers nothing. */
-    for (uint32_t i = 0; i < shard->actions.count && conn->state == CONN_OPEN; i++) {
-        check_op(shard->actions.items[i].kind, ==, ACTION_SEND);
-        conn_send_message(shard, conn, shard->actions.items[i].send.opcode, shard->actions.items[i].send.payload);
+    for (uint32_t i = 0; i < shard->sessions->actions.count && conn->state == CONN_OPEN; i++) {
+        check_op(shard->sessions->actions.items[i].kind, ==, ACTION_SEND);
+        conn_send_message(shard, conn, shard->sessions->actions.items[i].send.opcode,
+                          shard->sessions->actions.items[i].send.payload);
     }
 }
 
@@ -198,7 +211,7 @@ static void revoke(struct shard *shard, struct conn *conn)
 {
     if (!(conn->session.quotas & 1U << QUOTA_KEY))
         return;
-    const struct dialect_settings *settings = shard_dialect_settings(shard, conn->dialect);
+    const struct dialect_settings *settings = config_dialect(shard->config, conn->dialect);
     bool known = !settings->close_on_revoke;
     for (uint32_t i = 0; i < settings->key_list.count && !known; i++) {
         struct hash128 name = session_quota_name(shard, conn, QUOTA_KEY, settings->key_list.keys[i]);
@@ -311,7 +324,7 @@ static void on_due(struct shard *shard, struct conn *conn)
 /* role.limits */
 static struct role_limits limits(const struct shard *shard, const struct conn *conn)
 {
-    const struct dialect_settings *settings = shard_dialect_settings(shard, conn->dialect);
+    const struct dialect_settings *settings = config_dialect(shard->config, conn->dialect);
     return (struct role_limits){
         .ping_interval_ms = settings->ping_interval_ms,
         .idle_timeout_ms = settings->idle_timeout_ms,

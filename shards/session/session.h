@@ -4,8 +4,20 @@
 #ifndef RINGCAST_SHARDS_SESSION_H
 #define RINGCAST_SHARDS_SESSION_H
 
+#include "protocol/dialect.h"
 #include "shards/conn/conn.h"
-#include "shards/mail/mail.h"
+#include "shards/mail/errand.h"
+
+/* A shard's. */
+struct sessions {
+    /* of each dialect, read by all shards */
+    _Atomic uint64_t open[DIALECTS_MAX];
+    _Atomic uint64_t counts[DIALECTS_MAX][CENSUS_COUNTS]; /* once a second, of dialects with a census */
+    /* scratch memory of one call of a dialect */
+    struct actions actions;
+    uint64_t recent_counts[CENSUS_COUNTS]; /* summed over the shards */
+    uint8_t *text;                         /* SCRATCH_BYTES, for what the actions refer to */
+};
 
 /* An answered ERRAND_SUBSCRIBE. */
 void session_on_subscribed(struct shard *shard, struct errand *errand);

@@ -2,7 +2,16 @@
 /* Owns the carrying out of what a dialect asks for: one row of actions in order, and what is left of it while it waits for an
  * answer or for room. It never calls a dialect. Called by session.c, and by shard_tick when there is room again. */
 #include "core/check.h"
+#include "protocol/dialect.h"
+#include "shards/channel/audience.h"
+#include "shards/channel/channel.h"
+#include "shards/config/config.h"
+#include "shards/conn/conn.h"
+#include "shards/conn/listener.h"
+#include "shards/mail/errand.h"
+#include "shards/mail/quota.h"
 #include "shards/session/session_parts.h"
+#include "shards/shard.h"
 
 #include <stdlib.h>
 
@@ -29,7 +38,7 @@ struct dialect_call session_call_about(const struct shard *shard, const struct c
         .wall_ms = shard->wall_ms,
         .connection = conn_id(shard, conn),
         .received_wall_ms = shard->wall_ms - (shard->now_ms - conn->received_ms),
-        .mounts = shard->listeners[conn->listener].mounts[conn->dialect],
+        .mounts = shard->listeners->items[conn->listener].mounts[conn->dialect],
         .secure = conn->tls != NULL,
     };
 }
@@ -37,23 +46,24 @@ struct dialect_call session_call_about(const struct shard *shard, const struct c
 /* What all shards have counted of a dialect's sessions. */
 static void sum_counts(struct shard *shard, uint8_t dialect, struct dialect_call *call)
 {
-    memset(shard->recent_counts, 0, sizeof shard->recent_counts);
+    memset(shard->sessions->recent_counts, 0, sizeof shard->sessions->recent_counts);
     for (uint16_t i = 0; i < shard->count; i++) {
         struct shard *other = shard->all[i];
-        call->sessions += atomic_load_explicit(&other->sessions[dialect], memory_order_relaxed);
+        call->sessions += atomic_load_explicit(&other->sessions->open[dialect], memory_order_relaxed);
         for (uint32_t n = 0; n < CENSUS_COUNTS; n++)
-            shard->recent_counts[n] += atomic_load_explicit(&other->counts[dialect][n], memory_order_relaxed);
+            shard->sessions->recent_counts[n] +=
+                atomic_load_explicit(&other->sessions->counts[dialect][n], memory_order_relaxed);
     }
-    call->recent_counts = shard->recent_counts;
+    call->recent_counts = shard->sessions->recent_counts;
 }
 
 struct dialect_call session_call_begin(struct shard *shard, const struct conn *conn)
 {
     struct dialect_call call = session_call_about(shard, conn);
-    shard->actions.count = 0;
-    shard->actions.overflow = false;
-    shard->actions.text = buf_of(shard->text, sizeof shard->text);
-    call.out = &shard->actions;
+    shard->sessions->actions.count = 0;
+    shard->sessions->actions.overflow = false;
+    shard->sessions->actions.text = buf_of(shard->sessions->text, SCRATCH_BYTES);
+    call.out = &shard->sessions->actions;
     if (dialects[conn->dialect]->census != NULL)
         sum_counts(shard, conn->dialect, &call);
     return call;
@@ -151,7 +161,7 @@ static enum step do_subscribe(struct shard *shard, struct conn *conn, const stru
 {
     check_op(conn->state, ==, CONN_OPEN);
     struct slice channel = action->subscribe.channel, variant = action->subscribe.variant;
-    struct errand *errand = errand_make(&shard->errands.pool, ERRAND_SUBSCRIBE, channel.bytes + variant.bytes);
+    struct errand *errand = errand_make(&shard->errands->pool, ERRAND_SUBSCRIBE, channel.bytes + variant.bytes);
     if (errand == NULL) {
         conn_close(shard, conn, CLOSE_MEMORY, 0, NULL);
         return STEP_ENDED;
@@ -170,7 +180,7 @@ static enum step do_publish(struct shard *shard, struct conn *conn, const struct
 {
     if (!errand_has_room(shard))
         return STEP_WAIT_ROOM;
-    struct errand *errand = errand_make(&shard->errands.pool, ERRAND_PUBLISH,
+    struct errand *errand = errand_make(&shard->errands->pool, ERRAND_PUBLISH,
                                         event->channel.bytes + event->payload.bytes + event->key.bytes);
     if (errand == NULL) {
         conn_close(shard, conn, CLOSE_MEMORY, 0, NULL);
@@ -210,7 +220,7 @@ static enum step ask(struct shard *shard, struct conn *conn, struct errand *erra
 static enum step do_request(struct shard *shard, struct conn *conn, const struct action *action)
 {
     struct slice body = action->request.body;
-    struct errand *errand = errand_make(&shard->errands.pool, ERRAND_REQUEST, body.bytes);
+    struct errand *errand = errand_make(&shard->errands->pool, ERRAND_REQUEST, body.bytes);
     if (errand != NULL) {
         errand->request.kind = action->request.kind;
         errand->request.body = errand_put(errand, body);
@@ -221,7 +231,7 @@ static enum step do_request(struct shard *shard, struct conn *conn, const struct
 static enum step do_census(struct shard *shard, struct conn *conn, const struct action *action)
 {
     static const uint64_t zeros[CENSUS_COUNTS];
-    struct errand *errand = errand_make(&shard->errands.pool, ERRAND_CENSUS, sizeof zeros);
+    struct errand *errand = errand_make(&shard->errands->pool, ERRAND_CENSUS, sizeof zeros);
     if (errand != NULL) {
         errand->status = 200;
         errand->census.counts = (uint64_t *)(void *)errand->data;
@@ -301,7 +311,7 @@ static void run_actions(struct shard *shard, struct conn *conn, struct run run)
 
 void session_run_call(struct shard *shard, struct conn *conn, const struct handshake *handshake)
 {
-    struct actions *actions = &shard->actions;
+    struct actions *actions = &shard->sessions->actions;
     if (actions->overflow || actions->text.overflow) {
         conn_close(shard, conn, CLOSE_INTERNAL, 0, NULL);
         return;

@@ -2,7 +2,12 @@
 /* Owns the walks over all sessions of a dialect: the census that a dialect asks for, and the counts of each second. It changes
  * nothing. Called by the table of errands (a census comes by) and shard_tick. */
 #include "core/check.h"
+#include "protocol/dialect.h"
+#include "shards/config/config.h"
+#include "shards/conn/conn.h"
+#include "shards/mail/errand.h"
 #include "shards/session/session_parts.h"
+#include "shards/shard.h"
 
 #include <stdlib.h>
 
@@ -30,11 +35,11 @@ void session_describe_all(struct shard *shard, struct errand *errand)
     const struct dialect *dialect = dialects[errand->dialect];
     size_t capacity = errand->reply_bytes;
     uint32_t cursor = 0;
-    for (struct conn *conn; errand->status == 200 && (conn = slab_next(&shard->conns, &cursor, NULL)) != NULL;) {
+    for (struct conn *conn; errand->status == 200 && (conn = slab_next(&shard->conns->slab, &cursor, NULL)) != NULL;) {
         if (conn->state != CONN_OPEN || conn->role != ROLE_SESSION || conn->dialect != errand->dialect)
             continue;
         struct dialect_call call = session_call_about(shard, conn);
-        struct buf out = buf_of(shard->scratch, sizeof shard->scratch);
+        struct buf out = buf_of(shard->scratch, SCRATCH_BYTES);
         dialect->census->describe(&call, &out, errand->census.counts);
         check(!out.overflow);
         if (!append_reply(errand, buf_slice(&out), &capacity))
@@ -49,13 +54,13 @@ void session_count_all(struct shard *shard)
         uint32_t cursor = 0;
         if (dialects[d]->census == NULL)
             continue;
-        for (struct conn *conn; (conn = slab_next(&shard->conns, &cursor, NULL)) != NULL;) {
+        for (struct conn *conn; (conn = slab_next(&shard->conns->slab, &cursor, NULL)) != NULL;) {
             if (conn->state != CONN_OPEN || conn->role != ROLE_SESSION || conn->dialect != d)
                 continue;
             struct dialect_call call = session_call_about(shard, conn);
             dialects[d]->census->describe(&call, NULL, counts);
         }
         for (uint32_t n = 0; n < CENSUS_COUNTS; n++)
-            atomic_store_explicit(&shard->counts[d][n], counts[n], memory_order_relaxed);
+            atomic_store_explicit(&shard->sessions->counts[d][n], counts[n], memory_order_relaxed);
     }
 }

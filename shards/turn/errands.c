@@ -2,6 +2,10 @@
 /* Owns the table of errands, where those who make them meet those who serve them: what is called for each kind, and when its answer
  * leaves. It never changes a channel or a connection itself. Called by mail, and by shard_tick when a turn's publishing is over. */
 #include "core/check.h"
+#include "shards/channel/channel.h"
+#include "shards/channel/service_host.h"
+#include "shards/mail/errand.h"
+#include "shards/mail/mail.h"
 #include "shards/publish/ingest.h"
 #include "shards/session/session.h"
 #include "shards/shard.h"
@@ -33,7 +37,7 @@ void errands_on_ask(struct shard *shard, const struct mail *mail)
         errand_answer(shard, errand);
         break;
     case BEHIND:
-        list_push_back(&shard->errands.behind, &errand->node);
+        list_push_back(&shard->errands->behind, &errand->node);
         break;
     case TOUR:
         if (errand->home + 1 < shard->count)
@@ -48,7 +52,7 @@ bool errands_flush(struct shard *shard)
 {
     bool any = fanout_flush(shard);
     struct list_node *node;
-    while (shard->mail.backlogged == 0 && (node = list_pop_front(&shard->errands.behind)) != NULL)
+    while (shard->mail->backlogged == 0 && (node = list_pop_front(&shard->errands->behind)) != NULL)
         errand_answer(shard, list_entry(node, struct errand, node));
     return any;
 }
@@ -58,5 +62,5 @@ void errands_on_answer(struct shard *shard, const struct mail *mail)
     struct errand *errand = mail->errand;
     errand_returned(shard, errand);
     kinds[errand->kind].answered(shard, errand);
-    errand_free(&shard->errands.pool, errand);
+    errand_free(&shard->errands->pool, errand);
 }

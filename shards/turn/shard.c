@@ -1,16 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Owns the turn of a shard: the order of its phases, the completion switch, the steps of a stop and of a reload. It never
  * knows what a connection says. Called by the shard's thread (server.c) or by the simulation. */
-#include "shards/shard.h"
-
 #include "core/check.h"
 #include "core/clock.h"
-#include "core/log.h"
-#include "shards/publish/publisher.h"
-#include "shards/session/session.h"
-
-#include <errno.h>
-#include <stdlib.h>
+#include "shards/config/config.h"
+#include "shards/turn/shard_parts.h"
+#include "shards/turn/shard_tick.h"
 
 /* Bounds of one turn. */
 #define COMPLETIONS_MAX 2048
@@ -23,34 +18,6 @@
 
 #define SECOND_MS 1000
 #define BACKLOG_WAIT_NS 1000000
-#define LOG_LINES_PER_SECOND 100
-#define OUTBOX_NODES_PER_CONNECTION 64
-
-/* ---- names ---- */
-
-struct hash128 shard_name(const struct shard *shard, char kind, uint8_t dialect, struct slice bytes)
-{
-    uint8_t memory[2 + KEY_BYTES_MAX];
-    struct buf name = buf_of(memory, sizeof memory);
-    buf_put_byte(&name, (uint8_t)kind);
-    buf_put_byte(&name, dialect);
-    buf_put(&name, bytes);
-    check(!name.overflow);
-    return siphash128(&shard->key, buf_slice(&name));
-}
-
-uint16_t shard_home(const struct shard *shard, struct hash128 name)
-{
-    return (uint16_t)(name.low % shard->count);
-}
-
-bool shard_may_log(struct shard *shard)
-{
-    if (bucket_count(&shard->log_bucket, shard->now_ms, SECOND_MS) <= LOG_LINES_PER_SECOND)
-        return true;
-    stats_add(&shard->stats, STAT_LOG_SUPPRESSED, 1);
-    return false;
-}
 
 /* ---- completions ---- */
 
@@ -64,7 +31,7 @@ static void on_stale(struct shard *shard, const struct ring_completion *completi
 static void on_conn_completion(struct shard *shard, const struct ring_completion *completion)
 {
     struct handle handle = {.index = completion->tag.index, .generation = completion->tag.generation};
-    struct conn *conn = slab_get(&shard->conns, handle);
+    struct conn *conn = slab_get(&shard->conns->slab, handle);
     if (conn == NULL) {
         if (handle.generation != 0)
             on_stale(shard, completion);
@@ -149,10 +116,10 @@ static bool take_completions(struct shard *shard)
 /* Goes on with connections that waited for room to publish. */
 static void resume_parked(struct shard *shard)
 {
-    struct list_node *last = shard->parked.head.prev;
+    struct list_node *last = shard->conns->parked.head.prev;
     /* In a stop what waits is refused instead: an ingest request gets its answer. */
-    while (!list_empty(&shard->parked) && (errand_has_room(shard) || shard->stage_seen != STAGE_RUN)) {
-        struct list_node *node = list_pop_front(&shard->parked);
+    while (!list_empty(&shard->conns->parked) && (errand_has_room(shard) || shard->stage_seen != STAGE_RUN)) {
+        struct list_node *node = list_pop_front(&shard->conns->parked);
         struct conn *conn = list_entry(node, struct conn, wait);
         conn_role(conn)->resume(shard, conn);
         if (node == last)
@@ -183,7 +150,7 @@ static bool exchange_mail(struct shard *shard)
 static void retry_starved(struct shard *shard)
 {
     for (uint32_t i = 0; i < RETRIES_MAX; i++) {
-        struct list_node *node = list_first(&shard->starved);
+        struct list_node *node = list_first(&shard->conns->starved);
         if (node == NULL)
             return;
         struct conn *conn = list_entry(node, struct conn, wait);
@@ -202,11 +169,11 @@ static void update_gauges(struct shard *shard)
     struct stats *stats = &shard->stats;
     ring_counters_read(shard->ring, &ring);
     stats_set(stats, STAT_FRAME_BYTES, shard->frames.bytes);
-    stats_set(stats, STAT_OUTBOX_BYTES, (uint64_t)shard->outbox_pool.count * sizeof(struct outbox_node));
-    stats_set(stats, STAT_INPUT_BYTES, shard->input_bytes);
-    stats_set(stats, STAT_ERRAND_BYTES, shard->errands.pool.bytes);
-    stats_set(stats, STAT_OUTSTANDING, shard->errands.outstanding);
-    stats_set(stats, STAT_OUTSTANDING_BYTES, shard->errands.outstanding_bytes);
+    stats_set(stats, STAT_OUTBOX_BYTES, (uint64_t)shard->flush->outbox_pool.count * sizeof(struct outbox_node));
+    stats_set(stats, STAT_INPUT_BYTES, shard->conns->input_bytes);
+    stats_set(stats, STAT_ERRAND_BYTES, shard->errands->pool.bytes);
+    stats_set(stats, STAT_OUTSTANDING, shard->errands->outstanding);
+    stats_set(stats, STAT_OUTSTANDING_BYTES, shard->errands->outstanding_bytes);
     stats_set(stats, STAT_RING_ENTERS, ring.enter_calls);
     stats_set(stats, STAT_RING_BUFFERS_OUT, ring.buffers_out);
     stats_set(stats, STAT_RING_OVERFLOW, ring.overflow);
@@ -216,7 +183,7 @@ static void update_gauges(struct shard *shard)
 static void on_second(struct shard *shard)
 {
     channels_begin_sweep(shard);
-    quota_sweep(&shard->quotas, QUOTA_SWEEP + (uint32_t)(shard->quotas.map.count / 8), shard->now_ms);
+    quota_sweep(shard->quotas, QUOTA_SWEEP + (uint32_t)(shard->quotas->map.count / 8), shard->now_ms);
     session_count_all(shard);
     conn_tls_tidy(shard);
     ring_tidy(shard->ring);
@@ -228,8 +195,8 @@ static void on_second(struct shard *shard)
 
 static bool is_listener_timer(const struct shard *shard, const struct wheel_timer *timer)
 {
-    for (uint32_t i = 0; i < shard->listener_count; i++)
-        if (timer == &shard->listeners[i].retry)
+    for (uint32_t i = 0; i < shard->listeners->count; i++)
+        if (timer == &shard->listeners->items[i].retry)
             return true;
     return false;
 }
@@ -259,7 +226,7 @@ static void say_farewell(struct shard *shard)
 {
     struct conn *conn;
     for (uint32_t n = 0; n < FAREWELLS_MAX; n++) {
-        if ((conn = slab_next(&shard->conns, &shard->farewell_at, NULL)) == NULL)
+        if ((conn = slab_next(&shard->conns->slab, &shard->farewell_at, NULL)) == NULL)
             return;
         if (shard->stage_seen == STAGE_STOP)
             conn_terminate(shard, conn, CLOSE_SHUTDOWN);
@@ -275,8 +242,9 @@ static void say_farewell(struct shard *shard)
 /* Whether nothing that this shard has acknowledged, or will, is still on its way from here. */
 static bool is_quiet(const struct shard *shard)
 {
-    return shard->errands.outstanding == 0 && list_empty(&shard->errands.behind) &&
-           list_empty(&shard->channels.pending) && list_empty(&shard->acking) && shard->mail.backlogged == 0;
+    return shard->errands->outstanding == 0 && list_empty(&shard->errands->behind) &&
+           list_empty(&shard->channels->pending) && list_empty(&shard->publishers->acking) &&
+           shard->mail->backlogged == 0;
 }
 
 static void follow_stage(struct shard *shard)
@@ -301,15 +269,15 @@ static void follow_config(struct shard *shard)
     if (next == shard->config)
         return;
     shard->config = next;
-    shard_note(shard, FLIGHT_RELOAD, shard->number, shard->conns.count_live, 0);
+    shard_note(shard, FLIGHT_RELOAD, shard->number, shard->conns->slab.count_live, 0);
     conn_tls_configure(shard);
     service_host_settings(shard);
     channels_settings(shard);
     uint32_t cursor = 0;
-    for (struct audience *audience; (audience = slab_next(&shard->audiences.slab, &cursor, NULL)) != NULL;)
-        audience->outbox_bytes_max = shard_dialect_settings(shard, audience->dialect)->outbox_bytes_max;
+    for (struct audience *audience; (audience = slab_next(&shard->audiences->slab, &cursor, NULL)) != NULL;)
+        audience->outbox_bytes_max = config_dialect(shard->config, audience->dialect)->outbox_bytes_max;
     cursor = 0;
-    for (struct conn *conn; (conn = slab_next(&shard->conns, &cursor, NULL)) != NULL;)
+    for (struct conn *conn; (conn = slab_next(&shard->conns->slab, &cursor, NULL)) != NULL;)
         conn_settings(shard, conn);
     stats_add(&shard->stats, STAT_RELOADS, 1);
     atomic_store_explicit(&shard->config_seen, next, memory_order_release);
@@ -331,10 +299,10 @@ static void begin_turn(struct shard *shard)
 /* How long the ring may wait: until the next timer, never longer than a second. */
 static uint64_t wait_ns(const struct shard *shard)
 {
-    if (!list_empty(&shard->parked) && errand_has_room(shard))
+    if (!list_empty(&shard->conns->parked) && errand_has_room(shard))
         return 0;
-    if (shard->mail.backlogged > 0 || !list_empty(&shard->starved) || shard->refused_count > 0 ||
-        shard->channels.sweep_left > 0)
+    if (shard->mail->backlogged > 0 || !list_empty(&shard->conns->starved) || shard->listeners->refused_count > 0 ||
+        shard->channels->sweep_left > 0)
         return BACKLOG_WAIT_NS;
     uint64_t next_ms = wheel_next_ms(&shard->wheel);
     if (next_ms <= shard->now_ms)
@@ -346,15 +314,15 @@ static void submit_and_wait(struct shard *shard, bool worked, bool may_wait)
 {
     uint64_t timeout = 0, spin_ns = shard->config->server.spin_us * 1000;
     if (worked && spin_ns > 0)
-        spin_worked(&shard->spin, spin_ns, shard->began_ns, clock_monotonic_ns());
-    else if (!worked && may_wait && (spin_ns == 0 || !spin_on(&shard->spin, spin_ns, clock_monotonic_ns())))
+        spin_worked(shard->spin, spin_ns, shard->began_ns, clock_monotonic_ns());
+    else if (!worked && may_wait && (spin_ns == 0 || !spin_on(shard->spin, spin_ns, clock_monotonic_ns())))
         timeout = wait_ns(shard);
     bool asleep = timeout > 0 && mail_try_sleep(shard);
     int error = ring_wait(shard->ring, asleep ? timeout : 0);
     if (asleep)
         mail_awake(shard);
     if (error == 0)
-        shard->vectors_used = 0;
+        shard->flush->vectors_used = 0;
     else
         stats_add(&shard->stats, STAT_RING_ERRORS, 1); /* out of memory for a moment: what is queued is tried again */
 }
@@ -371,115 +339,10 @@ bool shard_tick(struct shard *shard, bool may_wait)
     worked |= conn_flush_queues(shard);
     mail_return_idle(shard);
     mail_ring_doorbells(shard);
-    if (shard->stage_seen == STAGE_STOP && atomic_load_explicit(&shard->open, memory_order_relaxed) == 0 &&
-        shard->pins.bytes == 0 && listener_all_ended(shard))
+    if (shard->stage_seen == STAGE_STOP && atomic_load_explicit(&shard->conns->open, memory_order_relaxed) == 0 &&
+        shard->pins->bytes == 0 && listener_all_ended(shard))
         return false;
     atomic_store_explicit(&shard->quiet, shard->stage_seen >= STAGE_QUIESCE && is_quiet(shard), memory_order_release);
     submit_and_wait(shard, worked, may_wait);
     return true;
-}
-
-/* ---- making and ending ---- */
-
-static void init_lists(struct shard *shard)
-{
-    list_init(&shard->starved);
-    list_init(&shard->parked);
-    list_init(&shard->doomed);
-    list_init(&shard->acking);
-}
-
-static uint32_t connections_max(const struct shard_options *options)
-{
-    uint64_t share = options->config->server.connections_max / options->count;
-    if (share > CONNECTIONS_PER_SHARD_MAX)
-        share = CONNECTIONS_PER_SHARD_MAX;
-    return share == 0 ? 1 : (uint32_t)share;
-}
-
-static bool flush_queue_init(struct flush_queue *queue, uint32_t capacity)
-{
-    *queue = (struct flush_queue){.places = calloc(capacity, sizeof *queue->places), .capacity = capacity};
-    return queue->places != NULL;
-}
-
-static bool init_parts(struct shard *shard, const struct shard_options *options)
-{
-    uint32_t connections = connections_max(options);
-    shard->ingest_memory = malloc(INGEST_TEXT_BYTES);
-    shard->listeners = calloc(options->listener_count, sizeof *shard->listeners);
-    if (shard->ingest_memory == NULL || shard->listeners == NULL)
-        return false;
-    memcpy(shard->listeners, options->listeners, options->listener_count * sizeof *shard->listeners);
-    shard->listener_count = options->listener_count;
-    frame_memory_init(&shard->frames, shard->number, shard->count,
-                      options->config->server.frame_memory_bytes / shard->count);
-    outbox_pool_init(&shard->outbox_pool,
-                     connections > UINT32_MAX / 2 / OUTBOX_NODES_PER_CONNECTION
-                         ? UINT32_MAX
-                         : connections * OUTBOX_NODES_PER_CONNECTION + 4 * OUTBOX_SLICES_MAX,
-                     shard->number, &shard->idle);
-    errands_init(&shard->errands, shard->number);
-    quotas_init(&shard->quotas, shard->key);
-    conn_tls_init(shard, options->ticket_secret);
-    return slab_init(&shard->conns, sizeof(struct conn), connections) == 0 &&
-           flush_queue_init(&shard->express, connections) && flush_queue_init(&shard->bulk, connections) &&
-           pins_init(&shard->pins, shard->count) == 0 && audiences_init(&shard->audiences, shard->count) == 0 &&
-           channels_init(&shard->channels, shard->key) == 0 && mailbox_init(&shard->mail, shard->count) == 0 &&
-           conn_tls_configure(shard);
-}
-
-struct shard *shard_create(const struct shard_options *options)
-{
-    struct shard *shard = aligned_alloc(64, (sizeof *shard + 63) & ~(size_t)63);
-    if (shard == NULL)
-        return NULL;
-    memset(shard, 0, offsetof(struct shard, vectors));
-    shard->vectors_used = 0;
-    shard->number = options->number;
-    shard->count = options->count;
-    shard->server = options->server;
-    shard->all = options->all;
-    shard->key = options->key;
-    shard->ring = options->ring;
-    shard->config = options->config;
-    atomic_store(&shard->config_next, options->config);
-    atomic_store(&shard->config_seen, options->config);
-    shard->now_ms = clock_monotonic_ns() / 1000000;
-    shard->wall_ms = clock_wall_ms();
-    atomic_store(&shard->beat_ms, shard->now_ms);
-    init_lists(shard);
-    wheel_init(&shard->wheel, shard->now_ms);
-    if (!init_parts(shard, options)) {
-        shard_destroy(shard);
-        return NULL;
-    }
-    wheel_set(&shard->wheel, &shard->second, shard->now_ms + SECOND_MS);
-    for (uint32_t i = 0; i < shard->listener_count; i++)
-        listener_arm(shard, &shard->listeners[i]);
-    return shard;
-}
-
-void shard_destroy(struct shard *shard)
-{
-    service_host_destroy(shard);
-    if (shard->conns.object_bytes != 0) {
-        channels_destroy(shard);
-        audiences_destroy(&shard->audiences, shard->count);
-        slab_destroy(&shard->conns);
-        conn_tls_destroy(shard);
-        pins_destroy(&shard->pins);
-        quotas_destroy(&shard->quotas);
-    }
-    codec_destroy(&shard->codec);
-    mailbox_destroy(&shard->mail, shard->count);
-    errands_destroy(&shard->errands);
-    outbox_pool_destroy(&shard->outbox_pool);
-    frame_log_release(&shard->frames, &shard->idle, &shard->replies);
-    frame_memory_destroy(&shard->frames);
-    free(shard->express.places);
-    free(shard->bulk.places);
-    free(shard->listeners);
-    free(shard->ingest_memory);
-    free(shard);
 }

@@ -9,7 +9,8 @@
  *   tls       handshakes, buffers and waiting sessions are what a count of the connections finds (conn_tls.h).
  *   gauges    connections, sessions, subscriptions, channels and classes are what a count finds. */
 #include "core/check.h"
-#include "shards/shard.h"
+#include "shards/turn/shard_parts.h"
+#include "shards/turn/shard_tick.h"
 
 struct census {
     uint64_t messages, memberships, sessions;
@@ -35,7 +36,7 @@ static void count_tls(const struct conn *conn, struct census *census)
 static void check_connections(const struct shard *shard, struct census *census)
 {
     uint32_t cursor = 0;
-    for (struct conn *conn; (conn = slab_next(&shard->conns, &cursor, NULL)) != NULL;) {
+    for (struct conn *conn; (conn = slab_next(&shard->conns->slab, &cursor, NULL)) != NULL;) {
         conn_check(shard, conn);
         census->messages += conn->outbox.all.messages;
         census->memberships += conn->session.memberships;
@@ -71,11 +72,11 @@ static void check_accounts(const struct shard *shard, const struct census *censu
         stat(shard, STAT_DROPPED_SLOW) + stat(shard, STAT_DROPPED_CONFLATED) + stat(shard, STAT_DROPPED_CLOSED);
     check_op(stat(shard, STAT_EXPECTED), ==, stat(shard, STAT_DELIVERED) + dropped + stat(shard, STAT_IN_FLIGHT));
     check_op(stat(shard, STAT_IN_FLIGHT), ==, census->messages);
-    check_op(stat(shard, STAT_CONNECTIONS), ==, shard->conns.count_live);
+    check_op(stat(shard, STAT_CONNECTIONS), ==, shard->conns->slab.count_live);
     check_op(stat(shard, STAT_SESSIONS), ==, census->sessions);
     check_op(stat(shard, STAT_SUBSCRIPTIONS), ==, census->memberships);
-    check_op(stat(shard, STAT_CHANNELS), ==, shard->channels.map.count);
-    check_op(stat(shard, STAT_CLASSES), ==, shard->channels.classes.count_live);
+    check_op(stat(shard, STAT_CHANNELS), ==, shard->channels->map.count);
+    check_op(stat(shard, STAT_CLASSES), ==, shard->channels->classes.count_live);
 }
 
 static void check_tls(const struct tls_side *side, const struct census *census)
@@ -90,16 +91,16 @@ void shard_check(const struct shard *shard)
 {
     struct census census = {0};
     check_connections(shard, &census);
-    check_queue(&shard->express);
-    check_queue(&shard->bulk);
-    check_op(census.dirty, ==, shard->express.count + shard->bulk.count);
-    check(list_empty(&shard->doomed));
-    check_op(census.waiting, ==, list_count(&shard->starved) + list_count(&shard->parked));
+    check_queue(&shard->flush->express);
+    check_queue(&shard->flush->bulk);
+    check_op(census.dirty, ==, shard->flush->express.count + shard->flush->bulk.count);
+    check(list_empty(&shard->conns->doomed));
+    check_op(census.waiting, ==, list_count(&shard->conns->starved) + list_count(&shard->conns->parked));
     check_accounts(shard, &census);
-    check_tls(&shard->tls, &census);
+    check_tls(shard->tls, &census);
     frame_check(&shard->frames);
     pins_check(shard);
     channels_check(shard);
     audiences_check(shard);
-    quotas_check(&shard->quotas);
+    quotas_check(shard->quotas);
 }

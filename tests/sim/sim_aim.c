@@ -39,12 +39,12 @@ static enum sim_place place_of(const struct sim_world *world, const struct ring 
     if (shard == NULL)
         return SIM_AT_LISTENING; /* it is just being made: the first accepts */
     if (op == RING_SEND_ZERO_COPY) {
-        const struct pin *pin = slab_get(&shard->pins.slab, handle);
+        const struct pin *pin = slab_get(&shard->pins->slab, handle);
         const struct conn *sender = pin == NULL ? NULL : conn_get(shard, pin->conn);
         return sender == NULL ? SIM_AT_NOBODY : (enum sim_place)sender->state;
     }
     if (tag.generation == 0)
-        return op == RING_CLOSE ? SIM_AT_NOBODY : place_of_listener(shard, &shard->listeners[tag.index]);
+        return op == RING_CLOSE ? SIM_AT_NOBODY : place_of_listener(shard, &shard->listeners->items[tag.index]);
     const struct conn *conn = conn_get(shard, handle);
     return conn == NULL ? SIM_PLACES : (enum sim_place)conn->state;
 }

@@ -6,6 +6,7 @@
 
 #include "core/check.h"
 #include "core/ring_sim.h"
+#include "shards/mail/home.h"
 
 #define PLACES_MAX 512
 
@@ -19,7 +20,7 @@ void sim_audit_posted(const struct sim_world *world, const struct mail *mail)
     const struct shard *shard = world->shards[mail->from];
     bool answer =
         mail->kind == MAIL_ANSWER && (mail->errand->kind == ERRAND_PUBLISH || mail->errand->kind == ERRAND_SUBMIT);
-    if (answer && !list_empty(&shard->channels.pending))
+    if (answer && !list_empty(&shard->channels->pending))
         sim_fail(world, "shard %u answers a publisher before its listeners have the message", mail->from);
 }
 
@@ -63,11 +64,11 @@ static void add_places(const struct sim_world *world, const struct shard *shard,
         add_place(places, conn->session.key_name, key_limit(world, conn));
     if (conn->session.quotas & 1U << QUOTA_ADDRESS)
         add_place(places,
-                  shard_name(shard, 'a', conn->dialect, slice_of(conn->session.client, sizeof conn->session.client)),
+                  home_name(shard, 'a', conn->dialect, slice_of(conn->session.client, sizeof conn->session.client)),
                   world->plan.work.per_address);
     if (conn->placed) {
         struct ring_address peer = ring_peer(shard->ring, conn->socket);
-        add_place(places, shard_name(shard, 'p', 0, slice_of(peer.bytes, sizeof peer.bytes)),
+        add_place(places, home_name(shard, 'p', 0, slice_of(peer.bytes, sizeof peer.bytes)),
                   world->plan.work.all_per_address);
     }
 }
@@ -76,7 +77,7 @@ static void check_shard(const struct sim_world *world, const struct shard *shard
 {
     uint32_t cursor = 0;
     shard_check(shard);
-    for (struct conn *conn; (conn = slab_next(&shard->conns, &cursor, NULL)) != NULL;)
+    for (struct conn *conn; (conn = slab_next(&shard->conns->slab, &cursor, NULL)) != NULL;)
         add_places(world, shard, conn, places);
     if (stat(shard, STAT_RING_STALE) != 0)
         sim_fail(world, "shard %u: a completion for a connection that has ended", shard->number);
@@ -111,15 +112,15 @@ static uint32_t list_count(const struct list *list)
 
 static void check_still(const struct sim_world *world, const struct shard *shard)
 {
-    uint32_t mails = shard->mail.backlogged;
+    uint32_t mails = shard->mail->backlogged;
     for (uint16_t from = 0; from < shard->count; from++)
-        mails += spsc_count(&shard->mail.in[from]);
-    uint32_t lists = list_count(&shard->errands.behind) + list_count(&shard->channels.pending) +
-                     list_count(&shard->acking) + list_count(&shard->doomed) + list_count(&shard->starved) +
-                     list_count(&shard->parked);
-    if (mails != 0 || lists != 0 || shard->errands.outstanding != 0)
+        mails += spsc_count(&shard->mail->in[from]);
+    uint32_t lists = list_count(&shard->errands->behind) + list_count(&shard->channels->pending) +
+                     list_count(&shard->publishers->acking) + list_count(&shard->conns->doomed) +
+                     list_count(&shard->conns->starved) + list_count(&shard->conns->parked);
+    if (mails != 0 || lists != 0 || shard->errands->outstanding != 0)
         sim_fail(world, "shard %u at rest: %u mails, %u waiting, %u errands outstanding", shard->number, mails, lists,
-                 shard->errands.outstanding);
+                 shard->errands->outstanding);
 }
 
 /* A class of a home and the audiences of all shards agree on who listens. */
@@ -127,7 +128,7 @@ static void check_class(const struct sim_world *world, const struct shard *home,
 {
     uint32_t listeners = 0;
     for (uint16_t i = 0; i < world->plan.shards; i++) {
-        const struct audiences *audiences = &world->shards[i]->audiences;
+        const struct audiences *audiences = world->shards[i]->audiences;
         uint32_t slot = class->index < audiences->by_class_count[home->number]
                             ? audiences->by_class[home->number][class->index]
                             : 0;
@@ -154,7 +155,7 @@ static uint32_t slices_of(const struct outbox *outbox, const struct segment *seg
 static uint32_t outbox_references(const struct shard *shard, const struct segment *segment)
 {
     uint32_t cursor = 0, index, count = 0;
-    for (const struct conn *conn; (conn = slab_next(&shard->conns, &cursor, &index)) != NULL;)
+    for (const struct conn *conn; (conn = slab_next(&shard->conns->slab, &cursor, &index)) != NULL;)
         count += slices_of(&conn->outbox, segment);
     return count;
 }
@@ -163,7 +164,7 @@ static uint32_t outbox_references(const struct shard *shard, const struct segmen
 static uint32_t pin_references(const struct shard *shard, const struct segment *segment)
 {
     uint32_t cursor = 0, count = 0;
-    for (const struct pin *pin; (pin = slab_next(&shard->pins.slab, &cursor, NULL)) != NULL;)
+    for (const struct pin *pin; (pin = slab_next(&shard->pins->slab, &cursor, NULL)) != NULL;)
         for (uint32_t i = 0; i < pin->segment_count; i++)
             count += pin->segments[i] == segment;
     return count;
@@ -173,7 +174,7 @@ static uint32_t home_references(const struct shard *home, const struct segment *
 {
     uint32_t count = home->replies.tail == segment;
     size_t cursor = 0;
-    for (const struct channel *channel; (channel = map_next(&home->channels.map, &cursor)) != NULL;) {
+    for (const struct channel *channel; (channel = map_next(&home->channels->map, &cursor)) != NULL;) {
         for (uint32_t i = 0; i < DEFLATE_CLASSES; i++)
             count += channel->logs[i].tail == segment;
         for (uint32_t i = 0; i < channel->history.count; i++)
@@ -205,13 +206,13 @@ static void check_segment(const struct sim_world *world, const struct shard *hom
 static void check_homes(const struct sim_world *world, const struct shard *home)
 {
     uint32_t cursor = 0, index, audiences = 0;
-    for (const struct class *class; (class = slab_next(&home->channels.classes, &cursor, &index)) != NULL;)
+    for (const struct class *class; (class = slab_next(&home->channels->classes, &cursor, &index)) != NULL;)
         check_class(world, home, class);
     for (struct list_node *node = list_first(&home->frames.segments); node != NULL;
          node = list_next(&home->frames.segments, node))
         check_segment(world, home, list_entry(node, struct segment, node));
     cursor = 0;
-    for (const struct audience *audience; (audience = slab_next(&home->audiences.slab, &cursor, &index)) != NULL;)
+    for (const struct audience *audience; (audience = slab_next(&home->audiences->slab, &cursor, &index)) != NULL;)
         audiences += audience->count;
     if (audiences != stat(home, STAT_SUBSCRIPTIONS))
         sim_fail(world, "shard %u: %u members of audiences, %llu subscriptions", home->number, audiences,
@@ -223,13 +224,13 @@ static void check_places(const struct sim_world *world, const struct places *pla
     uint32_t held = 0, known = 0;
     for (uint16_t i = 0; i < world->plan.shards; i++) {
         size_t cursor = 0;
-        for (const struct quota *quota; (quota = map_next(&world->shards[i]->quotas.map, &cursor)) != NULL;)
+        for (const struct quota *quota; (quota = map_next(&world->shards[i]->quotas->map, &cursor)) != NULL;)
             held += quota->held;
     }
     for (uint32_t i = 0; i < places->count; i++) {
-        uint16_t home = shard_home(world->shards[0], places->items[i].name);
+        uint16_t home = home_of(world->shards[0], places->items[i].name);
         const struct quota *quota =
-            map_get(&world->shards[home]->quotas.map, slice_of(&places->items[i].name, sizeof places->items[i].name));
+            map_get(&world->shards[home]->quotas->map, slice_of(&places->items[i].name, sizeof places->items[i].name));
         known += places->items[i].count;
         if (quota == NULL || quota->held != places->items[i].count)
             sim_fail(world, "a key or address holds %u places at its home, and has %u connections",
@@ -264,24 +265,24 @@ static void check_shard_empty(const struct sim_world *world, const struct shard 
 {
     const char *left = NULL;
     size_t cursor = 0;
-    if (shard->conns.count_live != 0)
+    if (shard->conns->slab.count_live != 0)
         left = "connections";
-    else if (shard->audiences.slab.count_live != 0)
+    else if (shard->audiences->slab.count_live != 0)
         left = "audiences";
-    else if (shard->channels.classes.count_live != 0)
+    else if (shard->channels->classes.count_live != 0)
         left = "filter classes";
-    else if (shard->tls.handshaking != 0 || shard->tls.buffers.pool.taken != 0 ||
-             !list_empty(&shard->tls.buffers.short_of))
+    else if (shard->tls->handshaking != 0 || shard->tls->buffers.pool.taken != 0 ||
+             !list_empty(&shard->tls->buffers.short_of))
         left = "handshakes or buffers of TLS";
-    else if (shard->input_bytes != 0)
+    else if (shard->conns->input_bytes != 0)
         left = "input";
-    else if (free_nodes(&shard->outbox_pool) != shard->outbox_pool.count)
+    else if (free_nodes(&shard->flush->outbox_pool) != shard->flush->outbox_pool.count)
         left = "outbox nodes";
     else if (stat(shard, STAT_IN_FLIGHT) != 0)
         left = "messages in flight";
-    else if (shard->express.count + shard->bulk.count > 0)
+    else if (shard->flush->express.count + shard->flush->bulk.count > 0)
         left = "flush queues";
-    for (const struct channel *channel; left == NULL && (channel = map_next(&shard->channels.map, &cursor)) != NULL;)
+    for (const struct channel *channel; left == NULL && (channel = map_next(&shard->channels->map, &cursor)) != NULL;)
         if (channel->history.count == 0)
             left = "a channel that nobody listens to and that retains nothing";
     if (left != NULL)

@@ -93,7 +93,7 @@ void sim_trust_on_shards(struct sim_world *world)
     if (plan->listeners == 0)
         return;
     for (uint16_t i = 0; i < world->plan.shards && plan->buffer_memory < 1 << 20; i++)
-        world->shards[i]->tls.buffers.pool.bytes_max = plan->buffer_memory;
+        world->shards[i]->tls->buffers.pool.bytes_max = plan->buffer_memory;
     if (!world->reloaded)
         world->trust.bytes = sim_tls_server_bytes();
     sim_tls_bound(plan->memory == 0 ? 0 : world->trust.bytes + plan->memory);

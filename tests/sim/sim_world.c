@@ -237,14 +237,14 @@ bool sim_world_starved(const struct sim_world *world)
 static bool has_mail(const struct shard *shard)
 {
     for (uint16_t from = 0; from < shard->count; from++)
-        if (spsc_count(&shard->mail.in[from]) > 0)
+        if (spsc_count(&shard->mail->in[from]) > 0)
             return true;
     return false;
 }
 
 static bool has_work(const struct shard *shard)
 {
-    return shard->express.count + shard->bulk.count > 0;
+    return shard->flush->express.count + shard->flush->bulk.count > 0;
 }
 
 /* One turn. Behind it the shard sleeps, as it would in its ring, unless there is mail: whoever posts has to wake it. */
@@ -368,7 +368,7 @@ bool sim_world_busy(const struct sim_world *world)
 /* The time of the shard's next timer. */
 static uint64_t next_timer(const struct shard *shard)
 {
-    if (!list_empty(&shard->starved) || shard->mail.backlogged > 0)
+    if (!list_empty(&shard->conns->starved) || shard->mail->backlogged > 0)
         return shard->now_ms + 1;
     return wheel_next_ms(&shard->wheel);
 }
@@ -450,6 +450,6 @@ uint32_t sim_world_open(const struct sim_world *world)
 {
     uint32_t open = 0;
     for (uint16_t i = 0; i < world->plan.shards; i++)
-        open += atomic_load(&world->shards[i]->open);
+        open += atomic_load(&world->shards[i]->conns->open);
     return open;
 }

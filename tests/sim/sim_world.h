@@ -4,7 +4,9 @@
 #define RINGCAST_TESTS_SIM_SIM_WORLD_H
 
 #include "core/ring_sim.h"
-#include "shards/shard.h"
+#include "shards/config/config.h"
+#include "shards/turn/shard_parts.h"
+#include "shards/turn/shard_tick.h"
 #include "tests/sim/sim_chain.h"
 #include "tests/sim/sim_config.h"
 #include "tests/sim/sim_crypto.h"

@@ -4,7 +4,9 @@
  * our own code comes through here; what the C library does within itself is not counted. */
 #include "core/log.h"
 #include "core/ring.h"
-#include "shards/shard.h"
+#include "shards/config/config.h"
+#include "shards/turn/shard_parts.h"
+#include "shards/turn/shard_tick.h"
 
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
@@ -126,7 +128,7 @@ static int subscribe(const struct server *server)
 static void publish(struct shard *shard)
 {
     static const uint8_t payload[PAYLOAD_BYTES];
-    struct errand *errand = errand_make(&shard->errands.pool, ERRAND_PUBLISH, 1 + sizeof payload);
+    struct errand *errand = errand_make(&shard->errands->pool, ERRAND_PUBLISH, 1 + sizeof payload);
     errand->dialect = PLAIN;
     errand->publish.event.opcode = WS_BINARY;
     errand->publish.event.channel = errand_put(errand, slice_text("c"));

@@ -6,7 +6,9 @@
 
 #include "core/log.h"
 #include "core/ring_sim.h"
-#include "shards/shard.h"
+#include "shards/config/config.h"
+#include "shards/turn/shard_parts.h"
+#include "shards/turn/shard_tick.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -135,7 +137,7 @@ static inline uint32_t world_open(const struct world *world)
 {
     uint32_t open = 0;
     for (uint16_t i = 0; i < world->count; i++)
-        open += world->shards[i]->conns.count_live;
+        open += world->shards[i]->conns->slab.count_live;
     return open;
 }
 
@@ -157,7 +159,7 @@ static inline void world_end(struct world *world)
     cr_assert_eq(world_sum(world, STAT_SUBSCRIPTIONS), 0);
     cr_assert_eq(world_sum(world, STAT_SESSIONS), 0);
     for (uint16_t i = 0; i < world->count; i++) {
-        cr_assert_eq(world->shards[i]->input_bytes, 0);
+        cr_assert_eq(world->shards[i]->conns->input_bytes, 0);
         shard_destroy(world->shards[i]);
     }
     for (uint16_t i = 0; i < world->count; i++)
@@ -334,7 +336,7 @@ static inline void world_publish(struct world *world, uint16_t from, const char 
 {
     struct shard *shard = world->shards[from];
     struct slice name = slice_text(channel), text = slice_text(payload);
-    struct errand *errand = errand_make(&shard->errands.pool, ERRAND_PUBLISH, name.bytes + text.bytes);
+    struct errand *errand = errand_make(&shard->errands->pool, ERRAND_PUBLISH, name.bytes + text.bytes);
     cr_assert_not_null(errand);
     errand->publish.event.opcode = WS_TEXT;
     errand->publish.event.channel = errand_put(errand, name);

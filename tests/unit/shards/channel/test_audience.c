@@ -21,13 +21,13 @@ static bool join(struct shard *shard, struct conn *conn, unsigned channel, unsig
 {
     char text[4];
     struct slice name = channel_name(channel, text);
-    struct errand *errand = errand_make(&shard->errands.pool, ERRAND_SUBSCRIBE, 64);
+    struct errand *errand = errand_make(&shard->errands->pool, ERRAND_SUBSCRIBE, 64);
     errand->dialect = RUSTORIUM;
     errand->subscribe.channel = errand_put(errand, name);
     errand->subscribe.variant = errand_put(errand, slice_of(variants[variant], variant_bytes[variant]));
     channel_subscribe(shard, errand);
     bool joined = errand->status == 200 && audience_join(shard, conn, errand);
-    errand_free(&shard->errands.pool, errand);
+    errand_free(&shard->errands->pool, errand);
     return joined;
 }
 
@@ -36,10 +36,10 @@ static void check_books(struct shard *shard, struct conn *const conns[CONNS], co
 {
     uint32_t members = 0, wanted = 0;
     uint32_t cursor = 0;
-    for (struct audience *audience; (audience = slab_next(&shard->audiences.slab, &cursor, NULL)) != NULL;) {
+    for (struct audience *audience; (audience = slab_next(&shard->audiences->slab, &cursor, NULL)) != NULL;) {
         cr_assert_gt(audience->count, 0, "an empty audience has been freed");
         members += audience->count;
-        const struct class *class = slab_at(&shard->channels.classes, audience->class_index);
+        const struct class *class = slab_at(&shard->channels->classes, audience->class_index);
         cr_assert_eq(class->listeners, audience->count);
         for (uint32_t i = 0; i < audience->count; i++) {
             struct conn *conn = audience->members[i].conn;
@@ -73,7 +73,7 @@ Test(audience, keeps_both_sides_of_a_membership_together)
         peer_upgrade(&world, &peers[c], "/echo");
     uint32_t cursor = 0;
     for (unsigned c = 0; c < CONNS; c++)
-        conns[c] = slab_next(&shard->conns, &cursor, NULL);
+        conns[c] = slab_next(&shard->conns->slab, &cursor, NULL);
     random_init(&random, 3);
     for (unsigned step = 0; step < 5000; step++) {
         unsigned c = (unsigned)random_below(&random, CONNS), n = (unsigned)random_below(&random, CHANNELS);
@@ -104,7 +104,7 @@ Test(audience, gets_what_its_present_variant_matches)
     struct shard *shard = world.shards[0];
     peer_upgrade(&world, &peer, "/echo");
     uint32_t cursor = 0, receivers;
-    struct conn *conn = slab_next(&shard->conns, &cursor, NULL);
+    struct conn *conn = slab_next(&shard->conns->slab, &cursor, NULL);
     conn->dialect = RUSTORIUM; /* whose channels these are */
     for (unsigned variant = 0; variant < VARIANTS; variant++) {
         cr_assert(join(shard, conn, 0, variant));
@@ -231,7 +231,7 @@ static void conflated(struct world *world, const char *name, uint32_t conflate, 
     uint32_t receivers, cursor = 0;
     cr_assert_leq(bytes, sizeof text);
     memset(text, fill, bytes);
-    struct audience *audience = slab_next(&shard->audiences.slab, &cursor, NULL);
+    struct audience *audience = slab_next(&shard->audiences->slab, &cursor, NULL);
     struct channel *channel = channel_find(shard, audience->dialect, slice_text(name));
     audience->policy = channel->traits.policy = POLICY_CONFLATE;
     struct event event = {.opcode = WS_TEXT, .payload = slice_of(text, bytes), .conflate = conflate};
@@ -332,7 +332,7 @@ Test(audience, resets_a_reader_that_is_slow_before_its_101)
     for (unsigned i = 0; i < 2; i++) {
         uint32_t cursor = 0;
         peer_upgrade(&world, &peers[i], "/echo");
-        struct conn *conn = slab_next(&shard->conns, &cursor, NULL);
+        struct conn *conn = slab_next(&shard->conns->slab, &cursor, NULL);
         cr_assert(conn->greeted);
         conn->greeted = i == 0;
         conn_close_slow(shard, conn, CLOSE_SLOW);

@@ -11,7 +11,7 @@ static const char *const retaining[] = {"plain.retain=10", NULL};
 static struct errand *subscribe_encoded(struct shard *home, const char *channel, uint32_t history_max, uint8_t encoding)
 {
     struct slice name = slice_text(channel);
-    struct errand *errand = errand_make(&home->errands.pool, ERRAND_SUBSCRIBE, name.bytes);
+    struct errand *errand = errand_make(&home->errands->pool, ERRAND_SUBSCRIBE, name.bytes);
     errand->dialect = PLAIN;
     errand->subscribe.channel = errand_put(errand, name);
     errand->subscribe.history_max = history_max;
@@ -32,13 +32,13 @@ static void unsubscribe(struct shard *home, struct errand *errand)
     for (uint32_t i = 0; i < errand->subscribe.frame_count; i++)
         frame_release(&home->idle, errand->subscribe.frames[i].segment, home->number, 1);
     channel_on_unsubscribe(home, &mail);
-    errand_free(&home->errands.pool, errand);
+    errand_free(&home->errands->pool, errand);
 }
 
 static int publish(struct shard *home, const char *channel, const char *payload, uint32_t *receivers)
 {
     struct slice name = slice_text(channel), text = slice_text(payload);
-    struct errand *errand = errand_make(&home->errands.pool, ERRAND_PUBLISH, name.bytes + text.bytes);
+    struct errand *errand = errand_make(&home->errands->pool, ERRAND_PUBLISH, name.bytes + text.bytes);
     errand->dialect = PLAIN;
     errand->publish.event.opcode = WS_TEXT;
     errand->publish.event.channel = errand_put(errand, name);
@@ -46,7 +46,7 @@ static int publish(struct shard *home, const char *channel, const char *payload,
     channel_publish(home, errand);
     int status = errand->status;
     *receivers = errand->publish.receivers;
-    errand_free(&home->errands.pool, errand);
+    errand_free(&home->errands->pool, errand);
     return status;
 }
 
@@ -82,10 +82,10 @@ Test(channel, mails_what_is_pending_before_it_answers_a_subscription)
     struct errand *first = subscribe(home, "c", 0);
     publish(home, "c", "one", &receivers);
     publish(home, "c", "two", &receivers);
-    cr_assert_not(list_empty(&home->channels.pending));
+    cr_assert_not(list_empty(&home->channels->pending));
     uint64_t posted = stats_get(&home->stats, STAT_MAIL_POSTED);
     struct errand *second = subscribe(home, "c", 10);
-    cr_assert(list_empty(&home->channels.pending));
+    cr_assert(list_empty(&home->channels->pending));
     cr_assert_eq(stats_get(&home->stats, STAT_MAIL_POSTED), posted + 1, "one range for both messages");
     cr_assert_eq(second->subscribe.frame_count, 1);
     cr_assert_eq(second->subscribe.frame_messages[0], 2, "and history holds them for the newcomer");
@@ -138,7 +138,7 @@ Test(channel, delivers_in_order_to_both_shards)
     for (unsigned i = 0; i < 6; i++)
         peer_upgrade(&world, &peers[i], "/plain/c");
     for (unsigned i = 0; i < 2; i++)
-        used[i] = world.shards[i]->audiences.slab.count_live > 0;
+        used[i] = world.shards[i]->audiences->slab.count_live > 0;
     cr_assert(used[0] && used[1], "the seed gives both shards a listener");
     for (unsigned n = 0; n < 50; n++) {
         snprintf(text, sizeof text, "%u", n);
@@ -184,23 +184,23 @@ Test(channel, gives_the_newest_message_whatever_its_length)
     struct world world;
     world_begin(&world, 1, 65536, retaining);
     struct shard *home = world.shards[0];
-    struct errand *none = errand_make(&home->errands.pool, ERRAND_NEWEST, 1);
+    struct errand *none = errand_make(&home->errands->pool, ERRAND_NEWEST, 1);
     none->newest.channel = errand_put(none, slice_text("c"));
     channel_newest(home, none);
     cr_assert_eq(none->status, 404);
-    errand_free(&home->errands.pool, none);
+    errand_free(&home->errands->pool, none);
     for (unsigned i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
         char *text = calloc(1, lengths[i] + 1);
         uint32_t receivers;
         memset(text, 'a' + (int)i, lengths[i]);
         cr_assert_eq(publish(home, "c", text, &receivers), 202);
-        struct errand *errand = errand_make(&home->errands.pool, ERRAND_NEWEST, 1);
+        struct errand *errand = errand_make(&home->errands->pool, ERRAND_NEWEST, 1);
         errand->newest.channel = errand_put(errand, slice_text("c"));
         channel_newest(home, errand);
         cr_assert_eq(errand->status, 200);
         cr_assert_eq(errand->reply_bytes, lengths[i]);
         cr_assert_eq(memcmp(errand->reply, text, lengths[i]), 0);
-        errand_free(&home->errands.pool, errand);
+        errand_free(&home->errands->pool, errand);
         free(text);
     }
     world_end(&world);
@@ -302,7 +302,7 @@ Test(channel, refuses_a_message_before_anybody_gets_it)
     fanout_flush(home);
     uint64_t posted = stats_get(&home->stats, STAT_MAIL_POSTED);
     cr_assert_eq(publish(home, "c", text, &receivers), 429);
-    cr_assert(list_empty(&home->channels.pending));
+    cr_assert(list_empty(&home->channels->pending));
     cr_assert_leq(stats_get(&home->stats, STAT_MAIL_POSTED), posted + 1, "no more than the cut");
     struct history *history = &channel_find(home, PLAIN, slice_text("c"))->history;
     cr_assert_eq(history->count, 1);
@@ -377,7 +377,7 @@ static struct errand *subscribe_variant(struct shard *home, unsigned number)
     uint8_t variant[12] = {0, 0, '=', 8};
     memcpy(variant + 4, &(uint64_t){number}, 8);
     struct slice name = slice_text("state");
-    struct errand *errand = errand_make(&home->errands.pool, ERRAND_SUBSCRIBE, name.bytes + sizeof variant);
+    struct errand *errand = errand_make(&home->errands->pool, ERRAND_SUBSCRIBE, name.bytes + sizeof variant);
     errand->dialect = 2; /* rustorium, which has filters */
     errand->subscribe.channel = errand_put(errand, name);
     errand->subscribe.variant = errand_put(errand, slice_of(variant, sizeof variant));
@@ -399,7 +399,7 @@ Test(channel, refuses_filters_beyond_a_budget)
     cr_assert_eq(taken, 1024 / (64 + 12));
     cr_assert_eq(errands[taken]->status, 503);
     cr_assert_eq(world_sum(&world, STAT_CLASSES_REFUSED), 1);
-    errand_free(&home->errands.pool, errands[taken]);
+    errand_free(&home->errands->pool, errands[taken]);
     struct errand *known = subscribe_variant(home, 0);
     cr_assert_eq(known->status, 200, "a filter that is there costs nothing");
     unsubscribe(home, known);
@@ -428,19 +428,19 @@ Test(channel, sweeps_many_channels_a_few_a_turn)
     }
     sim_clock_advance(UINT64_C(1000000000));
     world_turn(&world);
-    cr_assert_eq(home->channels.active_count, MANY, "what is retained is to expire");
-    cr_assert_gt(home->channels.sweep_left, MANY / 2, "one turn does a part");
+    cr_assert_eq(home->channels->active_count, MANY, "what is retained is to expire");
+    cr_assert_gt(home->channels->sweep_left, MANY / 2, "one turn does a part");
     world_turn(&world);
     world_turn(&world);
     world_turn(&world);
     world_turn(&world);
-    cr_assert_eq(home->channels.sweep_left, 0);
+    cr_assert_eq(home->channels->sweep_left, 0);
     cr_assert_null(channel_find(home, PLAIN, slice_text("0"))->logs[0].tail, "quiet logs have let go");
     sim_clock_advance(UINT64_C(1000000000));
     for (unsigned i = 0; i < 8; i++)
         world_turn(&world);
     cr_assert_eq(world_sum(&world, STAT_CHANNELS), 0);
-    cr_assert_eq(home->channels.active_count, 0);
+    cr_assert_eq(home->channels->active_count, 0);
     world_end(&world);
 }
 
@@ -480,7 +480,7 @@ Test(channel, ends_a_quiet_channel_whose_history_has_made_room)
     publish(home, "old", "x", &receivers);
     for (unsigned i = 0; i < 4; i++)
         world_advance(&world, 1000);
-    cr_assert_eq(home->channels.active_count, 0);
+    cr_assert_eq(home->channels->active_count, 0);
     cr_assert_eq(channel_find(home, PLAIN, slice_text("old"))->history.count, 1);
     channels_cut_oldest(home);
     for (unsigned i = 0; i < 4; i++)

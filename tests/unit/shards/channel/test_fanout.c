@@ -11,16 +11,16 @@ static const uint8_t any[] = {0, 0, '*', 0}, only_a[] = {0, 0, '=', 1, 'a'}, onl
 static struct class *listen_to(struct shard *shard, const char *channel, struct slice variant, uint16_t origin)
 {
     struct slice name = slice_text(channel);
-    struct errand *errand = errand_make(&shard->errands.pool, ERRAND_SUBSCRIBE, name.bytes + variant.bytes);
+    struct errand *errand = errand_make(&shard->errands->pool, ERRAND_SUBSCRIBE, name.bytes + variant.bytes);
     errand->dialect = RUSTORIUM;
     errand->origin = origin;
     errand->subscribe.channel = errand_put(errand, name);
     errand->subscribe.variant = errand_put(errand, variant);
     channel_subscribe(shard, errand);
     cr_assert_eq(errand->status, 200);
-    struct class *class = slab_at(&shard->channels.classes, errand->subscribe.class_index);
+    struct class *class = slab_at(&shard->channels->classes, errand->subscribe.class_index);
     errand->origin = shard->number;
-    errand_free(&shard->errands.pool, errand);
+    errand_free(&shard->errands->pool, errand);
     return class;
 }
 
@@ -117,7 +117,7 @@ Test(fanout, keeps_the_order_over_channels_that_live_together)
     publish(home, "b");
     publish_to(home, "blocks", "2");
     fanout_flush(home);
-    struct spsc *ring = &world.shards[1]->mail.in[0];
+    struct spsc *ring = &world.shards[1]->mail->in[0];
     cr_assert_eq(spsc_count(ring), 3);
     for (uint32_t i = 0; i < 3; i++) {
         struct mail mail;
@@ -151,7 +151,7 @@ Test(fanout, drops_what_is_pending_with_the_last_listener)
     struct class *a = listen_as(home, slice_of(only_a, sizeof only_a), 0);
     publish(home, "a");
     leave_as(home, a, 0);
-    cr_assert(list_empty(&home->channels.pending));
+    cr_assert(list_empty(&home->channels->pending));
     cr_assert_not(fanout_flush(home));
     mail_return_idle(home);
     cr_assert(list_empty(&home->frames.segments), "nothing holds the frame");
@@ -169,14 +169,14 @@ Test(fanout, holds_answers_back_until_every_mailbox_has_the_message)
     /* A full ring to the other shard: whatever else is posted there has to wait. */
     for (unsigned i = 0; i <= MAIL_RING_ITEMS; i++)
         mail_post(home, other->number, (struct mail){.kind = MAIL_CUT});
-    cr_assert_eq(home->mail.backlogged, 1);
+    cr_assert_eq(home->mail->backlogged, 1);
     world_publish(&world, home_number, "c", "x");
     mail_drain(home, 10);
     fanout_flush(home);
-    cr_assert_not(list_empty(&home->errands.behind));
-    cr_assert_eq(home->errands.outstanding, 1);
+    cr_assert_not(list_empty(&home->errands->behind));
+    cr_assert_eq(home->errands->outstanding, 1);
     world_settle(&world);
-    cr_assert_eq(home->errands.outstanding, 0);
+    cr_assert_eq(home->errands->outstanding, 0);
     peer_expect(&world, &peer, "x");
     world_end(&world);
 }

@@ -44,7 +44,7 @@ Test(conn, counts_silent_connections_of_an_address_over_all_shards)
             sim_peer_close(world.network, peers[i].number);
     world_settle(&world);
     cr_assert_eq(world_open(&world), 0);
-    cr_assert_eq(world.shards[0]->quotas.map.count + world.shards[1]->quotas.map.count, 0, "every place came back");
+    cr_assert_eq(world.shards[0]->quotas->map.count + world.shards[1]->quotas->map.count, 0, "every place came back");
     world_end(&world);
 }
 
@@ -526,7 +526,7 @@ Test(conn, ends_with_a_peer_that_is_gone)
 static struct conn *only_conn(struct shard *shard)
 {
     uint32_t cursor = 0;
-    return slab_next(&shard->conns, &cursor, NULL);
+    return slab_next(&shard->conns->slab, &cursor, NULL);
 }
 
 /* There is one list node for two reasons to wait: the receive is armed with the unparking. */
@@ -538,11 +538,11 @@ Test(conn, waits_for_room_even_when_it_waits_for_buffers)
     struct shard *shard = world.shards[0];
     peer_upgrade(&world, &peer, "/echo");
     struct conn *conn = only_conn(shard);
-    list_push_back(&shard->starved, &conn->wait);
+    list_push_back(&shard->conns->starved, &conn->wait);
     conn_park(shard, conn);
     conn_wait_for_room(shard, conn);
-    cr_assert(list_empty(&shard->starved));
-    cr_assert_eq(list_first(&shard->parked), &conn->wait);
+    cr_assert(list_empty(&shard->conns->starved));
+    cr_assert_eq(list_first(&shard->conns->parked), &conn->wait);
     list_remove(&conn->wait);
     conn_unpark(shard, conn);
     peer_text(&world, &peer, "on");
@@ -562,7 +562,7 @@ Test(conn, reads_the_close_frame_of_a_peer_although_buffers_ran_out)
     peer_frame(&world, &peer, 0x80 | WS_CLOSE, NULL, 0);
     for (unsigned i = 0; i < 5; i++)
         world_turn(&world);
-    cr_assert_eq(list_first(&shard->starved), &only_conn(shard)->wait);
+    cr_assert_eq(list_first(&shard->conns->starved), &only_conn(shard)->wait);
     conn_close(shard, only_conn(shard), CLOSE_SHUTDOWN, 0, NULL);
     sim_set_faults(world.network, &calm);
     world_settle(&world);

@@ -31,7 +31,7 @@ static void begin_with(struct world *world, uint16_t count, const char *setting)
     const char *const sets[] = {"tls.certificates=" TEST_CERTS "/server.pem " TEST_CERTS "/server.key", setting, NULL};
     world_begin(world, count, WINDOW, sets);
     for (uint16_t i = 0; i < count; i++)
-        world->shards[i]->listeners[0].tls = true;
+        world->shards[i]->listeners->items[0].tls = true;
     clients = tls_context_create_client(&trusting, false, NULL, why, sizeof why);
     cr_assert_not_null(clients, "%s", why);
 }
@@ -188,7 +188,7 @@ Test(conn_tls, a_shard_has_buffers_enough_to_send_however_many_share_the_memory)
     struct world world;
     begin(&world);
     world.config->tls.buffer_bytes = 16 << 10; /* 1 MiB of 64 shards */
-    conn_tls_init(world.shards[0], world.shards[0]->tls.ticket_secret);
+    conn_tls_init(world.shards[0], world.shards[0]->tls->ticket_secret);
     guest_open(&world, &fine[0], "/plain/fine");
     publish(&world, "fine", SHORT);
     guest_read_all(&world, &fine[0]);
@@ -217,7 +217,7 @@ Test(conn_tls, seals_for_many_a_few_in_each_turn)
     for (int i = 0; i < MANY; i++)
         guest_open(&world, &many[i], "/plain/many");
     publish_unsettled(&world, "many", LONG);
-    const struct pool *buffers = &world.shards[0]->tls.buffers.pool;
+    const struct pool *buffers = &world.shards[0]->tls->buffers.pool;
     for (int turn = 0; turn < 2 && buffers->taken == 0; turn++)
         world_turn(&world); /* one delivers, and the same one or the next seals */
     for (uint32_t turns = 1; turns * TICK_MAX <= MANY; turns++) {

@@ -20,7 +20,7 @@ static void connect_in_vain(struct world *world, struct peer *peer)
     peer_connect_from(world, peer, DIALECT_PORT, 1);
     turns(world, 20);
     cr_assert_eq(world_open(world), before);
-    cr_assert(world->shards[0]->listeners[0].paused);
+    cr_assert(world->shards[0]->listeners->items[0].paused);
     sim_set_faults(world->network, &calm);
 }
 
@@ -80,7 +80,7 @@ Test(listener, stops_an_accept_that_stays_armed_without_a_place)
     const struct ring_completion full = {.op = RING_ACCEPT, .result = -ENFILE, .more = true};
     listener_on_accept(world.shards[0], &full);
     world_settle(&world);
-    cr_assert_not(world.shards[0]->listeners[0].armed);
+    cr_assert_not(world.shards[0]->listeners->items[0].armed);
     peer_connect(&world, &peer, DIALECT_PORT);
     cr_assert_eq(world_open(&world), 0);
     world_advance(&world, 100);

@@ -100,7 +100,7 @@ Test(pin, holds_every_piece_of_a_gathered_send)
     cr_assert_eq(pinned(&world), LONG + 4, "the others wait");
     expect_message(&world, &peer, 'a', LONG);
     cr_assert_eq(pinned(&world), LONG + 4 + 2 * (20000 + 4));
-    cr_assert_eq(world.shards[0]->pins.slab.count_live, 2);
+    cr_assert_eq(world.shards[0]->pins->slab.count_live, 2);
     expect_message(&world, &peer, 'b', 20000);
     expect_message(&world, &peer, 'c', 20000);
     for (char fill = 'd'; fill < 'h'; fill++) { /* they would lie where the pieces were, had one been let go */
@@ -253,7 +253,7 @@ Test(pin, outlives_the_cancel_that_could_not_be_begun)
         peer_upgrade(&world, &peer, "/plain/c");
         publish(&world, "c", 'a', WINDOW - 4); /* the window is full: of the next nothing is taken */
         publish(&world, "c", 'b', LONG);
-        struct conn *conn = slab_next(&world.shards[0]->conns, &cursor, NULL);
+        struct conn *conn = slab_next(&world.shards[0]->conns->slab, &cursor, NULL);
         cr_assert(conn->sending && conn->pin != 0);
         sim_set_faults(world.network, &full);
         conn_terminate(world.shards[0], conn, CLOSE_SHUTDOWN);
@@ -277,7 +277,7 @@ Test(pin, sends_from_memory_that_the_ring_knows)
         peer_upgrade(&world, &peers[i], "/plain/c");
     uint16_t home = channel_home(world.shards[0], PLAIN, slice_text("c"));
     struct channel *channel = channel_find(world.shards[home], PLAIN, slice_text("c"));
-    cr_assert(world.shards[0]->conns.count_live > 0 && world.shards[1]->conns.count_live > 0);
+    cr_assert(world.shards[0]->conns->slab.count_live > 0 && world.shards[1]->conns->slab.count_live > 0);
     static uint8_t payload[LONG];
     memset(payload, 'x', sizeof payload);
     for (unsigned n = 0; n < 3; n++) {

@@ -11,7 +11,7 @@ static void expect_numbered(struct shard *to, uint64_t number)
 {
     struct spsc_item item;
     struct mail mail;
-    cr_assert(spsc_pop(&to->mail.in[0], &item));
+    cr_assert(spsc_pop(&to->mail->in[0], &item));
     memcpy(&mail, &item, sizeof mail);
     cr_assert_eq(mail.kind, MAIL_CUT);
     cr_assert_eq(mail.from, 0);
@@ -26,21 +26,21 @@ Test(mail, keeps_order_when_the_ring_is_full)
     uint64_t posted = 0, taken = 0;
     while (posted < MAIL_RING_ITEMS)
         post_numbered(from, posted++);
-    cr_assert_eq(from->mail.backlogged, 0, "as many as the ring holds");
+    cr_assert_eq(from->mail->backlogged, 0, "as many as the ring holds");
     while (posted < MAIL_RING_ITEMS + 1000)
         post_numbered(from, posted++);
-    cr_assert_eq(from->mail.backlogged, 1000);
+    cr_assert_eq(from->mail->backlogged, 1000);
     cr_assert_not(errand_has_room(from), "a shard with a backlog takes nothing in");
     while (taken < 600)
         expect_numbered(to, taken++);
     post_numbered(from, posted++);
-    cr_assert_eq(from->mail.backlogged, 1001, "what is posted now stands behind, although the ring has room");
+    cr_assert_eq(from->mail->backlogged, 1001, "what is posted now stands behind, although the ring has room");
     mail_push_backlog(from);
-    cr_assert_eq(from->mail.backlogged, 401);
+    cr_assert_eq(from->mail->backlogged, 401);
     while (taken < posted - 401)
         expect_numbered(to, taken++);
     mail_push_backlog(from);
-    cr_assert_eq(from->mail.backlogged, 0);
+    cr_assert_eq(from->mail->backlogged, 0);
     cr_assert(errand_has_room(from));
     while (taken < posted)
         expect_numbered(to, taken++);
@@ -69,7 +69,7 @@ Test(mail, wakes_a_sleeper_once_and_never_one_who_is_awake)
     mail_ring_doorbells(from);
     cr_assert_eq(stats_get(&from->stats, STAT_DOORBELLS), 0, "it is awake");
     cr_assert_not(mail_try_sleep(to), "there is mail");
-    cr_assert_not(atomic_load(&to->mail.asleep));
+    cr_assert_not(atomic_load(&to->mail->asleep));
     mail_drain(to, 10);
     cr_assert(mail_try_sleep(to));
     mail_ring_doorbells(from);

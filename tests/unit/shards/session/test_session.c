@@ -23,7 +23,7 @@ static size_t names_counted(const struct world *world)
 {
     size_t count = 0;
     for (uint16_t i = 0; i < world->count; i++)
-        count += world->shards[i]->quotas.map.count;
+        count += world->shards[i]->quotas->map.count;
     return count;
 }
 
@@ -280,7 +280,7 @@ Test(session, lets_a_publisher_stream_without_a_pause)
             acked = (unsigned)strtoul(strstr(payload, "\"seq\":") + 6, NULL, 10);
             peer_forget(&peer, 2U + peer.data[1]);
         }
-        cr_assert_lt(world.shards[0]->input_bytes, (size_t)1 << 20, "the stash does not grow with the stream");
+        cr_assert_lt(world.shards[0]->conns->input_bytes, (size_t)1 << 20, "the stash does not grow with the stream");
     }
     world_settle(&world);
     for (unsigned turn = 0; turn < 50; turn++)
@@ -416,14 +416,14 @@ Test(session, answers_a_publisher_that_waits_when_the_server_stops)
     world_begin(&world, 1, 65536, one_key);
     struct shard *shard = world.shards[0];
     peer_connect(&world, &peer, INGEST_PORT);
-    shard->errands.outstanding++; /* as if somebody's publish were under way for long */
+    shard->errands->outstanding++; /* as if somebody's publish were under way for long */
     cr_assert_eq(post(&world, &peer, "text/plain", "hello"), 0);
-    cr_assert_not(list_empty(&shard->parked));
+    cr_assert_not(list_empty(&shard->conns->parked));
     atomic_store(&shard->stage, STAGE_QUIESCE);
     world_settle(&world);
     cr_assert_eq(peer_response(&world, &peer), 503);
     cr_assert_eq(atomic_load(&shard->quiet), false);
-    shard->errands.outstanding--;
+    shard->errands->outstanding--;
     world_settle(&world);
     cr_assert_eq(atomic_load(&shard->quiet), true);
     world_end(&world);
@@ -463,7 +463,7 @@ Test(session, says_farewell_behind_what_is_still_in_the_mailbox)
         peer_upgrade(&world, &peers[i], "/plain/c");
     world_publish(&world, number, "c", "last words");
     shard_tick(home, false);
-    cr_assert_gt(spsc_count(&other->mail.in[number]), 0, "peers are connected to both");
+    cr_assert_gt(spsc_count(&other->mail->in[number]), 0, "peers are connected to both");
     for (uint16_t i = 0; i < 2; i++)
         atomic_store(&world.shards[i]->stage, STAGE_FAREWELL);
     world_settle(&world);

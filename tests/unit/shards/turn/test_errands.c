@@ -24,7 +24,7 @@ static void two_begin(struct two *two)
 static void subscribe(struct two *two)
 {
     struct slice name = slice_text(CHANNEL);
-    struct errand *errand = errand_make(&two->origin->errands.pool, ERRAND_SUBSCRIBE, name.bytes);
+    struct errand *errand = errand_make(&two->origin->errands->pool, ERRAND_SUBSCRIBE, name.bytes);
     cr_assert_not_null(errand);
     errand->subscribe.channel = errand_put(errand, name);
     errand_ask(two->origin, errand, two->home->number);
@@ -38,7 +38,7 @@ static void publish(struct two *two, const char *payload)
 static void ask_service(struct two *two)
 {
     struct slice job = slice_text("unknown");
-    struct errand *errand = errand_make(&two->origin->errands.pool, ERRAND_REQUEST, job.bytes);
+    struct errand *errand = errand_make(&two->origin->errands->pool, ERRAND_REQUEST, job.bytes);
     cr_assert_not_null(errand);
     while (strcmp(dialects[errand->dialect]->name, JOBS_DIALECT) != 0)
         errand->dialect++;
@@ -51,7 +51,7 @@ static void ask_service(struct two *two)
 static const char *mailed(const struct two *two)
 {
     static char letters[16];
-    const struct spsc *ring = &two->origin->mail.in[two->home->number];
+    const struct spsc *ring = &two->origin->mail->in[two->home->number];
     uint32_t head = atomic_load(&ring->head), count = spsc_count(ring);
     cr_assert_lt(count, sizeof letters);
     for (uint32_t i = 0; i < count; i++) {
@@ -77,7 +77,7 @@ static void serve(struct two *two)
 static void two_end(struct two *two)
 {
     world_settle(&two->world);
-    cr_assert_eq(two->origin->errands.outstanding, 0);
+    cr_assert_eq(two->origin->errands->outstanding, 0);
     world_end(&two->world);
 }
 

@@ -87,7 +87,7 @@ static void dirty_on_no_queue(void)
 static void queue_of_another_count(void)
 {
     conn_mark_dirty(shard, session, false);
-    shard->express.count++;
+    shard->flush->express.count++;
 }
 static void waiting_in_a_list_of_nobody(void)
 {
@@ -147,7 +147,7 @@ static void piece_forgotten(void)
 }
 static void pinned_bytes_forgotten(void)
 {
-    shard->pins.bytes = 1;
+    shard->pins->bytes = 1;
 }
 static void pin_of_nobody(void)
 {
@@ -186,7 +186,7 @@ static void filters_miscounted(void)
 }
 static void active_miscounted(void)
 {
-    shard->channels.active_count++;
+    shard->channels->active_count++;
 }
 static void audience_of_another_class(void)
 {
@@ -203,8 +203,8 @@ static void member_that_is_no_session(void)
 static void quota_of_nobody(void)
 {
     struct hash128 name = {.low = 1};
-    cr_assert(quota_take(&shard->quotas, name, QUOTA_KEY, 1, 0, 0));
-    ((struct quota *)map_get(&shard->quotas.map, slice_of(&name, sizeof name)))->held = 0;
+    cr_assert(quota_take(shard->quotas, name, QUOTA_KEY, 1, 0, 0));
+    ((struct quota *)map_get(&shard->quotas->map, slice_of(&name, sizeof name)))->held = 0;
 }
 
 static const struct {
@@ -259,7 +259,7 @@ static const struct {
 static struct conn *in_state(enum conn_state state)
 {
     uint32_t cursor = 0;
-    for (struct conn *conn; (conn = slab_next(&shard->conns, &cursor, NULL)) != NULL;)
+    for (struct conn *conn; (conn = slab_next(&shard->conns->slab, &cursor, NULL)) != NULL;)
         if (conn->state == state)
             return conn;
     cr_assert_fail("no connection in state %d", (int)state);
@@ -282,9 +282,9 @@ Test(shard_check, notices_each_single_damage)
     visitor = in_state(CONN_HTTP);
     size_t of_channel = 0;
     uint32_t of_class = 0, of_audience = 0;
-    channel = map_next(&shard->channels.map, &of_channel);
-    class = slab_next(&shard->channels.classes, &of_class, NULL);
-    audience = slab_next(&shard->audiences.slab, &of_audience, NULL);
+    channel = map_next(&shard->channels->map, &of_channel);
+    class = slab_next(&shard->channels->classes, &of_class, NULL);
+    audience = slab_next(&shard->audiences->slab, &of_audience, NULL);
     check_report = NULL;
 
     damage = nothing;
