@@ -7,6 +7,7 @@
 
 #include "bench/bench_response.h"
 #include "core/check.h"
+#include "protocol/http1.h"
 
 size_t base64_write(uint8_t *out, struct slice bytes)
 {

@@ -6,6 +6,7 @@
 #include "bench/meter_shard.h"
 #include "core/check.h"
 #include "core/ring_uring.h"
+#include "core/spsc.h"
 #include "core/thread.h"
 
 #include <errno.h>

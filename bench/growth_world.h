@@ -4,6 +4,8 @@
 #ifndef RINGCAST_GROWTH_WORLD_H
 #define RINGCAST_GROWTH_WORLD_H
 
+#include "core/ring.h"
+#include "protocol/dialect.h"
 #include "shards/config/config.h"
 #include "shards/turn/shard_parts.h"
 #include "shards/turn/shard_tick.h"

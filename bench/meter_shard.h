@@ -4,6 +4,8 @@
 #ifndef RINGCAST_METER_SHARD_H
 #define RINGCAST_METER_SHARD_H
 
+#include "core/ring.h"
+#include "protocol/dialect.h"
 #include "shards/config/config.h"
 #include "shards/turn/shard_parts.h"
 #include "shards/turn/shard_tick.h"

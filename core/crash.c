@@ -4,6 +4,7 @@
  * kernel. */
 #include "core/crash.h"
 
+#include "core/buf.h"
 #include "core/check.h"
 #include "core/limits.h"
 

@@ -3,6 +3,8 @@
  * found itself broken, possibly inside a signal handler. Called by crash.c and by tests. */
 #include "core/flight.h"
 
+#include "core/buf.h"
+
 struct wording {
     const char *text, *index, *first, *second;
 };

@@ -4,7 +4,9 @@
 #ifndef RINGCAST_CORE_FLIGHT_H
 #define RINGCAST_CORE_FLIGHT_H
 
-#include "core/buf.h"
+#include "core/bytes.h"
+
+struct buf;
 
 #define FLIGHT_EVENTS 4096
 _Static_assert((FLIGHT_EVENTS & (FLIGHT_EVENTS - 1)) == 0, "the place of an event is a mask away");

@@ -7,6 +7,7 @@
 #define CONNECTIONS_PER_SHARD_MAX (1U << 20)
 #define LISTENERS_MAX 32
 #define DIALECTS_MAX 16
+#define CENSUS_COUNTS 32 /* numbers that a dialect counts its sessions by */
 
 /* HTTP (requirements K-24, I-3) */
 #define HTTP_HEAD_BYTES_MAX 16384

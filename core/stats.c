@@ -3,6 +3,8 @@
  * row of stats.def. It never counts anything and never resets a counter. Called by the metrics page. */
 #include "core/stats.h"
 
+#include "core/buf.h"
+
 enum stat_kind { COUNTER, GAUGE };
 
 struct stat_row {

@@ -4,9 +4,11 @@
 #ifndef RINGCAST_CORE_STATS_H
 #define RINGCAST_CORE_STATS_H
 
-#include "core/buf.h"
+#include "core/bytes.h"
 
 #include <stdatomic.h>
+
+struct buf;
 
 enum stat_id {
 #define STAT(id, name, labels, kind, help) STAT_##id,

@@ -9,6 +9,7 @@
 #include "protocol/dialects/rustorium/chain_filter.h"
 #include "protocol/dialects/rustorium/rustorium.h"
 #include "protocol/json.h"
+#include "protocol/service.h"
 
 #define NAMES 24  /* block hashes, and transactions: h0.., t0.. */
 #define TXS_MAX 6 /* of a block */

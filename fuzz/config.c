@@ -3,7 +3,9 @@
  * there is one), and what loads is printed in a form that loads again with the same values and no secret. It never reads the
  * environment. The input is the file. */
 #include "shards/config/config.h"
+#include "core/ring.h"
 #include "fuzz/fuzz.h"
+#include "protocol/dialect.h"
 
 #include <sys/mman.h>
 #include <unistd.h>

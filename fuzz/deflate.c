@@ -6,6 +6,7 @@
 #include "core/poison.h"
 #include "fuzz/fuzz.h"
 #include "protocol/extension.h"
+#include "protocol/http1.h"
 #include "protocol/inflate.h"
 #include "tests/unit/protocol/naive_utf8.h"
 

@@ -4,7 +4,9 @@
  * is given to do. It knows no dialect by name: of what one writes itself it asks that text is UTF-8 and that an object is JSON.
  * The input is a byte of dialect and listener, the settings, and a row of steps. */
 #include "fuzz/fuzz.h"
+#include "protocol/http1.h"
 #include "protocol/json.h"
+#include "protocol/service.h"
 #include "tests/support/pure_client.h"
 #include "tests/unit/protocol/naive_utf8.h"
 

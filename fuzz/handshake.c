@@ -3,6 +3,7 @@
  * handshake_check and handshake_origin_allowed. It never parses heads itself. The input is a request head. */
 #include "protocol/handshake.h"
 #include "fuzz/fuzz.h"
+#include "protocol/http1.h"
 
 static bool same(struct slice text, const char *word)
 {

@@ -5,8 +5,10 @@
  * (each message for each reader is delivered, dropped or in flight), and that all is back at the end. */
 #include "core/clock.h"
 #include "core/log.h"
+#include "core/ring.h"
 #include "core/ring_sim.h"
 #include "fuzz/fuzz.h"
+#include "protocol/dialect.h"
 #include "protocol/ws.h"
 #include "shards/config/config.h"
 #include "shards/turn/shard_parts.h"

@@ -4,6 +4,7 @@
 #include "protocol/token.h"
 #include "fuzz/fuzz.h"
 #include "fuzz/naive_query.h"
+#include "protocol/http1.h"
 
 #define KEYS_MAX 8
 

@@ -4,6 +4,8 @@
  * The dialects admit with it, the configuration and the listeners read the option table. */
 #include "protocol/dialect.h"
 
+#include "protocol/http1.h"
+
 static bool keys_required(const struct dialect_settings *settings)
 {
     /* a file of keys that holds none lets nobody in, not everybody */

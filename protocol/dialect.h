@@ -6,9 +6,10 @@
 
 #include "core/option.h"
 #include "protocol/action.h"
-#include "protocol/http1.h"
-#include "protocol/service.h"
 #include "protocol/token.h"
+
+struct http1_request;
+struct service;
 
 /* What every dialect can be configured with; the first member of each dialect's own settings struct. */
 struct dialect_settings {
@@ -55,8 +56,6 @@ struct dialect_call {
 
     struct actions *out;
 };
-
-#define CENSUS_COUNTS 32
 
 /* The answer to an ACTION_REQUEST or ACTION_CENSUS. Of a census, `body` is what `describe` wrote for each session,
  * comma-separated, in no particular order. */

@@ -9,6 +9,7 @@
 #include "protocol/extension.h"
 
 #include "core/check.h"
+#include "protocol/http1.h"
 
 #define FIELD_NAME "Sec-WebSocket-Extensions"
 #define EXTENSION_NAME "permessage-deflate"

@@ -12,6 +12,7 @@
 #include "core/check.h"
 #include "core/poison.h"
 #include "protocol/extension.h"
+#include "protocol/http1.h"
 
 #define KEY_BYTES 24     /* base64 of 16 bytes: 22 characters and two of padding */
 #define PROTOCOLS_MAX 64 /* names in Sec-WebSocket-Protocol: each is compared with all others */

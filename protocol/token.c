@@ -4,6 +4,8 @@
  * being authorised. */
 #include "protocol/token.h"
 
+#include "protocol/http1.h"
+
 /* All ones when the condition holds, else 0: a choice without a branch. */
 static size_t mask_if(bool condition)
 {

@@ -3,7 +3,12 @@
 #ifndef RINGCAST_PROTOCOL_TOKEN_H
 #define RINGCAST_PROTOCOL_TOKEN_H
 
-#include "protocol/http1.h"
+#include "core/bytes.h"
+
+#include <stdbool.h>
+
+struct buf;
+struct http1_request;
 
 #define KEY_BYTES_MAX 256
 

@@ -6,10 +6,8 @@
 #define RINGCAST_SHARDS_SHARD_H
 
 #include "core/flight.h"
-#include "core/frame.h"
 #include "core/siphash.h"
 #include "core/stats.h"
-#include "core/wheel.h"
 
 #define SCRATCH_BYTES (512U << 10) /* untouched pages cost nothing */
 
@@ -38,14 +36,12 @@ struct shard {
     /* time of this turn */
     uint64_t now_ms;
     uint64_t wall_ms;
-    struct wheel wheel;
-
-    /* frames */
-    struct frame_memory frames;
-    struct frame_idle idle;
-    struct frame_log replies; /* wire bytes that only one connection gets */
 
     /* the parts, floor by floor */
+    struct wheel *wheel;
+    struct frame_memory *frames;
+    struct frame_idle *idle;
+    struct frame_log *replies; /* wire bytes that only one connection gets */
     struct mailbox *mail;
     struct errands *errands;
     struct quotas *quotas;
@@ -60,21 +56,18 @@ struct shard {
     struct service_host *services;
     struct sessions *sessions;
     struct publishers *publishers;
-    struct spin *spin; /* before sleeping */
+    struct turn *turn;
 
     /* a stop */
     uint32_t stage_seen;
     _Atomic uint32_t stage;
-    _Atomic bool quiet;   /* in QUIESCE: nothing is outstanding here */
-    uint32_t farewell_at; /* slot cursor of the paced farewell */
+    _Atomic bool quiet; /* in QUIESCE: nothing is outstanding here */
 
     /* a reload */
     _Atomic(const struct config *) config_next;
     _Atomic(const struct config *) config_seen;
 
-    _Atomic uint64_t beat_ms;  /* time of the last tick, for liveness */
-    uint64_t began_ns;         /* this turn */
-    struct wheel_timer second; /* once-a-second work */
+    _Atomic uint64_t beat_ms; /* time of the last tick, for liveness */
 
     struct flight flight; /* what happened last */
 

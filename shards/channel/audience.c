@@ -9,7 +9,13 @@
 #include "shards/channel/audience.h"
 
 #include "core/check.h"
+#include "core/frame.h"
+#include "core/list.h"
+#include "core/slab.h"
+#include "core/stats.h"
+#include "protocol/dialect.h"
 #include "shards/config/config.h"
+#include "shards/config/settings.h"
 #include "shards/conn/conn.h"
 #include "shards/conn/flush.h"
 #include "shards/conn/outbox.h"
@@ -317,7 +323,7 @@ void audience_on_deliver(struct shard *shard, const struct mail *mail)
         mail_take_over(shard, segment);
         if (audience != NULL)
             deliver(shard, audience, mail);
-        frame_release(&shard->idle, segment, shard->number, 1);
+        frame_release(shard->idle, segment, shard->number, 1);
     }
     if (mail->deliver.close_code == 0)
         return;

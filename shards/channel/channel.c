@@ -12,10 +12,17 @@
  *   - tails and retained frames lie in referenced segments of this home; what is retained is in the order of time. */
 #include "shards/channel/channel.h"
 
+#include "core/buf.h"
 #include "core/check.h"
+#include "core/frame.h"
+#include "core/list.h"
+#include "core/slab.h"
+#include "core/stats.h"
+#include "protocol/deflate.h"
 #include "protocol/dialect.h"
 #include "shards/channel/service_host.h"
 #include "shards/config/config.h"
+#include "shards/config/settings.h"
 #include "shards/mail/errand.h"
 #include "shards/mail/home.h"
 #include "shards/mail/mail.h"
@@ -42,12 +49,12 @@ int channels_init(struct channels *channels, struct siphash_key key)
 static void release_logs(struct shard *shard, struct channel *channel)
 {
     for (unsigned class = 0; class < DEFLATE_CLASSES; class ++)
-        frame_log_release(&shard->frames, &shard->idle, &channel->logs[class]);
+        frame_log_release(shard->frames, shard->idle, &channel->logs[class]);
 }
 
 static void channel_free(struct shard *shard, struct channel *channel)
 {
-    history_clear(&channel->history, &shard->idle, shard->number);
+    history_clear(&channel->history, shard->idle, shard->number);
     release_logs(shard, channel);
     free(channel);
 }
@@ -207,7 +214,7 @@ static void class_end(struct shard *shard, struct class *class)
 {
     struct channel *channel = class->channel;
     if (class->pending.frame.bytes > 0) {
-        frame_release(&shard->idle, class->pending.frame.segment, shard->number, 1);
+        frame_release(shard->idle, class->pending.frame.segment, shard->number, 1);
         list_remove(&class->pending_node);
     }
     list_remove(&class->node);
@@ -222,7 +229,7 @@ static void class_end(struct shard *shard, struct class *class)
 /* Fills in the retained frames that a new listener asked for. */
 static bool answer_history(struct shard *shard, struct channel *channel, struct errand *errand)
 {
-    history_expire(&channel->history, &channel->traits, &shard->idle, shard->number, shard->now_ms);
+    history_expire(&channel->history, &channel->traits, shard->idle, shard->number, shard->now_ms);
     uint32_t wanted =
         errand->subscribe.history_max < channel->history.count ? errand->subscribe.history_max : channel->history.count;
     if (wanted == 0)
@@ -305,7 +312,7 @@ void channel_newest(struct shard *shard, struct errand *errand)
     struct channel *channel = channel_find(shard, errand->dialect, errand->newest.channel);
     if (channel == NULL)
         return;
-    history_expire(&channel->history, &channel->traits, &shard->idle, shard->number, shard->now_ms);
+    history_expire(&channel->history, &channel->traits, shard->idle, shard->number, shard->now_ms);
     struct frame frame;
     uint32_t messages;
     if (history_ranges(&channel->history, 1, &frame, &messages) == 0)
@@ -326,7 +333,7 @@ void channel_newest(struct shard *shard, struct errand *errand)
 /* Whether the sweep has to come back to the channel. */
 static bool sweep(struct shard *shard, struct channel *channel)
 {
-    history_expire(&channel->history, &channel->traits, &shard->idle, shard->number, shard->now_ms);
+    history_expire(&channel->history, &channel->traits, shard->idle, shard->number, shard->now_ms);
     if (shard->now_ms - channel->published_ms < LOG_QUIET_MS)
         return true;
     release_logs(shard, channel);
@@ -367,7 +374,7 @@ void channels_settings(struct shard *shard)
         dialects[channel->dialect]->traits(shard->config->dialects[channel->dialect], channel->name, &channel->traits);
         channel->traits.policy = policy; /* its audiences have been told */
         if (channel->traits.retain_count == 0)
-            history_clear(&channel->history, &shard->idle, shard->number);
+            history_clear(&channel->history, shard->idle, shard->number);
         channel_activate(shard, channel); /* the sweep looks whether it is empty now */
     }
 }
@@ -377,16 +384,16 @@ static void relieve(struct shard *shard, const struct segment *segment)
 {
     struct channel *channel = map_get(&shard->channels->map, slice_of(&segment->owner, sizeof segment->owner));
     if (channel != NULL) {
-        uint32_t let_go = history_relieve(&channel->history, &shard->idle, shard->number, segment->serial);
+        uint32_t let_go = history_relieve(&channel->history, shard->idle, shard->number, segment->serial);
         stats_add(&shard->stats, STAT_RETAINED_DROPPED, let_go);
         if (let_go > 0)
             channel_activate(shard, channel); /* the sweep looks whether it is empty now */
         for (unsigned class = 0; class < DEFLATE_CLASSES; class ++)
             if (channel->logs[class].tail == segment)
-                frame_log_release(&shard->frames, &shard->idle, &channel->logs[class]);
+                frame_log_release(shard->frames, shard->idle, &channel->logs[class]);
     }
-    if (shard->replies.tail == segment)
-        frame_log_release(&shard->frames, &shard->idle, &shard->replies);
+    if (shard->replies->tail == segment)
+        frame_log_release(shard->frames, shard->idle, shard->replies);
 }
 
 void channels_cut_oldest(struct shard *shard)
@@ -395,9 +402,9 @@ void channels_cut_oldest(struct shard *shard)
     if (shard->now_ms - channels->cut_ms < CUT_INTERVAL_MS)
         return;
     channels->cut_ms = shard->now_ms;
-    struct list_node *node = list_first(&shard->frames.segments);
+    struct list_node *node = list_first(&shard->frames->segments);
     while (node != NULL && list_entry(node, struct segment, node)->serial <= channels->cut_serial)
-        node = list_next(&shard->frames.segments, node);
+        node = list_next(&shard->frames->segments, node);
     if (node == NULL) {
         channels->cut_serial = 0; /* all were cut once: begin again at the oldest */
         return;

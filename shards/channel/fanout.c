@@ -2,7 +2,10 @@
 /* Owns the way from one published event to the mails that carry it: builds the frame once, evaluates filters once per class,
  * gathers what a class gets within a tick into one range, and mails it to the shards that listen. It never sees a connection.
  * Called by channel and service_host (publish) and shard_tick (flush). */
-#include "core/check.h"
+#include "core/frame.h"
+#include "core/list.h"
+#include "core/stats.h"
+#include "protocol/deflate.h"
 #include "protocol/dialect.h"
 #include "shards/channel/channel.h"
 #include "shards/conn/message.h"
@@ -23,7 +26,7 @@ static void flush_class(struct shard *shard, struct class *class)
         mail_hand_over(shard, to, pending->frame.segment);
         mail_post(shard, to, mail);
     }
-    frame_release(&shard->idle, pending->frame.segment, shard->number, 1);
+    frame_release(shard->idle, pending->frame.segment, shard->number, 1);
     pending->frame.bytes = 0;
     list_remove(&class->pending_node);
 }
@@ -132,7 +135,7 @@ int fanout_publish(struct shard *shard, struct channel *channel, const struct ev
     if (has_message && channel->traits.retain_count > 0) {
         struct frame frame = build(shard, channel, event, DEFLATE_CLASS_PLAIN, &built);
         if (frame.bytes == 0 ||
-            !history_add(&channel->history, &channel->traits, &shard->idle, shard->number, frame, shard->now_ms))
+            !history_add(&channel->history, &channel->traits, shard->idle, shard->number, frame, shard->now_ms))
             goto refused;
     }
     for (struct list_node *node = list_first(&channel->classes); node != NULL;

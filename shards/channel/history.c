@@ -3,6 +3,8 @@
  * fanout (add), channel (read, expire). */
 #include "shards/channel/history.h"
 
+#include "core/frame.h"
+
 #include <stdlib.h>
 
 static struct history_entry *entry(const struct history *history, uint32_t i)

@@ -3,10 +3,16 @@
  * publishes the events that come out. Called by home (requests), channel (interest) and a reload. */
 #include "shards/channel/service_host.h"
 
+#include "core/buf.h"
 #include "core/check.h"
+#include "core/limits.h"
+#include "core/stats.h"
+#include "core/wheel.h"
 #include "protocol/dialect.h"
+#include "protocol/service.h"
 #include "shards/channel/channel.h"
 #include "shards/config/config.h"
+#include "shards/config/settings.h"
 #include "shards/mail/errand.h"
 #include "shards/shard.h"
 
@@ -23,9 +29,9 @@ static void set_timer(struct shard *shard, uint8_t dialect)
         return;
     uint64_t due_ms = service->due(shard->services->states[dialect]);
     if (due_ms == UINT64_MAX)
-        wheel_cancel(&shard->wheel, &shard->services->timers[dialect]);
+        wheel_cancel(shard->wheel, &shard->services->timers[dialect]);
     else
-        wheel_set(&shard->wheel, &shard->services->timers[dialect], due_ms);
+        wheel_set(shard->wheel, &shard->services->timers[dialect], due_ms);
 }
 
 static void *service_state(struct shard *shard, uint8_t dialect)

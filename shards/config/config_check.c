@@ -6,6 +6,8 @@
 
 #include "core/check.h"
 #include "core/ring.h"
+#include "protocol/tls/tls.h"
+#include "shards/config/config_listen.h"
 #include "shards/config/forwarded.h"
 
 #include <errno.h>

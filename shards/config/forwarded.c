@@ -3,6 +3,8 @@
  * configured as a proxy. Called by session (requests) and config_check (the form of trusted_proxies). */
 #include "shards/config/forwarded.h"
 
+#include "protocol/http1.h"
+
 #include <arpa/inet.h>
 
 #define ADDRESS_BITS 128

@@ -3,13 +3,19 @@
  * close frame. Called by listener (open), by everybody (close, terminate) and by the completion switch in shard.c. */
 #include "shards/conn/conn.h"
 
+#include "core/buf.h"
 #include "core/check.h"
+#include "core/list.h"
 #include "core/log.h"
 #include "core/ring.h"
-#include "protocol/dialect.h"
+#include "core/slab.h"
+#include "core/stats.h"
+#include "core/wheel.h"
 #include "protocol/handshake.h"
 #include "protocol/ws.h"
 #include "shards/config/config.h"
+#include "shards/config/settings.h"
+#include "shards/conn/conn_log.h"
 #include "shards/conn/conn_tls.h"
 #include "shards/conn/listener.h"
 #include "shards/conn/outbox.h"
@@ -19,37 +25,13 @@
 #include "shards/mail/quota.h"
 #include "shards/shard.h"
 
-#include <arpa/inet.h>
 #include <sys/socket.h>
 
 #define LINGER_MS 2000
 #define SLOW_CLOSE_MS 10000
-#define LOG_LINES_PER_SECOND 100
-#define LOGGED_BYTES_MAX 256 /* of an answer that refuses */
 
 /* An idle plain connection takes at most 500 bytes in all; the rest is its place in an audience, the ring and the slab. */
 _Static_assert(sizeof(struct conn) <= 368, "look for what can be kept elsewhere");
-
-static const struct {
-    uint16_t code;
-    const char *text;
-    const char *fault;
-    enum stat_id stat;
-} reasons[CLOSE_REASONS] = {
-#define CLOSE(id, code, text, fault) [CLOSE_##id] = {(code), (text), #fault, STAT_CLOSED_##id},
-#include "core/close.def"
-#undef CLOSE
-};
-
-uint16_t close_code(enum close_reason reason)
-{
-    return reasons[reason].code;
-}
-
-const char *close_text(enum close_reason reason)
-{
-    return reasons[reason].text;
-}
 
 uint64_t conn_id(const struct shard *shard, const struct conn *conn)
 {
@@ -59,76 +41,6 @@ uint64_t conn_id(const struct shard *shard, const struct conn *conn)
 struct conn *conn_get(struct shard *shard, struct handle handle)
 {
     return slab_get(&shard->conns->slab, handle);
-}
-
-void conn_put_address(struct buf *out, const struct ring_address *address)
-{
-    static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
-    bool v4 = memcmp(address->bytes, mapped, sizeof mapped) == 0;
-    char text[INET6_ADDRSTRLEN];
-    inet_ntop(v4 ? AF_INET : AF_INET6, address->bytes + (v4 ? sizeof mapped : 0), text, sizeof text);
-    buf_put_text(out, v4 ? "" : "[");
-    buf_put_text(out, text);
-    buf_put_text(out, v4 ? ":" : "]:");
-    buf_put_u64(out, address->port);
-}
-
-/* Whether one more line about a single connection is within the rate limit. */
-static bool may_log(struct shard *shard)
-{
-    if (bucket_count(&shard->conns->log_lines, shard->now_ms, 1000) <= LOG_LINES_PER_SECOND)
-        return true;
-    stats_add(&shard->stats, STAT_LOG_SUPPRESSED, 1);
-    return false;
-}
-
-bool conn_log_begin(struct shard *shard, const struct conn *conn, enum log_level level, const char *message,
-                    struct log_line *line)
-{
-    if (!log_enabled(level) || !may_log(shard))
-        return false;
-    uint8_t memory[INET6_ADDRSTRLEN + 16];
-    struct buf address = buf_of(memory, sizeof memory);
-    struct ring_address peer = ring_peer(shard->ring, conn->socket);
-    conn_put_address(&address, &peer);
-    log_begin(line, level, message);
-    log_u64(line, "conn", conn_id(shard, conn));
-    log_slice(line, "remote", buf_slice(&address));
-    if (conn->dialect != DIALECT_NONE)
-        log_text(line, "dialect", dialects[conn->dialect]->name);
-    struct slice subject = conn_tls_subject(conn);
-    if (subject.bytes > 0)
-        log_slice(line, "subject", subject);
-    return true;
-}
-
-/* One line for the end of a connection: at info when somebody is at fault, else at debug. */
-static void log_end_of(struct shard *shard, const struct conn *conn)
-{
-    bool quiet = strcmp(reasons[conn->why].fault, "none") == 0;
-    struct log_line line;
-    if (!conn_log_begin(shard, conn, quiet ? LOG_DEBUG : LOG_INFO, "connection ended", &line))
-        return;
-    log_text(&line, "reason", reasons[conn->why].text);
-    log_text(&line, "fault", reasons[conn->why].fault);
-    if (conn->close_code != 0)
-        log_u64(&line, "code", conn->close_code);
-    log_u64(&line, "age_ms", shard->now_ms - conn->accepted_ms);
-    log_u64(&line, "messages_in", conn->session.messages_in);
-    log_u64(&line, "bytes_out", conn->bytes_out);
-    log_u64(&line, "unsent_bytes", conn->outbox.all.bytes);
-    log_end(&line);
-}
-
-void conn_log_refusal(struct shard *shard, const struct conn *conn, int status, struct slice content)
-{
-    struct log_line line;
-    if (!conn_log_begin(shard, conn, LOG_INFO, "request refused", &line))
-        return;
-    log_u64(&line, "status", (uint64_t)status);
-    log_slice(&line, "answer",
-              slice_of(content.data, content.bytes < LOGGED_BYTES_MAX ? content.bytes : LOGGED_BYTES_MAX));
-    log_end(&line);
 }
 
 static void count_up(_Atomic uint32_t *counter, int change)
@@ -253,9 +165,9 @@ void conn_set_timer(struct shard *shard, struct conn *conn)
         next = earlier(next, after(conn->accepted_ms, limits.duration_max_ms));
     }
     if (next == UINT64_MAX)
-        wheel_cancel(&shard->wheel, &conn->timer);
+        wheel_cancel(shard->wheel, &conn->timer);
     else
-        wheel_set(&shard->wheel, &conn->timer, next);
+        wheel_set(shard->wheel, &conn->timer, next);
 }
 
 void conn_settings(struct shard *shard, struct conn *conn)
@@ -398,16 +310,15 @@ void conn_terminate(struct shard *shard, struct conn *conn, enum close_reason wh
     leave(shard, conn);
     if (conn->why == CLOSE_NONE)
         conn->why = (uint8_t)why;
-    stats_add(&shard->stats, reasons[conn->why].stat, 1);
     shard_note(shard, FLIGHT_TERMINATE, conn->index, conn->why, conn->state);
-    log_end_of(shard, conn);
+    conn_log_end(shard, conn);
     if (conn->placed)
         quota_release(shard, peer_name(shard, conn));
     conn->placed = false;
     conn_drop_waiting(shard, conn, conn->why == CLOSE_SLOW);
     conn->state = CONN_DYING;
     conn->parked = false;
-    wheel_cancel(&shard->wheel, &conn->timer);
+    wheel_cancel(shard->wheel, &conn->timer);
     conn_advance(shard, conn);
 }
 

@@ -29,8 +29,7 @@
 
 #include "core/bucket.h"
 #include "core/limits.h"
-#include "core/log.h"
-#include "core/ring.h"
+#include "core/list.h"
 #include "core/siphash.h"
 #include "core/slab.h"
 #include "core/wheel.h"
@@ -42,6 +41,8 @@ struct conn_tls;
 struct handshake;
 struct mail;
 struct pending;
+struct ring_completion;
+struct ring_sent;
 
 #define DIALECT_NONE UINT8_MAX
 /* What may wait for a connection that is no session, behind what is being sent. */
@@ -217,14 +218,6 @@ static inline struct handle conn_handle(const struct conn *conn)
 void conn_on_place(struct shard *shard, const struct mail *mail);
 /* Unique in the life of the process. */
 uint64_t conn_id(const struct shard *shard, const struct conn *conn);
-/* "127.0.0.1:9500" or "[::1]:9500". */
-void conn_put_address(struct buf *out, const struct ring_address *address);
-/* Begins a line about a connection; false when nothing is to be logged: below the level or beyond the rate. */
-bool conn_log_begin(struct shard *shard, const struct conn *conn, enum log_level level, const char *message,
-                    struct log_line *line);
-/* One line for a response that refuses (K-32). */
-void conn_log_refusal(struct shard *shard, const struct conn *conn, int status, struct slice content);
-
 /* ---- conn_check.c ---- */
 
 /* Asserts what holds between two turns. */

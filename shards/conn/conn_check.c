@@ -19,8 +19,11 @@
  *   input     what is used fits in what is there; no more than a control frame's payload is collected.
  *   members   each membership is the one that the audience's member at its position names. */
 #include "core/check.h"
+#include "core/limits.h"
+#include "core/slab.h"
 #include "shards/channel/audience.h"
 #include "shards/config/config.h"
+#include "shards/config/settings.h"
 #include "shards/conn/conn.h"
 #include "shards/conn/conn_tls.h"
 #include "shards/conn/listener.h"

@@ -2,11 +2,18 @@
 /* Owns the incoming half of a connection: receives, HTTP heads, WebSocket frames, and input that waits. It never interprets a
  * request or a message: it finds where they end and hands them on. Called by shard_tick (completions) and by whoever lets a
  * parked connection go on. */
+#include "core/bucket.h"
+#include "core/buf.h"
 #include "core/check.h"
+#include "core/limits.h"
+#include "core/list.h"
 #include "core/ring.h"
+#include "core/stats.h"
+#include "protocol/deflate.h"
 #include "protocol/http1.h"
 #include "protocol/ws.h"
 #include "shards/config/config.h"
+#include "shards/config/settings.h"
 #include "shards/conn/conn.h"
 #include "shards/conn/conn_tls.h"
 #include "shards/conn/message.h"

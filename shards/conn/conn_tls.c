@@ -4,11 +4,17 @@
  * end), conn_read (bytes in), conn_write (flush, sent) and the shard (configuration, tidying). */
 #include "shards/conn/conn_tls.h"
 
+#include "core/bucket.h"
+#include "core/buf.h"
 #include "core/check.h"
+#include "core/list.h"
 #include "core/log.h"
 #include "core/ring.h"
+#include "core/stats.h"
 #include "shards/config/config.h"
+#include "shards/config/settings.h"
 #include "shards/conn/conn.h"
+#include "shards/conn/conn_log.h"
 #include "shards/conn/flush.h"
 #include "shards/conn/listener.h"
 #include "shards/conn/outbox.h"

@@ -20,9 +20,10 @@
 
 #include "core/bucket.h"
 #include "core/limits.h"
-#include "core/ring.h"
 #include "protocol/tls/tls.h"
 #include "shards/conn/tls_buffers.h"
+
+#include <sys/uio.h>
 
 struct shard;
 struct conn;

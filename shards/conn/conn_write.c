@@ -2,12 +2,18 @@
 /* Owns the outgoing half of a connection: its own bytes, the flush queues, and the one send in flight. It never decides what
  * is said and never frees a slot in the middle of a send. Called by session, ingest, admin (bytes), audience (dirty marks)
  * and shard_tick (flush, completions). */
+#include "core/buf.h"
 #include "core/check.h"
+#include "core/frame.h"
 #include "core/ring.h"
+#include "core/stats.h"
+#include "protocol/deflate.h"
 #include "protocol/http1.h"
 #include "protocol/json.h"
 #include "shards/config/config.h"
+#include "shards/config/settings.h"
 #include "shards/conn/conn.h"
+#include "shards/conn/conn_log.h"
 #include "shards/conn/conn_tls.h"
 #include "shards/conn/flush.h"
 #include "shards/conn/message.h"
@@ -78,11 +84,11 @@ static bool push_bytes(struct shard *shard, struct conn *conn, struct slice byte
 {
     if (bytes.bytes == 0)
         return true;
-    uint8_t *at = frame_append_reserve(&shard->frames, &shard->idle, &shard->replies, (uint32_t)bytes.bytes);
+    uint8_t *at = frame_append_reserve(shard->frames, shard->idle, shard->replies, (uint32_t)bytes.bytes);
     struct frame frame = {0};
     if (at != NULL) {
         memcpy(at, bytes.data, bytes.bytes);
-        frame = frame_append_commit(&shard->replies, (uint32_t)bytes.bytes);
+        frame = frame_append_commit(shard->replies, (uint32_t)bytes.bytes);
     }
     return push_own(shard, conn, frame);
 }
@@ -101,7 +107,7 @@ bool conn_send_message(struct shard *shard, struct conn *conn, enum ws_opcode op
         return false;
     uint8_t class =
         data ? message_class(shard, conn->dialect, conn->deflate, payload.bytes) : (uint8_t)DEFLATE_CLASS_PLAIN;
-    return push_own(shard, conn, message_frame(shard, &shard->replies, opcode, payload, class));
+    return push_own(shard, conn, message_frame(shard, shard->replies, opcode, payload, class));
 }
 
 void conn_respond(struct shard *shard, struct conn *conn, int status, const char *content_type, const char *extra,
@@ -340,7 +346,7 @@ uint32_t conn_on_sends(struct shard *shard, const struct ring_sent *sent, uint32
     }
     if (done == 0)
         return 0;
-    frame_release(&shard->idle, segment, shard->number, done);
+    frame_release(shard->idle, segment, shard->number, done);
     stats_add(&shard->stats, STAT_BYTES_OUT, bytes);
     stats_add(&shard->stats, STAT_SENDS, done);
     conn_count_sent(shard, messages);

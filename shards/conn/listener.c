@@ -6,6 +6,8 @@
 #include "core/check.h"
 #include "core/log.h"
 #include "core/ring.h"
+#include "core/stats.h"
+#include "core/wheel.h"
 #include "shards/conn/conn.h"
 #include "shards/shard.h"
 
@@ -29,7 +31,7 @@ static bool may_accept(const struct shard *shard, const struct listener *listene
 static void pause_accepting(struct shard *shard, struct listener *listener, int error)
 {
     listener->paused = true;
-    wheel_set(&shard->wheel, &listener->retry, shard->now_ms + RETRY_MS);
+    wheel_set(shard->wheel, &listener->retry, shard->now_ms + RETRY_MS);
     stats_add(&shard->stats, STAT_ACCEPT_PAUSED, 1);
     if (listener->logged_ms != 0 && shard->now_ms - listener->logged_ms < LOG_INTERVAL_MS)
         return;
@@ -103,7 +105,7 @@ void listener_resume(struct shard *shard)
         if (!listener->paused)
             continue;
         listener->paused = false;
-        wheel_cancel(&shard->wheel, &listener->retry);
+        wheel_cancel(shard->wheel, &listener->retry);
         listener_arm(shard, listener);
     }
 }
@@ -114,7 +116,7 @@ void listener_stop(struct shard *shard)
         struct listener *listener = &shard->listeners->items[i];
         if (listener->socket == RING_SOCKET_NONE || listener->shut || may_accept(shard, listener))
             continue;
-        wheel_cancel(&shard->wheel, &listener->retry);
+        wheel_cancel(shard->wheel, &listener->retry);
         listener->paused = false;
         if (listener->armed &&
             ring_begin_cancel_op(shard->ring, listener->socket, tag_of(shard, listener), RING_ACCEPT) != 0)

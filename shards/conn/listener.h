@@ -9,7 +9,6 @@
 #include "core/limits.h"
 #include "core/ring.h"
 #include "core/wheel.h"
-#include "protocol/tls/tls.h"
 #include "shards/conn/role.h"
 
 struct shard;
@@ -19,8 +18,8 @@ struct listener {
     uint32_t dialects;             /* of role SESSION: bit i: dialects[i] is mounted here */
     uint32_t mounts[DIALECTS_MAX]; /* and which parts of it (dialect_call.mounts) */
     struct ring_address address;
-    bool tls;                           /* the others speak in plain text */
-    enum tls_client_certificate client; /* asked of peers, with tls */
+    bool tls;       /* the others speak in plain text */
+    uint8_t client; /* enum tls_client_certificate: asked of peers, with tls */
     uint32_t socket;
     bool armed;
     bool paused;              /* waits for descriptors */

@@ -4,9 +4,14 @@
  * conn_read (compressed messages). */
 #include "shards/conn/message.h"
 
+#include "core/buf.h"
 #include "core/check.h"
+#include "core/stats.h"
+#include "protocol/deflate.h"
+#include "protocol/dialect.h"
 #include "protocol/ws.h"
 #include "shards/config/config.h"
+#include "shards/config/settings.h"
 #include "shards/shard.h"
 
 #include <stdlib.h>
@@ -47,7 +52,7 @@ static struct frame compressed_frame(struct shard *shard, struct frame_log *log,
     size_t room = payload.bytes - 1 + DEFLATER_TAIL_BYTES;
     uint8_t *at = deflater == NULL
                       ? NULL
-                      : frame_append_reserve(&shard->frames, &shard->idle, log, (uint32_t)(WS_HEADER_BYTES_MAX + room));
+                      : frame_append_reserve(shard->frames, shard->idle, log, (uint32_t)(WS_HEADER_BYTES_MAX + room));
     if (at == NULL)
         return (struct frame){0};
     struct buf out = buf_of(at + WS_HEADER_BYTES_MAX, room);
@@ -70,7 +75,7 @@ struct frame message_frame(struct shard *shard, struct frame_log *log, enum ws_o
             return frame;
     }
     uint32_t bytes = (uint32_t)(ws_header_bytes(payload.bytes) + payload.bytes);
-    uint8_t *at = frame_append_reserve(&shard->frames, &shard->idle, log, bytes);
+    uint8_t *at = frame_append_reserve(shard->frames, shard->idle, log, bytes);
     if (at == NULL)
         return (struct frame){0};
     size_t header_bytes = ws_header_write(at, opcode, payload.bytes);

@@ -5,6 +5,7 @@
 #include "shards/conn/outbox.h"
 
 #include "core/check.h"
+#include "core/frame.h"
 #include "core/limits.h"
 #include "protocol/ws.h"
 

@@ -10,8 +10,12 @@
 #include "shards/conn/pin.h"
 
 #include "core/check.h"
+#include "core/frame.h"
 #include "core/ring.h"
+#include "core/slab.h"
+#include "core/stats.h"
 #include "shards/config/config.h"
+#include "shards/config/settings.h"
 #include "shards/conn/conn.h"
 #include "shards/conn/outbox.h"
 #include "shards/shard.h"
@@ -62,7 +66,7 @@ static void count_bytes(struct shard *shard, uint64_t change)
 static void pin_free(struct shard *shard, struct handle handle, struct pin *pin)
 {
     for (uint32_t i = 0; i < pin->segment_count; i++)
-        frame_release(&shard->idle, pin->segments[i], shard->number, 1);
+        frame_release(shard->idle, pin->segments[i], shard->number, 1);
     struct conn *conn = conn_of(shard, pin);
     if (conn != NULL)
         conn->pins--;
@@ -89,7 +93,7 @@ static struct pin *pin_take(struct shard *shard, struct conn *conn, struct handl
  * that of another shard may be asked. */
 static uint32_t registered(struct shard *shard, const struct segment *segment)
 {
-    const struct arena *arena = &shard->all[segment->home]->frames.arena;
+    const struct arena *arena = &shard->all[segment->home]->frames->arena;
     uint32_t chunk = arena_chunk_of(arena, segment->data);
     if (chunk == ARENA_NOWHERE)
         return ARENA_NOWHERE;

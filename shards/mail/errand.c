@@ -4,7 +4,9 @@
 #include "shards/mail/errand.h"
 
 #include "core/check.h"
+#include "core/list.h"
 #include "shards/config/config.h"
+#include "shards/config/settings.h"
 #include "shards/mail/mail.h"
 #include "shards/shard.h"
 

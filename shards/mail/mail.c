@@ -4,8 +4,11 @@
 #include "shards/mail/mail.h"
 
 #include "core/check.h"
+#include "core/frame.h"
 #include "core/limits.h"
 #include "core/ring.h"
+#include "core/spsc.h"
+#include "core/stats.h"
 #include "shards/shard.h"
 
 #include <errno.h>
@@ -15,6 +18,8 @@
 _Static_assert(offsetof(struct mailbox, backlog) - offsetof(struct mailbox, in) >= 64 &&
                    offsetof(struct mailbox, backlog) % 64 == 0,
                "what others read shares no cache line with what the owner writes");
+
+_Static_assert(sizeof(struct mail) <= sizeof(struct spsc_item), "a mail is one item");
 
 int mailbox_init(struct mailbox *box, uint16_t shards)
 {
@@ -174,9 +179,9 @@ void mail_take_over(struct shard *shard, struct segment *segment)
 void mail_return_idle(struct shard *shard)
 {
     struct segment *segment;
-    while ((segment = frame_idle_pop(&shard->idle, shard->number)) != NULL) {
+    while ((segment = frame_idle_pop(shard->idle, shard->number)) != NULL) {
         if (segment->home == shard->number) {
-            frame_reclaim(&shard->frames, segment);
+            frame_reclaim(shard->frames, segment);
             continue;
         }
         struct mail mail = {.kind = MAIL_RETURN, .back = {.segment = segment}};
@@ -187,5 +192,5 @@ void mail_return_idle(struct shard *shard)
 
 void mail_on_return(struct shard *shard, const struct mail *mail)
 {
-    frame_return(&shard->frames, mail->back.segment, mail->back.lendings);
+    frame_return(shard->frames, mail->back.segment, mail->back.lendings);
 }

@@ -7,10 +7,10 @@
 #ifndef RINGCAST_SHARDS_MAIL_H
 #define RINGCAST_SHARDS_MAIL_H
 
-#include "core/spsc.h"
 #include "shards/mail/errand.h"
 
 struct shard;
+struct spsc;
 
 enum mail_kind {
 #define MAIL(id, handler, meaning) MAIL_##id,
@@ -55,7 +55,6 @@ struct mail {
         } cut;
     };
 };
-_Static_assert(sizeof(struct mail) <= sizeof(struct spsc_item), "a mail is one item");
 
 /* What is called with each, by the receiving shard: the functions that mail.def names; the table is where the floors meet (mails.c). */
 typedef void mail_handler_fn(struct shard *shard, const struct mail *mail);

@@ -6,7 +6,9 @@
  * do neither nothing is kept. */
 #include "shards/mail/quota.h"
 
+#include "core/bucket.h"
 #include "core/check.h"
+#include "protocol/action.h"
 #include "shards/mail/home.h"
 #include "shards/mail/mail.h"
 #include "shards/shard.h"
@@ -27,6 +29,8 @@ void quotas_destroy(struct quotas *quotas)
     map_free(&quotas->map);
 }
 
+_Static_assert(QUOTA_KEY_ATTEMPTS < QUOTA_PEER, "not one of enum quota_kind");
+
 static struct quota *quota_make(struct quotas *quotas, struct hash128 name)
 {
     struct quota *quota = calloc(1, sizeof *quota);
@@ -39,12 +43,12 @@ static struct quota *quota_make(struct quotas *quotas, struct hash128 name)
     return NULL;
 }
 
-static bool is_attempts(enum quota_kind kind)
+static bool is_attempts(uint8_t kind)
 {
     return kind == QUOTA_ADDRESS_ATTEMPTS || kind == QUOTA_KEY_ATTEMPTS;
 }
 
-bool quota_take(struct quotas *quotas, struct hash128 name, enum quota_kind kind, uint32_t limit, uint64_t window_ms,
+bool quota_take(struct quotas *quotas, struct hash128 name, uint8_t kind, uint32_t limit, uint64_t window_ms,
                 uint64_t now_ms)
 {
     struct quota *quota = map_get(&quotas->map, slice_of(&name, sizeof name));

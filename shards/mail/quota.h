@@ -7,14 +7,12 @@
 #include "core/bucket.h"
 #include "core/map.h"
 #include "core/slab.h"
-#include "protocol/dialect.h"
 
 struct shard;
 struct mail;
 
 /* A kind of the server's own, beside those of the dialects: connections of one peer, counted from accept on. */
 #define QUOTA_PEER 4
-_Static_assert(QUOTA_KEY_ATTEMPTS < QUOTA_PEER, "not one of enum quota_kind");
 
 struct quota {
     struct hash128 name; /* key in the map; the kind is part of it */
@@ -32,7 +30,7 @@ void quotas_init(struct quotas *quotas, struct siphash_key key);
 void quotas_destroy(struct quotas *quotas);
 
 /* Pure core, for the home: whether a place is granted at `now_ms`. ATTEMPTS kinds are counted whether granted or not. */
-bool quota_take(struct quotas *quotas, struct hash128 name, enum quota_kind kind, uint32_t limit, uint64_t window_ms,
+bool quota_take(struct quotas *quotas, struct hash128 name, uint8_t kind, uint32_t limit, uint64_t window_ms,
                 uint64_t now_ms);
 void quota_give(struct quotas *quotas, struct hash128 name);
 /* Forgets names that hold nothing and whose window is over. Looks at `budget` entries at most, going on where it stopped. */

@@ -3,8 +3,10 @@
  * conn_read through its role (requests on the admin listener). */
 #include "shards/operate/admin.h"
 
+#include "core/buf.h"
 #include "core/check.h"
-#include "core/clock.h"
+#include "core/limits.h"
+#include "core/stats.h"
 #include "protocol/http1.h"
 #include "protocol/tls/tls.h"
 #include "shards/conn/conn.h"

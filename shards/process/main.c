@@ -2,6 +2,7 @@
 /* Owns the command line: which command, its arguments, its help, and the exit codes of the process (0 done, 1
  * failure, 2 usage, 78 configuration as in sysexits.h). It serves nothing itself. Called by the operating system. */
 #include "core/log.h"
+#include "core/ring.h"
 #include "protocol/json.h"
 #include "protocol/tls/tls.h"
 #include "shards/client/client.h"

@@ -5,7 +5,12 @@
 
 #include "core/check.h"
 #include "core/log.h"
+#include "protocol/dialect.h"
+#include "protocol/tls/tls.h"
+#include "shards/config/config_listen.h"
 #include "shards/conn/conn.h"
+#include "shards/conn/conn_log.h"
+#include "shards/conn/role.h"
 
 #include <errno.h>
 #include <netinet/in.h>

@@ -3,12 +3,15 @@
  * does) and never answers a publisher. Called by ingest_http.c and publisher.c. */
 #include "shards/publish/ingest.h"
 
-#include "core/check.h"
+#include "core/buf.h"
+#include "core/limits.h"
+#include "core/stats.h"
 #include "protocol/dialect.h"
 #include "protocol/http1.h"
 #include "protocol/token.h"
 #include "shards/channel/channel.h"
 #include "shards/config/config.h"
+#include "shards/config/settings.h"
 #include "shards/conn/conn.h"
 #include "shards/conn/conn_tls.h"
 #include "shards/conn/listener.h"

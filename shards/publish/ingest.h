@@ -4,9 +4,16 @@
 #ifndef RINGCAST_SHARDS_INGEST_H
 #define RINGCAST_SHARDS_INGEST_H
 
-#include "protocol/dialect.h"
-#include "shards/conn/conn.h"
-#include "shards/mail/errand.h"
+#include "core/buf.h"
+#include "core/limits.h"
+#include "core/list.h"
+#include "core/siphash.h"
+
+struct conn;
+struct dialect;
+struct errand;
+struct http1_request;
+struct shard;
 
 #define INGEST_TEXT_BYTES (INGEST_BODY_BYTES_MAX + (64U << 10)) /* untouched pages cost nothing */
 

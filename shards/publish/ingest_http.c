@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* Owns the publisher API over HTTP: one exchange per request, behind conn.user, and its answer when every object has been served
  * by its home. It never publishes itself. Called by the connection's files through its role, and by home (answers). */
-#include "core/check.h"
+#include "core/buf.h"
+#include "core/limits.h"
 #include "protocol/dialect.h"
 #include "protocol/handshake.h"
 #include "protocol/http1.h"
 #include "protocol/json.h"
 #include "shards/config/config.h"
+#include "shards/config/settings.h"
 #include "shards/conn/conn.h"
 #include "shards/mail/errand.h"
 #include "shards/publish/ingest.h"

@@ -7,13 +7,17 @@
  * and counts as done. */
 #include "shards/publish/publisher.h"
 
+#include "core/buf.h"
 #include "core/check.h"
+#include "core/limits.h"
+#include "core/list.h"
 #include "protocol/base64.h"
 #include "protocol/dialect.h"
 #include "protocol/json.h"
 #include "shards/conn/conn.h"
 #include "shards/conn/outbox.h"
 #include "shards/mail/errand.h"
+#include "shards/publish/ingest.h"
 #include "shards/shard.h"
 
 #include <stdlib.h>

@@ -2,15 +2,24 @@
 /* Owns what lies between a connection and its dialect: routing, limits, and answers. With session_actions.c and
  * session_census.c it is all that knows both. It never parses a message of a dialect and never writes to a socket. Called by the
  * connection's files through its role, and by mail (answers). */
+#include "shards/session/session.h"
+
+#include "core/bucket.h"
 #include "core/check.h"
+#include "core/frame.h"
 #include "core/ring.h"
+#include "core/stats.h"
+#include "protocol/action.h"
+#include "protocol/deflate.h"
 #include "protocol/dialect.h"
 #include "protocol/extension.h"
 #include "protocol/handshake.h"
 #include "protocol/http1.h"
+#include "protocol/token.h"
 #include "shards/channel/audience.h"
 #include "shards/config/config.h"
 #include "shards/config/forwarded.h"
+#include "shards/config/settings.h"
 #include "shards/conn/conn.h"
 #include "shards/conn/listener.h"
 #include "shards/conn/outbox.h"
@@ -199,10 +208,10 @@ static void heartbeat(struct shard *shard, struct conn *conn)
     struct dialect_call call = session_call_begin(shard, conn);
     dialects[conn->dialect]->heartbeat(&call);
     /* Sent at once, past a row of actions that waits: a heartbeat answers nothing. */
-    for (uint32_t i = 0; i < shard->sessions->actions.count && conn->state == CONN_OPEN; i++) {
-        check_op(shard->sessions->actions.items[i].kind, ==, ACTION_SEND);
-        conn_send_message(shard, conn, shard->sessions->actions.items[i].send.opcode,
-                          shard->sessions->actions.items[i].send.payload);
+    for (uint32_t i = 0; i < shard->sessions->actions->count && conn->state == CONN_OPEN; i++) {
+        check_op(shard->sessions->actions->items[i].kind, ==, ACTION_SEND);
+        conn_send_message(shard, conn, shard->sessions->actions->items[i].send.opcode,
+                          shard->sessions->actions->items[i].send.payload);
     }
 }
 
@@ -339,7 +348,7 @@ static struct role_limits limits(const struct shard *shard, const struct conn *c
 static void release_frames(struct shard *shard, const struct errand *errand)
 {
     for (uint32_t i = 0; i < errand->subscribe.frame_count; i++)
-        frame_release(&shard->idle, errand->subscribe.frames[i].segment, shard->number, 1);
+        frame_release(shard->idle, errand->subscribe.frames[i].segment, shard->number, 1);
 }
 
 void session_on_subscribed(struct shard *shard, struct errand *errand)

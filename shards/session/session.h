@@ -4,9 +4,14 @@
 #ifndef RINGCAST_SHARDS_SESSION_H
 #define RINGCAST_SHARDS_SESSION_H
 
-#include "protocol/dialect.h"
-#include "shards/conn/conn.h"
-#include "shards/mail/errand.h"
+#include "core/limits.h"
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+struct actions;
+struct errand;
+struct shard;
 
 /* A shard's. */
 struct sessions {
@@ -14,7 +19,7 @@ struct sessions {
     _Atomic uint64_t open[DIALECTS_MAX];
     _Atomic uint64_t counts[DIALECTS_MAX][CENSUS_COUNTS]; /* once a second, of dialects with a census */
     /* scratch memory of one call of a dialect */
-    struct actions actions;
+    struct actions *actions;
     uint64_t recent_counts[CENSUS_COUNTS]; /* summed over the shards */
     uint8_t *text;                         /* SCRATCH_BYTES, for what the actions refer to */
 };

@@ -1,15 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /* Owns the carrying out of what a dialect asks for: one row of actions in order, and what is left of it while it waits for an
  * answer or for room. It never calls a dialect. Called by session.c, and by shard_tick when there is room again. */
+#include "core/buf.h"
 #include "core/check.h"
+#include "core/limits.h"
+#include "protocol/action.h"
+#include "protocol/deflate.h"
 #include "protocol/dialect.h"
 #include "shards/channel/audience.h"
 #include "shards/channel/channel.h"
 #include "shards/config/config.h"
+#include "shards/config/settings.h"
 #include "shards/conn/conn.h"
 #include "shards/conn/listener.h"
 #include "shards/mail/errand.h"
 #include "shards/mail/quota.h"
+#include "shards/session/session.h"
 #include "shards/session/session_parts.h"
 #include "shards/shard.h"
 
@@ -60,10 +66,10 @@ static void sum_counts(struct shard *shard, uint8_t dialect, struct dialect_call
 struct dialect_call session_call_begin(struct shard *shard, const struct conn *conn)
 {
     struct dialect_call call = session_call_about(shard, conn);
-    shard->sessions->actions.count = 0;
-    shard->sessions->actions.overflow = false;
-    shard->sessions->actions.text = buf_of(shard->sessions->text, SCRATCH_BYTES);
-    call.out = &shard->sessions->actions;
+    shard->sessions->actions->count = 0;
+    shard->sessions->actions->overflow = false;
+    shard->sessions->actions->text = buf_of(shard->sessions->text, SCRATCH_BYTES);
+    call.out = shard->sessions->actions;
     if (dialects[conn->dialect]->census != NULL)
         sum_counts(shard, conn->dialect, &call);
     return call;
@@ -311,7 +317,7 @@ static void run_actions(struct shard *shard, struct conn *conn, struct run run)
 
 void session_run_call(struct shard *shard, struct conn *conn, const struct handshake *handshake)
 {
-    struct actions *actions = &shard->sessions->actions;
+    struct actions *actions = shard->sessions->actions;
     if (actions->overflow || actions->text.overflow) {
         conn_close(shard, conn, CLOSE_INTERNAL, 0, NULL);
         return;

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* Owns the walks over all sessions of a dialect: the census that a dialect asks for, and the counts of each second. It changes
  * nothing. Called by the table of errands (a census comes by) and shard_tick. */
+#include "core/buf.h"
 #include "core/check.h"
+#include "core/limits.h"
+#include "core/slab.h"
 #include "protocol/dialect.h"
 #include "shards/config/config.h"
+#include "shards/config/settings.h"
 #include "shards/conn/conn.h"
 #include "shards/mail/errand.h"
+#include "shards/session/session.h"
 #include "shards/session/session_parts.h"
 #include "shards/shard.h"
 

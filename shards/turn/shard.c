@@ -3,7 +3,10 @@
  * knows what a connection says. Called by the shard's thread (server.c) or by the simulation. */
 #include "core/check.h"
 #include "core/clock.h"
-#include "shards/config/config.h"
+#include "core/ring.h"
+#include "protocol/dialect.h"
+#include "shards/config/settings.h"
+#include "shards/conn/conn_log.h"
 #include "shards/turn/shard_parts.h"
 #include "shards/turn/shard_tick.h"
 
@@ -168,7 +171,7 @@ static void update_gauges(struct shard *shard)
     struct ring_counters ring;
     struct stats *stats = &shard->stats;
     ring_counters_read(shard->ring, &ring);
-    stats_set(stats, STAT_FRAME_BYTES, shard->frames.bytes);
+    stats_set(stats, STAT_FRAME_BYTES, shard->frames->bytes);
     stats_set(stats, STAT_OUTBOX_BYTES, (uint64_t)shard->flush->outbox_pool.count * sizeof(struct outbox_node));
     stats_set(stats, STAT_INPUT_BYTES, shard->conns->input_bytes);
     stats_set(stats, STAT_ERRAND_BYTES, shard->errands->pool.bytes);
@@ -189,8 +192,8 @@ static void on_second(struct shard *shard)
     ring_tidy(shard->ring);
     update_gauges(shard);
     if (shard->stage_seen >= STAGE_FAREWELL)
-        shard->farewell_at = 0; /* who was waiting for an answer may be done by now */
-    wheel_set(&shard->wheel, &shard->second, shard->now_ms + SECOND_MS);
+        shard->turn->farewell_at = 0; /* who was waiting for an answer may be done by now */
+    wheel_set(shard->wheel, &shard->turn->second, shard->now_ms + SECOND_MS);
 }
 
 static bool is_listener_timer(const struct shard *shard, const struct wheel_timer *timer)
@@ -208,9 +211,9 @@ static void run_timers(struct shard *shard)
     if (shard->stage_seen != STAGE_RUN)
         listener_stop(shard);
     retry_starved(shard);
-    wheel_advance(&shard->wheel, shard->now_ms);
-    while ((timer = wheel_pop(&shard->wheel)) != NULL) {
-        if (timer == &shard->second)
+    wheel_advance(shard->wheel, shard->now_ms);
+    while ((timer = wheel_pop(shard->wheel)) != NULL) {
+        if (timer == &shard->turn->second)
             on_second(shard);
         else if (is_listener_timer(shard, timer))
             listener_resume(shard);
@@ -226,7 +229,7 @@ static void say_farewell(struct shard *shard)
 {
     struct conn *conn;
     for (uint32_t n = 0; n < FAREWELLS_MAX; n++) {
-        if ((conn = slab_next(&shard->conns->slab, &shard->farewell_at, NULL)) == NULL)
+        if ((conn = slab_next(&shard->conns->slab, &shard->turn->farewell_at, NULL)) == NULL)
             return;
         if (shard->stage_seen == STAGE_STOP)
             conn_terminate(shard, conn, CLOSE_SHUTDOWN);
@@ -257,7 +260,7 @@ static void follow_stage(struct shard *shard)
             ; /* all that was published before the stop is in our rings: it goes out before the farewell */
     shard_note(shard, FLIGHT_STAGE, shard->number, stage, shard->stage_seen);
     shard->stage_seen = stage;
-    shard->farewell_at = 0;
+    shard->turn->farewell_at = 0;
     listener_stop(shard);
 }
 
@@ -287,8 +290,8 @@ static void follow_config(struct shard *shard)
 
 static void begin_turn(struct shard *shard)
 {
-    shard->began_ns = clock_monotonic_ns();
-    shard->now_ms = shard->began_ns / 1000000;
+    shard->turn->began_ns = clock_monotonic_ns();
+    shard->now_ms = shard->turn->began_ns / 1000000;
     shard->wall_ms = clock_wall_ms();
     atomic_store_explicit(&shard->beat_ms, shard->now_ms, memory_order_relaxed);
     stats_add(&shard->stats, STAT_TICKS, 1);
@@ -304,7 +307,7 @@ static uint64_t wait_ns(const struct shard *shard)
     if (shard->mail->backlogged > 0 || !list_empty(&shard->conns->starved) || shard->listeners->refused_count > 0 ||
         shard->channels->sweep_left > 0)
         return BACKLOG_WAIT_NS;
-    uint64_t next_ms = wheel_next_ms(&shard->wheel);
+    uint64_t next_ms = wheel_next_ms(shard->wheel);
     if (next_ms <= shard->now_ms)
         return 0;
     return (next_ms - shard->now_ms < SECOND_MS ? next_ms - shard->now_ms : SECOND_MS) * 1000000;
@@ -314,8 +317,8 @@ static void submit_and_wait(struct shard *shard, bool worked, bool may_wait)
 {
     uint64_t timeout = 0, spin_ns = shard->config->server.spin_us * 1000;
     if (worked && spin_ns > 0)
-        spin_worked(shard->spin, spin_ns, shard->began_ns, clock_monotonic_ns());
-    else if (!worked && may_wait && (spin_ns == 0 || !spin_on(shard->spin, spin_ns, clock_monotonic_ns())))
+        spin_worked(&shard->turn->spin, spin_ns, shard->turn->began_ns, clock_monotonic_ns());
+    else if (!worked && may_wait && (spin_ns == 0 || !spin_on(&shard->turn->spin, spin_ns, clock_monotonic_ns())))
         timeout = wait_ns(shard);
     bool asleep = timeout > 0 && mail_try_sleep(shard);
     int error = ring_wait(shard->ring, asleep ? timeout : 0);

@@ -98,7 +98,7 @@ void shard_check(const struct shard *shard)
     check_op(census.waiting, ==, list_count(&shard->conns->starved) + list_count(&shard->conns->parked));
     check_accounts(shard, &census);
     check_tls(shard->tls, &census);
-    frame_check(&shard->frames);
+    frame_check(shard->frames);
     pins_check(shard);
     channels_check(shard);
     audiences_check(shard);

@@ -5,6 +5,7 @@
 
 #include "core/check.h"
 #include "core/clock.h"
+#include "core/ring.h"
 #include "shards/config/config.h"
 #include "shards/turn/shard_tick.h"
 
@@ -24,8 +25,13 @@ static struct shard *make_block(void)
     parts->flush.outbox_pool = (struct outbox_pool){0};
     parts->flush.vectors_used = 0;
     parts->sessions.text = parts->text;
+    parts->sessions.actions = &parts->actions;
     parts->tls.scratch = &parts->tls_scratch;
     struct shard *shard = &parts->shard;
+    shard->wheel = &parts->wheel;
+    shard->frames = &parts->frames;
+    shard->idle = &parts->idle;
+    shard->replies = &parts->replies;
     shard->mail = &parts->mail;
     shard->errands = &parts->errands;
     shard->quotas = &parts->quotas;
@@ -40,7 +46,7 @@ static struct shard *make_block(void)
     shard->services = &parts->services;
     shard->sessions = &parts->sessions;
     shard->publishers = &parts->publishers;
-    shard->spin = &parts->spin;
+    shard->turn = &parts->turn;
     shard->scratch = parts->scratch;
     return shard;
 }
@@ -76,13 +82,13 @@ static bool init_parts(struct shard *shard, const struct shard_options *options)
         return false;
     memcpy(shard->listeners->items, options->listeners, options->listener_count * sizeof *shard->listeners->items);
     shard->listeners->count = options->listener_count;
-    frame_memory_init(&shard->frames, shard->number, shard->count,
+    frame_memory_init(shard->frames, shard->number, shard->count,
                       options->config->server.frame_memory_bytes / shard->count);
     outbox_pool_init(&shard->flush->outbox_pool,
                      connections > UINT32_MAX / 2 / OUTBOX_NODES_PER_CONNECTION
                          ? UINT32_MAX
                          : connections * OUTBOX_NODES_PER_CONNECTION + 4 * OUTBOX_SLICES_MAX,
-                     shard->number, &shard->idle);
+                     shard->number, shard->idle);
     errands_init(shard->errands, shard->number);
     quotas_init(shard->quotas, shard->key);
     conn_tls_init(shard, options->ticket_secret);
@@ -111,12 +117,12 @@ struct shard *shard_create(const struct shard_options *options)
     shard->wall_ms = clock_wall_ms();
     atomic_store(&shard->beat_ms, shard->now_ms);
     init_lists(shard);
-    wheel_init(&shard->wheel, shard->now_ms);
+    wheel_init(shard->wheel, shard->now_ms);
     if (!init_parts(shard, options)) {
         shard_destroy(shard);
         return NULL;
     }
-    wheel_set(&shard->wheel, &shard->second, shard->now_ms + SECOND_MS);
+    wheel_set(shard->wheel, &shard->turn->second, shard->now_ms + SECOND_MS);
     for (uint32_t i = 0; i < shard->listeners->count; i++)
         listener_arm(shard, &shard->listeners->items[i]);
     return shard;
@@ -137,8 +143,8 @@ void shard_destroy(struct shard *shard)
     mailbox_destroy(shard->mail, shard->count);
     errands_destroy(shard->errands);
     outbox_pool_destroy(&shard->flush->outbox_pool);
-    frame_log_release(&shard->frames, &shard->idle, &shard->replies);
-    frame_memory_destroy(&shard->frames);
+    frame_log_release(shard->frames, shard->idle, shard->replies);
+    frame_memory_destroy(shard->frames);
     free(shard->flush->express.places);
     free(shard->flush->bulk.places);
     free(shard->listeners->items);

@@ -4,6 +4,7 @@
 #ifndef RINGCAST_SHARDS_SHARD_PARTS_H
 #define RINGCAST_SHARDS_SHARD_PARTS_H
 
+#include "protocol/action.h"
 #include "shards/channel/audience.h"
 #include "shards/channel/channel.h"
 #include "shards/channel/service_host.h"
@@ -19,10 +20,14 @@
 #include "shards/publish/publisher.h"
 #include "shards/session/session.h"
 #include "shards/shard.h"
-#include "shards/turn/spin.h"
+#include "shards/turn/turn.h"
 
 struct shard_parts {
     struct shard shard; /* first: its address is the block's */
+    struct wheel wheel;
+    struct frame_memory frames;
+    struct frame_idle idle;
+    struct frame_log replies;
     struct mailbox mail;
     struct errands errands;
     struct quotas quotas;
@@ -36,10 +41,11 @@ struct shard_parts {
     struct service_host services;
     struct sessions sessions;
     struct publishers publishers;
-    struct spin spin;
+    struct turn turn;
     /* from here on not cleared when it is made */
     struct flush flush;
     struct tls_scratch tls_scratch;
+    struct actions actions;      /* sessions.actions */
     uint8_t text[SCRATCH_BYTES]; /* sessions.text */
     uint8_t scratch[SCRATCH_BYTES];
 };

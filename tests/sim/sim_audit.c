@@ -6,6 +6,7 @@
 
 #include "core/check.h"
 #include "core/ring_sim.h"
+#include "core/spsc.h"
 #include "shards/mail/home.h"
 
 #define PLACES_MAX 512
@@ -172,7 +173,7 @@ static uint32_t pin_references(const struct shard *shard, const struct segment *
 
 static uint32_t home_references(const struct shard *home, const struct segment *segment)
 {
-    uint32_t count = home->replies.tail == segment;
+    uint32_t count = home->replies->tail == segment;
     size_t cursor = 0;
     for (const struct channel *channel; (channel = map_next(&home->channels->map, &cursor)) != NULL;) {
         for (uint32_t i = 0; i < DEFLATE_CLASSES; i++)
@@ -208,8 +209,8 @@ static void check_homes(const struct sim_world *world, const struct shard *home)
     uint32_t cursor = 0, index, audiences = 0;
     for (const struct class *class; (class = slab_next(&home->channels->classes, &cursor, &index)) != NULL;)
         check_class(world, home, class);
-    for (struct list_node *node = list_first(&home->frames.segments); node != NULL;
-         node = list_next(&home->frames.segments, node))
+    for (struct list_node *node = list_first(&home->frames->segments); node != NULL;
+         node = list_next(&home->frames->segments, node))
         check_segment(world, home, list_entry(node, struct segment, node));
     cursor = 0;
     for (const struct audience *audience; (audience = slab_next(&home->audiences->slab, &cursor, &index)) != NULL;)

@@ -3,6 +3,8 @@
 #ifndef RINGCAST_TESTS_SIM_SIM_CONFIG_H
 #define RINGCAST_TESTS_SIM_SIM_CONFIG_H
 
+#include "core/ring.h"
+#include "protocol/dialect.h"
 #include "shards/config/config.h"
 #include "shards/conn/listener.h"
 

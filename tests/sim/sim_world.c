@@ -8,6 +8,7 @@
 #include "core/clock.h"
 #include "core/crash.h"
 #include "core/log.h"
+#include "core/spsc.h"
 #include "tests/sim/sim_aim.h"
 #include "tests/sim/sim_library.h"
 #include "tests/sim/sim_weave.h"
@@ -370,7 +371,7 @@ static uint64_t next_timer(const struct shard *shard)
 {
     if (!list_empty(&shard->conns->starved) || shard->mail->backlogged > 0)
         return shard->now_ms + 1;
-    return wheel_next_ms(&shard->wheel);
+    return wheel_next_ms(shard->wheel);
 }
 
 void sim_world_wait(struct sim_world *world, uint64_t until_ms)

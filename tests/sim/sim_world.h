@@ -3,7 +3,9 @@
 #ifndef RINGCAST_TESTS_SIM_SIM_WORLD_H
 #define RINGCAST_TESTS_SIM_SIM_WORLD_H
 
+#include "core/ring.h"
 #include "core/ring_sim.h"
+#include "protocol/dialect.h"
 #include "shards/config/config.h"
 #include "shards/turn/shard_parts.h"
 #include "shards/turn/shard_tick.h"

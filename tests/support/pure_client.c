@@ -4,6 +4,8 @@
 #include "tests/support/pure_client.h"
 
 #include "protocol/handshake.h"
+#include "protocol/http1.h"
+#include "protocol/service.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -4,6 +4,7 @@
 #include "tests/support/pure_host.h"
 
 #include "core/check.h"
+#include "protocol/service.h"
 
 #include <errno.h>
 #include <stdio.h>

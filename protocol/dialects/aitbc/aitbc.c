@@ -6,6 +6,7 @@
 
 #include "core/check.h"
 #include "protocol/dialects/aitbc/aitbc_streams.h"
+#include "protocol/http1.h"
 #include "protocol/json.h"
 #include "protocol/timestamp.h"
 

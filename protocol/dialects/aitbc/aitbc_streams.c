@@ -9,6 +9,7 @@
 #include "protocol/dialects/aitbc/forks.h"
 #include "protocol/dialects/aitbc/offers.h"
 #include "protocol/json.h"
+#include "protocol/service.h"
 #include "protocol/timestamp.h"
 
 #include <stdlib.h>

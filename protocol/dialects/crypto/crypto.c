@@ -6,6 +6,7 @@
 
 #include "core/check.h"
 #include "protocol/dialects/crypto/schedule.h"
+#include "protocol/http1.h"
 #include "protocol/json.h"
 
 #include <errno.h>

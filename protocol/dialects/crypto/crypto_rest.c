@@ -5,6 +5,7 @@
 #include "core/check.h"
 #include "protocol/dialects/crypto/crypto.h"
 #include "protocol/handshake.h"
+#include "protocol/http1.h"
 #include "protocol/json.h"
 #include "protocol/utf8.h"
 

@@ -7,6 +7,7 @@
 #include "core/check.h"
 #include "protocol/dialects/crypto/schedule_report.h"
 #include "protocol/json_merge.h"
+#include "protocol/service.h"
 
 #include <stdlib.h>
 

@@ -3,6 +3,7 @@
  * It keeps nothing and knows no channel.
  * Conformance suites and latency probes connect to it; sessions call it through the table at the end. */
 #include "protocol/dialect.h"
+#include "protocol/http1.h"
 
 static enum dialect_path echo_route(const void *settings, struct slice path)
 {

@@ -4,6 +4,7 @@
  * The pattern for a new dialect; sessions, ingest and channels call it through the table at the end. */
 #include "protocol/dialects/plain/plain.h"
 
+#include "protocol/http1.h"
 #include "protocol/json.h"
 #include "protocol/utf8.h"
 

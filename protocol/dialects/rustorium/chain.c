@@ -9,6 +9,7 @@
 #include "protocol/dialects/rustorium/chain_filter.h"
 #include "protocol/dialects/rustorium/rustorium.h"
 #include "protocol/json.h"
+#include "protocol/service.h"
 
 #include <stdlib.h>
 

@@ -8,6 +8,7 @@
 #include "protocol/dialects/rustorium/chain.h"
 #include "protocol/dialects/rustorium/chain_branch.h"
 #include "protocol/dialects/rustorium/chain_filter.h"
+#include "protocol/http1.h"
 #include "protocol/json.h"
 
 #include <stdlib.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Proves what a flight recorder keeps and how an event reads. Run by unit_core. */
+#include "core/buf.h"
 #include "core/flight.h"
 
 #include <criterion/criterion.h>

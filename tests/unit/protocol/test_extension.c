@@ -3,6 +3,7 @@
  * one is tried then. Run by unit_protocol. */
 #include "protocol/extension.h"
 #include "protocol/handshake.h"
+#include "protocol/http1.h"
 #include "tests/unit/guard.h"
 
 #include <criterion/criterion.h>

@@ -2,6 +2,7 @@
 /* Proves the opening handshake: the RFC's own example, every refusal with its status (K-2), and which origins may connect
  * (A-14). Run by unit_protocol. */
 #include "protocol/handshake.h"
+#include "protocol/http1.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

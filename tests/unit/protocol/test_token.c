@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Proves where a credential is taken from and that only the very key is found. Run by unit_protocol. */
 #include "core/random.h"
+#include "protocol/http1.h"
 #include "protocol/token.h"
 #include "tests/unit/guard.h"
 

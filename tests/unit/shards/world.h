@@ -5,7 +5,11 @@
 #define RINGCAST_TESTS_SHARDS_WORLD_H
 
 #include "core/log.h"
+#include "core/ring.h"
 #include "core/ring_sim.h"
+#include "core/spsc.h"
+#include "protocol/action.h"
+#include "protocol/dialect.h"
 #include "shards/config/config.h"
 #include "shards/turn/shard_parts.h"
 #include "shards/turn/shard_tick.h"

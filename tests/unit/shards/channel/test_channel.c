@@ -30,7 +30,7 @@ static void unsubscribe(struct shard *home, struct errand *errand)
     const struct mail mail = {
         .kind = MAIL_UNSUBSCRIBE, .from = home->number, .unsubscribe = {.class_index = errand->subscribe.class_index}};
     for (uint32_t i = 0; i < errand->subscribe.frame_count; i++)
-        frame_release(&home->idle, errand->subscribe.frames[i].segment, home->number, 1);
+        frame_release(home->idle, errand->subscribe.frames[i].segment, home->number, 1);
     channel_on_unsubscribe(home, &mail);
     errand_free(&home->errands->pool, errand);
 }
@@ -219,7 +219,7 @@ Test(channel, ends_when_what_it_retained_is_too_old)
     world_advance(&world, 1000);
     world_advance(&world, 1000);
     cr_assert_eq(world_sum(&world, STAT_CHANNELS), 0);
-    cr_assert(list_empty(&world.shards[0]->frames.segments));
+    cr_assert(list_empty(&world.shards[0]->frames->segments));
     world_end(&world);
 }
 
@@ -239,7 +239,7 @@ Test(channel, lets_its_log_go_when_it_is_quiet_and_begins_small_again)
     world_advance(&world, 1000);
     world_advance(&world, 1000);
     cr_assert_null(channel->logs[0].tail);
-    cr_assert(list_empty(&home->frames.segments));
+    cr_assert(list_empty(&home->frames->segments));
     publish(home, "c", "x", &receivers);
     cr_assert_eq(channel->logs[0].tail->capacity, SEGMENT_BYTES_MIN);
     unsubscribe(home, listener);
@@ -268,7 +268,7 @@ Test(channel, refuses_when_frame_memory_is_exhausted_and_recovers)
     cr_assert_eq(status, 429);
     cr_assert_gt(taken, 20);
     cr_assert_lt(taken, 55, "the budget is hard");
-    cr_assert_leq(home->frames.bytes, home->frames.bytes_max);
+    cr_assert_leq(home->frames->bytes, home->frames->bytes_max);
     for (unsigned i = 0; i < 100 && status == 429; i++) {
         world_advance(&world, 10);
         status = publish(home, "c", text, &receivers);

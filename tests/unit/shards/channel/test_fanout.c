@@ -154,7 +154,7 @@ Test(fanout, drops_what_is_pending_with_the_last_listener)
     cr_assert(list_empty(&home->channels->pending));
     cr_assert_not(fanout_flush(home));
     mail_return_idle(home);
-    cr_assert(list_empty(&home->frames.segments), "nothing holds the frame");
+    cr_assert(list_empty(&home->frames->segments), "nothing holds the frame");
     world_end(&world);
 }
 

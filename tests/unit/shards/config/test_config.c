@@ -2,8 +2,12 @@
 /* Tests of shards/config*.c: what loads, where a value comes from, and the exact words in which a mistake is reported
  * (K-33). Each test writes its file into a folder of its own, so that findings can be compared with the path in them. */
 #include "core/log.h"
+#include "core/ring.h"
 #include "core/ring_sim.h"
+#include "protocol/dialect.h"
+#include "protocol/tls/tls.h"
 #include "shards/config/config.h"
+#include "shards/config/config_listen.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Proves whose address a request counts for: nobody's word but a trusted proxy's. Run by unit_shards. */
+#include "protocol/http1.h"
 #include "shards/config/forwarded.h"
 
 #include <arpa/inet.h>

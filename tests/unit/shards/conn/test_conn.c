@@ -218,7 +218,7 @@ Test(conn, bounds_responses_that_nobody_reads)
         static const char metrics[] = "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n";
         peer_send(&world, &peer, metrics, sizeof metrics - 1);
         world_turn(&world);
-        cr_assert_lt(shard->frames.bytes, (size_t)8 << 20);
+        cr_assert_lt(shard->frames->bytes, (size_t)8 << 20);
     }
     world_settle(&world);
     cr_assert_eq(world_open(&world), 0, "a client that asks and never reads is ended");

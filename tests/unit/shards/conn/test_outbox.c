@@ -4,6 +4,7 @@
 
 #include "core/limits.h"
 #include "core/random.h"
+#include "protocol/ws.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>

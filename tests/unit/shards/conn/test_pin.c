@@ -48,8 +48,8 @@ static uint64_t pinned(const struct world *world)
 static uint32_t segments(const struct shard *shard)
 {
     uint32_t count = 0;
-    for (struct list_node *n = list_first(&shard->frames.segments); n != NULL;
-         n = list_next(&shard->frames.segments, n))
+    for (struct list_node *n = list_first(&shard->frames->segments); n != NULL;
+         n = list_next(&shard->frames->segments, n))
         count++;
     return count;
 }
@@ -290,7 +290,7 @@ Test(pin, sends_from_memory_that_the_ring_knows)
             peer_forget(&peers[i], peers[i].used);
         }
     }
-    cr_assert_eq(world.shards[home]->frames.arena.chunks_opened, 1);
+    cr_assert_eq(world.shards[home]->frames->arena.chunks_opened, 1);
     cr_assert_eq(world_sum(&world, STAT_CHUNKS_REGISTERED), 2, "by each ring once");
     cr_assert_eq(world_sum(&world, STAT_CHUNKS_REFUSED), 0);
     world_advance(&world, 10);

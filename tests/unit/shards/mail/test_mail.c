@@ -105,27 +105,27 @@ Test(mail, brings_lendings_home)
     struct frame_log log = {0};
     world_begin(&world, 2, 65536, NULL);
     struct shard *home = world.shards[0], *other = world.shards[1];
-    cr_assert_not_null(frame_append_reserve(&home->frames, &home->idle, &log, 100));
+    cr_assert_not_null(frame_append_reserve(home->frames, home->idle, &log, 100));
     struct segment *segment = frame_append_commit(&log, 100).segment;
     mail_hand_over(home, 1, segment);
     mail_hand_over(home, 1, segment);
     mail_hand_over(home, 0, segment);
     cr_assert_eq(segment->lent, 2);
-    frame_log_release(&home->frames, &home->idle, &log);
+    frame_log_release(home->frames, home->idle, &log);
     mail_take_over(other, segment);
-    frame_release(&other->idle, segment, 1, 1);
+    frame_release(other->idle, segment, 1, 1);
     mail_take_over(other, segment); /* again, before the idle list was looked at */
     mail_return_idle(other);
     world_settle(&world);
     cr_assert_eq(segment->lent, 2, "it is held");
-    frame_release(&other->idle, segment, 1, 1);
+    frame_release(other->idle, segment, 1, 1);
     mail_return_idle(other);
     mail_drain(home, 10);
     cr_assert_eq(segment->lent, 0);
-    cr_assert_not(list_empty(&home->frames.segments), "the home holds it still");
+    cr_assert_not(list_empty(&home->frames->segments), "the home holds it still");
     mail_take_over(home, segment);
-    frame_release(&home->idle, segment, 0, 1);
+    frame_release(home->idle, segment, 0, 1);
     mail_return_idle(home);
-    cr_assert(list_empty(&home->frames.segments));
+    cr_assert(list_empty(&home->frames->segments));
     world_end(&world);
 }

@@ -3,6 +3,7 @@
 #include "shards/mail/quota.h"
 
 #include "core/random.h"
+#include "protocol/action.h"
 
 #include <criterion/criterion.h>
 

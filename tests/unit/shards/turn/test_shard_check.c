@@ -58,13 +58,13 @@ static void http_without_deadline(void)
 }
 static void http_without_timer(void)
 {
-    wheel_cancel(&shard->wheel, &visitor->timer);
+    wheel_cancel(shard->wheel, &visitor->timer);
 }
 static void dying_with_memberships(void)
 {
     session->why = CLOSE_IDLE;
     session->state = CONN_DYING;
-    wheel_cancel(&shard->wheel, &session->timer);
+    wheel_cancel(shard->wheel, &session->timer);
 }
 static void lost_membership(void)
 {
@@ -116,11 +116,11 @@ static void connection_miscounted(void)
 
 static struct segment *oldest(void)
 {
-    return list_entry(list_first(&shard->frames.segments), struct segment, node);
+    return list_entry(list_first(&shard->frames->segments), struct segment, node);
 }
 static void bytes_forgotten(void)
 {
-    shard->frames.bytes -= 64;
+    shard->frames->bytes -= 64;
 }
 static void segment_forgotten(void)
 {
@@ -132,7 +132,7 @@ static void segment_overrun(void)
 }
 static void segment_out_of_order(void)
 {
-    oldest()->serial = shard->frames.serial + 1;
+    oldest()->serial = shard->frames->serial + 1;
 }
 static void segment_of_another_home(void)
 {
@@ -141,9 +141,9 @@ static void segment_of_another_home(void)
 
 static void piece_forgotten(void)
 {
-    cr_assert(arena_open(&shard->frames.arena));
-    shard->frames.bytes += ARENA_CHUNK_BYTES;
-    (void)arena_take(&shard->frames.arena, ARENA_PIECE_BYTES_MIN);
+    cr_assert(arena_open(&shard->frames->arena));
+    shard->frames->bytes += ARENA_CHUNK_BYTES;
+    (void)arena_take(&shard->frames->arena, ARENA_PIECE_BYTES_MIN);
 }
 static void pinned_bytes_forgotten(void)
 {

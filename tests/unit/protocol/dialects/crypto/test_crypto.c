@@ -4,6 +4,7 @@
 #include "core/random.h"
 #include "protocol/dialects/crypto/crypto.h"
 #include "protocol/dialects/crypto/schedule.h"
+#include "protocol/http1.h"
 #include "protocol/json.h"
 #include "tests/support/pure_client.h"
 

@@ -8,6 +8,7 @@
 #include "protocol/dialects/crypto/schedule.h"
 #include "protocol/dialects/crypto/source_pool.h"
 #include "protocol/json.h"
+#include "protocol/service.h"
 #include "tests/support/pure_client.h"
 #include "tests/unit/starve.h"
 

@@ -2,6 +2,7 @@
 /* Proves the dialect plain (O-1 to O-7, Q-18) in its corners; tests/transcripts/plain*.txt are its conversations. Run
  * by unit_protocol. */
 #include "protocol/dialects/plain/plain.h"
+#include "protocol/http1.h"
 #include "tests/support/pure_client.h"
 
 #include <criterion/criterion.h>

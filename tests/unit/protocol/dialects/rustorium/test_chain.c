@@ -6,6 +6,7 @@
 #include "protocol/dialects/rustorium/chain_branch.h"
 #include "protocol/dialects/rustorium/chain_filter.h"
 #include "protocol/dialects/rustorium/rustorium.h"
+#include "protocol/service.h"
 #include "tests/unit/starve.h"
 
 #include <criterion/criterion.h>

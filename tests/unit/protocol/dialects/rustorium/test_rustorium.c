@@ -4,6 +4,7 @@
 #include "core/random.h"
 #include "protocol/dialects/rustorium/chain.h"
 #include "protocol/dialects/rustorium/rustorium.h"
+#include "protocol/http1.h"
 #include "protocol/json.h"
 #include "tests/support/pure_client.h"
 
