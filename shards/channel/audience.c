@@ -5,6 +5,7 @@
  * Between two turns (audiences_check):
  *   - an audience is found under its home and class, and nothing else is found there; it has members, as many as fit;
  *   - a member is an open session of the audience's dialect, and that session's membership names this audience and this place;
+ *     no session has a membership that is not so named;
  *   - no session is twice in one channel. */
 #include "shards/channel/audience.h"
 
@@ -14,7 +15,6 @@
 #include "core/slab.h"
 #include "core/stats.h"
 #include "protocol/dialect.h"
-#include "shards/config/config.h"
 #include "shards/config/settings.h"
 #include "shards/conn/conn.h"
 #include "shards/conn/flush.h"
@@ -386,6 +386,19 @@ static void check_member(const struct shard *shard, const struct audience *audie
     }
 }
 
+static void check_memberships(const struct shard *shard, struct conn *conn)
+{
+    check(conn->session.memberships <= conn->session.more_capacity + 1U);
+    for (uint32_t i = 0; i < conn->session.memberships; i++) {
+        const struct membership *membership = audience_membership(conn, i);
+        check_op(membership->audience, >, 0);
+        const struct audience *audience = slab_at(&shard->audiences->slab, membership->audience - 1);
+        check_op(membership->position, <, audience->count);
+        check(audience->members[membership->position].conn == conn);
+        check_op(audience->members[membership->position].membership, ==, i);
+    }
+}
+
 void audiences_check(const struct shard *shard)
 {
     const struct audiences *audiences = shard->audiences;
@@ -400,6 +413,9 @@ void audiences_check(const struct shard *shard)
         for (uint32_t i = 0; i < audience->count; i++)
             check_member(shard, audience, i);
     }
+    cursor = 0;
+    for (struct conn *conn; (conn = slab_next(&shard->conns->slab, &cursor, NULL)) != NULL;)
+        check_memberships(shard, conn);
     for (uint16_t home = 0; home < shard->count; home++)
         for (uint32_t i = 0; i < audiences->by_class_count[home]; i++)
             named += audiences->by_class[home][i] != 0;

@@ -21,7 +21,6 @@
 #include "protocol/deflate.h"
 #include "protocol/dialect.h"
 #include "shards/channel/service_host.h"
-#include "shards/config/config.h"
 #include "shards/config/settings.h"
 #include "shards/mail/errand.h"
 #include "shards/mail/home.h"

@@ -11,7 +11,6 @@
 #include "protocol/dialect.h"
 #include "protocol/service.h"
 #include "shards/channel/channel.h"
-#include "shards/config/config.h"
 #include "shards/config/settings.h"
 #include "shards/mail/errand.h"
 #include "shards/shard.h"

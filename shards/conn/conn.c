@@ -13,7 +13,6 @@
 #include "core/wheel.h"
 #include "protocol/handshake.h"
 #include "protocol/ws.h"
-#include "shards/config/config.h"
 #include "shards/config/settings.h"
 #include "shards/conn/conn_log.h"
 #include "shards/conn/conn_tls.h"

@@ -16,13 +16,10 @@
  *   leaving   beyond OPEN it is part of nothing: no membership, no quota of the session, no actions that wait, not corked.
  *   LINGER    no input is held. DYING: no place of QUOTA_PEER either.
  *   parked    only in HTTP and OPEN; only then does stashed input wait.
- *   input     what is used fits in what is there; no more than a control frame's payload is collected.
- *   members   each membership is the one that the audience's member at its position names. */
+ *   input     what is used fits in what is there; no more than a control frame's payload is collected. */
 #include "core/check.h"
 #include "core/limits.h"
 #include "core/slab.h"
-#include "shards/channel/audience.h"
-#include "shards/config/config.h"
 #include "shards/config/settings.h"
 #include "shards/conn/conn.h"
 #include "shards/conn/conn_tls.h"
@@ -108,19 +105,6 @@ static void check_state(const struct conn *conn)
     }
 }
 
-static void check_memberships(const struct shard *shard, struct conn *conn)
-{
-    check(conn->session.memberships <= conn->session.more_capacity + 1U);
-    for (uint32_t i = 0; i < conn->session.memberships; i++) {
-        const struct membership *membership = audience_membership(conn, i);
-        check_op(membership->audience, >, 0);
-        const struct audience *audience = slab_at(&shard->audiences->slab, membership->audience - 1);
-        check_op(membership->position, <, audience->count);
-        check(audience->members[membership->position].conn == conn);
-        check_op(audience->members[membership->position].membership, ==, i);
-    }
-}
-
 void conn_check(const struct shard *shard, struct conn *conn)
 {
     check(!conn->processing);
@@ -129,5 +113,4 @@ void conn_check(const struct shard *shard, struct conn *conn)
     check_operations(conn);
     check_input(conn);
     check_state(conn);
-    check_memberships(shard, conn);
 }

@@ -12,7 +12,6 @@
 #include "protocol/deflate.h"
 #include "protocol/http1.h"
 #include "protocol/ws.h"
-#include "shards/config/config.h"
 #include "shards/config/settings.h"
 #include "shards/conn/conn.h"
 #include "shards/conn/conn_tls.h"

@@ -10,7 +10,6 @@
 #include "protocol/deflate.h"
 #include "protocol/http1.h"
 #include "protocol/json.h"
-#include "shards/config/config.h"
 #include "shards/config/settings.h"
 #include "shards/conn/conn.h"
 #include "shards/conn/conn_log.h"

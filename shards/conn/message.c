@@ -10,7 +10,6 @@
 #include "protocol/deflate.h"
 #include "protocol/dialect.h"
 #include "protocol/ws.h"
-#include "shards/config/config.h"
 #include "shards/config/settings.h"
 #include "shards/shard.h"
 

@@ -14,7 +14,6 @@
 #include "core/ring.h"
 #include "core/slab.h"
 #include "core/stats.h"
-#include "shards/config/config.h"
 #include "shards/config/settings.h"
 #include "shards/conn/conn.h"
 #include "shards/conn/outbox.h"

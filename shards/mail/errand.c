@@ -5,7 +5,6 @@
 
 #include "core/check.h"
 #include "core/list.h"
-#include "shards/config/config.h"
 #include "shards/config/settings.h"
 #include "shards/mail/mail.h"
 #include "shards/shard.h"

@@ -7,8 +7,11 @@
 #ifndef RINGCAST_SHARDS_MAIL_H
 #define RINGCAST_SHARDS_MAIL_H
 
-#include "shards/mail/errand.h"
+#include "core/frame.h"
+#include "core/siphash.h"
+#include "core/slab.h"
 
+struct errand;
 struct shard;
 struct spsc;
 

@@ -10,7 +10,6 @@
 #include "protocol/http1.h"
 #include "protocol/token.h"
 #include "shards/channel/channel.h"
-#include "shards/config/config.h"
 #include "shards/config/settings.h"
 #include "shards/conn/conn.h"
 #include "shards/conn/conn_tls.h"

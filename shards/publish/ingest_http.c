@@ -7,7 +7,6 @@
 #include "protocol/handshake.h"
 #include "protocol/http1.h"
 #include "protocol/json.h"
-#include "shards/config/config.h"
 #include "shards/config/settings.h"
 #include "shards/conn/conn.h"
 #include "shards/mail/errand.h"

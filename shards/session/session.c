@@ -17,7 +17,6 @@
 #include "protocol/http1.h"
 #include "protocol/token.h"
 #include "shards/channel/audience.h"
-#include "shards/config/config.h"
 #include "shards/config/forwarded.h"
 #include "shards/config/settings.h"
 #include "shards/conn/conn.h"

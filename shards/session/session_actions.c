@@ -9,7 +9,6 @@
 #include "protocol/dialect.h"
 #include "shards/channel/audience.h"
 #include "shards/channel/channel.h"
-#include "shards/config/config.h"
 #include "shards/config/settings.h"
 #include "shards/conn/conn.h"
 #include "shards/conn/listener.h"

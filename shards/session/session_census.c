@@ -6,7 +6,6 @@
 #include "core/limits.h"
 #include "core/slab.h"
 #include "protocol/dialect.h"
-#include "shards/config/config.h"
 #include "shards/config/settings.h"
 #include "shards/conn/conn.h"
 #include "shards/mail/errand.h"

@@ -6,7 +6,7 @@
 #include "core/check.h"
 #include "core/clock.h"
 #include "core/ring.h"
-#include "shards/config/config.h"
+#include "shards/config/settings.h"
 #include "shards/turn/shard_tick.h"
 
 #include <stdlib.h>
