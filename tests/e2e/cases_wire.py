@@ -19,7 +19,7 @@ CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 NAMES = {CONTINUATION: "continuation", TEXT: "text", BINARY: "binary", CLOSE: "close", PING: "ping", PONG: "pong"}
 RSV1, RSV2, RSV3 = 4, 2, 1
 
-PATIENCE = 20.0  # seconds for an answer: only a server that never answers makes a case last so long
+PATIENCE = 120.0  # seconds for an answer: only a server that never answers makes a case last so long
 GOODBYE = 1.0  # seconds from the last close frame to the end of the TCP connection: far below the server's time-outs
 SYNC_TAIL = b"\x00\x00\xff\xff"
 

@@ -6,10 +6,9 @@ import json
 
 import websockets
 
-from case import expect, shown
+from case import BRAKE_SECONDS, expect, shown
 
-SECONDS = 5
-QUIET_SECONDS = 0.2
+QUIET_SECONDS = 0.2  # that nothing comes; what comes later goes unnoticed, so a busy machine fails nobody
 
 
 async def connect(url, **options):
@@ -27,7 +26,7 @@ async def refused(url, **options):
     raise AssertionError(f"{url} was not refused")
 
 
-async def receive(ws, seconds=SECONDS):
+async def receive(ws, seconds=BRAKE_SECONDS):
     """The next message."""
     try:
         return await asyncio.wait_for(ws.recv(), seconds)
@@ -35,11 +34,11 @@ async def receive(ws, seconds=SECONDS):
         raise AssertionError(f"no message within {seconds} s") from None
 
 
-async def receive_json(ws, seconds=SECONDS):
+async def receive_json(ws, seconds=BRAKE_SECONDS):
     return json.loads(await receive(ws, seconds))
 
 
-async def receive_many(ws, count, seconds=30):
+async def receive_many(ws, count, seconds=BRAKE_SECONDS):
     """That many messages, in order."""
     async def collect():
         return [await ws.recv() for _ in range(count)]
@@ -55,7 +54,7 @@ async def quiet(*sockets, seconds=QUIET_SECONDS):
         expect(ws.open, True, "the connection is open")
 
 
-async def closed(ws, seconds=SECONDS):
+async def closed(ws, seconds=BRAKE_SECONDS):
     """(code, reason) of the server's close; no message comes before it."""
     try:
         message = await asyncio.wait_for(ws.recv(), seconds)

@@ -16,7 +16,7 @@ import tempfile
 import time
 
 import transport
-from case import expect
+from case import BRAKE_SECONDS, expect
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("RINGCAST_BINARY") or str(ROOT / "build" / "release" / "ringcast")
@@ -62,7 +62,7 @@ def to_yaml(sections):
     return "\n".join(lines) + "\n"
 
 
-def until(condition, seconds=5.0, what="a condition"):
+def until(condition, seconds=BRAKE_SECONDS, what="a condition"):
     """Waits until the condition gives something true, and returns that."""
     deadline = time.monotonic() + seconds
     while True:
@@ -153,7 +153,7 @@ class Server:
         self.signal(signal.SIGHUP)
         until(lambda: self.log().count(line) > before, what=f"the log line {line!r}")
 
-    def wait(self, seconds=15):
+    def wait(self, seconds=BRAKE_SECONDS):
         """The exit code."""
         try:
             return self.process.wait(seconds)
@@ -193,11 +193,6 @@ class Server:
             self.process.wait()
 
     # --- what it costs ---
-
-    def cpu_seconds(self):
-        """CPU time of all its threads, to the nanosecond that the scheduler counts."""
-        tasks = pathlib.Path(f"/proc/{self.process.pid}/task").glob("*/schedstat")
-        return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
 
     def pss_bytes(self):
         """Memory that is its own, and its part of what it shares."""
@@ -252,7 +247,7 @@ class Server:
                     values[match[1]] = values.get(match[1], 0) + value
             return values
 
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + BRAKE_SECONDS
         while True:
             found = sums()
             if found["expected"] == found["delivered"] + found["dropped"] + found["in_flight"]:
@@ -276,10 +271,10 @@ class Server:
     def request(self, section, method, path, body=None, headers=None):
         """(status, content)"""
         if self.speaks_tls(section):
-            connection = http.client.HTTPSConnection("127.0.0.1", self.port(section), timeout=10,
+            connection = http.client.HTTPSConnection("127.0.0.1", self.port(section), timeout=BRAKE_SECONDS,
                                                      context=transport.trusting())
         else:
-            connection = http.client.HTTPConnection("127.0.0.1", self.port(section), timeout=10)
+            connection = http.client.HTTPConnection("127.0.0.1", self.port(section), timeout=BRAKE_SECONDS)
         try:
             connection.request(method, path, body, headers or {})
             response = connection.getresponse()

@@ -10,7 +10,7 @@ import tempfile
 import time
 
 import transport
-from case import expect
+from case import BRAKE_SECONDS, expect
 from server import BINARY, INGEST_KEY, Server, free_port, until
 from test_process import run
 from wire import TEXT, Wire, frame
@@ -47,7 +47,7 @@ def test_publish_and_subscribe():
                                           (["--ndjson", "plain/news"], "one\ntwo\nthree\n", 3)):
             code, out, err = publish(server, *arguments, text=text)
             expect((code, json.loads(out), err), (0, {"accepted": accepted, "receivers": accepted}, ""), f"{arguments}")
-        out, err = reader.communicate(timeout=5)
+        out, err = reader.communicate(timeout=BRAKE_SECONDS)
         expect((reader.returncode, out, err), (0, "hello\nfrom stdin\none\ntwo\nthree\n", ""))
 
 
@@ -76,10 +76,10 @@ def test_subscribe_ends():
             reader = subscribe(server, environment=key)
             wait_for_subscribers(server, 1)
             reader.send_signal(number)
-            out, err = reader.communicate(timeout=5)
+            out, err = reader.communicate(timeout=BRAKE_SECONDS)
             expect((reader.returncode, out), (0, ""), f"after {number.name} ({err})")
             wait_for_subscribers(server, 0)
-        out, err = (refused := subscribe(server)).communicate(timeout=5)
+        out, err = (refused := subscribe(server)).communicate(timeout=BRAKE_SECONDS)
         expect((refused.returncode, out, "401" in err), (1, "", True), err)
         reader = subscribe(server, "--header", environment=key)
         wait_for_subscribers(server, 1)
@@ -87,7 +87,7 @@ def test_subscribe_ends():
         server.publish("plain/news", "text", "text/plain")
         time.sleep(0.1)
         server.signal(signal.SIGTERM)
-        out, err = reader.communicate(timeout=5)
+        out, err = reader.communicate(timeout=BRAKE_SECONDS)
         expect((reader.returncode, "1001" in err, "going away" in err), (1, True, True), err)
         expect("text" in out and re.search(r"\b4\b", out) is not None, True, out)
 
@@ -99,7 +99,7 @@ def test_subscriber_understands_any_frame():
         wait_for_subscribers(server, 1)
         for size in (0, 200, 1 << 20):
             server.publish("plain/news", "x" * size, "text/plain")
-        out, err = reader.communicate(timeout=10)
+        out, err = reader.communicate(timeout=BRAKE_SECONDS)
         expect((reader.returncode, err), (0, ""))
         expect([len(line) for line in out.split("\n")], [0, 200, 1 << 20, 0])
 
@@ -147,7 +147,7 @@ def test_a_generated_configuration_serves():
         reader = subscribe(server, "--count", "1", environment={"RINGCAST_KEY": plain_key})
         wait_for_subscribers(server, 1)
         expect(publish(server, "plain/news", "x", environment={"RINGCAST_INGEST_KEY": ingest_key})[0], 0)
-        expect(reader.communicate(timeout=5), ("x\n", ""))
+        expect(reader.communicate(timeout=BRAKE_SECONDS), ("x\n", ""))
 
 
 def test_version():

@@ -11,7 +11,7 @@ import time
 import websockets
 
 import client
-from case import expect, full
+from case import BRAKE_SECONDS, expect, full
 from server import Server, until
 from wire import PING, TEXT, Wire, frame, upgrade_request
 
@@ -68,7 +68,7 @@ async def test_client_that_subscribes_when_it_is_greeted():
     with serve(market_data_interval="300ms") as server:
         server.publish("crypto/market_data", PRICES)
         server.publish("crypto/whale_tracking", {"large_transactions": [{"hash": "0x1", "value": 1000000000}]})
-        await asyncio.wait_for(run(server.url("crypto", "/ws/master")), 10)
+        await asyncio.wait_for(run(server.url("crypto", "/ws/master")), BRAKE_SECONDS)
     expect("error" in got, False)
     expect([data["prices"]["bitcoin"] for data in got["market_data"]], [61000.5] * 3)
     expect(got["whale_tracking"][0]["large_transactions"][0]["hash"], "0x1")
@@ -93,7 +93,7 @@ def test_node_client():
     """C-19 to C-25, C-59: the same in JavaScript, sending as its very first act."""
     with serve() as server:
         server.publish("crypto/market_data", PRICES)
-        done = subprocess.run(["node", "-e", NODE_CLIENT, server.url("crypto", "/ws")], cwd=HERE, timeout=20,
+        done = subprocess.run(["node", "-e", NODE_CLIENT, server.url("crypto", "/ws")], cwd=HERE, timeout=BRAKE_SECONDS,
                               capture_output=True, text=True, check=True)
         log, error = json.loads(done.stdout)
     expect(log, ["system connection_established", "system subscription_confirmed", "market_data update", "system status",
@@ -122,53 +122,50 @@ async def test_every_message_has_the_envelope():
 
 # --- time ---
 
-def age_of(text):
-    """How many seconds ago the message says it was sent."""
-    sent = datetime.datetime.fromisoformat(json.loads(text)["timestamp"].replace("Z", "+00:00"))
-    return time.time() - sent.timestamp()
-
-
 async def test_ticks_arrive_when_they_happen():
-    """C-34, C-38: a tick that nothing else wakes the server for is on its way at once, to both shards."""
-    with serve(market_data_interval="1s") as server:
+    """C-34, C-38: ticks come to both shards while nothing else wakes the server: no ping is due for an hour. (That a tick
+    is on its way in the turn in which it is due, and a sleeping shard is woken for it: the simulation.)"""
+    with serve(market_data_interval="1s", ping_interval="1h", idle_timeout="2h") as server:
         sockets = [(await open_at(server, "/ws/market_data"))[0] for _ in range(10)]
         server.publish("crypto/market_data", PRICES)
         for _ in range(2):
             for ws in sockets:
-                age = age_of(await client.receive(ws))
-                expect(age < 0.2, True, f"{age:.3f} s on the way")
+                expect(json.loads(await client.receive(ws))["service"], "market_data")
         await client.close_all(sockets)
 
 
-async def test_ticks_do_not_drift():
-    """C-38, K-16: updates of a 200 ms interval stay on their grid for 5 s."""
+async def test_ticks_never_come_early():
+    """C-38, K-16: 25 updates of a 200 ms interval take 5 s at least, and their time stamps rise. (That they stay on their
+    grid however late one is: interval/*, schedule/keeps_the_documented_intervals_without_drift and the simulation.)"""
+    def stamp_of(text):
+        return datetime.datetime.fromisoformat(json.loads(text)["timestamp"].replace("Z", "+00:00")).timestamp()
+
     with serve(market_data_interval="200ms") as server:
         server.publish("crypto/market_data", PRICES)
         ws, _ = await open_at(server, "/ws/market_data")
         await client.receive(ws)  # the snapshot
-        await client.receive(ws)
-        begin = time.monotonic()
+        begin, stamps = time.monotonic(), [stamp_of(await client.receive(ws))]
         for i in range(1, 26):
-            await client.receive(ws)
-            late = time.monotonic() - begin - i * 0.2
-            expect(abs(late) < 0.2, True, f"tick {i} within 200 ms (it was {late * 1000:.0f} ms off)")
+            stamps.append(stamp_of(await client.receive(ws)))
+        passed = time.monotonic() - begin
+        expect(passed > 25 * 0.2 - 0.01, True, f"{passed:.3f} s for 25 intervals, and the rest of the one before")
+        expect(stamps[-1] > stamps[0] and sorted(stamps) == stamps, True, "time stamps that rise")
         await ws.close()
 
 
 @full
 async def test_documented_interval_and_silence():
-    """C-38, C-64: market data every 5 s within 200 ms; 12 s of silence once unsubscribed."""
+    """C-38, C-64: market data every 5 s, never before; 12 s of silence once unsubscribed."""
     with serve() as server:
         server.publish("crypto/market_data", PRICES)
         ws, _ = await open_at(server, "/ws/market_data")
         await client.receive(ws)
-        await client.receive(ws, 6)
-        last = time.monotonic()
-        for _ in range(3):
-            await client.receive(ws, 6)
-            now = time.monotonic()
-            expect(4.8 <= now - last <= 5.2, True, f"{now - last:.3f} s")
-            last = now
+        begin = time.monotonic()
+        await client.receive(ws)
+        for i in range(1, 4):
+            await client.receive(ws)
+            passed = time.monotonic() - begin
+            expect(passed > 5 * i - 0.01, True, f"{passed:.3f} s for {i} intervals, and the rest of the one before")
         expect((await ask(ws, "unsubscribe", service="market_data"))["type"], "unsubscription_confirmed")
         await client.quiet(ws, seconds=12)
         await ws.close()
@@ -183,8 +180,8 @@ async def test_status_every_30_seconds():
         other, _ = await open_at(server, "/ws/news")
         await ask(ws, "subscribe", service="system")
         for i in (1, 2):
-            status = await client.receive_json(ws, 32)
-            expect(abs(time.monotonic() - begin - 30 * i) < 1, True, "every 30 s")
+            status = await client.receive_json(ws)
+            expect(time.monotonic() - begin > 30 * i - 1, True, "every 30 s, not before")
             expect((status["service"], status["type"]), ("system", "status"))
             expect(status["data"]["client_id"], hello["data"]["client_id"])
             expect(status["data"]["subscription_counts"], {"news": 1, "system": 1})
@@ -205,14 +202,21 @@ async def test_one_update_per_tick_for_a_thousand():
         def publish():
             for i in range(500):
                 server.publish("crypto/market_data", {"prices": {"bitcoin": i}, "source": "a"})
+
+        def values_of(ws):
+            return tuple(json.loads(text)["data"]["prices"]["bitcoin"] for text in list(ws.messages)[1:])
+
+        begin = time.monotonic()
         await asyncio.get_running_loop().run_in_executor(None, publish)
-        await asyncio.sleep(1.5)
-        seen = {tuple(json.loads(text)["data"]["prices"]["bitcoin"] for text in list(ws.messages)[1:]) for ws in sockets}
+        while not all(499 in values_of(ws) for ws in sockets):
+            await asyncio.sleep(0.05)
+        passed = time.monotonic() - begin
+        seen = {values[:values.index(499) + 1] for values in map(values_of, sockets)}  # the next tick has come to some
         expect(len(seen), 1, "all have got the same")
         values = seen.pop()
         expect(values[-1], 499)
         expect(sorted(values), list(values), "and each the newest of its time")
-        expect(len(values) < 12, True, f"one a tick: {len(values)}")
+        expect(len(values) <= passed + 2, True, f"one a tick: {len(values)} in {passed:.1f} s")
         await client.close_all(sockets)
 
 
@@ -296,6 +300,15 @@ async def test_numbers_and_totals_over_two_shards():
 async def test_message_rate():
     """C-58: a hundred messages of a second are answered, the next with an error, other connections have their own."""
     with serve() as server:
+        ws, _ = await open_at(server, "/ws")
+        for n in range(2):
+            for i in range(100):
+                await ws.send(json.dumps({"action": "ping", "data": i}))
+            answers = [json.loads(text)["data"] for text in await client.receive_many(ws, 100)]
+            expect(answers, list(range(100)), f"answers of second {n}")
+            await asyncio.sleep(1)
+        await ws.close()
+    with serve(messages_window="1h") as server:  # a second that is over before all are sent would forgive the next
         (ws, _), (other, _) = await open_at(server, "/ws"), await open_at(server, "/ws")
         for i in range(103):
             await ws.send(json.dumps({"action": "ping", "data": i}))
@@ -303,8 +316,6 @@ async def test_message_rate():
         expect([message["data"] for message in answers[:100]], list(range(100)))
         expect([message["data"] for message in answers[100:]], [{"message": "Rate limit exceeded"}] * 3)
         expect((await ask(other, "ping"))["type"], "pong")
-        await asyncio.sleep(1)
-        expect((await ask(ws, "ping"))["type"], "pong")
         await client.close_all([ws, other])
 
 
@@ -331,7 +342,7 @@ async def test_persistent_excess_is_closed():
             pass
         await task
         expect((ws.close_code, ws.close_reason), (1008, "Rate limit exceeded"))
-        expect(10 <= time.monotonic() - begin <= 14, True, "after ten seconds")
+        expect(time.monotonic() - begin >= 10, True, "after ten seconds")
 
 
 async def test_shutdown_is_told():

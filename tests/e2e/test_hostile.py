@@ -104,28 +104,33 @@ def test_close_handshake():
 def test_after_a_violation_tcp_ends_at_once():
     """K-2 (RFC 6455 section 7.1.7): a failed connection is closed by the server without waiting for an answer that it
     would not read any more; and whoever does answer with a close need not wait either."""
-    with serving() as (_, connect):
+    with serving(server={"close_timeout": "1h"}) as (_, connect):  # an end that waits for an answer never comes
         for answer in (b"", frame(CLOSE, close_payload(1002))):
             with connect() as wire:
                 wire.send(frame(TEXT, b"x", mask=False))
                 expect_close(wire, 1002, "an unmasked frame")
-                begin = time.monotonic()
                 wire.send(answer)
                 expect(wire.ended(), True, "TCP ends")
-                expect(time.monotonic() - begin < 1, True, "within a second")
 
 
 def test_control_frames_have_a_limit():
-    """K-24: 50 pings a second are answered, the 51st of a second closes with 1008."""
+    """K-24: 50 pings a second are answered, the 51st of a second closes with 1008. (Where a second ends between two turns
+    of a busy server, 51 are answered too: then there are more to come. Of simulated time it is exactly 50:
+    conn/takes_50_control_frames_a_second.)"""
     with serving() as (_, connect):
         with connect() as wire:
             wire.send(*(frame(PING, str(i).encode()) for i in range(50)))
             for i in range(50):
                 expect(wire.frame(), (PONG, str(i).encode()))
         with connect() as wire:
-            wire.send(*(frame(PING) for _ in range(51)))
-            expect([wire.frame() for _ in range(50)], [(PONG, b"")] * 50)
-            expect_close(wire, 1008, "51 pings")
+            answered, found = 0, (PONG, b"")
+            while found == (PONG, b""):
+                if answered % 51 == 0:
+                    wire.send(*(frame(PING) for _ in range(51)))
+                answered += 1
+                found = wire.frame()
+            expect((found[0], found[1][:2]), (CLOSE, close_payload(1008)), f"behind {answered - 1} answers")
+            expect(answered > 50, True, f"{answered - 1} answers")
 
 
 def test_empty_fragments_have_a_limit():
@@ -301,12 +306,13 @@ def test_an_endless_head():
 
 def test_silent_and_trickling_clients_time_out():
     """K-24: nothing, half a head, or a byte now and then: the connection ends when the handshake's time is over."""
-    with serving(server={"handshake_timeout": "500ms"}) as (server, _):
+    with serving(server={"handshake_timeout": "2s"}) as (server, _):
         silent, half, trickle = (Wire(server.port("echo")) for _ in range(3))
-        begin = time.monotonic()
         half.send(upgrade_request("/echo")[:-2])
         trickle.socket.settimeout(0.05)
-        for byte in upgrade_request("/echo", headers=["A: " + "x" * 200]):
+        begin, sent = time.monotonic(), 0
+        for byte in upgrade_request("/echo", headers=["A: " + "x" * 2000]):  # more than 100 s: its end comes before
+            sent += 1
             try:
                 trickle.send(bytes([byte]))
                 if trickle.ended():
@@ -317,7 +323,8 @@ def test_silent_and_trickling_clients_time_out():
                 break
         trickled = time.monotonic() - begin
         expect(silent.ended() and half.ended(), True, "both have ended")
-        expect(0.4 < trickled < 1.5, True, f"end of the trickling one after {trickled:.2f} s")
+        expect(sent < 2000, True, f"{sent} bytes could be sent")
+        expect(trickled > 1.9, True, f"end of the trickling one after {trickled:.2f} s")
         for wire in (silent, half, trickle):
             wire.socket.close()
 
@@ -325,40 +332,40 @@ def test_silent_and_trickling_clients_time_out():
 def test_the_next_request_has_its_own_time():
     """K-24, K-30: a kept connection may idle between requests, but a request that has begun is complete in time."""
     request = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
-    with serving(server={"handshake_timeout": "500ms"}) as (server, _), Wire(server.port("admin")) as wire:
+    with serving(server={"handshake_timeout": "2s"}) as (server, _), Wire(server.port("admin")) as wire:
         for _ in range(2):
             wire.send(request)
             expect(wire.response()[0], 200)
-            time.sleep(0.8)
+            time.sleep(2.5)
         begin = time.monotonic()
         wire.send(request[:-1])
         expect(wire.ended(), True, "half a request ends the connection")
-        expect(0.4 < time.monotonic() - begin < 1.5, True, "in time")
+        expect(time.monotonic() - begin > 1.9, True, "not at once")
 
 
 def test_idle_and_duration():
-    """K-17, K-23: pings come, who answers stays; who sends no frame at all is closed with 1001, and so is everybody at
-    the end of the permitted duration."""
-    with Server(echo={"ping_interval": "200ms", "idle_timeout": "700ms", "duration_max": "2s"}) as server:
-        mute, alive = (Wire(server.port("echo")).upgrade("/echo") for _ in range(2))
+    """K-17, K-23: pings come; who sends no frame at all is closed with 1001, and so is everybody at the end of the
+    permitted duration. (That who answers stays: conn/keeps_a_peer_that_answers_pings, of simulated time.)"""
+    with Server(echo={"ping_interval": "200ms"}) as server, Wire(server.port("echo")).upgrade("/echo") as alive:
         begin = time.monotonic()
-        pings = 0
-        while True:
+        for _ in range(6):
             opcode, payload = alive.frame()
-            if opcode != PING:
-                break
-            pings += 1
+            expect(opcode, PING)
             alive.send(frame(PONG, payload))
-        expect((opcode, payload), (CLOSE, close_payload(1001, "connection duration limit")))
-        expect(pings >= 6, True, f"{pings} pings")
-        expect(1.8 < time.monotonic() - begin < 3, True, "duration")
+        expect(time.monotonic() - begin > 0.9, True, "five intervals and the rest of one")
+    with Server(echo={"duration_max": "2s"}) as server:
+        begin = time.monotonic()
+        with Wire(server.port("echo")).upgrade("/echo") as alive:
+            expect(alive.frame(), (CLOSE, close_payload(1001, "connection duration limit")))
+            expect(time.monotonic() - begin > 1.9, True, "not before its duration")
+    with Server(echo={"ping_interval": "200ms", "idle_timeout": "700ms"}) as server:
+        mute = Wire(server.port("echo")).upgrade("/echo")
         frames = []
         while not frames or frames[-1][0] != CLOSE:
             frames.append(mute.frame())
         expect(frames[-1][1], close_payload(1001, "idle"))
-        expect(2 <= len(frames) <= 5, True, "pings before the close")
-        for wire in (mute, alive):
-            wire.socket.close()
+        expect(len(frames) <= 5, True, "no more pings before the close than there is time for")
+        mute.socket.close()
 
 
 # --- what it costs ---
@@ -460,29 +467,19 @@ def test_churn_leaves_nothing():
         expect(grown < 2 << 20, True, f"{grown} bytes of memory more after 5000 connections")
 
 
-def test_names_that_collide_cost_what_others_do():
-    """K-11: 16384 channels whose names are the same to a hash without a key (h * 33 + c): the CPU time of
-    a subscription neither grows with their number nor differs from that of names without a pattern."""
-    count, each, group = 16384, 64, 4096
-
-    def costs(names):
-        """CPU time of each group of subscriptions, all of which stay."""
-        found = []
-        with Server(plain={}, server={"shards": 1, "log_level": "warn"}) as server:
-            wires = []
-            for begin in range(0, count, group):
-                before = server.cpu_seconds()
-                for at in range(begin, begin + group, each):
-                    wires.append(Wire(server.port("plain")).upgrade("/plain/" + ",".join(names[at:at + each])))
-                until(lambda: server.metric("ringcast_subscriptions") == begin + group, what="the subscriptions")
-                found.append(server.cpu_seconds() - before)
-            for wire in wires:
-                wire.reset()
-            until(lambda: server.metric("ringcast_channels") == 0, what="the end of the channels")
-        return found
-
-    colliding = ["".join(parts) for parts in itertools.product(("Ez", "FY"), repeat=14)]
-    others = [os.urandom(14).hex() for _ in range(count)]
-    hostile, honest = costs(colliding), costs(others)
-    expect(hostile[-1] < 3 * min(hostile), True, f"flat: {hostile}")
-    expect(min(hostile) < 2 * min(honest), True, f"{hostile} for colliding names, {honest} for others")
+def test_names_that_collide_are_served_as_others():
+    """K-11: 16384 channels whose names are the same to a hash without a key (h * 33 + c) are all subscribed to, each gets
+    its own messages, and nothing is left of them. (What a look-up among them costs is counted in steps by
+    map/passes_no_more_entries_for_names_that_collide_in_a_hash_without_a_key, and measured by bench/attack.)"""
+    count, each = 16384, 64
+    names = ["".join(parts) for parts in itertools.product(("Ez", "FY"), repeat=14)]
+    with Server(plain={}, server={"shards": 1, "log_level": "warn"}) as server:
+        wires = [Wire(server.port("plain")).upgrade("/plain/" + ",".join(names[at:at + each]))
+                 for at in range(0, count, each)]
+        until(lambda: server.metric("ringcast_subscriptions") == count, what="the subscriptions")
+        for at in (0, 1, count // 2, count - 1):
+            server.publish("plain/" + names[at], names[at], "text/plain")
+            expect(wires[at // each].frame(), (TEXT, names[at].encode()))
+        for wire in wires:
+            wire.reset()
+        until(lambda: server.metric("ringcast_channels") == 0, what="the end of the channels")

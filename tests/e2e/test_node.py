@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 
-from case import Skip, expect
+from case import BRAKE_SECONDS, Skip, expect
 from server import Server
 from test_rustorium import KEY, PATH, block
 
@@ -30,7 +30,7 @@ class Node:
     def __exit__(self, kind, *_):
         if kind is not None:
             self.process.kill()
-        self.process.communicate(timeout=20)
+        self.process.communicate(timeout=BRAKE_SECONDS)
         if kind is None:
             expect(self.process.returncode, 0, "exit code of node")
 

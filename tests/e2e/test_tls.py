@@ -14,7 +14,7 @@ import tempfile
 import client
 import tls_peer
 import transport
-from case import Skip, expect
+from case import BRAKE_SECONDS, Skip, expect
 from server import BINARY, INGEST_KEY, Server, free_listen, to_yaml, until
 from test_node import Node
 from test_process import run
@@ -33,7 +33,7 @@ def serve(**sections):
 def curl(*arguments, text=None):
     """(exit code, what it prints)"""
     done = subprocess.run(["curl", "--silent", "--max-time", "10", *arguments], input=text, capture_output=True, text=True,
-                          timeout=20, env={"PATH": os.environ["PATH"]})
+                          timeout=BRAKE_SECONDS, env={"PATH": os.environ["PATH"]})
     return done.returncode, done.stdout
 
 
@@ -97,7 +97,7 @@ def test_browser():
                                     f"--user-data-dir={folder}/profile", f"--ignore-certificate-errors-spki-list={key}",
                                     f"file://{page}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            until(lambda: "code=43" in server.log(), seconds=40, what="the browser's close")
+            until(lambda: "code=43" in server.log(), what="the browser's close")
             expect("code=4321" in server.log(), True, "the browser has got its message back")
         finally:
             browser.terminate()
@@ -143,7 +143,7 @@ def test_publish_and_subscribe_commands():
                                   stdout=subprocess.PIPE)
         until(lambda: server.metric("ringcast_subscriptions") == 1, what="the subscription")
         server.publish("plain/a", "hello", "text/plain")
-        expect(reader.communicate(timeout=5)[0], "hello\n")
+        expect(reader.communicate(timeout=BRAKE_SECONDS)[0], "hello\n")
 
 
 # --- versions, suites, tickets ---

@@ -7,15 +7,15 @@ import ssl
 import struct
 
 import transport
+from case import BRAKE_SECONDS
 
 CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, APPLICATION = 20, 21, 22, 23
 CLIENT_HELLO, SERVER_HELLO = 1, 2
 HANDSHAKE_FAILURE, PROTOCOL_VERSION = 40, 70
-SECONDS = 10
 
 
 def connect(port):
-    plain = socket.create_connection(("127.0.0.1", port), SECONDS)
+    plain = socket.create_connection(("127.0.0.1", port), BRAKE_SECONDS)
     plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return plain
 

@@ -5,10 +5,9 @@ import socket
 import struct
 
 import transport
-from case import expect
+from case import BRAKE_SECONDS, expect
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
-SECONDS = 5
 
 
 def frame(opcode, payload=b"", *, fin=True, rsv=0, mask=True, announced=None):
@@ -49,7 +48,7 @@ class Wire:
 
     def __init__(self, port, *, receive_buffer=None, tls=None):
         self.socket = socket.socket()
-        self.socket.settimeout(SECONDS)
+        self.socket.settimeout(BRAKE_SECONDS)
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

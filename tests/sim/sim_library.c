@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the functions that the linker puts before getrandom, time and gettimeofday: the TLS library draws its seeds there, and dates
- * tickets and judges certificates by that clock, so a run over TLS follows from its own seed as well.
+/* Owns the functions that the linker puts before getrandom, time and gettimeofday: the TLS library draws its seeds
+ * there, and dates tickets and judges certificates by that clock, so a run over TLS follows from its own seed as
+ * well.
  * It never hands out anything that is random, nor the machine's time.
  * Called by the library that tools/wolfssl builds; the packaged one asks the system, see sim_library_is_ours. */
 #include "tests/sim/sim_library.h"

@@ -2,16 +2,17 @@
 /* Owns the program: its command line and the summary.
  * It knows nothing of what happens in a run.
  *
- *   sim                 120 seeds from 1 on, the first few twice, to see that they repeat; then seeds that aim at the cells of
- *                       the fault matrix that are still empty, and at allocations that have not failed, up to a number of tries
+ *   sim                 120 seeds from 1 on, the first few twice, to see that they repeat; then seeds that aim at the
+ *                       cells of the fault matrix that are still empty, and at allocations that have not failed, up to a
+ *                       number of tries
  *   sim SEED...         these, with their traces
  *   sim --long          2,000 seeds of 60 seconds of their own time each, from today's date on
  *   --from N            the first seed; a date (2026-11-20) stands for a million seeds of its own
  *   --seeds N           how many
  *   --seconds N         how long each is, of its own time
  *   --jobs N            so many at a time; else as many as there are cores
- *   --brake SECONDS     the emergency brake: the run fails, and says so, when it takes longer; 0: never. Without it 1,500 for
- *                       the plain command, and never when a number of seeds was asked for
+ *   --brake SECONDS     the emergency brake: the run fails, and says so, when it takes longer; 0: never. Without it
+ *                       1,500 for the plain command, and never when a number of seeds was asked for
  *   --without LIST, --clients N, --busy MS   leave something out, as the command that repeats a failure does
  *   --cells             all counts of the fault matrix and of the heap */
 #include "tests/sim/sim_farm.h"
@@ -150,7 +151,7 @@ static void parse(struct command *command, int argc, char **argv)
     command->options.verbose = command->named_count > 0;
 }
 
-/* --- the summary ----------------------------------------------------------------------------------------------------- */
+/* --- the summary ------------------------------------------------------------------------------------------------- */
 
 /* What is missing counts only in a run that could look for it to the end. */
 static void report_sums(struct sim_farm *farm, bool cells)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The fault matrix: each operation of the ring, with each outcome it can have, in each state of the connection or listener
- * that it belongs to. A run of the simulation is complete when every cell has been seen; cells that cannot be are taken out
- * with a reason (sim_matrix.c). The counts lie in memory that all processes of a run share. */
+/* The fault matrix: each operation of the ring, with each outcome it can have, in each state of the connection or
+ * listener that it belongs to. A run of the simulation is complete when every cell has been seen; cells that cannot
+ * be are taken out with a reason (sim_matrix.c). The counts lie in memory that all processes of a run share. */
 #ifndef RINGCAST_TESTS_SIM_SIM_MATRIX_H
 #define RINGCAST_TESTS_SIM_SIM_MATRIX_H
 
@@ -31,14 +31,14 @@ void sim_matrix_init(void);
 void sim_matrix_count(struct sim_cell cell);
 /* The cells that a seed is to aim at: two of three seeds have some, so that together they go round the whole matrix. */
 uint32_t sim_matrix_aims(uint64_t seed, struct sim_cell *aims, uint32_t max);
-/* The seeds of the next round, each of which aims at nothing but a cell that has not been seen yet: one for each such cell, a few
- * for one that is among the last. Returns how many; 0: all have been seen, or enough was tried. */
+/* The seeds of the next round, each of which aims at nothing but a cell that has not been seen yet: one for each
+ * such cell, a few for one that is among the last. Returns how many; 0: all have been seen, or enough was tried. */
 uint32_t sim_matrix_round(uint64_t *seeds, uint32_t max);
 
 /* "send EPIPE open" */
 const char *sim_cell_name(struct sim_cell cell);
-/* Prints one line with the sum, and each cell that was not seen (with `all` every cell and its count, and what cannot be).
- * Whether all have been seen. */
+/* Prints one line with the sum, and each cell that was not seen (with `all` every cell and its count, and what
+ * cannot be). Whether all have been seen. */
 bool sim_matrix_print(bool all);
 
 #endif

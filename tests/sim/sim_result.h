@@ -17,8 +17,8 @@ struct sim_result {
 
 #define SIM_DIFFERENCE_BYTES 128
 
-/* Whether two runs were the same, field by field. Else `words` names the first field that differs with both values, as in
- * "steps 17 and 18". */
+/* Whether two runs were the same, field by field. Else `words` names the first field that differs with both values,
+ * as in "steps 17 and 18". */
 bool sim_result_equal(const struct sim_result *a, const struct sim_result *b, char words[SIM_DIFFERENCE_BYTES]);
 
 #endif

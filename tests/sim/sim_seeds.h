@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Which seeds run: a fixed number, and then, in rounds, seeds that aim at what has not been seen by then. The next round is
- * chosen when the one before is over, from its counts alone: so which seeds run follows from the tree and the first seed,
- * whatever the number of processes and however long each takes. */
+/* Which seeds run: a fixed number, and then, in rounds, seeds that aim at what has not been seen by then. The next
+ * round is chosen when the one before is over, from its counts alone: so which seeds run follows from the tree and
+ * the first seed, whatever the number of processes and however long each takes. */
 #ifndef RINGCAST_TESTS_SIM_SIM_SEEDS_H
 #define RINGCAST_TESTS_SIM_SIM_SEEDS_H
 

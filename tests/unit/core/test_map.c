@@ -279,7 +279,8 @@ static uint64_t steps_to_all(const struct map *map)
     return steps;
 }
 
-/* K-11: by steps, not by time; a half-full table has half a step at the mean when the homes are spread, thousands when not. */
+/* K-11: by steps, not by time; a half-full table has half a step at the mean when the homes are spread, thousands
+ * when not. */
 Test(map, passes_no_more_entries_for_names_that_collide_in_a_hash_without_a_key)
 {
     static char colliding[COLLIDING][2 * PAIRS];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Counts the calls of the heap while a warm shard delivers a million messages over the real ring: there are none, from the
- * publish to the completed send. The program is linked with --wrap for each function of the heap, so that every call of
- * our own code comes through here; what the C library does within itself is not counted. */
+/* Counts the calls of the heap while a warm shard delivers a million messages over the real ring: there are none,
+ * from the publish to the completed send. The program is linked with --wrap for each function of the heap, so that
+ * every call of our own code comes through here; what the C library does within itself is not counted. */
 #include "core/log.h"
 #include "core/ring.h"
 #include "protocol/dialect.h"
@@ -147,9 +147,9 @@ static uint64_t read_all(const int fds[SUBSCRIBERS])
     return bytes;
 }
 
-/* Publishes that many turns' messages, each turn's when all of the one before have been sent: what is in flight at once, and with it
- * what the pools have to hold, does not depend on how soon the kernel takes it. Who never comes to the end meets the program's
- * --timeout. */
+/* Publishes that many turns' messages, each turn's when all of the one before have been sent: what is in flight at
+ * once, and with it what the pools have to hold, does not depend on how soon the kernel takes it. Who never comes to
+ * the end meets the program's --timeout. */
 static void deliver(struct shard *shard, const int fds[SUBSCRIBERS], unsigned turns)
 {
     uint64_t wanted = stats_get(&shard->stats, STAT_DELIVERED);

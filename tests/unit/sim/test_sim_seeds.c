@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the cases of which seeds run, over the fault matrix itself and runs that are made up: each takes what it aims at from its
- * number.
+/* Owns the cases of which seeds run, over the fault matrix itself and runs that are made up: each takes what it aims
+ * at from its number.
  * It never runs a simulation.
  * Called by Criterion. */
 #include "tests/sim/sim_seeds.h"
