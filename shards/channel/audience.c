@@ -233,8 +233,9 @@ static void doom(struct shard *shard, struct conn *conn)
 static inline enum outbox_result push(struct shard *shard, uint64_t waiting_max, struct conn *conn, struct frame frame,
                                       uint32_t messages, uint32_t source, uint32_t conflate)
 {
-    uint64_t charge = source == 0 ? frame.bytes : outbox_charge(&conn->outbox, frame, source, conflate);
-    bool full = conn->slow || (charge > 0 && !outbox_has_room(&conn->outbox, charge, waiting_max));
+    uint64_t waiting = outbox_waiting(&conn->outbox);
+    bool full = conn->slow || (waiting > 0 && waiting + frame.bytes > waiting_max &&
+                               !outbox_takes(&conn->outbox, frame, source, conflate, waiting_max));
     enum outbox_result result =
         full ? OUTBOX_FULL : outbox_push(&conn->outbox, &shard->flush->outbox_pool, frame, messages, source, conflate);
     if (result == OUTBOX_FULL)

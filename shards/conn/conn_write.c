@@ -58,9 +58,11 @@ static uint64_t waiting_max(const struct shard *shard, const struct conn *conn)
 static bool has_room(struct shard *shard, struct conn *conn, size_t bytes)
 {
     bool bounded = conn->state == CONN_OPEN || conn->state == CONN_HTTP; /* the rest are our own last words */
-    bool full = !outbox_has_room(&conn->outbox, bytes, waiting_max(shard, conn)) ||
-                (outbox_waiting(&conn->outbox) > 0 && conn->outbox.all.slices == OUTBOX_SLICES_MAX);
-    if (!bounded || !full)
+    uint64_t waiting = outbox_waiting(&conn->outbox), max = waiting_max(shard, conn);
+    const struct frame frame = {.bytes = (uint32_t)bytes};
+    bool full = conn->outbox.all.slices == OUTBOX_SLICES_MAX ||
+                (waiting + bytes > max && !outbox_takes(&conn->outbox, frame, 0, 0, max));
+    if (!bounded || waiting == 0 || !full)
         return true;
     stats_add(&shard->stats, STAT_SLOW_CONSUMERS, 1);
     conn_close_slow(shard, conn, CLOSE_SLOW);

@@ -258,6 +258,13 @@ static void supersede(struct outbox *outbox, const struct outbox_slice *old)
     slice->conflate = 0;
 }
 
+bool outbox_takes(const struct outbox *outbox, struct frame frame, uint32_t source, uint32_t conflate, uint64_t max)
+{
+    uint64_t charge = outbox_charge(outbox, frame, source, conflate);
+    uint64_t charged = charge == 0 ? 0 : outbox_charged(outbox);
+    return charged == 0 || charged + charge <= max;
+}
+
 enum outbox_result outbox_push_behind(struct outbox *outbox, struct outbox_pool *pool, struct frame frame,
                                       uint32_t messages, uint32_t source, uint32_t conflate)
 {

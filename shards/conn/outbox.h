@@ -102,15 +102,9 @@ uint64_t outbox_charged(const struct outbox *outbox);
  * cannot replace. */
 uint64_t outbox_charge(const struct outbox *outbox, struct frame frame, uint32_t source, uint32_t conflate);
 
-/* Whether `bytes` more may wait for a reader whose budget is `max`. A single message may be larger than that. */
-static inline bool outbox_has_room(const struct outbox *outbox, uint64_t bytes, uint64_t max)
-{
-    uint64_t waiting = outbox_waiting(outbox);
-    if (waiting == 0 || waiting + bytes <= max)
-        return true;
-    uint64_t charged = outbox_charged(outbox);
-    return charged == 0 || charged + bytes <= max;
-}
+/* Whether a frame may be pushed to a reader whose budget is `max`: what it is charged for stays within that, or it is a single
+ * message, which may be larger. Callers ask when all that waits is beyond `max`, which is rare. */
+bool outbox_takes(const struct outbox *outbox, struct frame frame, uint32_t source, uint32_t conflate, uint64_t max);
 
 /* Names everything that waits for one send: fills up to `max` iovecs and marks them in flight. Nothing may be in flight.
  * Returns how many; their total is outbox->inflight.bytes. At most UINT32_MAX / 2 bytes. */

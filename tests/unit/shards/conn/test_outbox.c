@@ -196,11 +196,13 @@ Test(outbox, charges_for_all_but_the_newest_of_each_source_and_number)
     push(&f, message(&f, 1, 100, 'b'), 1, 7, 1);
     push(&f, message(&f, 2, 100, 'c'), 1, 8, 1);
     cr_assert_eq(outbox_charged(&f.outbox), 0);
-    cr_assert(outbox_has_room(&f.outbox, 1000, 10), "one message may be larger than the budget");
+    struct frame large = message(&f, 0, 1000, 'l'), small = message(&f, 0, 6, 's');
+    cr_assert(outbox_takes(&f.outbox, large, 0, 0, 10), "one message may be larger than the budget");
     push(&f, message(&f, 0, 10, 'r'), 0, 0, 0);
     cr_assert_eq(outbox_charged(&f.outbox), 12, "the reply");
-    cr_assert(outbox_has_room(&f.outbox, 8, 20));
-    cr_assert_not(outbox_has_room(&f.outbox, 9, 20));
+    cr_assert(outbox_takes(&f.outbox, small, 0, 0, 20));
+    cr_assert_not(outbox_takes(&f.outbox, small, 0, 0, 19));
+    cr_assert(outbox_takes(&f.outbox, large, 7, 1, 1), "the newest of its number");
     struct frame other = message(&f, 1, 50, 'd'), again = message(&f, 1, 60, 'e');
     cr_assert_eq(outbox_charge(&f.outbox, other, 7, 2), 0);
     push(&f, other, 1, 7, 2);
