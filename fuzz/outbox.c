@@ -15,6 +15,7 @@ struct item {
     uint32_t messages;
     uint32_t source;
     uint32_t conflate; /* 0: never replaced */
+    bool superseded;   /* one with the same source and number waits behind it */
     uint8_t fill;      /* every byte of its payload */
     uint32_t offset;   /* of what is left, in its frame */
 };
@@ -55,6 +56,16 @@ static void remove_items(struct run *run, uint32_t from, uint32_t count)
     run->count -= count;
 }
 
+/* What waits, but the newest of each source and number. */
+static uint64_t sum_charged(const struct run *run)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = run->inflight_items; i < run->count; i++)
+        if (run->items[i].source == 0 || run->items[i].conflate == 0 || run->items[i].superseded)
+            sum += run->items[i].bytes;
+    return sum;
+}
+
 /* The model and the outbox say the same. */
 static void expect_same(const struct run *run)
 {
@@ -64,6 +75,7 @@ static void expect_same(const struct run *run)
     expect(run->outbox.inflight.bytes == run->inflight_bytes);
     expect(run->outbox.inflight.messages == sum_messages(run, 0, run->inflight_items));
     expect(outbox_waiting(&run->outbox) == sum_bytes(run, run->inflight_items, run->count));
+    expect(outbox_charged(&run->outbox) == sum_charged(run));
     expect((run->outbox.all.slices == 0) == (run->count == 0));
 }
 
@@ -101,6 +113,13 @@ static uint32_t newest_of(const struct run *run, uint32_t source)
     return run->count;
 }
 
+/* What waits with that source and number is not the newest of it any more. */
+static void supersede(struct run *run, uint32_t source, uint32_t conflate)
+{
+    for (uint32_t i = run->inflight_items; source != 0 && conflate != 0 && i < run->count; i++)
+        run->items[i].superseded |= run->items[i].source == source && run->items[i].conflate == conflate;
+}
+
 static void step_push(struct run *run)
 {
     struct frame frame;
@@ -116,8 +135,11 @@ static void step_push(struct run *run)
     if (result == OUTBOX_FULL)
         return;
     expect((result == OUTBOX_REPLACED) == (at < run->count));
-    run->count += at == run->count;
-    run->items[at] = (struct item){
+    if (at < run->count)
+        remove_items(run, at, 1); /* the newest is the last, whatever came between */
+    else
+        supersede(run, source, conflate);
+    run->items[run->count++] = (struct item){
         .bytes = frame.bytes, .messages = messages, .source = source, .conflate = conflate, .fill = run->fill};
     expect(outbox_holds(&run->outbox, frame.segment, frame.segment->serial));
     expect(!outbox_holds(&run->outbox, frame.segment, frame.segment->serial + 1));

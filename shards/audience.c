@@ -216,13 +216,14 @@ static void doom(struct shard *shard, struct conn *conn)
 }
 
 /* Pushes a range to one member; the caller accounts for it and marks the member dirty. `source` 0: lossless; else the range is
- * one message, the newest, which replaces an older one of the same source that waits. `waiting_max`: bytes that may wait behind
- * what is being sent. */
+ * one message, the newest, which replaces an older one of the same source that waits. `waiting_max`: bytes that the
+ * reader may be charged for. */
 static inline enum outbox_result push(struct shard *shard, uint64_t waiting_max, struct conn *conn, struct frame frame,
                                       uint32_t messages, uint32_t source, uint32_t conflate)
 {
     uint64_t waiting = outbox_waiting(&conn->outbox);
-    bool full = conn->slow || (waiting > 0 && waiting + frame.bytes > waiting_max);
+    bool full = conn->slow || (waiting > 0 && waiting + frame.bytes > waiting_max &&
+                               !outbox_takes(&conn->outbox, frame, source, conflate, waiting_max));
     enum outbox_result result =
         full ? OUTBOX_FULL : outbox_push(&conn->outbox, &shard->outbox_pool, frame, messages, source, conflate);
     if (result == OUTBOX_FULL)
@@ -284,7 +285,6 @@ static void deliver(struct shard *shard, struct audience *audience, const struct
         frame.bytes = mail->deliver.last_bytes;
         messages = 1;
         conflate = 1;
-        waiting_max = UINT64_MAX; /* one message at most waits */
     }
     struct pushes pushes = {{0}};
     const struct outbox_slice slice = {.frame = frame, .messages = messages, .source = source, .conflate = conflate};

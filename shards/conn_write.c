@@ -43,9 +43,11 @@ static uint64_t waiting_max(const struct shard *shard, const struct conn *conn)
 /* Whether so many more bytes of the connection's own may wait; else it has been ended as a slow reader. */
 static bool has_room(struct shard *shard, struct conn *conn, size_t bytes)
 {
-    uint64_t waiting = outbox_waiting(&conn->outbox);
     bool bounded = conn->state == CONN_OPEN || conn->state == CONN_HTTP; /* the rest are our own last words */
-    bool full = waiting + bytes > waiting_max(shard, conn) || conn->outbox.all.slices == OUTBOX_SLICES_MAX;
+    uint64_t waiting = outbox_waiting(&conn->outbox), max = waiting_max(shard, conn);
+    const struct frame frame = {.bytes = (uint32_t)bytes};
+    bool full = conn->outbox.all.slices == OUTBOX_SLICES_MAX ||
+                (waiting + bytes > max && !outbox_takes(&conn->outbox, frame, 0, 0, max));
     if (!bounded || waiting == 0 || !full)
         return true;
     stats_add(&shard->stats, STAT_SLOW_CONSUMERS, 1);

@@ -79,17 +79,56 @@ static bool try_merge(struct outbox *outbox, struct frame frame, uint32_t messag
     return true;
 }
 
-/* The newest slice of that source, if it waits (is not in flight), or NULL. */
-static struct outbox_slice *find_waiting(struct outbox *outbox, uint32_t source)
+/* What waits (is not in flight) of a source. */
+struct waiting {
+    const struct outbox_slice *newest; /* or NULL */
+    const struct outbox_slice *same;   /* the newest with that conflation number, or NULL */
+};
+
+static void look_at(struct waiting *waiting, const struct outbox_slice *slice, uint32_t source, uint32_t conflate)
 {
-    struct outbox_slice *found = NULL;
-    if (outbox->all.slices > 0 && outbox->inflight.slices == 0 && outbox->first.source == source)
-        found = &outbox->first;
+    if (slice->source != source)
+        return;
+    waiting->newest = slice;
+    if (slice->conflate == conflate)
+        waiting->same = slice;
+}
+
+static struct waiting find_waiting(const struct outbox *outbox, uint32_t source, uint32_t conflate)
+{
+    struct waiting waiting = {0};
+    if (outbox->all.slices > 0 && outbox->inflight.slices == 0)
+        look_at(&waiting, &outbox->first, source, conflate);
     uint32_t position = 1;
-    for (struct outbox_node *node = outbox->rest; node != NULL; node = node->next, position++)
-        if (position >= outbox->inflight.slices && node->slice.source == source)
-            found = &node->slice;
-    return found;
+    for (const struct outbox_node *node = outbox->rest; node != NULL; node = node->next, position++)
+        if (position >= outbox->inflight.slices)
+            look_at(&waiting, &node->slice, source, conflate);
+    return waiting;
+}
+
+uint64_t outbox_charge(const struct outbox *outbox, struct frame frame, uint32_t source, uint32_t conflate)
+{
+    if (source == 0 || conflate == 0)
+        return frame.bytes;
+    struct waiting waiting = find_waiting(outbox, source, conflate);
+    return waiting.same == NULL || waiting.same == waiting.newest ? 0 : waiting.same->frame.bytes;
+}
+
+static bool is_charged(const struct outbox_slice *slice)
+{
+    return slice->source == 0 || slice->conflate == 0;
+}
+
+uint64_t outbox_charged(const struct outbox *outbox)
+{
+    uint64_t excused = 0;
+    if (outbox->all.slices > 0 && outbox->inflight.slices == 0 && !is_charged(&outbox->first))
+        excused += outbox->first.frame.bytes;
+    uint32_t position = 1;
+    for (const struct outbox_node *node = outbox->rest; node != NULL; node = node->next, position++)
+        if (position >= outbox->inflight.slices && !is_charged(&node->slice))
+            excused += node->slice.frame.bytes;
+    return outbox_waiting(outbox) - excused;
 }
 
 static bool append(struct outbox *outbox, struct outbox_pool *pool, struct outbox_slice slice)
@@ -208,19 +247,39 @@ static void remove_waiting(struct outbox *outbox, struct outbox_pool *pool, cons
     node_give(pool, node);
 }
 
+/* A newer one with its number waits, and others of its source between them: no message will find it as the newest again. */
+static void supersede(struct outbox *outbox, const struct outbox_slice *old)
+{
+    struct outbox_slice *slice = &outbox->first;
+    for (struct outbox_node *node = outbox->rest; slice != old; node = node->next)
+        slice = &node->slice;
+    slice->conflate = 0;
+}
+
+bool outbox_takes(const struct outbox *outbox, struct frame frame, uint32_t source, uint32_t conflate, uint64_t max)
+{
+    uint64_t charge = outbox_charge(outbox, frame, source, conflate);
+    uint64_t charged = charge == 0 ? 0 : outbox_charged(outbox);
+    return charged == 0 || charged + charge <= max;
+}
+
 enum outbox_result outbox_push_behind(struct outbox *outbox, struct outbox_pool *pool, struct frame frame,
                                       uint32_t messages, uint32_t source, uint32_t conflate)
 {
-    const struct outbox_slice *old = source != 0 && conflate != 0 ? find_waiting(outbox, source) : NULL;
-    bool replaces = old != NULL && old->conflate == conflate;
+    struct waiting waiting = {0};
+    if (source != 0 && conflate != 0)
+        waiting = find_waiting(outbox, source, conflate);
+    bool replaces = waiting.same != NULL && waiting.same == waiting.newest;
     if (replaces)
-        remove_waiting(outbox, pool, old); /* so there is room for the newer one */
+        remove_waiting(outbox, pool, waiting.same); /* so there is room for the newer one */
     bool merged = source == 0 && outbox->all.slices > 0 && try_merge(outbox, frame, messages);
     if (!merged) {
         struct outbox_slice slice = {.frame = frame, .messages = messages, .source = source, .conflate = conflate};
         if (!append(outbox, pool, slice))
             return OUTBOX_FULL;
     }
+    if (waiting.same != NULL && !replaces)
+        supersede(outbox, waiting.same);
     outbox->all.bytes += frame.bytes;
     outbox->all.messages += messages;
     return replaces ? OUTBOX_REPLACED : OUTBOX_PUSHED;

@@ -18,8 +18,7 @@ struct outbox_slice {
     struct frame frame;
     uint32_t messages; /* channel messages in it; 0: a reply or control frame of the connection's own */
     uint32_t source;   /* of POLICY_LATEST and POLICY_CONFLATE: which audience it came from; else 0 */
-    uint32_t
-        conflate; /* with a source: what a newer one of that source with the same number replaces; 0: nothing does */
+    uint32_t conflate; /* with a source: one of it with the same number replaces this one; 0: none does, or no more */
 };
 
 struct outbox_node {
@@ -95,6 +94,17 @@ static inline uint64_t outbox_waiting(const struct outbox *outbox)
 {
     return outbox->all.bytes - outbox->inflight.bytes;
 }
+
+/* Of these, what the reader is charged for: all but the newest message of each source and conflation number, which it holds whatever
+ * its size (C-57, K-15). Looks at every slice. */
+uint64_t outbox_charged(const struct outbox *outbox);
+/* By how much a push would add to it: by the frame, or, of one with a conflation number, by an older one with that number which it
+ * cannot replace. */
+uint64_t outbox_charge(const struct outbox *outbox, struct frame frame, uint32_t source, uint32_t conflate);
+
+/* Whether a frame may be pushed to a reader whose budget is `max`: what it is charged for stays within that, or it is a single
+ * message, which may be larger. Callers ask when all that waits is beyond `max`, which is rare. */
+bool outbox_takes(const struct outbox *outbox, struct frame frame, uint32_t source, uint32_t conflate, uint64_t max);
 
 /* Names everything that waits for one send: fills up to `max` iovecs and marks them in flight. Nothing may be in flight.
  * Returns how many; their total is outbox->inflight.bytes. At most UINT32_MAX / 2 bytes. */

@@ -13,7 +13,7 @@ import websockets
 import client
 from case import expect, full
 from server import Server, until
-from wire import TEXT, Wire, frame, upgrade_request
+from wire import PING, TEXT, Wire, frame, upgrade_request
 
 HERE = pathlib.Path(__file__).resolve().parent
 TOPICS = ["market_data", "explorers", "news", "sentiment", "whale_tracking", "rpc_nodes", "onchain", "health_checker",
@@ -233,6 +233,30 @@ async def test_a_slow_reader_finds_the_newest_update_only():
                 values.append(json.loads(wire.frame()[1])["data"]["prices"]["bitcoin"])
             expect(sorted(values), values, "never an older one behind a newer one")
             expect(len(values) < 30, True, f"most were passed over: {len(values)}")
+
+
+async def test_a_reader_that_has_stopped_is_kept_whatever_the_size_of_the_newest():
+    """C-57, K-15: 4 MiB are being sent and 4 MiB wait, beyond outbox_bytes_max, while pings are due and requests are answered."""
+    with serve(market_data_interval="100ms", ping_interval="100ms", memory="15MiB", outbox_bytes_max="64KiB") as server:
+        padding = "p" * (4 << 20)
+        with Wire(server.port("crypto"), receive_buffer=4096).upgrade("/ws/market_data") as wire:
+            for i in range(5):
+                server.publish("crypto/market_data", {"prices": {"bitcoin": i}, "x": padding})
+                wire.send(frame(TEXT, b'{"action": "ping"}'))
+                conflated = server.metric("ringcast_messages_dropped_total")
+                until(lambda: server.metric("ringcast_messages_dropped_total") > conflated + 2, what="conflated updates")
+            expect(server.metric("ringcast_sessions"), 1)
+            expect(server.metric("ringcast_slow_consumers_total"), 0)
+            values, pongs, pings = [], 0, 0
+            while not values or values[-1] < 4:
+                opcode, payload = await asyncio.to_thread(wire.frame)
+                pings += opcode == PING
+                message = json.loads(payload) if opcode == TEXT else {}
+                pongs += message.get("type") == "pong"
+                if message.get("type") == "update":
+                    values.append(message["data"]["prices"]["bitcoin"])
+            expect(sorted(values), values, "never an older one behind a newer one")
+            expect((pongs, pings > 0), (5, True), "what is the connection's own waits beside it")
 
 
 async def test_replies_beyond_a_mebibyte_end_a_reader():

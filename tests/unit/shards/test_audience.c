@@ -223,6 +223,105 @@ Test(audience, gives_a_slow_reader_of_a_latest_channel_the_newest)
     world_end(&world);
 }
 
+/* Makes the audience of a connection conflated, and publishes to its channel. */
+static void conflated(struct world *world, const char *name, uint32_t conflate, char fill, uint32_t bytes)
+{
+    struct shard *shard = world->shards[0];
+    static char text[16000];
+    uint32_t receivers, cursor = 0;
+    cr_assert_leq(bytes, sizeof text);
+    memset(text, fill, bytes);
+    struct audience *audience = slab_next(&shard->audiences.slab, &cursor, NULL);
+    struct channel *channel = channel_find(shard, audience->dialect, slice_text(name));
+    audience->policy = channel->traits.policy = POLICY_CONFLATE;
+    struct event event = {.opcode = WS_TEXT, .payload = slice_of(text, bytes), .conflate = conflate};
+    cr_assert_eq(fanout_publish(shard, channel, &event, &receivers), 202);
+    cr_assert_eq(receivers, 1);
+    world_settle(world);
+}
+
+/* C-57, K-15: a ping, a pong and an answer wait beside the newest, whose size is charged to nobody. */
+Test(audience, keeps_a_slow_reader_of_a_latest_channel_however_large_the_newest_is)
+{
+    static const char *const sets[] = {"plain.policy=latest", "plain.outbox_bytes_max=1KiB", NULL};
+    struct world world;
+    static struct peer slow;
+    static char text[20001], got[30000];
+    world_begin(&world, 1, 2048, sets);
+    peer_upgrade(&world, &slow, "/plain/c");
+    for (unsigned n = 0; n < 5; n++) {
+        memset(text, 'a' + (int)n, sizeof text - 1);
+        world_publish(&world, 0, "c", text);
+        world_advance(&world, 10000);
+        if (n == 3)
+            peer_frame(&world, &slow, 0x80 | WS_PING, "p", 1);
+        world_settle(&world);
+    }
+    cr_assert_eq(world_open(&world), 1);
+    cr_assert_eq(world_sum(&world, STAT_SLOW_CONSUMERS), 0);
+    cr_assert_eq(world_sum(&world, STAT_DROPPED_SLOW), 0);
+    char last = 0;
+    unsigned pings = 0;
+    for (int opcode; (opcode = peer_next(&world, &slow, got, sizeof got)) != -1;) {
+        cr_assert_neq(opcode, WS_CLOSE);
+        pings += opcode == WS_PING;
+        if (opcode == WS_TEXT)
+            last = got[0];
+    }
+    cr_assert_eq(last, 'e');
+    cr_assert_eq(pings, 1);
+    world_end(&world);
+}
+
+/* K-15, A-21: the newest of each number waits, and replies beside them, whatever the sizes. */
+Test(audience, keeps_a_slow_reader_with_the_newest_of_each_number)
+{
+    static const char *const sets[] = {"plain.outbox_bytes_max=1KiB", NULL};
+    struct world world;
+    static struct peer slow;
+    static char got[50000];
+    char seen[8] = {0};
+    unsigned count = 0;
+    world_begin(&world, 1, 2048, sets);
+    peer_upgrade(&world, &slow, "/plain/c");
+    conflated(&world, "c", 1, 'a', 10000); /* being sent */
+    conflated(&world, "c", 1, 'b', 10000);
+    conflated(&world, "c", 1, 'c', 12000);
+    conflated(&world, "c", 2, 'd', 14000);
+    conflated(&world, "c", 2, 'e', 16000);
+    world_advance(&world, 30000);
+    cr_assert_eq(world_sum(&world, STAT_SLOW_CONSUMERS), 0);
+    cr_assert_eq(world_sum(&world, STAT_DROPPED_CONFLATED), 2);
+    for (int opcode; (opcode = peer_next(&world, &slow, got, sizeof got)) != -1;)
+        if (opcode == WS_TEXT)
+            seen[count++] = got[0];
+    cr_assert_str_eq(seen, "ace");
+    world_end(&world);
+}
+
+/* What cannot be replaced is charged: messages without a number, and the older ones of numbers that take turns. */
+Test(audience, closes_a_slow_reader_for_what_nothing_replaces)
+{
+    static const char *const sets[] = {"plain.outbox_bytes_max=20KiB", NULL};
+    static const struct {
+        uint32_t numbers[2];
+        uint32_t
+            kept; /* messages before the one that closes: one is being sent, at most two are charged, the newest are not */
+    } rows[] = {{{0, 0}, 3}, {{1, 2}, 5}, {{1, 0}, 4}};
+    for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct world world;
+        static struct peer slow;
+        world_begin(&world, 1, 2048, sets);
+        peer_upgrade(&world, &slow, "/plain/c");
+        for (uint32_t n = 0; n <= rows[i].kept; n++) {
+            cr_assert_eq(world_sum(&world, STAT_SLOW_CONSUMERS), 0, "row %u, message %u", i, n);
+            conflated(&world, "c", rows[i].numbers[n % 2], 'a', 8000);
+        }
+        cr_assert_eq(world_sum(&world, STAT_SLOW_CONSUMERS), 1, "row %u", i);
+        world_end(&world);
+    }
+}
+
 /* While nothing of the upgrade's answer is on the wire, a close frame in its place would be noise. */
 Test(audience, resets_a_reader_that_is_slow_before_its_101)
 {

@@ -183,6 +183,41 @@ Test(outbox, replaces_only_a_newest_message_with_the_same_number)
     end(&f);
 }
 
+/* C-57, K-15 */
+Test(outbox, charges_for_all_but_the_newest_of_each_source_and_number)
+{
+    struct fixture f;
+    struct iovec vector[VECTORS];
+    begin(&f, 1024);
+    push(&f, message(&f, 1, 100, 'a'), 1, 7, 1);
+    cr_assert_eq(outbox_charged(&f.outbox), 0);
+    cr_assert_eq(outbox_begin_send(&f.outbox, vector, VECTORS), 1);
+    push(&f, message(&f, 1, 100, 'b'), 1, 7, 1);
+    push(&f, message(&f, 2, 100, 'c'), 1, 8, 1);
+    cr_assert_eq(outbox_charged(&f.outbox), 0);
+    struct frame large = message(&f, 0, 1000, 'l'), small = message(&f, 0, 6, 's');
+    cr_assert(outbox_takes(&f.outbox, large, 0, 0, 10), "one message may be larger than the budget");
+    push(&f, message(&f, 0, 10, 'r'), 0, 0, 0);
+    cr_assert_eq(outbox_charged(&f.outbox), 12, "the reply");
+    cr_assert(outbox_takes(&f.outbox, small, 0, 0, 20));
+    cr_assert_not(outbox_takes(&f.outbox, small, 0, 0, 19));
+    cr_assert(outbox_takes(&f.outbox, large, 7, 1, 1), "the newest of its number");
+    struct frame other = message(&f, 1, 50, 'd'), again = message(&f, 1, 60, 'e');
+    cr_assert_eq(outbox_charge(&f.outbox, other, 7, 2), 0);
+    push(&f, other, 1, 7, 2);
+    cr_assert_eq(outbox_charge(&f.outbox, again, 7, 1), 102, "what it cannot replace any more");
+    cr_assert_eq(push(&f, again, 1, 7, 1), OUTBOX_PUSHED);
+    cr_assert_eq(outbox_charged(&f.outbox), 12 + 102);
+    cr_assert_eq(outbox_charge(&f.outbox, again, 7, 0), 62);
+    cr_assert_eq(outbox_charge(&f.outbox, again, 0, 0), 62);
+    cr_assert_eq(outbox_sent(&f.outbox, &f.pool), 1);
+    cr_assert_eq(outbox_charged(&f.outbox), 12 + 102);
+    cr_assert_eq(outbox_begin_send(&f.outbox, vector, VECTORS), 5);
+    cr_assert_eq(outbox_charged(&f.outbox), 0, "what is being sent is charged to nobody");
+    outbox_sent(&f.outbox, &f.pool);
+    end(&f);
+}
+
 Test(outbox, counts_whole_messages_when_a_send_is_cut_at_any_byte)
 {
     static const uint32_t sizes[] = {0, 5, 125, 126, 300, 1};
@@ -265,6 +300,7 @@ struct entry { /* one message that has not been taken by the kernel */
     uint32_t source;
     uint32_t conflate;
     uint8_t fill;
+    bool superseded; /* by a newer one of the same source and number that could not replace it */
 };
 
 struct model {
@@ -311,6 +347,26 @@ static bool model_replace(struct model *m, const struct entry *entry)
     return false;
 }
 
+/* An entry goes to the end: the newest before it with its source and number is charged from now on. */
+static void model_supersede(struct model *m, const struct entry *entry)
+{
+    for (uint32_t i = m->count; entry->source != 0 && entry->conflate != 0 && i-- > m->inflight;) {
+        if (m->entries[i].source == entry->source && m->entries[i].conflate == entry->conflate) {
+            m->entries[i].superseded = true;
+            return;
+        }
+    }
+}
+
+static uint64_t model_charged(const struct model *m)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = m->inflight; i < m->count; i++)
+        if (m->entries[i].source == 0 || m->entries[i].conflate == 0 || m->entries[i].superseded)
+            bytes += m->entries[i].bytes;
+    return bytes;
+}
+
 static void random_push(struct fixture *f, struct model *m, struct random *random)
 {
     struct entry entry = {.fill = (uint8_t)random_u64(random)};
@@ -323,10 +379,15 @@ static void random_push(struct fixture *f, struct model *m, struct random *rando
     }
     struct frame frame = message(f, log, bytes, entry.fill);
     entry.bytes = frame.bytes;
+    uint64_t charged = outbox_charged(&f->outbox);
+    uint64_t charge = outbox_charge(&f->outbox, frame, entry.source, entry.conflate);
     enum outbox_result result = push(f, frame, entry.messages, entry.source, entry.conflate);
+    if (result != OUTBOX_FULL)
+        cr_assert_eq(outbox_charged(&f->outbox), charged + charge);
     if (model_replace(m, &entry)) {
         cr_assert_eq(result, OUTBOX_REPLACED);
     } else if (result == OUTBOX_PUSHED) {
+        model_supersede(m, &entry);
         m->entries[m->count++] = entry;
     } else {
         cr_assert_eq(result, OUTBOX_FULL);
@@ -426,6 +487,7 @@ Test(outbox, agrees_with_a_model_over_random_operations)
             cr_assert_eq(f.outbox.inflight.bytes, model_bytes(&m, 0, m.inflight));
             cr_assert_eq(f.outbox.all.messages, model_messages(&m, 0, m.count));
             cr_assert_eq(f.outbox.inflight.messages, model_messages(&m, 0, m.inflight));
+            cr_assert_eq(outbox_charged(&f.outbox), model_charged(&m));
             reclaim(&f);
         }
         if (f.outbox.inflight.bytes > 0)
