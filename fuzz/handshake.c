@@ -118,10 +118,130 @@ static struct slice field(const struct http1_request *request, const char *name)
     return (struct slice){0};
 }
 
+/* All fields of that name as one text, joined by commas; false: there is none. */
+static bool joined(const struct http1_request *request, const char *name, char text[2 * HTTP_HEAD_BYTES_MAX])
+{
+    size_t n = 0;
+    bool any = false;
+    for (uint32_t i = 0; i < request->header_count; i++) {
+        struct slice value = request->headers[i].value;
+        if (!same(request->headers[i].name, name))
+            continue;
+        if (any)
+            text[n++] = ',';
+        memcpy(text + n, value.data, value.bytes);
+        n += value.bytes;
+        any = true;
+    }
+    text[n] = '\0';
+    return any;
+}
+
+static bool is_token(const char *text, size_t bytes)
+{
+    bool good = bytes > 0;
+    for (size_t i = 0; i < bytes; i++)
+        good &= (text[i] >= '0' && text[i] <= '9') || (text[i] >= 'a' && text[i] <= 'z') ||
+                (text[i] >= 'A' && text[i] <= 'Z') || (text[i] != '\0' && strchr("!#$%&'*+-.^_`|~", text[i]) != NULL);
+    return good;
+}
+
+/* Rewrites the list so that it has one shape: each run of token characters, and each quoted string that holds a token, becomes "t",
+ * blanks go when they stand beside a separator, else they are one space; anything else is "?". */
+static void shape(const char *text, char *out)
+{
+    size_t n = 0;
+    for (const char *at = text; *at != '\0';) {
+        const char *end = at;
+        if (*at == '"') {
+            char word[2 * HTTP_HEAD_BYTES_MAX];
+            size_t bytes = 0;
+            for (end = at + 1; *end != '\0' && *end != '"'; end++) {
+                if (*end == '\\' && *++end == '\0')
+                    break;
+                word[bytes++] = *end;
+            }
+            out[n++] = *end == '"' && is_token(word, bytes) ? 'q' : '?';
+            at = *end == '"' ? end + 1 : end;
+        } else if (is_token(at, 1)) {
+            while (is_token(at, 1))
+                at++;
+            out[n++] = 't';
+        } else if (*at == ' ' || *at == '\t') {
+            at++;
+            bool beside = n == 0 || strchr(",;= ", out[n - 1]) != NULL || *at == '\0' || strchr(",;= \t", *at) != NULL;
+            if (!beside)
+                out[n++] = ' ';
+        } else {
+            out[n++] = strchr(",;=", *at) != NULL ? *at : '?';
+            at++;
+        }
+    }
+    out[n] = '\0';
+}
+
+/* RFC 6455 section 9.1 over shapes: an element is t, then any number of ;t ;t=t ;t=q */
+static bool oracle_extensions(const struct http1_request *request)
+{
+    static char text[2 * HTTP_HEAD_BYTES_MAX], shapes[2 * HTTP_HEAD_BYTES_MAX];
+    bool any = false;
+    if (!joined(request, "sec-websocket-extensions", text))
+        return true;
+    shape(text, shapes);
+    for (const char *at = shapes; *at != '\0';) {
+        if (*at == ',') {
+            at++;
+            continue;
+        }
+        if (*at++ != 't')
+            return false;
+        while (at[0] == ';' && at[1] == 't') {
+            at += 2;
+            if (at[0] == '=' && (at[1] == 't' || at[1] == 'q'))
+                at += 2;
+        }
+        if (*at != ',' && *at != '\0')
+            return false;
+        any = true;
+    }
+    return any;
+}
+
+/* RFC 6455 section 4.3: a token or nothing between commas, some token, none of them twice, 64 at most. */
+static bool oracle_protocols(const struct http1_request *request)
+{
+    static char text[2 * HTTP_HEAD_BYTES_MAX];
+    static char *names[2 * HTTP_HEAD_BYTES_MAX];
+    size_t count = 0;
+    if (!joined(request, "sec-websocket-protocol", text))
+        return true;
+    for (char *at = text, *end; at != NULL; at = end) {
+        end = strchr(at, ',');
+        if (end != NULL)
+            *end++ = '\0';
+        at += strspn(at, " \t");
+        size_t bytes = strlen(at);
+        while (bytes > 0 && (at[bytes - 1] == ' ' || at[bytes - 1] == '\t'))
+            at[--bytes] = '\0';
+        if (bytes == 0)
+            continue;
+        if (!is_token(at, bytes))
+            return false;
+        for (size_t i = 0; i < count; i++)
+            if (strcmp(names[i], at) == 0)
+                return false;
+        names[count++] = at;
+        if (count > 64)
+            return false;
+    }
+    return count > 0;
+}
+
 static int oracle_check(const struct http1_request *request)
 {
     uint32_t fields, upgrades = count_tokens(request, "upgrade", "websocket", &fields);
-    uint32_t connections = count_tokens(request, "connection", "upgrade", &fields), versions, keys;
+    uint32_t connections = count_tokens(request, "connection", "upgrade", &fields), versions, keys, origins;
+    count_tokens(request, "origin", "", &origins);
     count_tokens(request, "sec-websocket-version", "", &versions);
     count_tokens(request, "sec-websocket-key", "", &keys);
     if (!slice_is(request->method, "GET"))
@@ -133,7 +253,9 @@ static int oracle_check(const struct http1_request *request)
         return 400;
     if (!slice_is(field(request, "sec-websocket-version"), "13"))
         return 426;
-    return keys == 1 && oracle_key(field(request, "sec-websocket-key")) ? 0 : 400;
+    if (keys != 1 || !oracle_key(field(request, "sec-websocket-key")) || origins > 1)
+        return 400;
+    return oracle_extensions(request) && oracle_protocols(request) ? 0 : 400;
 }
 
 static void expect_check(const struct http1_request *request)

@@ -91,6 +91,20 @@ HEADS = [
 
 ORIGINS = ["http://localhost:3000", "https://h", "http://H:80", "null", "https://h:444", "ws://127.0.0.1", "x://[::1]:9", "://h", "https://h/"]
 
+EXTENSIONS = [
+    ["permessage-deflate; client_max_window_bits"],
+    ["permessage-deflate; server_max_window_bits=\"1\\0\", x-other ; a = b;c"],
+    ["a, ,", "b;c"],
+    ["a", ""],
+    [""],
+    ["a;"],
+    ["a; b="],
+    ["a; b=\"c d\""],
+    ["a; b=\"c", "d\""],
+    ["a; b=\"c\"d"],
+    ["a b"],
+]
+
 
 def handshakes():
     yield head("GET /ws HTTP/1.1", *UPGRADE)
@@ -99,6 +113,11 @@ def handshakes():
     for i in range(1, len(UPGRADE)):
         yield head("GET /ws HTTP/1.1", *UPGRADE[:i], *UPGRADE[i + 1 :])
         yield head("GET /ws HTTP/1.1", *UPGRADE, UPGRADE[i])
+    for offers in EXTENSIONS:
+        yield head("GET /ws HTTP/1.1", *UPGRADE, *("Sec-WebSocket-Extensions: " + offer for offer in offers))
+    for names in (["chat"], ["a, b", "c"], ["a,", ",a"], [""], ["a b"], ["".join(f"p{i}," for i in range(65))]):
+        yield head("GET /ws HTTP/1.1", *UPGRADE, *("Sec-WebSocket-Protocol: " + name for name in names))
+    yield head("GET /ws HTTP/1.1", *UPGRADE, "Origin: http://h", "Origin: http://h")
     yield head("POST /ws HTTP/1.1", *UPGRADE)
     yield head("GET /ws HTTP/1.0", *UPGRADE)
     yield head("GET /ws HTTP/1.1", *UPGRADE, "Content-Length: 1")

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Owns the grammar of Sec-WebSocket-Extensions and the choice among the offers in it (RFC 6455 section 9.1, RFC 7692 sections 5
- * and 7.1). It never compresses anything and keeps nothing. session code negotiates with it, handshake.c writes the answer.
+ * and 7.1). It never compresses anything and keeps nothing. handshake.c checks the grammar with it and writes the answer, session
+ * code negotiates.
  *
- *   list    element *( "," element )          elements may be empty
+ *   list    element *( "," element )          elements may be empty, but one is not; all fields together
  *   offer   token *( ";" parameter )
- *   parameter   token [ "=" ( token | quoted-string ) ]        blanks around each of , ; = */
+ *   parameter   token [ "=" ( token | quoted-string ) ]        blanks around each of , ; =; unquoted, a value is a token too */
 #include "protocol/extension.h"
 
 #include "core/check.h"
@@ -38,16 +39,18 @@ static bool take_token(struct slice *text, struct slice *token)
     return token->bytes > 0;
 }
 
-/* quoted-string of RFC 9110 section 5.6.4, its content unescaped into `out`. */
+/* quoted-string of RFC 9110 section 5.6.4 whose content, unescaped into `out`, is a token. */
 static bool take_quoted(struct slice *text, struct buf *out)
 {
     for (size_t i = 1; i < text->bytes; i++) {
         if (text->data[i] == '"') {
             *text = slice_skip(*text, i + 1);
-            return true;
+            return i > 1;
         }
         if (text->data[i] == '\\' && ++i == text->bytes)
             break;
+        if (http1_token_bytes(slice_of(text->data + i, 1)) == 0)
+            return false;
         buf_put_byte(out, text->data[i]);
     }
     return false;
@@ -68,6 +71,53 @@ static size_t element_bytes(struct slice list)
             return i;
     }
     return list.bytes;
+}
+
+/* Takes what stands behind "=", unquoted into `out` as far as it fits there. */
+static bool take_value(struct slice *text, struct buf *out)
+{
+    struct slice token;
+
+    if (text->bytes > 0 && text->data[0] == '"')
+        return take_quoted(text, out);
+    if (!take_token(text, &token))
+        return false;
+    buf_put(out, token);
+    return true;
+}
+
+static bool element_valid(struct slice text)
+{
+    struct buf unread = {0};
+    struct slice name;
+
+    if (!take_token(&text, &name))
+        return false;
+    while (take(&text, ';'))
+        if (!take_token(&text, &name) || (take(&text, '=') && !take_value(&text, &unread)))
+            return false;
+    return text.bytes == 0; /* take has passed over blanks */
+}
+
+bool extension_valid(const struct http1_request *request)
+{
+    bool sent = false, named = false;
+
+    for (uint32_t i = 0; i < request->header_count; i++) {
+        struct slice list = request->headers[i].value;
+        if (!slice_is_nocase(request->headers[i].name, FIELD_NAME))
+            continue;
+        sent = true;
+        while (list.bytes > 0) {
+            struct slice element = slice_of(list.data, element_bytes(list));
+            list = slice_skip(list, element.bytes + 1);
+            skip_blanks(&element);
+            if (element.bytes > 0 && !element_valid(element))
+                return false;
+            named |= element.bytes > 0;
+        }
+    }
+    return named || !sent;
 }
 
 /* ---- offers ---- */
@@ -117,22 +167,14 @@ static uint8_t window_bits_of(struct slice value)
     return 0;
 }
 
-/* Takes "=" and what is behind it. */
 static bool value_parse(struct slice *text, uint8_t *window_bits)
 {
     uint8_t memory[2]; /* a good value has no more */
-    struct buf unquoted = buf_of(memory, sizeof memory);
-    struct slice value;
+    struct buf value = buf_of(memory, sizeof memory);
 
-    if (text->bytes == 0 || text->data[0] != '"') {
-        if (!take_token(text, &value))
-            return false;
-    } else {
-        if (!take_quoted(text, &unquoted) || unquoted.overflow)
-            return false;
-        value = buf_slice(&unquoted);
-    }
-    *window_bits = window_bits_of(value);
+    if (!take_value(text, &value) || value.overflow)
+        return false;
+    *window_bits = window_bits_of(buf_slice(&value));
     return *window_bits != 0;
 }
 

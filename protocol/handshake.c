@@ -13,7 +13,8 @@
 #include "core/poison.h"
 #include "protocol/extension.h"
 
-#define KEY_BYTES 24                                    /* base64 of 16 bytes: 22 characters and two of padding */
+#define KEY_BYTES 24     /* base64 of 16 bytes: 22 characters and two of padding */
+#define PROTOCOLS_MAX 64 /* names in Sec-WebSocket-Protocol: each is compared with all others */
 #define KEY_GUID "258EAFA5-E914-47DA-95CA-C5AB0DC85B11" /* RFC 6455 section 1.3 */
 
 static int refuse(const char **why, int status, const char *text)
@@ -57,6 +58,49 @@ static void accept_compute(struct slice key, struct handshake *handshake)
     handshake->accept[HANDSHAKE_ACCEPT_BYTES] = '\0';
 }
 
+/* Whether the text was added to these before; it is added. */
+static bool is_repeated(struct slice text, struct slice *seen, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (slice_equal(seen[i], text))
+            return true;
+    seen[count] = text;
+    return false;
+}
+
+/* Sec-WebSocket-Protocol of all fields is 1#token, all of them different (RFC 6455 sections 4.1 item 10, 4.3). None is ever chosen:
+ * this only finds out whether the request is one. */
+static int check_protocols(const struct http1_request *request, const char **why)
+{
+    struct slice seen[PROTOCOLS_MAX];
+    uint32_t fields = http1_header_count(request, "sec-websocket-protocol"), count = 0;
+
+    for (uint32_t i = 0; i < request->header_count; i++) {
+        struct slice list = request->headers[i].value, item;
+        if (!slice_is_nocase(request->headers[i].name, "sec-websocket-protocol"))
+            continue;
+        while (http1_split_next(&list, ',', &item)) {
+            item = http1_trim(item);
+            if (item.bytes == 0)
+                continue; /* RFC 9110 section 5.6.1.2 */
+            if (http1_token_bytes(item) != item.bytes)
+                return refuse(why, 400, "Sec-WebSocket-Protocol is not a list of tokens");
+            if (count == PROTOCOLS_MAX)
+                return refuse(why, 400, "more than 64 names in Sec-WebSocket-Protocol");
+            if (is_repeated(item, seen, count++))
+                return refuse(why, 400, "Sec-WebSocket-Protocol names one twice");
+        }
+    }
+    if (fields > 0 && count == 0)
+        return refuse(why, 400, "Sec-WebSocket-Protocol without a name");
+    return 0;
+}
+
+int handshake_check_origin(const struct http1_request *request, const char **why)
+{
+    return http1_header_count(request, "origin") > 1 ? refuse(why, 400, "Origin repeated") : 0;
+}
+
 /* Numbers are the items of RFC 6455 section 4.2.1. */
 int handshake_check(const struct http1_request *request, struct handshake *handshake, const char **why)
 {
@@ -79,6 +123,13 @@ int handshake_check(const struct http1_request *request, struct handshake *hands
     struct slice key = http1_header(request, "sec-websocket-key");
     if (!key_valid(key))
         return refuse(why, 400, "invalid Sec-WebSocket-Key"); /* 5 */
+    if (!extension_valid(request))
+        return refuse(why, 400, "Sec-WebSocket-Extensions is not a list of names with parameters"); /* section 9.1 */
+    int status = check_protocols(request, why);
+    if (status == 0)
+        status = handshake_check_origin(request, why); /* 7 */
+    if (status != 0)
+        return status;
     accept_compute(key, handshake);
     handshake->deflate = (struct deflate_parameters){0};
     return 0;

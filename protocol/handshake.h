@@ -16,9 +16,14 @@ struct handshake {
 
 /* 0, or the HTTP status to refuse with and a short literal in *why: 405 (not GET), 426 (no Upgrade: websocket, or a version
  * missing or other than 13; the response needs Upgrade: websocket and Sec-WebSocket-Version: 13), 400 (HTTP/1.0, key not 16
- * bytes of base64, key or version twice, Connection without upgrade, a body). The first that applies, in the order 405, 426 for
- * no upgrade, 400, 426 for the version, 400 for the key. */
+ * bytes of base64, key, version or Origin twice, Connection without upgrade, a body, Sec-WebSocket-Extensions or -Protocol that do not
+ * follow their grammar: RFC 6455 sections 4.2.1, 4.3, 9.1). The first that applies, in the order 405, 426 for no upgrade, 400, 426 for
+ * the version, 400 for the key and the rest. Sec-WebSocket-Accept, which no request has to have, is passed over like any field that
+ * is not known (section 4.2.1). */
 int handshake_check(const struct http1_request *request, struct handshake *handshake, const char **why);
+/* 0, or 400 when there are several Origin fields (RFC 6454 section 7.3): whoever reads one would miss the other. For requests that do
+ * not upgrade; handshake_check asks it itself. */
+int handshake_check_origin(const struct http1_request *request, const char **why);
 /* The 101 response (at most HANDSHAKE_BYTES_MAX), with Sec-WebSocket-Extensions when permessage-deflate has been negotiated. */
 void handshake_write(struct buf *out, const struct handshake *handshake);
 /* Whether an Origin value equals one of the allowed: exact scheme, host and port (defaults 80/443 filled in). "*" in the list

@@ -47,6 +47,10 @@ struct slice http1_header(const struct http1_request *request, const char *name)
 uint32_t http1_header_count(const struct http1_request *request, const char *name);
 /* Whether the comma-separated lists of all fields of that name hold the token (case-insensitive). */
 bool http1_header_has_token(const struct http1_request *request, const char *name, const char *token);
+/* Without blanks at either end. */
+struct slice http1_trim(struct slice text);
+/* Takes what stands before the first `separator`, or all; the separator is taken too. False at the end of the text. */
+bool http1_split_next(struct slice *text, uint8_t separator, struct slice *part);
 /* Bytes of the token (RFC 9110 section 5.6.2) at the front of the text; 0: none. */
 size_t http1_token_bytes(struct slice text);
 /* The type/subtype of Content-Type equals `type` (case-insensitive, parameters ignored). */

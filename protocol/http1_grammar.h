@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the files of http1 share: classes of characters, lists, authorities (RFC 9110 section 5.6, RFC 3986 section 3.2). Nobody else
+/* What the files of http1 share: classes of characters (RFC 9110 sections 5.5, 5.6). Nobody else
  * includes it. */
 #ifndef RINGCAST_PROTOCOL_HTTP1_GRAMMAR_H
 #define RINGCAST_PROTOCOL_HTTP1_GRAMMAR_H
@@ -30,10 +30,5 @@ static inline bool http1_is_blank(uint8_t c)
 {
     return c == ' ' || c == '\t';
 }
-
-/* Without blanks at either end. */
-struct slice http1_trim(struct slice text);
-/* Takes what stands before the first `separator`, or all; the separator is taken too. False at the end of the text. */
-bool http1_split_next(struct slice *text, uint8_t separator, struct slice *part);
 
 #endif

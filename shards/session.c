@@ -132,7 +132,7 @@ void session_on_request(struct shard *shard, struct conn *conn, const struct htt
     }
     const struct dialect *dialect = dialects[index];
     bool rest = dialect->route(shard->config->dialects[index], path) == DIALECT_PATH_REST;
-    int status = rest ? 0 : handshake_check(request, &handshake, &why);
+    int status = rest ? handshake_check_origin(request, &why) : handshake_check(request, &handshake, &why);
     if (status != 0) {
         refuse(shard, conn, status, why);
         return;

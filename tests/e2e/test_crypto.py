@@ -379,6 +379,19 @@ def test_methods_headers_and_keep_alive():
         wire.upgrade("/ws/")
 
 
+def test_two_origins_are_refused():
+    """C-54 (RFC 6454 section 7.3): who would read one of two Origin fields misses the other; upgrades and plain HTTP alike."""
+    with serve(origin_check=True, origins=["https://good.example"]) as server:
+        for origins, status in ([], 200), (["https://good.example"], 200), (["https://good.example", "https://evil.example"], 400):
+            fields = "".join(f"Origin: {origin}\r\n" for origin in origins)
+            with Wire(server.port("crypto")) as wire:
+                wire.send(f"GET /ws/stats HTTP/1.1\r\nHost: h\r\n{fields}\r\n".encode())
+                expect(wire.response()[0], status, f"status for {origins}")
+            with Wire(server.port("crypto")) as wire:
+                wire.send(upgrade_request("/ws", headers=fields.splitlines()))
+                expect(wire.head()[0], 101 if status == 200 else status, f"status of the upgrade for {origins}")
+
+
 def test_shares_a_listener():
     """G-1, G-2, C-18: paths outside /ws and /docs are others'; a prefix moves all of ours."""
     server = Server(crypto={"prefix": "/crypto"}, rustorium={"keys": ["rk-shared"]})

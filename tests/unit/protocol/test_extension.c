@@ -224,6 +224,103 @@ Test(extension, prefers_the_offer_that_comes_first)
     cr_assert_str_eq(answer_to(fields, 0, &widest, &parameters), "");
 }
 
+/* ---- the grammar (RFC 6455 section 9.1) ---- */
+
+/* Whether these fields, their values at the ends of pages, follow the grammar. */
+static bool valid(const char *const *fields, uint32_t count)
+{
+    static struct http1_request request;
+
+    request.header_count = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        size_t bytes = strlen(fields[i]);
+        request.headers[request.header_count++] =
+            (struct http1_header){slice_text("Sec-WebSocket-Key"), slice_text("=;")};
+        request.headers[request.header_count++] = (struct http1_header){slice_text("SEC-WebSocket-Extensions"),
+                                                                        slice_of(guard_place(fields[i], bytes), bytes)};
+    }
+    bool good = extension_valid(&request);
+    for (uint32_t i = 0; i < count; i++)
+        guard_free((uint8_t *)(uintptr_t)request.headers[2 * i + 1].value.data, strlen(fields[i]));
+    return good;
+}
+
+Test(extension, tells_lists_that_follow_the_grammar_from_others)
+{
+    static const struct {
+        const char *field;
+        bool good;
+    } rows[] = {
+        {"a", true},
+        {"a,b", true},
+        {" a \t, b", true},
+        {",, a ,,\t, b,", true},
+        {"a; b", true},
+        {"a;b;c;b", true},
+        {"a ; b = c ;d=\"e\" , f", true},
+        {"a; b=\"\\c\\d\"", true},
+        {"a; b=\"c\"; d", true},
+        {"a; b=\"c\",d", true},
+        {"permessage-deflate; server_max_window_bits", true},
+        {"permessage-deflate; server_max_window_bits=7; unknown", true},
+        {"!#$%&'*+-.^_`|~09AZaz; ~=~", true},
+        {"", false},
+        {" ", false},
+        {",", false},
+        {" , ,", false},
+        {";", false},
+        {"=", false},
+        {"\"", false},
+        {"\"a\"", false},
+        {"a;", false},
+        {"a;,b", false},
+        {"a;;b", false},
+        {"a; b=", false},
+        {"a; b=,c", false},
+        {"a; =b", false},
+        {"a; b==c", false},
+        {"a=b", false},
+        {"a b", false},
+        {"a; b c", false},
+        {"a; b=c d", false},
+        {"a; b=\"c\"d", false},
+        {"a; b=\"c\" d", false},
+        {"a; b=c\"d\"", false},
+        {"a; b=\"\"", false},
+        {"a; b=\"c d\"", false},
+        {"a; b=\"c,d\"", false},
+        {"a; b=\"\\\"\"", false},
+        {"a; b=\"\\\\\"", false},
+        {"a; b=\"c", false},
+        {"a; b=\"", false},
+        {"a; b=\"c\\", false},
+        {"a; b=\"c\\\"", false},
+        {"a; b='c d'", false},
+        {"a/b", false},
+        {"a@b", false},
+        {"{a}", false},
+        {"a\xC3\xA4", false},
+        {"a; b=\"\xC3\xA4\"", false},
+        {"a, b;", false},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++)
+        cr_assert_eq(valid(&rows[i].field, 1), rows[i].good, "\"%s\"", rows[i].field);
+}
+
+Test(extension, takes_all_fields_for_one_list)
+{
+    static const struct {
+        const char *fields[2];
+        bool good;
+    } rows[] = {
+        {{"a", "b; c=d"}, true}, {{"", "a"}, true},    {{"a", " , "}, true}, {{"", ""}, false},
+        {{"a", "b;"}, false},    {{"a;", "b"}, false}, {{"a", "="}, false},  {{"a; b=\"c", "d\""}, false},
+    };
+    cr_assert(valid(NULL, 0), "none is needed");
+    for (size_t i = 0; i < COUNT(rows); i++)
+        cr_assert_eq(valid(rows[i].fields, 2), rows[i].good, "row %zu", i);
+}
+
 /* ---- with the handshake ---- */
 
 Test(extension, becomes_a_line_of_the_101)

@@ -26,6 +26,7 @@ static int check_request(const char *head, struct handshake *handshake)
 #define CONNECTION "Connection: Upgrade\r\n"
 #define KEY "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 #define VERSION "Sec-WebSocket-Version: 13\r\n"
+#define GOOD "GET / HTTP/1.1\r\n" HOST UPGRADE CONNECTION KEY VERSION /* all that is needed, but for the empty line */
 
 /* RFC 6455 section 1.3 */
 Test(handshake, answers_the_example_of_the_rfc)
@@ -52,6 +53,10 @@ Test(handshake, takes_what_the_grammar_allows)
         "GET / HTTP/1.1\r\n" HOST UPGRADE "Connection: keep-alive\r\n" CONNECTION KEY VERSION "\r\n",
         "GET / HTTP/1.1\r\n" HOST UPGRADE CONNECTION KEY VERSION "Content-Length: 0\r\n\r\n",
         "GET / HTTP/1.1\r\n" HOST UPGRADE CONNECTION VERSION "Sec-WebSocket-Key: +/AZaz09AAAAAAAAAAAAAA==\r\n\r\n",
+        GOOD "Sec-WebSocket-Extensions: ,foo; bar=\"baz\", permessage-deflate; nonsense=1\r\n\r\n",
+        GOOD "Sec-WebSocket-Protocol: , chat,\r\nSec-WebSocket-Protocol: Chat , v1.chat,,\r\n\r\n",
+        GOOD "Sec-WebSocket-Accept: x\r\nSec-WebSocket-Accept: x\r\n\r\n", /* known in responses only */
+        GOOD "Sec-WebSocket-Unknown: ;=\r\nOrigin: http://a\r\n\r\n",
     };
     struct handshake handshake;
     for (size_t i = 0; i < COUNT(heads); i++)
@@ -84,6 +89,26 @@ Test(handshake, refuses_with_the_right_status)
         {"GET / HTTP/1.1\r\n" HOST UPGRADE CONNECTION KEY VERSION VERSION "\r\n", 400},
         {"GET / HTTP/1.1\r\n" HOST UPGRADE CONNECTION VERSION "\r\n", 400},
         {"GET / HTTP/1.1\r\n" HOST UPGRADE CONNECTION KEY KEY VERSION "\r\n", 400},
+        /* section 9.1, whether we know the extension or not; and only behind the version */
+        {GOOD "Sec-WebSocket-Extensions: foo; bar=\r\n\r\n", 400},
+        {GOOD "Sec-WebSocket-Extensions: permessage-deflate;\r\n\r\n", 400},
+        {GOOD "Sec-WebSocket-Extensions:\r\n\r\n", 400},
+        {GOOD "Sec-WebSocket-Extensions: a\r\nsec-websocket-extensions: \"\r\n\r\n", 400},
+        {"GET / HTTP/1.1\r\n" HOST UPGRADE CONNECTION KEY
+         "Sec-WebSocket-Version: 8\r\nSec-WebSocket-Extensions: ;\r\n\r\n",
+         426},
+        /* sections 4.1 item 10, 4.3 */
+        {GOOD "Sec-WebSocket-Protocol:\r\n\r\n", 400},
+        {GOOD "Sec-WebSocket-Protocol: , ,\r\n\r\n", 400},
+        {GOOD "Sec-WebSocket-Protocol: a b\r\n\r\n", 400},
+        {GOOD "Sec-WebSocket-Protocol: \"a\"\r\n\r\n", 400},
+        {GOOD "Sec-WebSocket-Protocol: a;b\r\n\r\n", 400},
+        {GOOD "Sec-WebSocket-Protocol: http://a\r\n\r\n", 400},
+        {GOOD "Sec-WebSocket-Protocol: a, b, a\r\n\r\n", 400},
+        {GOOD "Sec-WebSocket-Protocol: a, b\r\nSec-WebSocket-Protocol: c,b\r\n\r\n", 400},
+        /* RFC 6454 section 7.3 */
+        {GOOD "Origin: http://a\r\nOrigin: http://a\r\n\r\n", 400},
+        {GOOD "Origin: http://a\r\norigin:\r\n\r\n", 400},
     };
     struct handshake handshake;
     for (size_t i = 0; i < COUNT(rows); i++)
@@ -110,6 +135,19 @@ Test(handshake, wants_a_key_of_sixteen_bytes)
         snprintf(head, sizeof head,
                  "GET / HTTP/1.1\r\n" HOST UPGRADE CONNECTION VERSION "Sec-WebSocket-Key: %s\r\n\r\n", keys[i]);
         cr_assert_eq(check_request(head, &handshake), 400, "%s", keys[i]);
+    }
+}
+
+Test(handshake, compares_64_subprotocols_and_no_more)
+{
+    for (unsigned count = 64; count <= 65; count++) {
+        static char head[2000];
+        struct handshake handshake;
+        int bytes = snprintf(head, sizeof head, GOOD "Sec-WebSocket-Protocol: ");
+        for (unsigned i = 0; i < count; i++)
+            bytes += snprintf(head + bytes, sizeof head - (size_t)bytes, "p%u,", i);
+        snprintf(head + bytes, sizeof head - (size_t)bytes, "\r\n\r\n");
+        cr_assert_eq(check_request(head, &handshake), count == 64 ? 0 : 400);
     }
 }
 
