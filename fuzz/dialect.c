@@ -393,6 +393,9 @@ static void step_open(struct run *run)
     buf_put_text(&head, "\r\n");
     if (http1_parse_head(buf_slice(&head), &scanned, &request, &head_bytes, &why) != HTTP1_OK)
         return;
+    static uint8_t normalized[HTTP_TARGET_BYTES_MAX];
+    struct buf path = buf_of(normalized, sizeof(normalized));
+    request.path = http1_path_normalize(request.path, &path);
     enum dialect_path kind = run->dialect->route(run->settings, request.path);
     if (kind == DIALECT_PATH_NONE || (kind == DIALECT_PATH_SOCKET && !slice_is(request.method, "GET")) ||
         (run->origin_bad && !run->dialect->checks_origin))

@@ -22,6 +22,38 @@ static void expect_decoded(struct slice text)
     free(memory);
 }
 
+/* Unreserved characters stand for themselves, all else is as it was; and what it means has not changed. */
+static void expect_normalized(struct slice path)
+{
+    static const char unreserved[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+    uint8_t *naive = malloc(path.bytes + 1), *memory = malloc(path.bytes + 1), *decoded = malloc(path.bytes + 1);
+    struct buf out = buf_of(memory, path.bytes);
+    struct slice normal = http1_path_normalize(path, &out);
+    long bytes = naive_decode(path, false, naive);
+
+    expect(!out.overflow && (bytes >= 0 || slice_equal(normal, path)));
+    if (bytes >= 0) {
+        size_t used = 0;
+        for (size_t i = 0; i < path.bytes; i++) {
+            bool escape = path.data[i] == '%';
+            int c = escape ? naive_hex(path.data[i + 1]) * 16 + naive_hex(path.data[i + 2]) : path.data[i];
+            if (escape && (c == 0 || strchr(unreserved, c) == NULL)) {
+                memcpy(naive + used, path.data + i, 3);
+                used += 3;
+            } else {
+                naive[used++] = (uint8_t)c;
+            }
+            i += escape ? 2 : 0;
+        }
+        expect(slice_equal(normal, slice_of(naive, used)));
+        expect(naive_decode(normal, false, naive) == naive_decode(path, false, decoded));
+        expect(memcmp(naive, decoded, (size_t)bytes) == 0);
+    }
+    free(naive);
+    free(memory);
+    free(decoded);
+}
+
 static void expect_value(struct slice query, const char *name)
 {
     uint8_t *naive = malloc(query.bytes + 1), *memory = malloc(query.bytes + 1);
@@ -46,6 +78,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     const uint8_t *mark = bytes == 1 ? NULL : memchr(copy, '?', bytes - 1);
 
     expect_decoded(target);
+    expect_normalized(mark == NULL ? target : slice_of(copy, (size_t)(mark - copy)));
     if (mark != NULL)
         expect_value(slice_skip(target, (size_t)(mark + 1 - copy)),
                      names[data[0] % (sizeof(names) / sizeof(names[0]))]);

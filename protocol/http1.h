@@ -15,8 +15,9 @@ struct http1_header {
 /* Slices into the head that was parsed (or at a literal: the path of an absolute-form without one is "/"). */
 struct http1_request {
     struct slice method;
-    struct slice target;   /* as sent */
-    struct slice path;     /* of origin-form or absolute-form, not decoded; begins with '/' ("*" for OPTIONS *) */
+    struct slice target; /* as sent */
+    struct slice
+        path; /* of origin-form or absolute-form, not decoded (see http1_path_normalize); begins with '/' ("*" for OPTIONS *) */
     struct slice query;    /* behind '?', without it */
     struct slice host;     /* the Host field, or the authority of absolute-form; no bytes in HTTP/1.0 without either */
     uint8_t minor_version; /* 1.0 or 1.1 */
@@ -60,6 +61,10 @@ bool http1_content_type_is(const struct http1_request *request, const char *type
  * when there is none. False: empty host, user information or any other fault. */
 bool http1_authority(struct slice text, struct slice *host, uint32_t *port);
 
+/* The path with each percent-encoded letter, digit, "-", ".", "_" and "~" as that character, which means the same (RFC 3986 section
+ * 6.2.2.2); written to `out`, which has room for as many bytes as the path has. Other escapes stay, so "%2F" separates nothing and
+ * decoding later decodes once. With a bad escape anywhere it is the path as it was. */
+struct slice http1_path_normalize(struct slice path, struct buf *out);
 /* Percent-decodes into `out`; false on a bad escape or overflow. */
 bool http1_percent_decode(struct slice text, struct buf *out);
 /* The first value of `name` in an application/x-www-form-urlencoded query, decoded into `out` ('+' is a space): 1 found, 0

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Owns the decoding of request targets: percent-encoding and the values of a query. It never decides what a path means and writes
- * only to the caller's buffer. Called by token.c, ingest_http.c and the dialects. */
+ * only to the caller's buffer. Called by conn_read.c (every path, before anybody looks at it), token.c, ingest_http.c and the
+ * dialects. */
 #include "protocol/http1.h"
+
+#include "core/check.h"
 #include "protocol/http1_grammar.h"
 
 /* The next byte of percent-encoded text, *at moving behind it; -1 on a bad escape. */
@@ -49,6 +52,34 @@ static bool decode(struct slice text, decode_fn *next, struct buf *out)
 bool http1_percent_decode(struct slice text, struct buf *out)
 {
     return decode(text, decoded_byte, out);
+}
+
+/* RFC 3986 section 2.3 */
+static bool is_unreserved(uint8_t c)
+{
+    uint8_t low = ascii_lower(c);
+    return (low >= 'a' && low <= 'z') || http1_is_digit(c) || c == '-' || c == '.' || c == '_' || c == '~';
+}
+
+struct slice http1_path_normalize(struct slice path, struct buf *out)
+{
+    size_t mark = out->used;
+
+    if (path.bytes == 0 || memchr(path.data, '%', path.bytes) == NULL)
+        return path;
+    check_op(out->capacity - out->used, >=, path.bytes);
+    for (size_t at = 0, next = 0; at < path.bytes; at = next) {
+        int c = decoded_byte(path, &next);
+        if (c < 0) {
+            out->used = mark;
+            return path;
+        }
+        if (is_unreserved((uint8_t)c))
+            buf_put_byte(out, (uint8_t)c);
+        else
+            buf_put(out, slice_of(path.data + at, next - at));
+    }
+    return buf_since(out, mark);
 }
 
 /* Whether an encoded name of a query is `name`. */

@@ -100,6 +100,8 @@ static void on_request(struct shard *shard, struct conn *conn, const struct http
 /* Tries to take a request head from `text`; returns the bytes it took, 0 when it is not complete or was refused. */
 static size_t take_head(struct shard *shard, struct conn *conn, struct slice text, size_t *scanned)
 {
+    uint8_t memory[HTTP_TARGET_BYTES_MAX];
+    struct buf path = buf_of(memory, sizeof memory);
     struct http1_request request;
     const char *why = "";
     size_t bytes = 0;
@@ -110,6 +112,7 @@ static size_t take_head(struct shard *shard, struct conn *conn, struct slice tex
         refuse_head(shard, conn, result, why);
         return 0;
     }
+    request.path = http1_path_normalize(request.path, &path); /* of every listener */
     on_request(shard, conn, &request);
     return bytes;
 }

@@ -13,6 +13,9 @@ static inline struct http1_request pure_parse(const char *head, int *result)
     size_t scanned = 0, head_bytes = 0;
     const char *why = "";
     *result = http1_parse_head(slice_text(head), &scanned, &request, &head_bytes, &why);
+    static uint8_t memory[HTTP_TARGET_BYTES_MAX];
+    struct buf path = buf_of(memory, sizeof memory);
+    request.path = http1_path_normalize(request.path, &path); /* as conn_read.c does */
     return request;
 }
 

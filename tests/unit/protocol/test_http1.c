@@ -535,6 +535,38 @@ static void assert_decoded(const char *text, const char *expected, size_t expect
     guard_free(placed, strlen(text));
 }
 
+/* RFC 3986 section 6.2.2.2 */
+Test(http1, writes_unreserved_characters_of_a_path_as_themselves)
+{
+    static const char *const rows[][2] = {
+        {"/ws", "/ws"},
+        {"/%77s", "/ws"},
+        {"/%77%73", "/ws"},
+        {"%2f%2F/", "%2f%2F/"},
+        {"/%41%5A%61%7a%30%39%2D%2e%5F%7E", "/AZaz09-._~"},
+        {"/%40%5B%60%7B%2f%3A%2c%25%00%7f%80%20%3f", "/%40%5B%60%7B%2f%3A%2c%25%00%7f%80%20%3f"},
+        {"/%2577s", "/%2577s"}, /* an encoded % is decoded by whoever decodes, once */
+        {"/%77s%", "/%77s%"},   /* a bad escape: nothing is touched */
+        {"/%%377s", "/%%377s"},
+        {"/%7", "/%7"},
+        {"/%7g%77", "/%7g%77"},
+        {"/%77+%77", "/w+w"},
+        {"*", "*"},
+        {"", ""},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        size_t bytes = strlen(rows[i][0]);
+        uint8_t *placed = guard_place(rows[i][0], bytes), *room = guard_place(rows[i][0], bytes);
+        struct buf out = buf_of(room, bytes);
+        struct slice path = http1_path_normalize(slice_of(placed, bytes), &out);
+        cr_assert(slice_is(path, rows[i][1]), "%s: %.*s", rows[i][0], (int)path.bytes, (const char *)path.data);
+        if (path.bytes == bytes)
+            cr_assert(path.data == placed || path.data == room);
+        guard_free(placed, bytes);
+        guard_free(room, bytes);
+    }
+}
+
 Test(http1, decodes_percent_escapes)
 {
     assert_decoded("", "", 0);
