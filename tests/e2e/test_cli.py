@@ -2,19 +2,22 @@
 """The other commands of the binary, against a server that runs."""
 import json
 import os
+import pathlib
 import re
 import signal
 import stat
 import subprocess
 import tempfile
 import time
+import urllib.request
 
 import transport
-from case import expect
+from case import Skip, expect, plain_only
 from server import BINARY, INGEST_KEY, Server, free_port, until
 from test_process import run
 from wire import TEXT, Wire, frame
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 KEY = {"RINGCAST_INGEST_KEY": INGEST_KEY}
 
 
@@ -186,3 +189,40 @@ def connected(port):
         return Wire(port, tls=False).upgrade("/plain/a")
     except OSError:
         return None
+
+
+@plain_only("the demo has a configuration of its own")
+def test_the_demo_asks_for_nothing_that_is_refused():
+    """What a newcomer's terminal shows of `tools/dev run`: the lines to paste, and no refusal of a request of the demo's own;
+    each of its checks is answered with success."""
+    binary = ROOT / "build/release/ringcast"
+    if not binary.exists():
+        raise Skip(f"{binary} is not there")
+    listens = {name: f"127.0.0.1:{free_port()}"
+               for name in ("ingest.listen", "admin.listen", "plain.listen", "echo.listen", "rustorium.listen", "crypto.listen",
+                            "aitbc.jobs_listen", "aitbc.blockchain_listen", "aitbc.marketplace_listen")}
+    sets = [word for name, listen in listens.items() for word in ("--set", f"{name}={listen}")]
+    address = listens["ingest.listen"]
+
+    def providers():
+        """Of the newest checks; none before the first."""
+        request = urllib.request.Request(f"http://{address}/ingest/v1/crypto/health_checker",
+                                         headers={"Authorization": "Bearer dev-ingest"})
+        try:
+            with urllib.request.urlopen(request, timeout=5) as response:
+                return json.loads(response.read())["providers"]
+        except OSError:
+            return {}
+
+    demo = subprocess.Popen([ROOT / "tools/demo", *sets], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                            start_new_session=True)
+    try:
+        until(providers, 30, what="the first checks")
+        expect({name: provider["status"] for name, provider in providers().items()},
+               {"live": "healthy", "ready": "healthy", "crypto": "healthy"})
+    finally:
+        demo.send_signal(signal.SIGINT)
+        shown, _ = demo.communicate(timeout=20)
+    expect(demo.returncode, 0, shown)
+    expect([line for line in shown.splitlines() if "refused" in line or "level=error" in line], [], "refusals on the terminal")
+    expect("Ctrl-C ends the demo." in shown, True, shown)
