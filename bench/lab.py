@@ -227,6 +227,13 @@ def ratios(values, to):
     return [a / b for a, b in zip(values, to) if a is not None and b]
 
 
+def median_run(values, to):
+    """The repetition whose ratio is the median (of an even number the lower of the two in the middle), or None: medians of both
+    sides, each taken by itself, need not have that ratio, nor ever have been measured together."""
+    runs = [(a / b, i) for i, (a, b) in enumerate(zip(values, to)) if a is not None and b]
+    return sorted(runs)[(len(runs) - 1) // 2][1] if runs else None
+
+
 def table(head, rows):
     """A Markdown table."""
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
