@@ -236,9 +236,9 @@ async def test_a_slow_reader_finds_the_newest_update_only():
 
 
 async def test_a_reader_that_has_stopped_is_kept_whatever_the_size_of_the_newest():
-    """C-57, K-15: 4 MiB are being sent and 4 MiB wait, beyond outbox_bytes_max, while pings are due and requests are answered."""
+    """C-57, K-15: 400 kB are being sent and 400 kB wait, beyond outbox_bytes_max, while pings are due and requests are answered."""
     with serve(market_data_interval="100ms", ping_interval="100ms", memory="15MiB", outbox_bytes_max="64KiB") as server:
-        padding = "p" * (4 << 20)
+        padding = "p" * 400_000
         with Wire(server.port("crypto"), receive_buffer=4096).upgrade("/ws/market_data") as wire:
             for i in range(5):
                 server.publish("crypto/market_data", {"prices": {"bitcoin": i}, "x": padding})
