@@ -144,8 +144,8 @@ static int last_errno(sqlite3_file *file)
     return last;
 }
 
-/* What the kernel said. The connection forgets it when it was COMMIT that failed; the files remember: the log's first, which is what a
- * transaction writes. */
+/* What the kernel said. The connection forgets it when it was COMMIT that failed; the files remember: the log's
+ * first, which is what a transaction writes. */
 static int system_errno(sqlite3 *db, int extended)
 {
     sqlite3_file *log = NULL, *file = NULL;

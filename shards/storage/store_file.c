@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the lock file beside a store and the making of the store's own file, so that both have their mode from the first moment.
- * It never reads or writes the store's file: a descriptor of ours that is closed would take SQLite's locks with it.
- * Called by store_sqlite.c, before SQLite opens the file and after it has closed it. */
+/* Owns the lock file beside a store and the making of the store's own file, so that both have their mode from the
+ * first moment. It never reads or writes the store's file: a descriptor of ours that is closed would take SQLite's
+ * locks with it. Called by store_sqlite.c, before SQLite opens the file and after it has closed it. */
 #include "shards/storage/store_file.h"
 
 #include "shards/storage/store_error.h"

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the one connection to the SQLite database that is the store: opening, transactions, reads, checkpoints, and what has failed for good.
- * It never lets SQLite check points on its own, never says "committed" before the log is synced, and never touches the file again for writing
- * once a sync has failed.
+/* Owns the one connection to the SQLite database that is the store: opening, transactions, reads, checkpoints, and
+ * what has failed for good. It never lets SQLite check points on its own, never says "committed" before the log is
+ * synced, and never touches the file again for writing once a sync has failed.
  * Called by storage, on whose thread it may wait for the disk.
  *
- * What makes a commit durable: WAL and synchronous=FULL, so COMMIT appends the changed pages to PATH-wal and syncs it. What keeps that
- * true after a failed sync (the kernel then calls pages clean that the disk does not have): `broken`, here, and at the next start a
- * checkpoint in open, which writes and syncs all anew that the log holds. */
+ * What makes a commit durable: WAL and synchronous=FULL, so COMMIT appends the changed pages to PATH-wal and syncs
+ * it. What keeps that true after a failed sync (the kernel then calls pages clean that the disk does not have):
+ * `broken`, here, and at the next start a checkpoint in open, which writes and syncs all anew that the log holds. */
 #include "shards/storage/store.h"
 
 #include "core/check.h"
@@ -298,7 +298,8 @@ static void finalize_all(struct store *store)
     }
 }
 
-/* SQLite's own checkpoint at the end empties the log; after a failed sync it would take pages for written that are not. */
+/* SQLite's own checkpoint at the end empties the log; after a failed sync it would take pages for written that are
+ * not. */
 void store_close(struct store *store)
 {
     if (store->db != NULL) {
@@ -341,7 +342,7 @@ static int bind(sqlite3_stmt *statement, int place, struct slice bytes)
     return sqlite3_bind_blob(statement, place, bytes.data, (int)bytes.bytes, SQLITE_STATIC);
 }
 
-/* A JSON object or array is stored as text, which SQLite's JSON functions and its shell take; the bytes are the same. */
+/* A JSON object or array is stored as text, which SQLite's JSON functions take; the bytes are the same. */
 static int bind_value(sqlite3_stmt *statement, int place, struct slice value)
 {
     bool is_json = value.bytes > 0 && (value.data[0] == '{' || value.data[0] == '[') &&
@@ -398,7 +399,8 @@ int store_commit(struct store *store)
     return error;
 }
 
-/* SQLite itself has rolled back after some errors. A rollback that fails leaves the connection in a state that nobody knows. */
+/* SQLite itself has rolled back after some errors. A rollback that fails leaves the connection in a state that nobody
+ * knows. */
 void store_rollback(struct store *store)
 {
     stop_reading(store);

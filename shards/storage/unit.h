@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* A unit: puts and deletes in one block of memory, in their order; what becomes one transaction, and the form in which records
- * travel between shards and storage. Layout of an operation, in the machine's own byte order (it never leaves the process):
+/* A unit: puts and deletes in one block of memory, in their order; what becomes one transaction, and the form in
+ * which records travel between shards and storage. Layout of an operation, in the machine's own byte order (it never
+ * leaves the process):
  *
  *     0  u8   kind     enum unit_kind
  *     1  u8   table
@@ -28,8 +29,8 @@ struct unit_operation {
 
 #define UNIT_OPERATION_BYTES 8
 
-/* Append. 0; -ENOMEM; -EMSGSIZE when key or value are beyond what a store takes (store.h) or the unit beyond 4 GiB: the unit is
- * then as it was before. */
+/* Append. 0; -ENOMEM; -EMSGSIZE when key or value are beyond what a store takes (store.h) or the unit beyond 4 GiB:
+ * the unit is then as it was before. */
 int unit_put(struct unit *unit, uint8_t table, struct slice key, struct slice value);
 int unit_delete(struct unit *unit, uint8_t table, struct slice key);
 /* The operation at *at, which moves on; false behind the last. Begin with *at = 0. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* SQLite's way to the system with one operation that fails: the n-th write, sync, cut or opening of a file, counted over all files. */
+/* SQLite's way to the system with one operation that fails: the n-th write, sync, cut or opening of a file, counted
+ * over all files. */
 #ifndef RINGCAST_TESTS_FAULT_VFS_H
 #define RINGCAST_TESTS_FAULT_VFS_H
 

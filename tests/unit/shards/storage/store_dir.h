@@ -57,7 +57,8 @@ static inline void store_dir_remove(const struct store_dir *dir)
     (void)nftw(dir->name, store_dir_unlink, 8, FTW_DEPTH | FTW_PHYS);
 }
 
-/* A tmpfs with these options on the folder, seen by this process alone; the test is skipped where that is not allowed. */
+/* A tmpfs with these options on the folder, seen by this process alone; the test is skipped where that is not
+ * allowed. */
 static inline void store_dir_mount(const struct store_dir *dir, const char *options)
 {
     if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||

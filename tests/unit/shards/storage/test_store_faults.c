@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The store when each of its operations fails once, and when its process is killed: what was said to be kept is there, whole transactions only. */
+/* The store when each of its operations fails once, and when its process is killed: what was said to be kept is
+ * there, whole transactions only. */
 #include "core/random.h"
 #include "tests/unit/shards/storage/fault_vfs.h"
 #include "tests/unit/shards/storage/store_dir.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The store on files and file systems that are not as they should be: one line each, nothing lost, and service again where that can be. */
+/* The store on files and file systems that are not as they should be: one line each, nothing lost, and service again
+ * where that can be. */
 #include "tests/unit/shards/storage/store_dir.h"
 
 #include <fcntl.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The store on SQLite when nothing goes wrong: what is kept, in which order it is read, what other programs see of it. */
+/* The store on SQLite when nothing goes wrong: what is kept, in which order it is read, what other programs see of
+ * it. */
 #include "shards/storage/store_schema.h"
 #include "tests/unit/shards/storage/store_dir.h"
 
