@@ -11,7 +11,7 @@
  * A transaction counts when its record is whole: a checksum over all of it, and serials without a gap from 1. The
  * area with a whole header and the higher generation counts. Tidying writes all records into the other area, syncs
  * it, then writes and syncs its header; store_open does so too, so that nothing is built upon what a failed sync
-    * has left behind. */
+ * has left behind. */
 #include "core/check.h"
 #include "core/siphash.h"
 #include "shards/storage/store.h"

@@ -24,7 +24,7 @@ static void on_answered(void *user, uint16_t origin)
 
 static struct party *begin(const char *path)
 {
-    struct party *party = aligned_alloc(64, sizeof *party); /* its test's end is its own */
+    struct party *party = aligned_alloc(64, sizeof *party);
     cr_assert_not_null(party);
     char text[512] = "";
     struct buf why = buf_of(text, sizeof text - 1);
@@ -36,6 +36,12 @@ static struct party *begin(const char *path)
     cr_assert_eq(storage_init(&party->storage, store, SHARDS, on_answered, party), 0);
     cr_assert_eq(storage_start(&party->storage, -1), 0);
     return party;
+}
+
+static void end(struct party *party)
+{
+    storage_destroy(&party->storage);
+    free(party);
 }
 
 static struct storage_request *make_put(uint32_t shard, uint32_t number)
@@ -106,7 +112,7 @@ Test(storage, answers_many_shards_each_in_its_order_and_sleeps_in_between)
     cr_assert_leq(storage_count(&party->storage, STORAGE_COMMITS), SHARDS * PUTS);
     cr_assert_geq(storage_count(&party->storage, STORAGE_COMMITS), PUTS, "shard 0 has one at a time");
     cr_assert_eq(storage_state(&party->storage, NULL), STORAGE_WORKING);
-    storage_destroy(&party->storage);
+    end(party);
     struct store *store = store_dir_open(&dir);
     cr_assert_eq(store_dir_count(store, 0), SHARDS * PUTS);
     store_close(store);
@@ -130,7 +136,7 @@ Test(storage, commits_and_answers_at_a_stop_all_that_was_posted)
         }
         cr_assert_eq(answered, STORAGE_OUTSTANDING_MAX);
     }
-    storage_destroy(&party->storage);
+    end(party);
 }
 
 /* Records that a shard has not taken hold up its reads; at a stop there is no waiting for it. */
@@ -158,7 +164,7 @@ Test(storage, answers_at_a_stop_reads_that_waited_for_room)
         discard(answer);
     }
     cr_assert_eq(answered, 7);
-    storage_destroy(&party->storage);
+    end(party);
 }
 
 Test(storage, is_woken_once_for_what_was_posted_together)
@@ -184,7 +190,7 @@ Test(storage, is_woken_once_for_what_was_posted_together)
         cr_assert_eq(storage_count(&party->storage, STORAGE_WAKES), wakes + 1);
     }
     storage_stop(&party->storage);
-    storage_destroy(&party->storage);
+    end(party);
 }
 
 /* --- what the disk says ------------------------------------------------------------------------------------------- */
@@ -222,7 +228,7 @@ Test(storage, says_that_the_disk_is_full_and_works_again_by_itself)
     cr_assert_eq(put_and_wait(party, 4, 2), 0);
     cr_assert_eq(storage_count(&party->storage, STORAGE_REFUSED_FULL), 1);
     storage_stop(&party->storage);
-    storage_destroy(&party->storage);
+    end(party);
     struct store *store = store_dir_open(&dir);
     cr_assert_eq(store_dir_count(store, 0), 2);
     store_close(store);
@@ -244,7 +250,7 @@ Test(storage, keeps_nothing_more_after_a_failed_sync)
     cr_assert_eq(error, EIO);
     cr_assert_eq(storage_count(&party->storage, STORAGE_REFUSED_IO), 4);
     storage_stop(&party->storage);
-    storage_destroy(&party->storage);
+    end(party);
     store_dir_remove(&dir);
 }
 

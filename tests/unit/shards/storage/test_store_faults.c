@@ -34,7 +34,7 @@ static int put(struct store *store, uint32_t number, uint32_t key)
 {
     static uint8_t value[300000];
     uint8_t name = (uint8_t)key;
-    memset(value, (int)number, sizeof value);
+    memset(value, (int)number, value_bytes(number, key));
     return store_put(store, 0, slice_of(&name, 1), slice_of(value, value_bytes(number, key)));
 }
 
@@ -66,11 +66,10 @@ static bool is_as(struct store *store, const struct model *model)
             return false;
         if (found == 0)
             continue;
-        if (value.bytes != value_bytes(model->kept[key], key))
+        bool is_right = value.bytes == value_bytes(model->kept[key], key) && value.data[0] == model->kept[key] &&
+                        memcmp(value.data, value.data + 1, value.bytes - 1) == 0;
+        if (!is_right)
             return false;
-        for (size_t i = 0; i < value.bytes; i++)
-            if (value.data[i] != model->kept[key])
-                return false;
     }
     return true;
 }
