@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns a VFS that hands every call on to the system's own and lets one fail.
- * It never changes what is written.
+/* Owns a VFS, and a heap for SQLite, that hand every call on to the system's own and let one fail.
+ * They never change what is written.
  * Called by tests of the store. */
 #include "tests/unit/shards/storage/fault_vfs.h"
 
@@ -142,4 +142,34 @@ void fault_vfs_plan(struct fault_vfs *vfs, enum fault_kind kind, uint64_t at)
     memset(vfs, 0, sizeof *vfs);
     vfs->kind = kind;
     vfs->at = at;
+}
+
+/* --- the heap ----------------------------------------------------------------------------------------------------- */
+
+static sqlite3_mem_methods system_heap;
+static uint64_t heap_at, heap_seen;
+
+static void *on_malloc(int bytes)
+{
+    return ++heap_seen == heap_at ? NULL : system_heap.xMalloc(bytes);
+}
+
+static void *on_realloc(void *memory, int bytes)
+{
+    return ++heap_seen == heap_at ? NULL : system_heap.xRealloc(memory, bytes);
+}
+
+bool fault_heap_plan(uint64_t at)
+{
+    bool hit = heap_at != 0 && heap_seen >= heap_at;
+    if (system_heap.xMalloc == NULL) {
+        (void)sqlite3_config(SQLITE_CONFIG_GETMALLOC, &system_heap);
+        sqlite3_mem_methods heap = system_heap;
+        heap.xMalloc = on_malloc;
+        heap.xRealloc = on_realloc;
+        (void)sqlite3_config(SQLITE_CONFIG_MALLOC, &heap);
+    }
+    heap_at = at;
+    heap_seen = 0;
+    return hit;
 }

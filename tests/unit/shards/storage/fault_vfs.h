@@ -20,4 +20,8 @@ struct fault_vfs {
 struct fault_vfs *fault_vfs_install(void);
 void fault_vfs_plan(struct fault_vfs *vfs, enum fault_kind kind, uint64_t at);
 
+/* The n-th allocation of SQLite fails from now on, once; 0: none does. Whether one has failed since the last call.
+ * The first call has to come before SQLite is used. */
+bool fault_heap_plan(uint64_t at);
+
 #endif

@@ -192,6 +192,49 @@ Test(store_faults, keeps_its_word_when_any_read_fails)
     store_dir_remove(&dir);
 }
 
+/* Opening, a few transactions and closing, with the n-th allocation of SQLite failing. Whether it came to that. */
+static bool starve_once(const struct store_dir *dir, uint64_t n)
+{
+    struct model model = {{0}};
+    char text[512] = "";
+    struct buf why = buf_of(text, sizeof text - 1);
+    struct store *store;
+    uint32_t failed = 0;
+    fault_heap_plan(n);
+    int error = store_open(&store, dir->path, store_dir_tables, &why);
+    cr_assert(error == 0 || error == -ENOMEM, "allocation %lu: %d %s", (unsigned long)n, error, text);
+    for (uint32_t number = 1; error == 0 && number <= 3; number++) {
+        int result = transact(store, number);
+        cr_assert(result == 0 || result == -ENOMEM, "allocation %lu: %d %s", (unsigned long)n, result,
+                  store_why(store));
+        if (result == 0)
+            change_model(&model, number);
+        failed += result != 0;
+    }
+    cr_assert_leq(failed, 1);
+    if (error == 0) {
+        cr_assert(!store_is_broken(store), "allocation %lu: %s", (unsigned long)n, store_why(store));
+        store_close(store);
+    }
+    bool hit = fault_heap_plan(0);
+    store = store_dir_open(dir);
+    cr_assert(is_as(store, &model), "allocation %lu", (unsigned long)n);
+    store_close(store);
+    return hit;
+}
+
+Test(store_faults, keeps_its_word_when_any_allocation_fails)
+{
+    uint64_t n = 1;
+    bool hit = true;
+    for (; hit; n++) {
+        struct store_dir dir = store_dir_make_fast();
+        hit = starve_once(&dir, n);
+        store_dir_remove(&dir);
+    }
+    cr_assert_gt(n, 300);
+}
+
 /* The kernel forgets after a failed sync which pages are not on the disk; a second sync would be a lie. */
 Test(store_faults, commits_nothing_more_after_a_sync_that_failed)
 {
