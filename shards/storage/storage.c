@@ -341,12 +341,23 @@ static void probe(struct storage *storage)
     set_state(storage, error);
 }
 
+static void log_tidying(const struct storage *storage, int error)
+{
+    struct log_line line;
+    log_begin(&line, LOG_WARN, "the store's log could not be emptied; it grows, nothing is lost");
+    log_text(&line, "why", store_why(storage->store));
+    log_errno(&line, "error", error);
+    log_end(&line);
+}
+
 /* A checkpoint that fails for want of room takes nothing from anybody; one that breaks the store ends the commits. */
 static void tidy(struct storage *storage, bool idle)
 {
     bool wanted = store_wants_tidying(storage->store);
     uint64_t began = clock_monotonic_ns();
     int error = store_tidy(storage->store, idle);
+    if (error != 0 && storage->tidy_ms == 0)
+        log_tidying(storage, error);
     storage->tidy_ms = error != 0 ? storage->now_ms + STORAGE_RETRY_MS : 0;
     if (error != 0) {
         count(storage, STORAGE_FAILED_TIDYING, 1);
@@ -354,8 +365,13 @@ static void tidy(struct storage *storage, bool idle)
         count(storage, STORAGE_CHECKPOINTS, 1);
         count(storage, STORAGE_TIDY_NS, clock_monotonic_ns() - began);
     }
-    if (store_is_broken(storage->store))
-        set_state(storage, error);
+}
+
+/* Reads and checkpoints break a store too; what its every commit would say by now is what its upkeep says. */
+static void notice_broken(struct storage *storage)
+{
+    if (store_is_broken(storage->store) && storage_state(storage, NULL) == STORAGE_WORKING)
+        set_state(storage, store_tidy(storage->store, false));
 }
 
 static bool is_probe_due(const struct storage *storage)
@@ -369,6 +385,7 @@ static void tidy_between(struct storage *storage)
         probe(storage);
     else if (!store_is_broken(storage->store) && storage->now_ms >= storage->tidy_ms)
         tidy(storage, false);
+    notice_broken(storage);
     storage->phase = STORAGE_GATHERS;
 }
 
@@ -388,6 +405,7 @@ static void tidy_idle(struct storage *storage)
         probe(storage);
     else if (due != 0 && storage->now_ms >= due)
         tidy(storage, true);
+    notice_broken(storage);
 }
 
 /* --- the step ----------------------------------------------------------------------------------------------------- */

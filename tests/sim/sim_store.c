@@ -557,11 +557,13 @@ bool store_wants_tidying(const struct store *store)
 
 int store_tidy(struct store *store, bool idle)
 {
-    if (store->disk == NULL || store->log_at - store->tidied_at < (idle ? TIDY_BYTES_IDLE : TIDY_BYTES_DUE))
+    if (store->disk == NULL)
         return 0;
     if (is_gone(store))
         return fail(store, -EIO, "");
-    return store->broken != 0 ? store->broken : rewrite(store);
+    if (store->broken != 0 || store->log_at - store->tidied_at < (idle ? TIDY_BYTES_IDLE : TIDY_BYTES_DUE))
+        return store->broken;
+    return rewrite(store);
 }
 
 int store_probe(struct store *store, uint32_t bytes)

@@ -393,6 +393,44 @@ Test(storage_steps, tidies_when_nothing_has_come_for_a_second)
     world_close(&world);
 }
 
+/* The log of 20 records is rewritten in pieces of 2 KiB; then two syncs and the header. */
+Test(storage_steps, goes_on_when_tidying_fails_and_tries_it_again_after_a_second)
+{
+    struct storage_world world;
+    open_world(&world);
+    put_many(&world, 20);
+    sim_disk_set_full(world.disk, true);
+    world.now_ms = 2000;
+    world_run(&world);
+    cr_assert_eq(storage_count(&world.storage, STORAGE_FAILED_TIDYING), 1);
+    cr_assert_eq(storage_state(&world.storage, NULL), STORAGE_WORKING);
+    cr_assert_eq(storage_wake_ms(&world.storage), 3000);
+    sim_disk_set_full(world.disk, false);
+    struct storage_request *put = world_put(&world, 0, "a", "1");
+    world_run(&world);
+    world_expect(&world, 0, put, 0);
+    world.now_ms = 3000;
+    world_run(&world);
+    cr_assert_eq(storage_count(&world.storage, STORAGE_CHECKPOINTS), 1);
+    world_has(&world, "a", "1");
+    world_close(&world);
+}
+
+Test(storage_steps, has_failed_when_the_sync_of_its_tidying_has)
+{
+    struct storage_world world;
+    open_world(&world);
+    put_many(&world, 20);
+    world.disk->faults.sync_fails = 65536;
+    world.now_ms = 2000;
+    world_run(&world);
+    int error = 0;
+    cr_assert_eq(storage_state(&world.storage, &error), STORAGE_FAILED);
+    cr_assert_eq(error, EIO);
+    cr_assert_eq(storage_wake_ms(&world.storage), 0);
+    world_close(&world);
+}
+
 Test(storage_steps, gives_everything_back_when_the_process_dies)
 {
     for (int steps = 0; steps < 4; steps++) {

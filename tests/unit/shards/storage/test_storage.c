@@ -254,6 +254,72 @@ Test(storage, keeps_nothing_more_after_a_failed_sync)
     store_dir_remove(&dir);
 }
 
+static void damage_pages(const char *path)
+{
+    FILE *file = fopen(path, "r+");
+    cr_assert_not_null(file);
+    for (long page = 20; page < 9000; page++) {
+        cr_assert_eq(fseek(file, page * 4096, SEEK_SET), 0);
+        cr_assert_eq(fwrite("damaged, damaged", 16, 1, file), 1);
+    }
+    cr_assert_eq(fclose(file), 0);
+}
+
+/* 40 MB, more than SQLite's cache has. */
+static void put_long_records(const struct store_dir *dir)
+{
+    static uint8_t value[20000];
+    struct store *store = store_dir_open(dir);
+    cr_assert_eq(store_begin(store), 0);
+    for (uint32_t i = 0; i < 2000; i++) {
+        char key[16];
+        (void)snprintf(key, sizeof key, "%06u", i);
+        cr_assert_eq(store_put(store, 0, slice_text(key), slice_of(value, sizeof value)), 0);
+    }
+    cr_assert_eq(store_commit(store), 0);
+    store_close(store);
+}
+
+/* Scans on until a piece fails; its status. */
+static int scan_all(struct party *party)
+{
+    struct storage_request *scan = calloc(1, sizeof *scan);
+    struct unit_operation operation;
+    int status;
+    scan->kind = STORAGE_SCAN;
+    scan->bytes_max = STORAGE_PIECE_BYTES_MAX;
+    do {
+        unit_clear(&scan->unit);
+        cr_assert(storage_post(&party->storage, 0, scan));
+        storage_ring(&party->storage, 0);
+        cr_assert_eq(sem_wait(&party->answered[0]), 0);
+        cr_assert_eq((void *)storage_take(&party->storage, 0), (void *)scan);
+        for (uint32_t at = 0; unit_next(&scan->unit, &at, &operation);) {
+            scan->key_bytes = (uint16_t)operation.key.bytes;
+            memcpy(scan->key, operation.key.data, operation.key.bytes);
+        }
+        status = scan->status;
+    } while (status == 0 && scan->more);
+    discard(scan);
+    return status;
+}
+
+Test(storage, says_that_it_has_failed_when_a_read_has_met_damage)
+{
+    struct store_dir dir = store_dir_make_fast();
+    put_long_records(&dir);
+    struct party *party = begin(dir.path);
+    damage_pages(dir.path);
+    cr_assert_eq(scan_all(party), -EBADMSG);
+    storage_stop(&party->storage);
+    int error = 0;
+    cr_assert_eq(storage_state(&party->storage, &error), STORAGE_FAILED);
+    cr_assert_eq(error, EBADMSG);
+    cr_assert_eq(storage_count(&party->storage, STORAGE_FAILED_READS), 1);
+    end(party);
+    store_dir_remove(&dir);
+}
+
 /* --- units -------------------------------------------------------------------------------------------------------- */
 
 Test(unit, gives_back_what_was_put_in_its_order)

@@ -107,10 +107,11 @@ static void work(const struct store_dir *dir, const struct fault_vfs *vfs, struc
             outcome->perhaps = outcome->model;
             change_model(&outcome->perhaps, number);
         }
-        cr_assert(is_as(store, &outcome->model), "after %u: %s", number, store_why(store));
+        cr_assert(error == 0 || is_as(store, &outcome->model), "after %u: %s", number, store_why(store));
         if (number % 4 == 0)
             (void)store_tidy(store, true);
     }
+    cr_assert(is_as(store, &outcome->model), "%s", store_why(store));
     outcome->broken = store_is_broken(store);
     store_close(store);
 }
