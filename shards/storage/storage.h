@@ -21,20 +21,14 @@
 #ifndef RINGCAST_SHARDS_STORAGE_STORAGE_H
 #define RINGCAST_SHARDS_STORAGE_STORAGE_H
 
+#include "core/limits.h"
 #include "core/spsc.h"
 #include "core/thread.h"
 #include "shards/storage/store.h"
 #include "shards/storage/unit.h"
 
-#define STORAGE_STREAMS_MAX 64
-#define STORAGE_OUTSTANDING_MAX 1024         /* of one shard; a power of two */
-#define STORAGE_BYTES_MAX (64U << 20)        /* of units of one shard; a single longer one is taken when it is alone */
-#define STORAGE_REPLY_BYTES_MAX (32U << 20)  /* records read for one shard that it has not taken; more wait */
-#define STORAGE_GROUP_BYTES_MAX (16U << 20)  /* of units in one transaction */
-#define STORAGE_GROUP_READS_MAX (1U << 20)   /* bytes read between two syncs, and one more record */
-#define STORAGE_PIECE_BYTES_MAX (256U << 10) /* of a SCAN's piece, and one more record */
-#define STORAGE_RETRY_MS 1000                /* a store that has failed is tried, a failed checkpoint repeated */
-#define STORAGE_IDLE_MS 1000                 /* without a request, before the log is tidied */
+#define STORAGE_RETRY_MS 1000 /* a store that has failed is tried, a failed checkpoint repeated */
+#define STORAGE_IDLE_MS 1000  /* without a request, before the log is tidied */
 
 enum storage_kind {
     STORAGE_COMMIT, /* keep `unit` */

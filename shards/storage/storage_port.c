@@ -10,7 +10,6 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-_Static_assert((STORAGE_OUTSTANDING_MAX & (STORAGE_OUTSTANDING_MAX - 1)) == 0, "rings index by mask");
 _Static_assert(offsetof(struct storage_port, wants_room) - offsetof(struct storage_port, outstanding) >= 64,
                "the sides share no cache line");
 

@@ -21,11 +21,7 @@
 #define RINGCAST_SHARDS_STORAGE_STORE_H
 
 #include "core/buf.h"
-
-#define STORE_TABLES_MAX 64
-#define STORE_TABLE_NAME_BYTES_MAX 64
-#define STORE_KEY_BYTES_MAX 256
-#define STORE_VALUE_BYTES_MAX (16U << 20)
+#include "core/limits.h"
 
 struct store;
 

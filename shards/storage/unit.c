@@ -5,7 +5,7 @@
 #include "shards/storage/unit.h"
 
 #include "core/check.h"
-#include "shards/storage/store.h"
+#include "core/limits.h"
 
 #include <errno.h>
 #include <stdlib.h>
