@@ -41,10 +41,26 @@
 #define RECEIVE_BUFFER_BYTES 4096
 #define RECEIVE_BUFFER_COUNT 1024 /* a power of two, at most 32768 */
 
+/* Storage: what is kept, and what is under way to it */
+#define STORE_TABLES_MAX 64
+#define STORE_TABLE_NAME_BYTES_MAX 64
+#define STORE_KEY_BYTES_MAX 256
+#define STORE_VALUE_BYTES_MAX (16U << 20)
+#define STORAGE_STREAMS_MAX 64               /* of one shard: sequences of units that fail together */
+#define STORAGE_OUTSTANDING_MAX 1024         /* requests of one shard; a power of two */
+#define STORAGE_BYTES_MAX (64U << 20)        /* of units of one shard; a single longer one is taken when it is alone */
+#define STORAGE_REPLY_BYTES_MAX (32U << 20)  /* records read for one shard that it has not taken; more wait */
+#define STORAGE_GROUP_BYTES_MAX (16U << 20)  /* of units in one transaction; a longer one has it for itself */
+#define STORAGE_GROUP_READS_MAX (1U << 20)   /* bytes read between two syncs, and one more record */
+#define STORAGE_PIECE_BYTES_MAX (256U << 10) /* of a scan's piece, and one more record */
+
 _Static_assert((MAIL_RING_ITEMS & (MAIL_RING_ITEMS - 1)) == 0, "SPSC rings index by mask");
 _Static_assert((RECEIVE_BUFFER_COUNT & (RECEIVE_BUFFER_COUNT - 1)) == 0, "a provided buffer ring is a power of two");
 _Static_assert(SEGMENT_BYTES_MIN <= SEGMENT_BYTES_MAX, "segments grow from min to max");
 _Static_assert(HTTP_TARGET_BYTES_MAX < HTTP_HEAD_BYTES_MAX, "a target is part of a head");
 _Static_assert(INGEST_BODY_BYTES_MAX <= WS_MESSAGE_BYTES_MAX, "what is taken in can be sent");
+_Static_assert((STORAGE_OUTSTANDING_MAX & (STORAGE_OUTSTANDING_MAX - 1)) == 0, "SPSC rings index by mask");
+_Static_assert(STORE_VALUE_BYTES_MAX <= STORAGE_GROUP_BYTES_MAX && STORAGE_GROUP_BYTES_MAX <= STORAGE_BYTES_MAX,
+               "the longest record is one transaction, which may be under way");
 
 #endif
