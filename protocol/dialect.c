@@ -73,6 +73,11 @@ static bool keys_required(const struct dialect_settings *settings)
     return settings->key_list.count > 0 || (settings->keys_file != NULL && settings->keys_file[0] != '\0');
 }
 
+bool dialect_lets_everybody_in(const struct dialect *dialect, const void *settings)
+{
+    return dialect->keyless_is_open && !keys_required(settings);
+}
+
 /* The request's key; no bytes when none is required. False: the 401 has been appended. */
 static bool take_key(struct dialect_call *call, const struct http1_request *request, const char *query_name,
                      struct slice *key)

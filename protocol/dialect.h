@@ -208,6 +208,7 @@ struct dialect {
     const char
         *home_key; /* all its channels and its service live at the home of this name; NULL: each channel at its own */
     const struct service *service; /* or NULL */
+    bool keyless_is_open;          /* without keys in the settings everybody is let in, not nobody */
     bool
         checks_origin; /* `open` looks at call->origin_allowed when it is its turn; else such requests never come to it */
 
@@ -258,6 +259,8 @@ struct dialect {
 
 /* The addresses of mount `mount` in a dialect's settings (see dialect_call.mounts); NULL behind the last. */
 const struct option_texts *dialect_listen(const struct dialect *dialect, const void *settings, unsigned mount);
+/* Whether these settings ask nobody for a key. */
+bool dialect_lets_everybody_in(const struct dialect *dialect, const void *settings);
 
 /* All dialects, NULL-terminated: the only place that names them. */
 extern const struct dialect *const dialects[];
