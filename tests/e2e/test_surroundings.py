@@ -32,7 +32,7 @@ class Piped(Server):
         pathlib.Path(self.log_path).touch()
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                [*self.prefix, BINARY, "serve", "-c", self.config_path, *self.arguments], stdin=subprocess.DEVNULL,
+                [*self.prefix, *self.command()], stdin=subprocess.DEVNULL,
                 stdout=log, stderr=log if self.stderr is None else self.stderr, env=self.environment,
                 preexec_fn=self.preexec)
 
