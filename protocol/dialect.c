@@ -170,7 +170,8 @@ const struct option dialect_common_options[] = {
      .offset = AT(origins),
      .fallback = "",
      .reloadable = true,
-     .doc = "Origins allowed by origin_check; none: this host and localhost."},
+     .doc = "Origins allowed by origin_check: SCHEME://HOST[:PORT], SCHEME://*.HOST for all below it, null, "
+            "file://, * for all; none: this host and localhost."},
     {.name = "compression",
      .kind = OPTION_BOOL,
      .offset = AT(compression),
