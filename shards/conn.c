@@ -83,10 +83,12 @@ bool conn_log_begin(struct shard *shard, const struct conn *conn, enum log_level
     return true;
 }
 
-/* One line for the end of a connection: at info when somebody is at fault, else at debug. */
+/* One line for the end of a connection: at info when somebody is at fault, else at debug. Who connects and leaves by a reset without
+ * a byte (a load balancer's probe) is at no fault. */
 static void log_end_of(struct shard *shard, const struct conn *conn)
 {
-    bool quiet = strcmp(reasons[conn->why].fault, "none") == 0;
+    bool was_probe = conn->why == CLOSE_PEER_GONE && !conn->heard;
+    bool quiet = was_probe || strcmp(reasons[conn->why].fault, "none") == 0;
     struct log_line line;
     if (!conn_log_begin(shard, conn, quiet ? LOG_DEBUG : LOG_INFO, "connection ended", &line))
         return;
