@@ -236,12 +236,15 @@ static bool make_shards(struct server *server)
             .listener_count = server->ports.count,
         };
         memcpy(options.ticket_secret, server->ticket_secret, sizeof options.ticket_secret);
+        options.started_s = server->started_s;
         server->shards[i] = shard_create(&options);
+        explicit_bzero(options.ticket_secret, sizeof options.ticket_secret);
         if (server->shards[i] == NULL) {
             log_message(LOG_ERROR, "out of memory for a shard");
             return false;
         }
     }
+    explicit_bzero(server->ticket_secret, sizeof server->ticket_secret); /* the shards walk on from it */
     return true;
 }
 
@@ -510,7 +513,6 @@ static void destroy(struct server *server)
             ring_destroy(server->rings[i]);
     config_free(server->owned);
     config_free(server->former);
-    explicit_bzero(server->ticket_secret, sizeof server->ticket_secret);
     free(server);
 }
 

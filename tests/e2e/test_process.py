@@ -155,8 +155,11 @@ def test_a_probe_that_resets_is_no_line():
     """A load balancer connects and leaves by a reset: nobody is at fault, the line is one for debugging."""
     with Server(echo={}, server={"log_level": "debug", "shards": 1}) as server:
         for port in (server.port("echo"), server.port("admin")):
-            for _ in range(5):
-                Wire(port, tls=False).reset()
+            before = server.metric("ringcast_connections_accepted_total")
+            wire = Wire(port, tls=False)
+            until(lambda: server.metric("ringcast_connections") > 1 and
+                  server.metric("ringcast_connections_accepted_total") > before + 2, what="the accept")
+            wire.reset()
         with Wire(server.port("echo"), tls=False) as wire:
             wire.send(b"GET ")
             until(lambda: server.metric("ringcast_bytes_received_total") > 0, what="the bytes")
