@@ -6,15 +6,17 @@
 
 #include "core/buf.h"
 #include "core/check.h"
+#include "core/dying.h"
 #include "core/limits.h"
+#include "core/log_writer.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <unistd.h>
 
 #define OTHERS_EVENTS_MAX 256
 #define STACK_BYTES 16384
+#define FLUSH_MS 200 /* for the lines that were logged before */
 
 static const int fatal[] = {SIGABRT, SIGSEGV, SIGBUS, SIGILL, SIGFPE};
 #define FATAL_COUNT (sizeof fatal / sizeof fatal[0])
@@ -30,18 +32,6 @@ static atomic_flag dying = ATOMIC_FLAG_INIT;
 static uint8_t stacks[SHARDS_MAX][STACK_BYTES]; /* a thread that has run out of its own still gets its words out */
 
 /* --- printing ----------------------------------------------------------------------------------------------------- */
-
-static void write_all(int fd, struct slice text)
-{
-    while (text.bytes > 0) {
-        ssize_t written = write(fd, text.data, text.bytes);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written <= 0)
-            return; /* nobody could be told */
-        text = slice_skip(text, (size_t)written);
-    }
-}
 
 static void put_head(struct buf *out, uint16_t number, uint32_t count, const struct flight *flight, bool own)
 {
@@ -64,7 +54,7 @@ static void print_one(int fd, uint16_t number, const struct flight *flight, bool
     uint64_t newest_ms = count == 0 ? 0 : flight_event_at(flight, 0)->ms;
     for (uint32_t age = count; age-- > 0;) {
         if (out.capacity - out.used < FLIGHT_LINE_BYTES_MAX + sizeof "flight 65535: \n") {
-            write_all(fd, buf_slice(&out));
+            dying_write(fd, buf_slice(&out));
             buf_reset(&out);
         }
         buf_put_text(&out, "flight ");
@@ -73,7 +63,7 @@ static void print_one(int fd, uint16_t number, const struct flight *flight, bool
         flight_put(flight_event_at(flight, age), newest_ms, &out);
         buf_put_byte(&out, '\n');
     }
-    write_all(fd, buf_slice(&out));
+    dying_write(fd, buf_slice(&out));
 }
 
 static void print_those(int fd, bool own)
@@ -103,6 +93,8 @@ static void on_fatal(int number, siginfo_t *info, void *context)
         pause(); /* another thread is at it and ends the process */
     for (size_t i = 0; i < FATAL_COUNT; i++)
         sigaction(fatal[i], &before[i], NULL);
+    dying_begin();
+    log_writer_flush(FLUSH_MS);
     crash_print(STDERR_FILENO);
     if (info->si_code <= 0)
         raise(number);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The last words of a process that a fault of its own ends: a failed check (it aborts), SIGSEGV, SIGBUS, SIGILL or SIGFPE. The
- * flight recorders go to stderr, then the signal does what it would have done.
+ * flight recorders go to stderr, then the signal does what it would have done, whether anybody reads them or not (dying.h).
  *
  * The table of recorders is the one piece of mutable state that the whole process shares: a signal handler gets no argument and so
  * has no other way to them. It is written when a shard starts and ends, and read by the dying thread only. */

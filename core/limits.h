@@ -11,7 +11,7 @@
 
 /* HTTP (requirements K-24, I-3) */
 #define HTTP_HEAD_BYTES_MAX 16384
-#define HTTP_HEADERS_MAX 64
+#define HTTP_HEADERS_MAX 100           /* behind several gateways requests have some 70 */
 #define HTTP_TARGET_BYTES_MAX 8000     /* RFC 9112 section 3: at least so many are to be supported */
 #define HTTP_CHUNK_LINE_BYTES_MAX 1024 /* a chunk's size with its extensions */
 #define HTTP_TRAILER_BYTES_MAX 8192    /* all trailer fields behind a chunked body */

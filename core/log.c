@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Log lines: their two forms, the escaping of values, and the one write that puts a line out.
+/* Log lines: their two forms, the escaping of values, and the one write that puts a line out where no writer's thread runs.
  * It never allocates, locks, or lets a value break out of its line: control characters and what is no UTF-8 are escaped, long
  * values are cut, and a line that is full says so.
  * Called by shards and main; by failed checks through check_report. */
@@ -7,6 +7,8 @@
 
 #include "core/check.h"
 #include "core/clock.h"
+#include "core/dying.h"
+#include "core/log_writer.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -23,11 +25,17 @@ static _Atomic int log_level_now = LOG_INFO;
 static _Atomic int log_format_now = LOG_LOGFMT;
 static _Atomic int log_fd = STDERR_FILENO;
 
+#define FLUSH_MS 200 /* for what others have logged before the process dies */
+
+/* Past the queue: its thread may not live to write it. */
 static void report_check(const char *what)
 {
     struct log_line line;
+    dying_begin();
     log_begin(&line, LOG_ERROR, what);
-    log_end(&line);
+    log_writer_flush(FLUSH_MS);
+    if (!line.off && log_descriptor() >= 0)
+        dying_write(log_descriptor(), log_finish(&line));
 }
 
 void log_configure(enum log_level level, enum log_format format)
@@ -45,6 +53,11 @@ bool log_enabled(enum log_level level)
 void log_redirect(int fd)
 {
     atomic_store_explicit(&log_fd, fd, memory_order_relaxed);
+}
+
+int log_descriptor(void)
+{
+    return atomic_load_explicit(&log_fd, memory_order_relaxed);
 }
 
 /* --- values -------------------------------------------------------------------------------------------------------- */
@@ -243,8 +256,8 @@ void log_errno(struct log_line *line, const char *key, int error)
 
 static void put_out(struct slice line)
 {
-    int fd = atomic_load_explicit(&log_fd, memory_order_relaxed);
-    if (fd < 0)
+    int fd = log_descriptor();
+    if (fd < 0 || log_writer_put(line))
         return;
     int before = errno;
     ssize_t written;
@@ -254,10 +267,8 @@ static void put_out(struct slice line)
     errno = before;
 }
 
-void log_end(struct log_line *line)
+struct slice log_finish(struct log_line *line)
 {
-    if (line->off)
-        return;
     bool json = line_is_json(line);
     bool cut = line->out.overflow;
     line->out.capacity = sizeof line->memory;
@@ -266,7 +277,13 @@ void log_end(struct log_line *line)
         buf_put_text(&line->out, json ? ",\"cut\":true" : " cut=true");
     buf_put_text(&line->out, json ? "}\n" : "\n");
     check(!line->out.overflow);
-    put_out(buf_slice(&line->out));
+    return buf_slice(&line->out);
+}
+
+void log_end(struct log_line *line)
+{
+    if (!line->off)
+        put_out(log_finish(line));
 }
 
 void log_message(enum log_level level, const char *message)

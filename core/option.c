@@ -197,16 +197,22 @@ static const char *number_rule(const struct option *row)
     }
 }
 
+/* Durations are added to the time now: none may come near the end of its type. */
+static uint64_t max_of(const struct option *row)
+{
+    return row->max == 0 && row->kind == OPTION_DURATION ? OPTION_DURATION_MS_MAX : row->max;
+}
+
 static int refuse_range(const struct option *row, struct slice text, struct buf *why)
 {
     put_wrong(why, text);
     buf_put_text(why, " is out of range; write ");
     put_number(why, row, row->min);
-    if (row->max == 0) {
+    if (max_of(row) == 0) {
         buf_put_text(why, " or more");
     } else {
         buf_put_text(why, " to ");
-        put_number(why, row, row->max);
+        put_number(why, row, max_of(row));
     }
     return -EINVAL;
 }
@@ -216,7 +222,7 @@ static int set_number(uint64_t *out, const struct option *row, struct slice text
     uint64_t value;
     if (parse_number(row, text, &value) != 0)
         return refuse(why, text, number_rule(row));
-    if (value < row->min || (row->max != 0 && value > row->max))
+    if (value < row->min || (max_of(row) != 0 && value > max_of(row)))
         return refuse_range(row, text, why);
     *out = value;
     return 0;

@@ -25,15 +25,17 @@ struct option_texts {
 struct option {
     const char *name; /* last part of the key: "idle_timeout" */
     enum option_kind kind;
-    size_t offset;              /* of the field in the struct that the table belongs to */
-    const char *fallback;       /* default, as it would be written in the file */
-    uint64_t min, max;          /* inclusive; of COUNT, DURATION (ms), SIZE (bytes); max 0: no bound */
+    size_t offset;        /* of the field in the struct that the table belongs to */
+    const char *fallback; /* default, as it would be written in the file */
+    uint64_t min, max;    /* inclusive; of COUNT, DURATION (ms), SIZE (bytes); max 0: none, of a DURATION 100 years */
     const char *const *choices; /* of CHOICE, NULL-terminated */
     bool reloadable;            /* takes effect on SIGHUP */
     const char *doc;            /* one sentence */
 };
 
 /* A table ends with a row whose name is NULL. */
+
+#define OPTION_DURATION_MS_MAX (UINT64_C(876000) * 3600 * 1000)
 
 /* Parses `text` into the field of `row` in `object` (which may hold an earlier value, freed and replaced). 0; -EINVAL with a
  * sentence of what is wrong and what would be right in `why`; -ENOMEM. */

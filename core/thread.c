@@ -2,7 +2,7 @@
 /* Starting, naming, pinning and joining threads.
  * It never tells a thread to end: its main returns when the work says so. All signals but those of a fault stay with the thread
  * that main runs on, which alone waits for them.
- * Called by the server for its shards and by the storage; by nothing that runs inside a shard. */
+ * Called by the server for its shards, its log and its reloads, and by the storage; by nothing that runs inside a shard. */
 #include "core/thread.h"
 
 #include "core/check.h"
@@ -76,6 +76,7 @@ static void *begin(void *argument)
     struct thread *thread = argument;
     (void)pthread_setname_np(pthread_self(), thread->name);
     thread->main(thread->argument);
+    atomic_store_explicit(&thread->ended, true, memory_order_release);
     return NULL;
 }
 
@@ -98,6 +99,7 @@ int thread_start(struct thread *thread, const char *name, int core, thread_main_
 {
     thread->main = main;
     thread->argument = argument;
+    atomic_store_explicit(&thread->ended, false, memory_order_relaxed);
     (void)snprintf(thread->name, sizeof thread->name, "%s", name);
 
     pthread_attr_t attributes;
@@ -116,4 +118,9 @@ void thread_join(struct thread *thread)
 {
     int result = pthread_join(thread->id, NULL);
     check_op(result, ==, 0);
+}
+
+bool thread_has_ended(struct thread *thread)
+{
+    return atomic_load_explicit(&thread->ended, memory_order_acquire);
 }

@@ -61,7 +61,10 @@ static void make_contexts(void)
         settings.identities[0] = (struct tls_identity){read_file("server.pem"), read_file("server.key")};
         settings.authorities = read_file("authority.pem");
         settings.identity_count = 1;
+        static const uint8_t secret[32] = {7};
+        settings.tickets = tls_tickets_create(secret, NOW);
         settings.ticket_lifetime_s = 3600;
+        expect(settings.tickets != NULL && tls_tickets_last(settings.tickets, 3600, NOW));
         own.identities[0] = (struct tls_identity){read_file("client.pem"), read_file("client.key")};
         own.identity_count = 1;
         own.authorities = settings.authorities;

@@ -12,6 +12,11 @@ static bool keys_required(const struct dialect_settings *settings)
     return settings->key_list.count > 0 || (settings->keys_file != NULL && settings->keys_file[0] != '\0');
 }
 
+bool dialect_lets_everybody_in(const struct dialect *dialect, const void *settings)
+{
+    return dialect->keyless_is_open && !keys_required(settings);
+}
+
 /* The request's key; no bytes when none is required. False: the 401 has been appended. */
 static bool take_key(struct dialect_call *call, const struct http1_request *request, const char *query_name,
                      struct slice *key)
@@ -104,7 +109,8 @@ const struct option dialect_common_options[] = {
      .offset = AT(origins),
      .fallback = "",
      .reloadable = true,
-     .doc = "Origins allowed by origin_check; none: this host and localhost."},
+     .doc = "Origins allowed by origin_check: SCHEME://HOST[:PORT], SCHEME://*.HOST for all below it, null, "
+            "file://, * for all; none: this host and localhost."},
     {.name = "compression",
      .kind = OPTION_BOOL,
      .offset = AT(compression),

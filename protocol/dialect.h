@@ -142,6 +142,7 @@ struct dialect {
     uint64_t heartbeat_ms;    /* heartbeat is called so often per connection; 0: never */
     const char *home_key;     /* of all its channels and its service; NULL: each channel is at home by its own name */
     const char *const *paths; /* an example of each kind of its paths, then NULL: two owners of one are found (G-2) */
+    bool keyless_is_open;     /* without keys in the settings everybody is let in, not nobody */
     bool checks_origin;       /* `open` looks at call->origin_allowed; else requests that may not never come to it */
 
     /* Its parts; NULL: it has none. */
@@ -183,6 +184,8 @@ struct dialect {
 
 /* The addresses of mount `mount` in a dialect's settings (see dialect_call.mounts); NULL behind the last. */
 const struct option_texts *dialect_listen(const struct dialect *dialect, const void *settings, unsigned mount);
+/* Whether these settings ask nobody for a key. */
+bool dialect_lets_everybody_in(const struct dialect *dialect, const void *settings);
 
 /* All dialects, NULL-terminated: the only place that names them. */
 extern const struct dialect *const dialects[];

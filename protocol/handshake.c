@@ -191,9 +191,45 @@ static bool origin_parse(struct slice text, struct origin *origin)
     return true;
 }
 
-static bool origin_equal(const struct origin *a, const struct origin *b)
+/* "null" is what sandboxed frames, local files and redirected requests say, "file://" what some shells say for local files: neither
+ * is scheme and host, both are compared as they stand. */
+static bool is_opaque(struct slice origin)
 {
-    return equal_nocase(a->scheme, b->scheme) && equal_nocase(a->host, b->host) && a->port == b->port;
+    return slice_is(origin, "null") || slice_is_nocase(origin, "file://");
+}
+
+/* A host that begins with "*." stands for all hosts below the rest. */
+static bool host_matches(struct slice pattern, struct slice host)
+{
+    if (!slice_starts(pattern, slice_text("*.")))
+        return equal_nocase(pattern, host);
+    struct slice rest = slice_skip(pattern, 1);
+    return host.bytes > rest.bytes && equal_nocase(slice_skip(host, host.bytes - rest.bytes), rest);
+}
+
+static bool origin_matches(const struct origin *pattern, const struct origin *given)
+{
+    return equal_nocase(pattern->scheme, given->scheme) && pattern->port == given->port &&
+           host_matches(pattern->host, given->host);
+}
+
+const char *handshake_origin_fault(const char *allowed)
+{
+    struct slice text = slice_text(allowed);
+    struct origin origin;
+    if (strcmp(allowed, "*") == 0 || is_opaque(text))
+        return NULL;
+    const char *authority = strstr(allowed, "://");
+    if (authority == NULL || authority == allowed)
+        return "has no scheme; write https://HOST";
+    if (strpbrk(authority + 3, "/?#") != NULL)
+        return "has something behind the host, which no browser sends; write SCHEME://HOST or SCHEME://HOST:PORT";
+    if (!origin_parse(text, &origin) || origin.host.bytes == 0)
+        return "is no origin; write SCHEME://HOST or SCHEME://HOST:PORT";
+    struct slice name = slice_starts(origin.host, slice_text("*.")) ? slice_skip(origin.host, 2) : origin.host;
+    if (name.bytes == 0 || memchr(name.data, '*', name.bytes) != NULL)
+        return "has a * that can never match; write * alone, or SCHEME://*.HOST for all hosts below HOST";
+    return NULL;
 }
 
 static bool is_loopback(struct slice host)
@@ -219,14 +255,14 @@ bool handshake_origin_allowed(struct slice origin, struct slice host, const char
     if (origin.data == NULL)
         return true;
     for (uint32_t i = 0; i < count; i++)
-        if (strcmp(allowed[i], "*") == 0)
+        if (strcmp(allowed[i], "*") == 0 || (is_opaque(origin) && slice_is_nocase(origin, allowed[i])))
             return true;
     if (!origin_parse(origin, &given))
         return false;
     if (count == 0)
         return is_loopback(given.host) || is_same_host(&given, host);
     for (uint32_t i = 0; i < count; i++)
-        if (origin_parse(slice_text(allowed[i]), &listed) && origin_equal(&given, &listed))
+        if (origin_parse(slice_text(allowed[i]), &listed) && origin_matches(&listed, &given))
             return true;
     return false;
 }

@@ -26,10 +26,12 @@ int handshake_check(const struct http1_request *request, struct handshake *hands
 int handshake_check_origin(const struct http1_request *request, const char **why);
 /* The 101 response (at most HANDSHAKE_BYTES_MAX), with Sec-WebSocket-Extensions when permessage-deflate has been negotiated. */
 void handshake_write(struct buf *out, const struct handshake *handshake);
-/* Whether an Origin value equals one of the allowed: exact scheme, host and port (defaults 80/443 filled in). "*" in the list
- * allows all. An empty list allows localhost, 127.0.0.1 and [::1] on any port, and an origin whose host (and port) equals
- * Host. No Origin field at all (data == NULL: not a browser) is allowed; a value that is no origin, "null" included, is only
- * allowed by "*". (A-14) */
+/* What is wrong with an entry of such a list, and what would be right; NULL: it can match. */
+const char *handshake_origin_fault(const char *allowed);
+/* Whether an Origin value equals one of the allowed: exact scheme, host and port (defaults 80/443 filled in), or, where the host
+ * begins with "*.", a host below the rest. "*" in the list allows all, "null" and "file://" stand for themselves. An empty list
+ * allows localhost, 127.0.0.1 and [::1] on any port, and an origin whose host (and port) equals Host. No Origin field at all
+ * (data == NULL: not a browser) is allowed; a value that is no origin is only allowed by "*". (A-14) */
 bool handshake_origin_allowed(struct slice origin, struct slice host, const char *const *allowed, uint32_t count);
 
 #endif

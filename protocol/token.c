@@ -54,6 +54,15 @@ static bool bearer_token(struct slice authorization, struct slice *token)
     return true;
 }
 
+/* Keys hold no blanks, and in a form's query a plus is one: who wrote the key into an address by hand meant the plus (RFC 3986 gives
+ * it no meaning of its own). */
+static void restore_pluses(struct buf *token)
+{
+    for (size_t i = 0; i < token->used; i++)
+        if (token->data[i] == ' ')
+            token->data[i] = '+';
+}
+
 bool token_from_request(const struct http1_request *request, const char *query_name, struct buf *out)
 {
     size_t room = out->capacity - out->used;
@@ -64,6 +73,8 @@ bool token_from_request(const struct http1_request *request, const char *query_n
         buf_put(&token, header);
     else if (query_name == NULL || http1_query_get(request->query, query_name, &token) != 1)
         return false;
+    else
+        restore_pluses(&token);
     if (token.overflow || token.used == 0)
         return false;
     out->used += token.used;

@@ -39,14 +39,14 @@ struct tls_settings {
     uint32_t identity_count;
     struct slice authorities; /* PEM: who signs client certificates (server) or the server's (client); may be empty */
     bool allow_tls12;         /* with ECDHE and AEAD only */
-    uint8_t
-        ticket_secret[32]; /* the same in all shards; the keys of session tickets are derived from it and the time */
-    uint32_t ticket_lifetime_s; /* 0: no tickets */
-    uint64_t records_per_key;   /* of a server by TLS 1.3, then tls_is_worn; 0: TLS_RECORDS_PER_KEY_MAX */
+    struct tls_tickets *tickets; /* of the shard, shared by its contexts; NULL: no session tickets */
+    uint32_t ticket_lifetime_s;  /* 0: no tickets */
+    uint64_t records_per_key;    /* of a server by TLS 1.3, then tls_is_worn; 0: TLS_RECORDS_PER_KEY_MAX */
 };
 
 struct tls_context;
 struct tls;
+struct tls_tickets;
 
 /* The process's first call: hands wolfSSL an allocator that counts and never holds more than `bytes_max` (0: no bound).
  * False: wolfSSL does not start (its own self-tests fail). Not thread-safe; the rest is, per object. */
@@ -61,6 +61,15 @@ uint64_t tls_memory_refused(void);
 const char *tls_library(void);
 /* The cipher list on offer, colon-separated, in order of preference. */
 const char *tls_ciphers(bool allow_tls12);
+
+/* What a shard's session tickets are sealed with. Two shards that begin with the same secret and time agree for ever, although
+ * none keeps it: each key is gone for good when a ticket of it has had its time. NULL: out of memory. */
+struct tls_tickets *tls_tickets_create(const uint8_t secret[32], uint64_t now_s);
+/* How long a ticket lasts from now on; 0 changes nothing. Shards that are told within one epoch go on agreeing; else a resumption that
+ * meets another shard costs a full handshake. False: the library failed. */
+bool tls_tickets_last(struct tls_tickets *tickets, uint32_t lifetime_s, uint64_t now_s);
+/* It lives on while a context has it. */
+void tls_tickets_release(struct tls_tickets *tickets);
 
 /* A server's context, or NULL with one line in `why`: which identity, what is wrong (no certificate in the text, key does not
  * match, expired is not an error), what would be right. Never the key's bytes. */

@@ -213,7 +213,7 @@ static bool set_identity(WOLFSSL_CTX *context, const struct tls_settings *settin
 
 static void set_tickets(struct tls_context *owner, WOLFSSL_CTX *context)
 {
-    if (owner->ticket_lifetime_s == 0) {
+    if (owner->ticket_lifetime_s == 0 || owner->tickets == NULL) {
         wolfSSL_CTX_no_ticket_TLSv13(context);
         wolfSSL_CTX_NoTicketTLSv12(context);
         return;
@@ -258,7 +258,7 @@ static struct tls_context *context_new(const struct tls_settings *settings)
     context->allow_tls12 = settings->allow_tls12;
     context->records_max = settings->records_per_key == 0 ? TLS_RECORDS_PER_KEY_MAX : settings->records_per_key;
     context->ticket_lifetime_s = settings->ticket_lifetime_s;
-    memcpy(context->ticket_secret, settings->ticket_secret, sizeof context->ticket_secret);
+    context->tickets = settings->tickets == NULL ? NULL : tls_tickets_hold(settings->tickets);
     return context;
 }
 
@@ -320,6 +320,6 @@ void tls_context_release(struct tls_context *context)
     }
     if (context->random_ready)
         wc_FreeRng(&context->random);
-    explicit_bzero(context->ticket_secret, sizeof context->ticket_secret);
+    tls_tickets_release(context->tickets);
     tls_free(context);
 }

@@ -82,8 +82,8 @@ struct tls_context {
     uint32_t references; /* sessions and the one who made it */
     bool verify;         /* of a client */
     bool allow_tls12;
-    uint64_t records_max; /* of one key */
-    uint8_t ticket_secret[32];
+    uint64_t records_max;        /* of one key */
+    struct tls_tickets *tickets; /* or NULL */
     uint32_t ticket_lifetime_s;
     WC_RNG random; /* for tickets */
     bool random_ready;
@@ -97,6 +97,9 @@ WOLFSSL_CTX *tls_context_for(struct tls_context *context, struct slice name);
 void tls_common_name_of(WOLFSSL_X509 *certificate, char *out, int out_bytes);
 
 /* ---- tls_ticket.c ---- */
+
+/* One more holder. */
+struct tls_tickets *tls_tickets_hold(struct tls_tickets *tickets);
 
 /* wolfSSL's callback; its context is the struct tls_context. */
 int tls_ticket(WOLFSSL *ssl, unsigned char name[WOLFSSL_TICKET_NAME_SZ], unsigned char iv[WOLFSSL_TICKET_IV_SZ],

@@ -43,14 +43,14 @@ static bool take_port(struct client_url *url, const char *text)
     return *text == ':' && digits > 0 && digits <= 5 && text[1 + digits] == '\0';
 }
 
-/* What stands behind "SCHEME://" or "SCHEMEs://", or NULL. */
+/* What stands behind "SCHEME://" or "SCHEMEs://", in any case (RFC 3986 section 3.1), or NULL. */
 static const char *skip_scheme(const char *text, const char *scheme, bool *secure)
 {
     size_t bytes = strlen(scheme);
-    if (strncmp(text, scheme, bytes) != 0)
+    if (strncasecmp(text, scheme, bytes) != 0)
         return NULL;
     text += bytes;
-    *secure = *text == 's';
+    *secure = *text == 's' || *text == 'S';
     text += *secure ? 1 : 0;
     return strncmp(text, "://", 3) == 0 ? text + 3 : NULL;
 }
@@ -85,7 +85,8 @@ size_t client_head_bytes(const struct buf *answer)
 
 int client_status(struct slice head)
 {
-    if (!slice_starts(head, slice_text("HTTP/1.")) || head.bytes < 12)
+    if (!slice_starts(head, slice_text("HTTP/1.")) || head.bytes < 13 || head.data[8] != ' ' ||
+        (head.data[7] != '0' && head.data[7] != '1') || (head.data[12] != ' ' && head.data[12] != '\r'))
         return 0;
     int status = 0;
     for (size_t i = 9; i < 12; i++) {
@@ -105,19 +106,52 @@ static struct slice trim(struct slice text)
     return text;
 }
 
-struct slice client_head_value(struct slice head, const char *name)
+bool client_head_next(struct slice *head, const char *name, struct slice *value)
 {
     size_t name_bytes = strlen(name);
-    while (head.bytes > 0) {
-        const uint8_t *end = memmem(head.data, head.bytes, "\r\n", 2);
-        size_t bytes = end == NULL ? head.bytes : (size_t)(end - head.data);
-        struct slice line = slice_of(head.data, bytes);
-        head = slice_skip(head, bytes + 2);
+    while (head->bytes > 0) {
+        const uint8_t *end = memmem(head->data, head->bytes, "\r\n", 2);
+        size_t bytes = end == NULL ? head->bytes : (size_t)(end - head->data);
+        struct slice line = slice_of(head->data, bytes);
+        *head = slice_skip(*head, end == NULL ? bytes : bytes + 2);
         if (line.bytes > name_bytes && line.data[name_bytes] == ':' &&
-            slice_is_nocase(slice_of(line.data, name_bytes), name))
-            return trim(slice_skip(line, name_bytes + 1));
+            slice_is_nocase(slice_of(line.data, name_bytes), name)) {
+            *value = trim(slice_skip(line, name_bytes + 1));
+            return true;
+        }
     }
-    return slice_of(NULL, 0);
+    return false;
+}
+
+struct slice client_head_value(struct slice head, const char *name)
+{
+    struct slice value;
+    return client_head_next(&head, name, &value) ? value : slice_of(NULL, 0);
+}
+
+/* Takes interim answers away (RFC 9110 section 15.2): 100 and its like announce another one. 101 is final. */
+static void drop_interim(struct buf *answer)
+{
+    for (size_t head; (head = client_head_bytes(answer)) > 0;) {
+        int status = client_status(buf_slice(answer));
+        if (status < 100 || status > 199 || status == 101)
+            return;
+        memmove(answer->data, answer->data + head, answer->used - head);
+        answer->used -= head;
+    }
+}
+
+int client_receive_head(struct client_link *link, struct buf *answer)
+{
+    int n = 1;
+    drop_interim(answer);
+    while ((n > 0 || n == -EAGAIN) && client_head_bytes(answer) == 0) {
+        n = client_link_receive(link, answer);
+        drop_interim(answer);
+    }
+    if (client_head_bytes(answer) > 0)
+        return 0;
+    return n == 0 ? -ECONNRESET : n;
 }
 
 /* Whether the head and as much content as it announces are there; without Content-Length only the end of the stream
@@ -132,12 +166,12 @@ static bool is_whole(const struct buf *answer)
 
 int client_receive_answer(struct client_link *link, struct buf *answer)
 {
-    int n = 1;
-    while ((n > 0 || n == -EAGAIN) && !is_whole(answer))
+    int n = client_receive_head(link, answer);
+    if (n < 0)
+        return n;
+    for (n = 1; (n > 0 || n == -EAGAIN) && !is_whole(answer);)
         n = client_link_receive(link, answer);
-    if (client_head_bytes(answer) > 0)
-        return 0;
-    return n == 0 ? -ECONNRESET : n;
+    return 0;
 }
 
 int client_report_refusal(const struct buf *answer, size_t head)

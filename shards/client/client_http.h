@@ -26,12 +26,16 @@ bool client_is_visible(const char *text);
  * text. */
 bool client_url_parse(const char *text, const char *scheme, struct client_url *url);
 
+/* Reads until the head of the final answer is there: interim ones (1xx) are taken away. 0 or -errno. */
+int client_receive_head(struct client_link *link, struct buf *answer);
 /* Reads a whole answer behind what `answer` holds already. 0, or -errno when not even a head came. */
 int client_receive_answer(struct client_link *link, struct buf *answer);
 /* Bytes of the response head, its end included; 0 while it is not complete. */
 size_t client_head_bytes(const struct buf *answer);
-/* "HTTP/1.1 202 Accepted" (RFC 9112 section 4); 0 when it is no such line. */
+/* "HTTP/1.1 202 Accepted", "HTTP/1.0 202 " (RFC 9112 section 4); 0 when it is no such line. */
 int client_status(struct slice head);
+/* The next field of that name in *head, which is moved behind it. */
+bool client_head_next(struct slice *head, const char *name, struct slice *value);
 /* The value of the first field of that name, in any case; no bytes when there is none. */
 struct slice client_head_value(struct slice head, const char *name);
 /* Prints status and content, which are followed by a NUL, and returns EXIT_FAILURE. `head` is its bytes. */

@@ -65,26 +65,71 @@ static bool expected_accept(struct slice request, struct handshake *expected)
            handshake_check(&parsed, expected, &why) == 0;
 }
 
+/* Whether one of the fields of that name has the token, in any case (RFC 9110 section 5.6.1). */
+static bool has_token(struct slice head, const char *name, const char *token)
+{
+    struct slice value;
+    while (client_head_next(&head, name, &value)) {
+        while (value.bytes > 0) {
+            size_t bytes = 0;
+            while (bytes < value.bytes && strchr(", \t", value.data[bytes]) == NULL)
+                bytes++;
+            if (slice_is_nocase(slice_of(value.data, bytes), token))
+                return true;
+            value = slice_skip(value, bytes < value.bytes ? bytes + 1 : bytes);
+        }
+    }
+    return false;
+}
+
+static uint32_t count_fields(struct slice head, const char *name)
+{
+    struct slice value;
+    uint32_t count = 0;
+    while (client_head_next(&head, name, &value))
+        count++;
+    return count;
+}
+
+/* What a 101 lacks or has too much of (RFC 6455 section 4.1, the checks 2 to 6 of the answer), or NULL. We ask for no extension and
+ * for no subprotocol. */
+static const char *answer_fault(struct slice head, const char *accept)
+{
+    if (!slice_starts(head, slice_text("HTTP/1.1 ")))
+        return "101 without HTTP/1.1";
+    if (count_fields(head, "Upgrade") != 1 || !slice_is_nocase(client_head_value(head, "Upgrade"), "websocket"))
+        return "no Upgrade: websocket";
+    if (!has_token(head, "Connection", "upgrade"))
+        return "no Connection: Upgrade";
+    if (count_fields(head, "Sec-WebSocket-Accept") != 1 ||
+        !slice_is(client_head_value(head, "Sec-WebSocket-Accept"), accept))
+        return "Sec-WebSocket-Accept is not what belongs to our key";
+    if (count_fields(head, "Sec-WebSocket-Extensions") > 0)
+        return "an extension that nobody has asked for";
+    if (count_fields(head, "Sec-WebSocket-Protocol") > 0)
+        return "a subprotocol that nobody has asked for";
+    return NULL;
+}
+
 /* 0 with everything behind the head in `input`; else an exit code. */
 static int upgrade(struct client_link *link, struct slice request, struct buf *input)
 {
     struct handshake expected;
     if (!expected_accept(request, &expected))
         return client_fail("this address cannot be asked for");
-    int n = client_link_send(link, request) ? 1 : -errno;
-    while ((n > 0 || n == -EAGAIN) && client_head_bytes(input) == 0)
-        n = client_link_receive(link, input);
+    int error = client_link_send(link, request) ? 0 : -errno;
+    error = error != 0 ? error : client_receive_head(link, input);
+    if (error != 0)
+        return client_fail("no answer: %s", strerror(-error));
     size_t head = client_head_bytes(input);
-    if (head == 0)
-        return client_fail("no answer: %s", strerror(n == 0 ? ECONNRESET : -n));
     if (client_status(buf_slice(input)) != 101) {
         client_receive_answer(link, input);
         input->data[input->used] = '\0';
         return client_report_refusal(input, head);
     }
-    /* RFC 6455 section 4.1, of the response: 4 */
-    if (!slice_is(client_head_value(slice_of(input->data, head), "Sec-WebSocket-Accept"), expected.accept))
-        return client_fail("the answer is no WebSocket handshake");
+    const char *fault = answer_fault(slice_of(input->data, head), expected.accept);
+    if (fault != NULL)
+        return client_fail("the answer is no WebSocket handshake: %s", fault);
     memmove(input->data, input->data + head, input->used - head);
     input->used -= head;
     return 0;
@@ -129,13 +174,18 @@ static void send_control(struct reader *reader, enum ws_opcode opcode, struct sl
                      slice_of(frame, head + payload.bytes)); /* a broken stream shows at the next receive */
 }
 
-static void begin_close(struct reader *reader)
+static void send_close(struct reader *reader, uint16_t code)
 {
     uint8_t payload[2];
+    store_be16(payload, code);
+    send_control(reader, WS_CLOSE, slice_of(payload, sizeof payload));
+}
+
+static void begin_close(struct reader *reader)
+{
     if (reader->closing)
         return;
-    store_be16(payload, WS_CLOSE_NORMAL);
-    send_control(reader, WS_CLOSE, slice_of(payload, sizeof payload));
+    send_close(reader, WS_CLOSE_NORMAL);
     reader->closing = true;
     reader->close_by_ns = clock_monotonic_ns() + CLOSE_WAIT_NS;
 }
@@ -245,7 +295,9 @@ static void take(struct reader *reader, struct span input)
         case WS_CONTROL:
             on_control(reader, &event);
             break;
-        case WS_ERROR:
+        case WS_ERROR: /* RFC 6455 section 7.1.7: the peer is told */
+            if (!reader->closing)
+                send_close(reader, event.close_code);
             end(reader, client_fail("the server broke the protocol: %u %s", event.close_code, event.reason));
             break;
         }

@@ -176,10 +176,17 @@ void config_free(struct config *config)
     for (uint32_t i = 0; i < config->dialect_count; i++)
         free(config->dialects[i]);
     free(config->origins);
+    free(config->notices);
     free(config);
 }
 
 /* --- merging ------------------------------------------------------------------------------------------------------ */
+
+/* An empty variable over keys is one that somebody forgot to fill. */
+static bool is_lost_key_file(const struct option *row, struct slice value)
+{
+    return strcmp(row->name, "keys_file") == 0 && value.bytes == 0;
+}
 
 static int set_row(struct config *config, const struct config_sections *sections, uint32_t number, struct slice value,
                    enum config_origin_kind kind, struct config_findings *findings)
@@ -188,10 +195,16 @@ static int set_row(struct config *config, const struct config_sections *sections
     uint8_t memory[512];
     struct buf why = buf_of(memory, sizeof memory);
     config->origins[number] = (struct config_origin){.kind = kind};
-    int error = option_set(section->object, config_row(section, number - section->first), value, &why);
+    const struct option *row = config_row(section, number - section->first);
+    bool is_none = row->kind == OPTION_SECRETS && slice_is(value, "[]");
+    int error = option_set(section->object, row, is_none ? slice_text("") : value, &why);
     if (error == -EINVAL)
         config_finding(findings, section, number - section->first, &config->origins[number], "%.*s", (int)why.used,
                        (const char *)why.data);
+    else if (error == 0 && (!config_may_be_empty(section, row, is_none) || is_lost_key_file(row, value)))
+        config_finding(findings, section, number - section->first, &config->origins[number],
+                       "is empty, which would leave it without keys; %s",
+                       row->kind == OPTION_SECRETS ? "unset it, or write [] for none" : "unset it");
     return error == -EINVAL ? 0 : error;
 }
 
@@ -199,6 +212,47 @@ static int set_row(struct config *config, const struct config_sections *sections
 static bool is_command_variable(struct slice name)
 {
     return slice_is(name, "INGEST_KEY") || slice_is(name, "KEY");
+}
+
+static bool slice_ends(struct slice text, const char *end)
+{
+    size_t bytes = strlen(end);
+    return text.bytes >= bytes && memcmp(text.data + text.bytes - bytes, end, bytes) == 0;
+}
+
+/* A port's number and protocol, and what may stand behind: "9500_TCP", "9500_TCP_ADDR". */
+static bool is_numbered_port(struct slice text)
+{
+    static const char *const protocols[] = {"_TCP", "_UDP", "_SCTP"};
+    size_t digits = 0;
+    while (digits < text.bytes && text.data[digits] >= '0' && text.data[digits] <= '9')
+        digits++;
+    text = slice_skip(text, digits);
+    for (size_t i = 0; digits > 0 && i < sizeof protocols / sizeof protocols[0]; i++)
+        if (slice_starts(text, slice_text(protocols[i])))
+            return true;
+    return false;
+}
+
+/* Whether the kubelet sets such a variable for a Service whose name begins with "ringcast" (enableServiceLinks): in every pod of the
+ * namespace there are [NAME_]SERVICE_HOST, [NAME_]SERVICE_PORT[_PORTNAME], [NAME_]PORT=tcp://HOST:PORT and
+ * [NAME_]PORT_NUMBER_TCP[_PROTO|_PORT|_ADDR]. */
+static bool is_service_variable(struct slice name, const char *value)
+{
+    if (slice_is(name, "SERVICE_HOST") || slice_ends(name, "_SERVICE_HOST"))
+        return true;
+    if (slice_is(name, "PORT") || slice_ends(name, "_PORT"))
+        if (strncmp(value, "tcp://", 6) == 0 || strncmp(value, "udp://", 6) == 0 || strncmp(value, "sctp://", 7) == 0)
+            return true;
+    for (size_t i = 0; i < name.bytes; i++) {
+        if (i > 0 && name.data[i - 1] != '_')
+            continue;
+        struct slice rest = slice_skip(name, i);
+        bool is_port = slice_is(rest, "SERVICE_PORT") || slice_starts(rest, slice_text("SERVICE_PORT_"));
+        if (is_port || (slice_starts(rest, slice_text("PORT_")) && is_numbered_port(slice_skip(rest, 5))))
+            return true;
+    }
+    return false;
 }
 
 /* `name` is the variable's without the prefix. */
@@ -221,6 +275,7 @@ static int merge_environment(struct config *config, char **environment, struct c
     static const char prefix[] = "RINGCAST_";
     struct config_sections sections;
     config_sections(config, &sections);
+    uint32_t of_services = 0;
     int error = 0;
     for (char **entry = environment; error == 0 && entry != NULL && *entry != NULL; entry++) {
         const char *equals = strchr(*entry, '=');
@@ -228,9 +283,17 @@ static int merge_environment(struct config *config, char **environment, struct c
             continue;
         const char *from = *entry + sizeof prefix - 1;
         struct slice name = slice_of(from, (size_t)(equals - from));
-        if (!is_command_variable(name))
+        if (is_service_variable(name, equals + 1))
+            of_services++;
+        else if (!is_command_variable(name))
             error = merge_variable(config, &sections, name, equals + 1, findings);
     }
+    if (of_services > 0)
+        config_notice(
+            findings, "environment",
+            "%u variables RINGCAST_... that Kubernetes sets for a Service are no settings and are passed over; "
+            "enableServiceLinks: false ends them",
+            of_services);
     return error;
 }
 
@@ -256,25 +319,38 @@ static int merge_sets(struct config *config, const char *const *sets, struct con
     return error;
 }
 
-int config_load(const struct config_source *source, struct config **out, struct buf *why)
+/* Everything but the notices. */
+static int merge(struct config *config, const struct config_source *source, struct config_findings *findings)
 {
-    struct config_findings findings = {.out = why, .path = source->path};
-    struct config *config = calloc(1, sizeof *config);
-    int error = config == NULL ? -ENOMEM : defaults(config);
+    int error = defaults(config);
     if (error == 0 && source->path != NULL)
-        error = config_file_load(config, source->path, &findings);
+        error = config_file_load(config, source->path, findings);
     if (error == 0)
-        error = merge_environment(config, source->environment, &findings);
+        error = merge_environment(config, source->environment, findings);
     if (error == 0)
-        error = merge_sets(config, source->sets, &findings);
+        error = merge_sets(config, source->sets, findings);
     if (error == 0)
-        error = config_keys_load(config, &findings);
+        error = config_keys_load(config, findings);
     if (error == 0)
-        error = config_tls_load(config, &findings);
+        error = config_tls_load(config, findings);
     if (error == 0)
-        config_check(config, &findings);
-    if (error == 0 && findings.count > 0)
-        error = -EINVAL;
+        config_check(config, findings);
+    if (error == 0 && findings->now != NULL && findings->count == 0)
+        config_lost(findings->now, config, findings);
+    return error == 0 && findings->count > 0 ? -EINVAL : error;
+}
+
+int config_reload(const struct config_source *source, const struct config *now, struct config **out, struct buf *why)
+{
+    struct config_findings findings = {.out = why, .path = source->path, .now = now};
+    struct config *config = calloc(1, sizeof *config);
+    if (config != NULL)
+        config->notices = calloc(1, CONFIG_NOTICES_BYTES);
+    int error = -ENOMEM;
+    if (config != NULL && config->notices != NULL) {
+        findings.notices = buf_of(config->notices, CONFIG_NOTICES_BYTES - 1);
+        error = merge(config, source, &findings);
+    }
     if (error == -ENOMEM)
         buf_put_text(why, "out of memory\n");
     if (error != 0) {
@@ -283,6 +359,16 @@ int config_load(const struct config_source *source, struct config **out, struct 
     }
     *out = config;
     return 0;
+}
+
+int config_load(const struct config_source *source, struct config **out, struct buf *why)
+{
+    return config_reload(source, NULL, out, why);
+}
+
+const char *config_notices(const struct config *config)
+{
+    return config->notices;
 }
 
 /* --- reload ------------------------------------------------------------------------------------------------------- */

@@ -6,6 +6,7 @@
 
 #include "core/check.h"
 #include "core/ring.h"
+#include "protocol/handshake.h"
 #include "protocol/tls/tls.h"
 #include "shards/config/config_listen.h"
 #include "shards/config/forwarded.h"
@@ -179,6 +180,21 @@ static void check_proxies(const struct config *config, const struct config_secti
                            settings->trusted_proxies.items[i]);
 }
 
+/* An origin that can never match is one that somebody will miss. */
+static void check_origins(const struct config *config, const struct config_section *section,
+                          struct config_findings *findings)
+{
+    const struct dialect_settings *settings = section->object;
+    int row = config_row_find(section, slice_text("origins"), NULL);
+    check(row >= 0);
+    for (uint32_t i = 0; i < settings->origins.count; i++) {
+        const char *fault = handshake_origin_fault(settings->origins.items[i]);
+        if (fault != NULL)
+            config_finding(findings, section, (uint32_t)row, &config->origins[section->first + (uint32_t)row],
+                           "\"%s\" %s", settings->origins.items[i], fault);
+    }
+}
+
 /* What only the dialect knows: "OPTION: what is wrong", put where the option was set. */
 static void check_dialect(const struct config *config, const struct dialect *dialect,
                           const struct config_section *section, struct config_findings *findings)
@@ -204,6 +220,7 @@ void config_check(const struct config *config, struct config_findings *findings)
         const struct config_section *section = &sections.items[CONFIG_SECTIONS_FIXED + i];
         check_prefix(config, section, findings);
         check_proxies(config, section, findings);
+        check_origins(config, section, findings);
         check_dialect(config, dialects[i], section, findings);
     }
 }

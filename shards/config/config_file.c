@@ -6,26 +6,48 @@
 #include "shards/config/config_parts.h"
 
 #include "core/check.h"
+#include "core/clock.h"
 
 #include <cyaml/cyaml.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <yaml.h>
 
 #define OUTLINE_ROWS_MAX 1024
+#define WRITER_MS 10000 /* that a start waits for who writes to a pipe */
 
 /* --- the file ----------------------------------------------------------------------------------------------------- */
 
-static int read_all(int fd, char *out, size_t capacity, size_t *bytes)
+static uint64_t now_ms(void)
 {
+    return clock_monotonic_ns() / 1000000;
+}
+
+/* Waits until a pipe has something or its writers have left. */
+static int wait_for_writer(int fd, uint64_t deadline_ms)
+{
+    struct pollfd input = {.fd = fd, .events = POLLIN};
+    uint64_t now = now_ms();
+    return now < deadline_ms && poll(&input, 1, (int)(deadline_ms - now)) > 0 ? 0 : -ETIMEDOUT;
+}
+
+/* A regular file never makes anybody wait here; anything else at most until the deadline. */
+static int read_all(int fd, bool is_regular, char *out, size_t capacity, size_t *bytes)
+{
+    uint64_t deadline_ms = now_ms() + WRITER_MS;
     *bytes = 0;
     while (*bytes < capacity) {
-        ssize_t n = read(fd, out + *bytes, capacity - *bytes);
-        if (n < 0 && errno == EINTR)
+        int error = is_regular ? 0 : wait_for_writer(fd, deadline_ms);
+        ssize_t n = error != 0 ? error : read(fd, out + *bytes, capacity - *bytes);
+        if (error != 0)
+            return error;
+        if (n < 0 && (errno == EINTR || errno == EAGAIN))
             continue;
         if (n < 0)
             return -errno;
@@ -36,21 +58,48 @@ static int read_all(int fd, char *out, size_t capacity, size_t *bytes)
     return -EFBIG;
 }
 
-char *config_file_read(const char *path, size_t *bytes, int *error)
+/* O_NONBLOCK: to open a pipe without a writer, or a device, waits for nobody. 0 or -errno; *is_regular as it is. */
+static int open_file(const char *path, bool again, int *fd, struct stat *about)
 {
+    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (*fd < 0)
+        return -errno;
+    int error = fstat(*fd, about) != 0 ? -errno : 0;
+    if (error == 0 && S_ISDIR(about->st_mode))
+        error = -EISDIR;
+    else if (error == 0 && !S_ISREG(about->st_mode) && (again || S_ISBLK(about->st_mode)))
+        error = -ESPIPE;
+    if (error != 0)
+        close(*fd);
+    return error;
+}
+
+const char *config_file_fault(int error)
+{
+    return error == -ESPIPE      ? "not a regular file, which a reload needs; restart instead"
+           : error == -ETIMEDOUT ? "nobody has written to this pipe for 10 s"
+           : error == -EFBIG     ? "larger than 1 MiB"
+                                 : strerrordesc_np(-error);
+}
+
+char *config_file_read(const char *path, bool is_secret, struct config_findings *findings, size_t *bytes, int *error)
+{
+    int fd;
+    struct stat about;
     char *text = malloc(CONFIG_FILE_BYTES_MAX + 1);
-    if (text == NULL) {
-        *error = -ENOMEM;
-        return NULL;
-    }
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    *error = fd < 0 ? -errno : read_all(fd, text, CONFIG_FILE_BYTES_MAX + 1, bytes);
-    if (fd >= 0)
-        close(fd);
+    *error = text == NULL ? -ENOMEM : open_file(path, findings->now != NULL, &fd, &about);
     if (*error != 0) {
         free(text);
         return NULL;
     }
+    *error = read_all(fd, S_ISREG(about.st_mode), text, CONFIG_FILE_BYTES_MAX + 1, bytes);
+    close(fd);
+    if (*error != 0) {
+        free(text);
+        return NULL;
+    }
+    if (is_secret && S_ISREG(about.st_mode) && (about.st_mode & S_IROTH) != 0)
+        config_notice(findings, path, "holds secrets and everybody may read it; chmod o-r");
     text[*bytes] = '\0';
     return text;
 }
@@ -440,6 +489,8 @@ static int apply_row(struct config *config, const struct config_section *section
     *origin = (struct config_origin){.kind = CONFIG_FROM_FILE, .line = written->line};
     if (error == -EINVAL)
         config_finding(findings, section, index, origin, "%.*s", (int)why.used, (const char *)why.data);
+    else if (error == 0 && !config_may_be_empty(section, row, written->shape == SHAPE_LIST))
+        config_finding(findings, section, index, origin, "is empty; write [] for no keys");
     return error == -EINVAL ? 0 : error;
 }
 
@@ -499,9 +550,9 @@ int config_file_load(struct config *config, const char *path, struct config_find
     struct outline outline = {0};
     size_t bytes = 0;
     int error = 0;
-    char *text = config_file_read(path, &bytes, &error);
+    char *text = config_file_read(path, false, findings, &bytes, &error);
     if (text == NULL) {
-        config_finding_file(findings, 0, "", "cannot be read: %s", strerror(-error));
+        config_finding_file(findings, 0, "", "cannot be read: %s", config_file_fault(error));
         return error;
     }
     config_sections(config, &sections);
@@ -511,6 +562,7 @@ int config_file_load(struct config *config, const char *path, struct config_find
     while (error == 0 && outline.sound)
         error = load_once(config, &sections, &outline, slice_of(text, bytes), findings);
     outline_free(&outline);
+    explicit_bzero(text, bytes); /* keys may stand in it */
     free(text);
     return error < 0 ? error : 0;
 }

@@ -146,10 +146,10 @@ static int join(const struct config *config, const struct key_rows *rows, const 
         return error;
 
     size_t bytes = 0;
-    char *text = config_file_read(path, &bytes, &error);
+    char *text = config_file_read(path, true, findings, &bytes, &error);
     if (text == NULL) {
         config_finding(findings, rows->section, rows->file, &origins[rows->file],
-                       "%s cannot be read: %s; name a file with one key a line", path, strerror(-error));
+                       "%s cannot be read: %s; name a file with one key a line", path, config_file_fault(error));
         return error == -ENOMEM ? error : 0;
     }
     struct slice rest = slice_of(text, bytes), entry;
@@ -161,6 +161,7 @@ static int join(const struct config *config, const struct key_rows *rows, const 
         else
             error = option_append(all, &row, entry, &why);
     }
+    explicit_bzero(text, bytes);
     free(text);
     return error;
 }
@@ -211,12 +212,25 @@ static int key_list_make(struct key_list *out, const struct option_texts *all)
     return 0;
 }
 
+/* Keys are wiped before their memory goes to somebody else. */
 static void texts_free(struct option_texts *texts)
 {
-    for (uint32_t i = 0; i < texts->count; i++)
+    for (uint32_t i = 0; i < texts->count; i++) {
+        explicit_bzero(texts->items[i], strlen(texts->items[i]));
         free(texts->items[i]);
+    }
     free(texts->items);
     *texts = (struct option_texts){0};
+}
+
+/* The block of key_list_make: its bytes begin behind the slices, and the last of them ends the last words. */
+static void key_list_free(struct key_list *list)
+{
+    if (list->keys == NULL)
+        return;
+    const struct slice *last = &list->words[list->count - 1];
+    explicit_bzero(list->keys, (size_t)(last->data + last->bytes - (const uint8_t *)list->keys));
+    free(list->keys);
 }
 
 static int dialect_keys_load(struct config *config, const struct config_section *section, const struct dialect *dialect,
@@ -250,7 +264,7 @@ void config_keys_free(struct config *config)
         struct dialect_settings *settings = config->dialects[i];
         if (settings == NULL)
             continue;
-        free(settings->key_list.keys);
+        key_list_free(&settings->key_list);
         settings->key_list = (struct key_list){0};
     }
 }

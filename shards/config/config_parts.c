@@ -139,25 +139,30 @@ void config_environment_name(const struct config_section *section, const struct 
     buf_put_text(out, key);
 }
 
-/* A finding is one line whatever a value holds. */
+/* One line whatever a value holds. */
+static void line_put(struct buf *out, const char *where, const char *key, const char *format, va_list arguments)
+{
+    char text[1024];
+    size_t from = out->used;
+    vsnprintf(text, sizeof text, format, arguments);
+    buf_put_text(out, where);
+    buf_put_text(out, ": ");
+    if (key[0] != '\0') {
+        buf_put_text(out, key);
+        buf_put_text(out, ": ");
+    }
+    buf_put_text(out, text);
+    /* A key of the file, too, may hold what would begin a line of its own. */
+    for (size_t i = from; i < out->used; i++)
+        if (iscntrl(out->data[i]))
+            out->data[i] = '?';
+    buf_put_byte(out, '\n');
+}
+
 static void finding_put(struct config_findings *findings, const char *where, const char *key, const char *format,
                         va_list arguments)
 {
-    char text[1024];
-    size_t from = findings->out->used;
-    vsnprintf(text, sizeof text, format, arguments);
-    buf_put_text(findings->out, where);
-    buf_put_text(findings->out, ": ");
-    if (key[0] != '\0') {
-        buf_put_text(findings->out, key);
-        buf_put_text(findings->out, ": ");
-    }
-    buf_put_text(findings->out, text);
-    /* A key of the file, too, may hold what would begin a line of its own. */
-    for (size_t i = from; i < findings->out->used; i++)
-        if (iscntrl(findings->out->data[i]))
-            findings->out->data[i] = '?';
-    buf_put_byte(findings->out, '\n');
+    line_put(findings->out, where, key, format, arguments);
     findings->count++;
 }
 
@@ -215,4 +220,18 @@ void config_finding_at(struct config_findings *findings, const char *where, cons
     va_start(arguments, format);
     finding_put(findings, where, "", format, arguments);
     va_end(arguments);
+}
+
+void config_notice(struct config_findings *findings, const char *where, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    line_put(&findings->notices, where, "", format, arguments);
+    va_end(arguments);
+}
+
+bool config_may_be_empty(const struct config_section *section, const struct option *row, bool written_out)
+{
+    const struct option_texts *texts = (const void *)((const uint8_t *)section->object + row->offset);
+    return written_out || row->kind != OPTION_SECRETS || texts->count > 0;
 }

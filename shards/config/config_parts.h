@@ -72,7 +72,9 @@ struct config_origin {
 /* What is wrong, a line each, in the order in which it was found. */
 struct config_findings {
     struct buf *out;
-    const char *path; /* of the configuration file, or NULL */
+    struct buf notices;
+    const char *path;         /* of the configuration file, or NULL */
+    const struct config *now; /* a reload: what is served with; NULL: a start */
     uint32_t count;
 };
 
@@ -85,13 +87,21 @@ void config_finding(struct config_findings *findings, const struct config_sectio
 /* "WHERE: text", for what belongs to no row. */
 void config_finding_at(struct config_findings *findings, const char *where, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* "WHERE: text", of what is no mistake; does not count. */
+void config_notice(struct config_findings *findings, const char *where, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Whether an empty value of this row may stand there: keys that somebody meant to give are not "no keys". `written_out`: as []. */
+bool config_may_be_empty(const struct config_section *section, const struct option *row, bool written_out);
 
 /* config_file.c: reads the file into the settings. Findings are no error: 0, or the -errno with which the file could
  * not be read (which is a finding too), or -ENOMEM. */
 int config_file_load(struct config *config, const char *path, struct config_findings *findings);
 /* The whole content with a NUL behind it, to be freed by the caller; NULL and *error (-errno, -EFBIG beyond
- * CONFIG_FILE_BYTES_MAX). */
-char *config_file_read(const char *path, size_t *bytes, int *error);
+ * CONFIG_FILE_BYTES_MAX, -ESPIPE: no regular file, see config_file_fault). At a start a pipe will do (`-c <(decrypt FILE)`), and is
+ * waited for 10 s; at a reload only a regular file. `is_secret`: a notice when others may read it. */
+char *config_file_read(const char *path, bool is_secret, struct config_findings *findings, size_t *bytes, int *error);
+/* What *error of config_file_read means, in words. */
+const char *config_file_fault(int error);
 
 /* config_keys.c: fills ingest.all_keys and each dialect's key_list from the keys and the key files, and checks their
  * form; a finding never shows a key. 0 or -ENOMEM. */
@@ -101,6 +111,9 @@ void config_keys_free(struct config *config);
 /* config_tls.c: reads the certificates and keys that tls names and tries them. 0 or -ENOMEM. */
 int config_tls_load(struct config *config, struct config_findings *findings);
 void config_tls_free(struct config *config);
+
+/* config_lost.c: what may not be lost by a reload. */
+void config_lost(const struct config *now, const struct config *next, struct config_findings *findings);
 
 /* config_check.c: what one row alone cannot know. */
 void config_check(const struct config *config, struct config_findings *findings);

@@ -27,11 +27,12 @@ static void finding(struct config *config, const char *row_name, struct config_f
 }
 
 /* Keeps the content of a file and sets *out to it. 0, -ENOMEM, or another -errno of the file. */
-static int read_text(struct tls_material *material, const char *path, struct slice *out)
+static int read_text(struct tls_material *material, const char *path, bool is_secret, struct config_findings *findings,
+                     struct slice *out)
 {
     int error;
     size_t bytes = 0;
-    char *text = config_file_read(path, &bytes, &error);
+    char *text = config_file_read(path, is_secret, findings, &bytes, &error);
     if (text == NULL)
         return error;
     check_op(material->count, <, sizeof material->texts / sizeof material->texts[0]);
@@ -47,15 +48,15 @@ static bool split(const char *entry, char chain[256], char key[256])
     return sscanf(entry, "%255s %255s %1s", chain, key, rest) == 2;
 }
 
-static int load_file(struct config *config, const char *row, const char *path, struct slice *out,
+static int load_file(struct config *config, const char *row, const char *path, bool is_secret, struct slice *out,
                      struct config_findings *findings)
 {
-    int error = read_text(config->tls.material, path, out);
+    int error = read_text(config->tls.material, path, is_secret, findings, out);
     if (error == 0 || error == -ENOMEM)
         return error;
     char what[320];
     snprintf(what, sizeof what, "%s cannot be read", path);
-    finding(config, row, findings, what, strerror(-error));
+    finding(config, row, findings, what, config_file_fault(error));
     return 0;
 }
 
@@ -73,8 +74,8 @@ static int load_identity(struct config *config, const char *entry, struct config
         return 0;
     }
     struct tls_identity *identity = &settings->identities[settings->identity_count++];
-    int error = load_file(config, "certificates", chain, &identity->chain, findings);
-    return error != 0 ? error : load_file(config, "certificates", key, &identity->key, findings);
+    int error = load_file(config, "certificates", chain, false, &identity->chain, findings);
+    return error != 0 ? error : load_file(config, "certificates", key, true, &identity->key, findings);
 }
 
 /* What the library says to it all. */
@@ -103,7 +104,8 @@ int config_tls_load(struct config *config, struct config_findings *findings)
     for (uint32_t i = 0; error == 0 && i < tls->certificates.count; i++)
         error = load_identity(config, tls->certificates.items[i], findings);
     if (error == 0 && tls->client_authorities[0] != '\0')
-        error = load_file(config, "client_authorities", tls->client_authorities, &settings->authorities, findings);
+        error =
+            load_file(config, "client_authorities", tls->client_authorities, false, &settings->authorities, findings);
     if (error != 0 || findings->count > before)
         return error;
     if (!tls_start(tls->memory_bytes)) {

@@ -71,6 +71,7 @@ struct config {
     void *dialects[DIALECTS_MAX]; /* settings of dialects[i] (protocol/dialect.h) */
     uint32_t dialect_count;
     struct config_origin *origins; /* private: where each value comes from */
+    char *notices;                 /* private, see config_notices */
 };
 
 /* The common settings of a dialect. */

@@ -111,6 +111,7 @@ struct conn {
             bool copied : 1;      /* to this peer the kernel copies whatever we ask for: no more sends without a copy */
             bool receiving : 1;   /* a receive is armed */
             bool stopping : 1;    /* its cancel is under way */
+            bool heard : 1;       /* the peer has sent something */
             bool shutting : 1;    /* a shutdown is in flight */
             bool shut : 1;        /* our side has been shut down */
             bool parked : 1;      /* input waits for an answer or for room */

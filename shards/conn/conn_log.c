@@ -83,7 +83,8 @@ bool conn_log_begin(struct shard *shard, const struct conn *conn, enum log_level
 void conn_log_end(struct shard *shard, const struct conn *conn)
 {
     stats_add(&shard->stats, reasons[conn->why].stat, 1);
-    bool quiet = strcmp(reasons[conn->why].fault, "none") == 0;
+    bool was_probe = conn->why == CLOSE_PEER_GONE && !conn->heard; /* a load balancer's, at no fault */
+    bool quiet = was_probe || strcmp(reasons[conn->why].fault, "none") == 0;
     struct log_line line;
     if (!conn_log_begin(shard, conn, quiet ? LOG_DEBUG : LOG_INFO, "connection ended", &line))
         return;

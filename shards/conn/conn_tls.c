@@ -34,11 +34,12 @@ _Static_assert(SEAL_BYTES_MAX + SEAL_BYTES_MAX / 64 + WAITING_BYTES_MAX <= POOL_
 
 /* ---- the shard's half ---- */
 
-void conn_tls_init(struct shard *shard, const uint8_t ticket_secret[32])
+bool conn_tls_init(struct shard *shard, const uint8_t ticket_secret[32], uint64_t since_s)
 {
     struct tls_side *side = shard->tls;
     tls_buffers_init(&side->buffers, shard->config->tls.buffer_bytes / shard->count);
-    memcpy(side->ticket_secret, ticket_secret, sizeof side->ticket_secret);
+    side->tickets = tls_tickets_create(ticket_secret, since_s);
+    return side->tickets != NULL;
 }
 
 bool conn_tls_configure(struct shard *shard)
@@ -48,9 +49,10 @@ bool conn_tls_configure(struct shard *shard)
     if (material != NULL) {
         struct tls_settings settings = material->settings;
         char why[256];
-        memcpy(settings.ticket_secret, shard->tls->ticket_secret, sizeof settings.ticket_secret);
+        settings.tickets = shard->tls->tickets;
+        if (!tls_tickets_last(shard->tls->tickets, settings.ticket_lifetime_s, shard->wall_ms / 1000))
+            settings.tickets = NULL; /* none rather than none that lasts */
         context = tls_context_create(&settings, why, sizeof why);
-        explicit_bzero(settings.ticket_secret, sizeof settings.ticket_secret);
         if (context == NULL) { /* config_load has tried it once: memory */
             struct log_line line;
             log_begin(&line, LOG_ERROR, "certificates not taken over");
@@ -70,7 +72,8 @@ void conn_tls_destroy(struct shard *shard)
     tls_context_release(shard->tls->context);
     shard->tls->context = NULL;
     tls_buffers_destroy(&shard->tls->buffers);
-    explicit_bzero(shard->tls->ticket_secret, sizeof shard->tls->ticket_secret);
+    tls_tickets_release(shard->tls->tickets);
+    shard->tls->tickets = NULL;
 }
 
 void conn_tls_tidy(struct shard *shard)

@@ -59,12 +59,12 @@ struct tls_side {
     uint32_t handshaking;
     uint64_t sealed; /* plaintext bytes, since the flush of the present queue began */
     struct tls_buffers buffers;
-    uint8_t ticket_secret[32];
+    struct tls_tickets *tickets;
     struct tls_scratch *scratch;
 };
 
-/* Makes the shard's half ready, without certificates. `ticket_secret`: the same in all shards. */
-void conn_tls_init(struct shard *shard, const uint8_t ticket_secret[32]);
+/* Makes the shard's half ready, without certificates. `ticket_secret` and `since_s`: the same in all shards. False: out of memory. */
+bool conn_tls_init(struct shard *shard, const uint8_t ticket_secret[32], uint64_t since_s);
 /* Makes the context of the shard's present configuration; new sessions use it, those that live keep theirs. False: the old one
  * stays (it has been logged). */
 bool conn_tls_configure(struct shard *shard);

@@ -6,6 +6,7 @@
 #include "core/buf.h"
 #include "core/check.h"
 #include "core/limits.h"
+#include "core/log_writer.h"
 #include "core/stats.h"
 #include "protocol/http1.h"
 #include "protocol/tls/tls.h"
@@ -33,7 +34,8 @@ static void respond_state(struct shard *shard, struct conn *conn, bool good, con
     conn_respond(shard, conn, good ? 200 : 503, "application/json", "Cache-Control: no-store\r\n", slice_text(content));
 }
 
-static void put_gauge(struct buf *out, const char *name, const char *labels, const char *help, uint64_t value)
+static void put_metric(struct buf *out, const char *name, const char *type, const char *labels, const char *help,
+                       uint64_t value)
 {
     buf_put_text(out, "# HELP ");
     buf_put_text(out, name);
@@ -41,12 +43,22 @@ static void put_gauge(struct buf *out, const char *name, const char *labels, con
     buf_put_text(out, help);
     buf_put_text(out, "\n# TYPE ");
     buf_put_text(out, name);
-    buf_put_text(out, " gauge\n");
+    buf_put_text(out, type);
     buf_put_text(out, name);
     buf_put_text(out, labels);
     buf_put_byte(out, ' ');
     buf_put_u64(out, value);
     buf_put_byte(out, '\n');
+}
+
+static void put_gauge(struct buf *out, const char *name, const char *labels, const char *help, uint64_t value)
+{
+    put_metric(out, name, " gauge\n", labels, help, value);
+}
+
+static void put_counter(struct buf *out, const char *name, const char *help, uint64_t value)
+{
+    put_metric(out, name, " counter\n", "", help, value);
 }
 
 /* Of the process: build, start time, the last reload. */
@@ -67,6 +79,9 @@ static void print_process(const struct shard *shard, const struct process_state 
     put_gauge(out, "ringcast_tls_memory_bytes", "", "Memory of the TLS library, in all sessions.", tls_memory_bytes());
     put_gauge(out, "ringcast_tls_memory_refused", "", "Allocations that the TLS library was refused for its limit.",
               tls_memory_refused());
+    put_counter(out, "ringcast_log_lines_dropped_total",
+                "Log lines that were lost: whoever reads the log was too slow, or it cannot be written.",
+                log_writer_dropped());
     put_gauge(out, "ringcast_config_last_reload_successful", "",
               "Whether the last reload was taken over (1 before any).", atomic_load(&process->reload_ok));
 }

@@ -99,6 +99,12 @@ static int run_serve(const struct command *command, char **arguments)
     return server_run(config, &parsed.source, &build);
 }
 
+/* What a start would log of settings that load. */
+static void print_notices(const struct config *config)
+{
+    fputs(config_notices(config), stderr);
+}
+
 static int run_check(const struct command *command, char **arguments)
 {
     static uint8_t memory[PRINT_BYTES_MAX];
@@ -112,6 +118,7 @@ static int run_check(const struct command *command, char **arguments)
     struct config *config = load(&parsed.source);
     if (config == NULL)
         return EXIT_CONFIG;
+    print_notices(config);
     config_print(config, &parsed.source, &out);
     config_free(config);
     if (out.overflow)
@@ -251,6 +258,7 @@ static const struct command commands[] = {
      "\n"
      "SIGTERM, SIGINT   close all connections with 1001 and end; a second one ends at once\n"
      "SIGHUP            read the settings again; bad ones are reported and the old ones stay\n"
+     "SIGUSR1, SIGUSR2  nothing: the log is stderr, there is no file to open again\n"
      "\n"
      "  -c, --config FILE     the configuration; 'ringcast genconfig' makes a first one\n"
      "      --set KEY=VALUE   one setting, such as plain.listen=127.0.0.1:9500\n",
@@ -337,8 +345,18 @@ static int run_help(const struct command *command, char **arguments)
     return command_finish(EXIT_SUCCESS);
 }
 
+/* What the process opens first would stand where a closed stdin, stdout or stderr was, and lines would go into it. These are opened
+ * the wrong way round, so that reading and writing fail as before. */
+static void occupy_standard_descriptors(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
+            _exit(EXIT_FAILURE);
+}
+
 int main(int argc, char **argv)
 {
+    occupy_standard_descriptors();
     char **arguments = argv + (argc > 0 ? 1 : 0);
     const char *first = *arguments;
     if (first != NULL && (strcmp(first, "--help") == 0 || strcmp(first, "-h") == 0))

@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -52,7 +53,9 @@ static bool add_listener(struct ports *ports, enum role role, uint32_t dialect, 
             log_failure("too many listeners", text, "at most 32 addresses; merge or remove some");
             return false;
         }
+        bool by_name = listen.count > 1;
         if (found == NULL) {
+            ports->by_name |= by_name ? 1U << ports->count : 0;
             found = &ports->items[ports->count++];
             *found = (struct listener){.role = role,
                                        .address = *address,
@@ -62,6 +65,8 @@ static bool add_listener(struct ports *ports, enum role role, uint32_t dialect, 
         } else if (found->role != role) {
             log_failure("address used twice", text, "ingest, admin and dialects need addresses of their own");
             return false;
+        } else if (!by_name) {
+            ports->by_name &= ~(1U << (found - ports->items));
         }
         if (role == ROLE_SESSION) {
             found->dialects |= 1U << dialect;
@@ -156,6 +161,69 @@ static int probe_port(const struct ring_address *address)
     result = result != 0 ? -errno : 0;
     close(fd);
     return result;
+}
+
+static const uint8_t v4_any[16] = {[10] = 0xff, [11] = 0xff}, v6_any[16] = {0};
+
+static void log_missing(const struct ring_address *address, int error, const char *hint)
+{
+    char text[64];
+    struct log_line line;
+    address_text(address, text, sizeof text);
+    log_begin(&line, LOG_WARN, "not available here");
+    log_text(&line, "listen", text);
+    log_errno(&line, "error", error);
+    log_text(&line, "hint", hint);
+    log_end(&line);
+}
+
+static void take_out(struct ports *ports, uint32_t index)
+{
+    uint32_t below = (1U << index) - 1;
+    ports->by_name = (ports->by_name & below) | (ports->by_name >> 1 & ~below);
+    ports->count--;
+    memmove(&ports->items[index], &ports->items[index + 1], (ports->count - index) * sizeof ports->items[0]);
+}
+
+/* The kernel cuts the queue of each listening socket to this (listen(2)). */
+static void check_backlog(void)
+{
+    unsigned most;
+    FILE *file = fopen("/proc/sys/net/core/somaxconn", "re");
+    if (file == NULL)
+        return;
+    if (fscanf(file, "%u", &most) == 1 && most < BACKLOG) {
+        struct log_line line;
+        log_begin(&line, LOG_WARN, "net.core.somaxconn is low");
+        log_u64(&line, "value", most);
+        log_u64(&line, "wanted", BACKLOG);
+        log_text(&line, "hint", "when many connect at once some are refused; sysctl net.core.somaxconn=4096");
+        log_end(&line);
+    }
+    fclose(file);
+}
+
+bool ports_settle(struct ports *ports)
+{
+    for (uint32_t i = 0; i < ports->count;) {
+        struct ring_address *address = &ports->items[i].address;
+        int error = probe_port(address);
+        bool is_missing = error == -EADDRNOTAVAIL || error == -EAFNOSUPPORT;
+        if (is_missing && (ports->by_name & 1U << i) != 0) {
+            log_missing(address, error, "localhost is the other loopback address alone");
+            take_out(ports, i);
+            continue;
+        }
+        if (is_missing && memcmp(address->bytes, v6_any, sizeof v6_any) == 0) {
+            log_missing(address, error, "the machine has no IPv6: 0.0.0.0 instead");
+            memcpy(address->bytes, v4_any, sizeof v4_any);
+        }
+        i++;
+    }
+    check_backlog();
+    if (ports->count == 0)
+        log_failure("nothing to serve", "localhost", "the machine has no loopback address: is the interface lo up?");
+    return ports->count > 0;
 }
 
 /* The sockets of a process that has just been killed live until the kernel has taken its rings apart: a moment longer than it. */

@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /* Owns the process: rings and shards, the listening sockets, the threads, signals, and the stages of a stop. It never touches a
- * connection; it talks to shards through their atomics. Called by main. */
+ * connection; it talks to shards through their atomics, and while it waits for anything it hears SIGTERM: files are read and lines
+ * are written by other threads. Called by main. */
 #include "shards/process/server.h"
 
 #include "core/check.h"
 #include "core/clock.h"
 #include "core/crash.h"
 #include "core/log.h"
+#include "core/log_writer.h"
+#include "core/ring.h"
 #include "core/thread.h"
+#include "protocol/dialect.h"
 #include "shards/conn/conn.h"
 #include "shards/conn/listener.h"
 #include "shards/conn/pin.h"
@@ -27,12 +31,27 @@
 #define POLL_MS 10    /* while stopping or reloading */
 #define GRACE_MS 2000 /* for the kernel to end what STOP has cancelled */
 #define WHY_BYTES 8192
+#define LOG_END_MS 1000 /* at the end, for what still waits to be written */
+
+/* One reading of the settings, by a thread of its own: files may stand on what does not answer. */
+struct reload {
+    struct thread thread;
+    const struct config_source *source;
+    const struct config *now;
+    struct config *next; /* NULL: refused, and `why` says why */
+    struct buf why;
+    uint8_t memory[WHY_BYTES];
+};
 
 struct server {
     const struct config *config;
     const struct config_source *source;
     struct process_state process;
-    struct config *owned; /* config, as its owner sees it */
+    struct config *owned;  /* config, as its owner sees it */
+    struct config *former; /* the one before, while shards may read it */
+    struct reload reload;
+    bool reloading;  /* its thread has not been joined */
+    bool stop_asked; /* while something else was waited for */
     struct shard *shards[SHARDS_MAX];
     struct ring *rings[SHARDS_MAX];
     struct thread threads[SHARDS_MAX];
@@ -43,7 +62,51 @@ struct server {
     struct ring_features features;
 };
 
+/* A log line for each line of a text. */
+static void log_lines(enum log_level level, const char *message, const char *name, struct slice lines)
+{
+    while (lines.bytes > 0) {
+        const uint8_t *end = memchr(lines.data, '\n', lines.bytes);
+        size_t bytes = end == NULL ? lines.bytes : (size_t)(end - lines.data);
+        struct log_line line;
+        log_begin(&line, level, message);
+        log_slice(&line, name, slice_of(lines.data, bytes));
+        log_end(&line);
+        lines = slice_skip(lines, end == NULL ? bytes : bytes + 1);
+    }
+}
+
+/* What should be known of settings that are about to count. `before` NULL: a start. */
+static void log_notices(const struct config *config, const struct config *before)
+{
+    log_lines(LOG_WARN, "settings", "notice", slice_text(config_notices(config)));
+    uint32_t open = config_open(config) & (before == NULL ? UINT32_MAX : ~config_open(before));
+    uint8_t memory[256];
+    struct buf names = buf_of(memory, sizeof memory);
+    for (uint32_t i = 0; i < config->dialect_count; i++) {
+        if ((open & 1U << i) != 0) {
+            buf_put_text(&names, names.used == 0 ? "" : ", ");
+            buf_put_text(&names, dialects[i]->name);
+        }
+    }
+    struct log_line line;
+    if (open == 0)
+        return;
+    log_begin(&line, before == NULL ? LOG_INFO : LOG_WARN,
+              before == NULL ? "open to everybody" : "now open to everybody");
+    log_slice(&line, "dialects", buf_slice(&names));
+    log_text(&line, "hint", "without keys whoever reaches a listener may read");
+    log_end(&line);
+}
+
 /* ---- start ---- */
+
+/* What was logged is out, or whoever reads has had his time. */
+static _Noreturn void give_up(void)
+{
+    log_writer_stop(LOG_END_MS);
+    _exit(1);
+}
 
 static void log_failure(const char *message, const char *why)
 {
@@ -124,12 +187,15 @@ static bool make_shards(struct server *server)
             .listener_count = server->ports.count,
         };
         memcpy(options.ticket_secret, server->ticket_secret, sizeof options.ticket_secret);
+        options.started_s = server->process.started_s;
         server->shards[i] = shard_create(&options);
+        explicit_bzero(options.ticket_secret, sizeof options.ticket_secret);
         if (server->shards[i] == NULL) {
             log_message(LOG_ERROR, "out of memory for a shard");
             return false;
         }
     }
+    explicit_bzero(server->ticket_secret, sizeof server->ticket_secret); /* the shards walk on from it */
     return true;
 }
 
@@ -155,7 +221,7 @@ static bool start_threads(struct server *server)
             log_begin(&line, LOG_ERROR, "cannot start a thread");
             log_errno(&line, "error", error);
             log_end(&line);
-            _exit(1); /* some shards run already; nothing has been served */
+            give_up(); /* some shards run already; nothing has been served */
         }
     }
     return true;
@@ -181,53 +247,109 @@ static void sleep_ms(uint64_t ms)
     nanosleep(&time, NULL);
 }
 
-static void report_findings(const char *message, struct slice findings)
+/* Waits for a signal that asks for a stop, at most POLL_MS; whether one came. SIGHUP stays pending. */
+static bool stop_is_asked(struct server *server)
 {
-    while (findings.bytes > 0) {
-        const uint8_t *end = memchr(findings.data, '\n', findings.bytes);
-        size_t bytes = end == NULL ? findings.bytes : (size_t)(end - findings.data);
-        struct log_line line;
-        log_begin(&line, LOG_ERROR, message);
-        log_slice(&line, "finding", slice_of(findings.data, bytes));
-        log_end(&line);
-        findings = slice_skip(findings, bytes + 1);
-    }
+    struct timespec time = {.tv_nsec = POLL_MS * 1000000};
+    sigset_t stops;
+    sigemptyset(&stops);
+    sigaddset(&stops, SIGTERM);
+    sigaddset(&stops, SIGINT);
+    server->stop_asked = server->stop_asked || sigtimedwait(&stops, NULL, &time) > 0;
+    return server->stop_asked;
 }
 
-static void hand_out(struct server *server, struct config *next)
+static bool all_have_seen(const struct server *server, const struct config *config)
 {
-    struct config *before = server->owned;
+    for (uint16_t i = 0; i < server->count; i++)
+        if (atomic_load_explicit(&server->shards[i]->config_seen, memory_order_acquire) != config)
+            return false;
+    return true;
+}
+
+/* False: a stop was asked for before all shards had taken it over. */
+static bool hand_out(struct server *server, struct config *next)
+{
+    server->former = server->owned;
     server->config = server->owned = next;
     for (uint16_t i = 0; i < server->count; i++) {
         atomic_store_explicit(&server->shards[i]->config_next, next, memory_order_release);
         ring_wake(server->rings[i]);
     }
-    for (uint16_t i = 0; i < server->count; i++)
-        while (atomic_load_explicit(&server->shards[i]->config_seen, memory_order_acquire) != next)
-            sleep_ms(POLL_MS);
-    config_free(before);
+    while (!all_have_seen(server, next))
+        if (stop_is_asked(server))
+            return false;
+    config_free(server->former);
+    server->former = NULL;
+    return true;
+}
+
+static void reload_main(void *argument)
+{
+    struct reload *reload = argument;
+    reload->why = buf_of(reload->memory, sizeof reload->memory);
+    if (config_reload(reload->source, reload->now, &reload->next, &reload->why) != 0)
+        reload->next = NULL;
+}
+
+/* Reads the settings again. False: a stop was asked for meanwhile, the thread goes on. */
+static bool read_again(struct server *server)
+{
+    struct reload *reload = &server->reload;
+    reload->source = server->source;
+    reload->now = server->config;
+    reload->next = NULL;
+    int error = thread_start(&reload->thread, "reload", -1, reload_main, reload);
+    if (error != 0) {
+        reload->why = buf_of(reload->memory, sizeof reload->memory);
+        buf_put_text(&reload->why, "cannot start a thread to read the settings: ");
+        buf_put_text(&reload->why, strerrordesc_np(-error));
+        return true;
+    }
+    server->reloading = true;
+    while (!thread_has_ended(&reload->thread))
+        if (stop_is_asked(server))
+            return false;
+    thread_join(&reload->thread);
+    server->reloading = false;
+    return true;
 }
 
 static void reload(struct server *server)
 {
-    static uint8_t memory[WHY_BYTES];
-    struct buf why = buf_of(memory, sizeof memory);
-    struct config *next;
-    bool good = config_load(server->source, &next, &why) == 0;
-    atomic_store(&server->process.reload_ok, good);
-    if (!good) {
-        report_findings("reload refused, the old configuration stays", buf_slice(&why));
+    if (!read_again(server))
+        return;
+    struct config *next = server->reload.next;
+    atomic_store(&server->process.reload_ok, next != NULL);
+    if (next == NULL) {
+        log_lines(LOG_ERROR, "reload refused, the old configuration stays", "finding", buf_slice(&server->reload.why));
         return;
     }
-    buf_reset(&why);
-    config_restart_needed(server->config, next, &why);
+    uint8_t memory[WHY_BYTES];
+    struct buf waiting = buf_of(memory, sizeof memory);
+    config_restart_needed(server->config, next, &waiting);
+    log_notices(next, server->config);
     log_configure((enum log_level)next->server.log_level, (enum log_format)next->server.log_format);
-    hand_out(server, next);
+    if (!hand_out(server, next))
+        return;
     struct log_line line;
     log_begin(&line, LOG_INFO, "configuration reloaded");
-    if (why.used > 0)
-        log_slice(&line, "needs_restart", buf_slice(&why));
+    if (waiting.used > 0)
+        log_slice(&line, "needs_restart", buf_slice(&waiting));
     log_end(&line);
+}
+
+/* False: the thread of a reload has not ended, and will not soon. */
+static bool end_reload(struct server *server)
+{
+    if (!server->reloading)
+        return true;
+    if (!thread_has_ended(&server->reload.thread))
+        return false;
+    thread_join(&server->reload.thread);
+    if (server->reload.next != NULL)
+        config_free(server->reload.next);
+    return true;
 }
 
 /* ---- stop ---- */
@@ -317,6 +439,21 @@ static bool wait_for_end(const struct server *server)
     return !any_open(server);
 }
 
+/* Whether the threads of all shards have ended, within the grace. */
+static bool join_shards(struct server *server)
+{
+    uint64_t deadline = now_ms() + GRACE_MS;
+    for (uint16_t i = 0; i < server->count; i++) {
+        ring_wake(server->rings[i]);
+        while (!thread_has_ended(&server->threads[i]) && now_ms() < deadline)
+            sleep_ms(1);
+        if (!thread_has_ended(&server->threads[i]))
+            return false;
+        thread_join(&server->threads[i]);
+    }
+    return true;
+}
+
 static void destroy(struct server *server)
 {
     for (uint16_t i = 0; i < server->count; i++)
@@ -326,11 +463,13 @@ static void destroy(struct server *server)
         if (server->rings[i] != NULL)
             ring_destroy(server->rings[i]);
     config_free(server->owned);
+    config_free(server->former);
     free(server);
 }
 
 /* ---- run ---- */
 
+/* What log rotation sends (USR1, USR2) changes nothing: the log is stderr, there is no file to open again. */
 static void block_signals(sigset_t *signals)
 {
     sigemptyset(signals);
@@ -339,18 +478,28 @@ static void block_signals(sigset_t *signals)
     sigaddset(signals, SIGHUP);
     sigprocmask(SIG_BLOCK, signals, NULL);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGUSR1, SIG_IGN);
+    signal(SIGUSR2, SIG_IGN);
 }
 
 static void serve(struct server *server, const sigset_t *signals)
 {
-    for (;;) {
+    while (!server->stop_asked) {
         int signal = sigwaitinfo(signals, NULL);
         if (signal == SIGHUP)
             reload(server);
         else if (signal == SIGTERM || signal == SIGINT)
-            break;
+            server->stop_asked = true;
     }
     drain(server, signals);
+}
+
+static bool start_log(void)
+{
+    int error = log_writer_start();
+    if (error != 0)
+        log_failure("cannot start the thread that writes the log", strerrordesc_np(-error));
+    return error == 0;
 }
 
 static bool start(struct server *server)
@@ -360,7 +509,7 @@ static bool start(struct server *server)
     raise_descriptor_limit();
     if (clock_entropy(&server->key, sizeof server->key) != 0 ||
         clock_entropy(server->ticket_secret, sizeof server->ticket_secret) != 0 ||
-        !ports_collect(&server->ports, server->config))
+        !ports_collect(&server->ports, server->config) || !ports_settle(&server->ports))
         return false;
     return make_rings(server) && make_shards(server) && start_threads(server);
 }
@@ -383,21 +532,26 @@ int server_run(struct config *config, const struct config_source *source, const 
     crash_install(FLIGHT_EVENTS);
     prctl(PR_SET_DUMPABLE, 0); /* keys are in memory: no core file */
     block_signals(&signals);
-    if (!start(server)) {
+    if (!start_log() || !start(server)) {
+        log_writer_stop(LOG_END_MS);
         destroy(server);
         return 1;
     }
+    log_notices(server->config, NULL);
     log_ready(server);
     serve(server, &signals);
     if (!wait_for_end(server)) {
         log_message(LOG_ERROR, "the kernel has not ended all operations in time");
-        _exit(1);
+        give_up();
     }
-    for (uint16_t i = 0; i < server->count; i++) {
-        ring_wake(server->rings[i]);
-        thread_join(&server->threads[i]);
+    if (!join_shards(server)) {
+        log_message(LOG_ERROR, "a shard has not ended in time");
+        give_up();
     }
-    destroy(server);
     log_message(LOG_INFO, "stopped");
+    log_writer_stop(LOG_END_MS);
+    if (!end_reload(server))
+        _exit(0); /* a file that does not answer: its reader still has the settings */
+    destroy(server);
     return 0;
 }

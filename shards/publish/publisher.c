@@ -187,49 +187,58 @@ struct envelope {
     bool has_seq;
 };
 
-static bool plain_string(const struct json_member *member)
+/* A string's value (RFC 8259 section 7: any character may be escaped), itself or in `space`. False: no string, or no room. */
+static bool take_string(const struct json_member *member, struct buf *space, struct slice *value)
 {
-    return member->token == JSON_STRING && !member->escaped;
+    if (member->token != JSON_STRING)
+        return false;
+    *value = json_resolve(member->raw, member->escaped, space);
+    return !space->overflow;
 }
 
-/* Decodes data_base64 into the shard's scratch memory, or a block of its own (*block, to be freed) when it is larger. */
+/* Decodes data_base64 into the shard's scratch memory, or a block of its own (*block, to be freed) when it is larger. What is escaped
+ * (PHP writes "\/" for each slash) is resolved in front of that. */
 static const char *decode_base64(struct shard *shard, const struct json_member *member, struct slice *body,
                                  uint8_t **block)
 {
-    size_t bytes = member->raw.bytes / 4 * 3;
+    size_t text_bytes = member->escaped ? member->raw.bytes : 0, bytes = member->raw.bytes / 4 * 3;
     uint8_t *memory = shard->scratch;
-    if (!plain_string(member))
+    if (member->token != JSON_STRING)
         return "data_base64 must be a string of base64";
-    if (bytes > SCRATCH_BYTES && (memory = *block = malloc(bytes)) == NULL)
+    if (text_bytes + bytes > SCRATCH_BYTES && (memory = *block = malloc(text_bytes + bytes)) == NULL)
         return "Out of memory; try again later";
-    struct buf out = buf_of(memory, bytes);
-    if (!base64_decode(member->raw, &out))
+    struct buf space = buf_of(memory, text_bytes), out = buf_of(memory + text_bytes, bytes);
+    struct slice text = json_resolve(member->raw, member->escaped, &space);
+    check(!space.overflow);
+    if (!base64_decode(text, &out))
         return "data_base64 is not base64 with padding";
     *body = buf_slice(&out);
     return NULL;
 }
 
-static struct envelope read_envelope(struct shard *shard, struct slice message, uint8_t **block)
+/* The values of op, dialect and topic lie in the message or in `space`. */
+static struct envelope read_envelope(struct shard *shard, struct slice message, struct buf *space, uint8_t **block)
 {
     struct json_member members[MEMBERS] = {{.name = "op"},  {.name = "dialect"}, {.name = "topic"},
                                            {.name = "seq"}, {.name = "data"},    {.name = "data_base64"}};
     struct envelope e = {.error = "Not a JSON object"};
+    struct slice op, name, topic;
     if (json_find_members(message, JSON_DEPTH_MAX, false, members, MEMBERS) != JSON_MEMBERS_OK)
         return e;
     e.has_seq = members[SEQ].token == JSON_NUMBER && json_u64(members[SEQ].raw, &e.seq);
-    if (!plain_string(&members[OP]) || !slice_is(members[OP].raw, "publish")) {
+    if (!take_string(&members[OP], space, &op) || !slice_is(op, "publish")) {
         e.error = "op must be \"publish\"";
     } else if (!e.has_seq) {
         e.error = "seq must be an integer of 0 or more";
-    } else if (!plain_string(&members[DIALECT]) || !plain_string(&members[TOPIC])) {
-        e.error = "dialect and topic must be strings";
+    } else if (!take_string(&members[DIALECT], space, &name) || !take_string(&members[TOPIC], space, &topic)) {
+        e.error = space->overflow ? "dialect and topic are too long" : "dialect and topic must be strings";
     } else if ((members[DATA].token == JSON_ERROR) == (members[DATA_BASE64].token == JSON_ERROR)) {
         e.error = "Either data or data_base64 is needed";
     } else {
-        int dialect = ingest_dialect(shard, members[DIALECT].raw);
+        int dialect = ingest_dialect(shard, name);
         e.error = dialect < 0 ? "Unknown dialect" : NULL;
         e.object = (struct ingest_object){.dialect = (uint8_t)dialect,
-                                          .topic = members[TOPIC].raw,
+                                          .topic = topic,
                                           .body = members[DATA].text,
                                           .binary = members[DATA_BASE64].token != JSON_ERROR,
                                           .json = members[DATA].token != JSON_ERROR};
@@ -260,14 +269,15 @@ static void publish(struct shard *shard, struct conn *conn, struct envelope *e)
 /* role.message */
 static void on_message(struct shard *shard, struct conn *conn, enum ws_opcode opcode, struct slice message)
 {
-    uint8_t *block = NULL;
+    uint8_t *block = NULL, names[4 * CHANNEL_NAME_BYTES_MAX];
+    struct buf space = buf_of(names, sizeof names);
     if (shard->stage_seen != STAGE_RUN)
         return; /* not acknowledged: the publisher knows */
     if (opcode != WS_TEXT) {
         conn_close(shard, conn, CLOSE_UNSUPPORTED, 0, NULL);
         return;
     }
-    struct envelope e = read_envelope(shard, message, &block);
+    struct envelope e = read_envelope(shard, message, &space, &block);
     if (e.error != NULL)
         send_nack(shard, conn, e.has_seq ? &e.seq : NULL, slice_text(e.error));
     else

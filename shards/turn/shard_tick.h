@@ -15,7 +15,8 @@ struct shard_options {
     const struct process_state *process; /* or NULL */
     struct shard *const *all;
     struct siphash_key key;
-    uint8_t ticket_secret[32];        /* the same in all shards */
+    uint8_t ticket_secret[32]; /* the same in all shards, and so is the time from which it counts */
+    uint64_t started_s;
     struct ring *ring;                /* owned by the shard from now on */
     const struct config *config;      /* owned by the server */
     const struct listener *listeners; /* templates, copied; each socket already listening or RING_SOCKET_NONE */

@@ -20,6 +20,7 @@ import traceback
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
+import syscalls  # noqa: E402
 import transport  # noqa: E402
 from case import Skip  # noqa: E402
 
@@ -81,10 +82,13 @@ def main():
     parser.add_argument("-k", metavar="PATTERN", default="", help="only tests whose MODULE.NAME has it")
     parser.add_argument("--full", action="store_true", help="also the long ones (minutes)")
     parser.add_argument("--tls", action="store_true", help="every listener and every client speaks TLS")
+    parser.add_argument("--trace", action="store_true",
+                        help="every server's system calls are held against the list of syscalls.py (strace; slow)")
     parser.add_argument("--list", action="store_true", help="print names and docstrings only")
     options = parser.parse_args()
     if options.tls:
         transport.use_everywhere()
+    syscalls.everywhere = options.trace
     counts = {"ok": 0, "SKIP": 0, "FAIL": 0}
     failed = []
     for name, test in collect():

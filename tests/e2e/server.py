@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 import time
 
+import syscalls
 import transport
 from case import BRAKE_SECONDS, expect
 
@@ -80,7 +81,8 @@ class Server:
     A dialect that is named is served, on a port of its own. Two shards unless the test says otherwise. `secure`: its
     listeners speak TLS, the words behind an address that a test has written stay."""
 
-    def __init__(self, *, arguments=(), environment=None, open_files=None, secure=None, **sections):
+    def __init__(self, *, arguments=(), environment=None, open_files=None, secure=None, traced=None, **sections):
+        self.traced = syscalls.everywhere if traced is None else traced
         self.secure = transport.everywhere if secure is None else secure
         self.sections = {
             "server": {"shards": 2, "pin": False, "log_level": "debug"} | sections.pop("server", {}),
@@ -101,9 +103,14 @@ class Server:
         self.folder = tempfile.TemporaryDirectory(prefix="ringcast-e2e-")
         self.config_path = os.path.join(self.folder.name, "ringcast.yaml")
         self.log_path = os.path.join(self.folder.name, "log")
+        self.trace_path = os.path.join(self.folder.name, "trace")
         self.process = None
 
     # --- the process ---
+
+    def command(self):
+        return [*(syscalls.prefix(self.trace_path) if self.traced else []), BINARY, "serve", "-c", self.config_path,
+                *self.arguments]
 
     def write_config(self):
         with open(self.config_path, "w", encoding="utf-8") as file:
@@ -123,7 +130,7 @@ class Server:
         self.write_config()
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                [BINARY, "serve", "-c", self.config_path, *self.arguments], stdin=subprocess.DEVNULL, stdout=log,
+                self.command(), stdin=subprocess.DEVNULL, stdout=log,
                 stderr=log, env=self.environment, preexec_fn=self.limit_open_files if self.open_files else None)
 
     def limit_open_files(self):
@@ -167,6 +174,8 @@ class Server:
             self.signal(signal.SIGTERM)
         expect(self.wait(), 0, "exit code")
         self.check_log()
+        if self.traced:
+            self.calls = syscalls.check(self.trace_path, self.process.pid)
 
     def __enter__(self):
         return self.start()

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: MIT
 """The other commands of the binary, against a server that runs."""
+import base64
+import hashlib
 import json
 import os
 import pathlib
 import re
 import signal
+import socket
 import stat
 import subprocess
 import tempfile
@@ -105,6 +108,94 @@ def test_subscriber_understands_any_frame():
         out, err = reader.communicate(timeout=BRAKE_SECONDS)
         expect((reader.returncode, err), (0, ""))
         expect([len(line) for line in out.split("\n")], [0, 200, 1 << 20, 0])
+
+
+GOOD_ANSWER = ["HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade",
+               "Sec-WebSocket-Accept: ACCEPT"]
+
+
+def answered_with(lines, behind=b"", scheme="ws"):
+    """What `subscribe` makes of these lines (ACCEPT is filled in) and bytes: (exit code, stdout, stderr, what it sent behind)."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(10)
+        reader = subprocess.Popen([BINARY, "subscribe", "-n", "1", f"{scheme}://127.0.0.1:{listener.getsockname()[1]}/x"],
+                                  text=True, errors="replace", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        try:
+            peer, _ = listener.accept()
+            peer.settimeout(10)
+            with peer:
+                request = b""
+                while b"\r\n\r\n" not in request:
+                    request += peer.recv(4096)
+                key = re.search(rb"Sec-WebSocket-Key: (\S+)", request)[1]
+                digest = hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
+                accept = base64.b64encode(digest).decode()
+                head = "\r\n".join([*lines, "", ""]).replace("ACCEPT", accept)
+                peer.sendall(head.encode() + behind)
+                peer.shutdown(socket.SHUT_WR)
+                sent = b"".join(iter(lambda: peer.recv(4096), b""))
+            out, err = reader.communicate(timeout=10)
+            return reader.returncode, out, err, sent
+        finally:
+            reader.kill()
+            reader.wait()
+
+
+def test_the_client_checks_the_answer_as_rfc_6455_says():
+    """RFC 6455 section 4.1: status line, Upgrade, Connection, Accept; extensions and subprotocols that it has not asked for."""
+    hello = b"\x81\x05hello"
+    good = (
+        GOOD_ANSWER,
+        [line.lower() if i in (1, 2) else line for i, line in enumerate(GOOD_ANSWER)],
+        [*GOOD_ANSWER[:2], "connection: keep-alive,  UPGRADE", GOOD_ANSWER[3], "X-Other: 1"],
+        [*GOOD_ANSWER[:2], "Connection: keep-alive", "Connection: upgrade", GOOD_ANSWER[3]],
+        ["HTTP/1.1 103 Early Hints", "Link: </x>", "", *GOOD_ANSWER],
+        ["HTTP/1.1 101 "] + GOOD_ANSWER[1:],
+    )
+    for lines in good:
+        code, out, err, _ = answered_with(lines, hello)
+        expect((code, out), (0, "hello\n"), f"{lines}: {err}")
+    bad = (
+        [*GOOD_ANSWER, "Sec-WebSocket-Extensions: x-foo"],
+        [*GOOD_ANSWER, "Sec-WebSocket-Extensions: permessage-deflate"],
+        [*GOOD_ANSWER, "sec-websocket-protocol: chat"],
+        [*GOOD_ANSWER, GOOD_ANSWER[3]],
+        GOOD_ANSWER[:3],
+        [*GOOD_ANSWER[:3], "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo="],
+        [*GOOD_ANSWER[:3], "Sec-WebSocket-Accept: ACCEPT="],
+        [GOOD_ANSWER[0], *GOOD_ANSWER[2:]],
+        [GOOD_ANSWER[0], "Upgrade: websockets", *GOOD_ANSWER[2:]],
+        [*GOOD_ANSWER[:2], GOOD_ANSWER[3]],
+        [*GOOD_ANSWER[:2], "Connection: keep-alive", GOOD_ANSWER[3]],
+        ["HTTP/1.0 101 Switching Protocols", *GOOD_ANSWER[1:]],
+        ["HTTP/1.1 1010 Switching Protocols", *GOOD_ANSWER[1:]],
+        ["HTTP/1.1 200 OK", *GOOD_ANSWER[1:]],
+    )
+    for lines in bad:
+        code, out, err, _ = answered_with(lines, hello)
+        expect((code, out, err.count("ringcast: ")), (1, "", 1), f"{lines}: {err}")
+
+
+def test_the_client_refuses_frames_that_no_server_sends():
+    """RFC 6455 sections 5.1, 5.2, 5.5: masked frames, RSV bits, unknown opcodes, broken UTF-8: the end, and the server is told."""
+    for frame_bytes, close in ((b"\x81\x85\0\0\0\0hello", 1002), (b"\xc1\x05hello", 1002), (b"\x83\x00", 1002),
+                               (b"\x81\x02\xff\xff", 1007), (b"\x09\x00", 1002), (b"\x80\x00", 1002)):
+        code, out, err, sent = answered_with(GOOD_ANSWER, frame_bytes)
+        expect((code, out, "broke the protocol" in err), (1, "", True), f"{frame_bytes}: {err}")
+        key, payload = sent[2:6], sent[6:8]
+        expect((sent[0], sent[1], bytes(a ^ b for a, b in zip(payload, key))), (0x88, 0x82, close.to_bytes(2, "big")),
+               f"the close frame behind {frame_bytes}")
+
+
+def test_schemes_in_any_case():
+    """RFC 3986 section 3.1."""
+    for scheme in ("WS", "Ws", "ws"):
+        expect(answered_with(GOOD_ANSWER, b"\x81\x01x", scheme)[:2], (0, "x\n"), scheme)
+    with Server(plain={}, secure=False) as server:
+        url = server.url("ingest", "", "http").replace("http", "HTTP")
+        expect(run("publish", "--url", url, "plain/a", "x", environment=KEY)[0], 0)
+    for scheme in ("wsx", "http", "w"):
+        expect(run("subscribe", f"{scheme}://127.0.0.1:1/")[0], 2, scheme)
 
 
 def test_check_prints_what_would_load_again():

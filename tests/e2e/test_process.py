@@ -6,6 +6,7 @@ import ctypes
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -16,7 +17,7 @@ import websockets
 import client
 from case import BRAKE_SECONDS, Skip, expect
 from server import BINARY, INGEST_KEY, Server, free_port, until
-from wire import TEXT, Wire, close_payload, frame
+from wire import TEXT, Wire, close_payload, frame, upgrade_request
 
 HEADERS = {"Authorization": f"Bearer {INGEST_KEY}"}
 
@@ -85,6 +86,16 @@ def test_wrong_configuration_exits_with_78():
     expect("/nonexistent/ringcast.yaml" in err, True, err)
 
 
+def test_settings_that_can_have_no_effect_are_refused():
+    """W9, L16: origins that no browser sends, durations near the end of their type: the line and what would be right."""
+    for value in ("app.example", "https://app.example/", "https://app.example/x", "https://*", "https://a.*.example"):
+        code, lines = findings(["plain:", "  origin_check: true", f"  origins: [\"{value}\"]"])
+        expect((code, len(lines), lines[0].startswith("FILE:3: plain.origins: ")), (78, 1, True), lines)
+    for name in ("idle_timeout", "ping_interval", "duration_max", "messages_window"):
+        code, lines = findings([], f"plain.{name}=18446744073709551615ms")
+        expect((code, len(lines), "out of range" in lines[0]), (78, 1, True), lines)
+
+
 def test_precedence():
     """K-33: defaults, then the file, then the environment, then flags."""
     environment = {"RINGCAST_PLAIN_RETAIN": "2"}
@@ -126,6 +137,48 @@ def test_two_dialects_with_one_path_are_refused():
         expect(code in (1, 78), True, f"exit code {code}")
         expect(all(word in err for word in ("plain", "rustorium", "/plain/ws")), True, err)
         expect(server.get("/healthz")[0], 200)
+
+
+def test_origins_that_are_no_address():
+    """W9, A-14: null (sandboxed frames, local files), file://, all hosts below one."""
+    origins = ["null", "file://", "https://*.example.com"]
+    with Server(echo={"origin_check": True, "origins": origins}) as server:
+        for origin, status in (("null", 101), ("file://", 101), ("https://a.example.com", 101), ("https://example.com", 403),
+                               ("http://localhost", 403)):
+            with Wire(server.port("echo")) as wire:
+                wire.send(upgrade_request("/echo", headers=[f"Origin: {origin}"]))
+                expect(wire.head()[0], status, origin)
+
+
+def test_a_probe_that_resets_is_no_line():
+    """A load balancer connects and leaves by a reset: nobody is at fault, the line is one for debugging."""
+    with Server(echo={}, server={"log_level": "debug", "shards": 1}) as server:
+        for port in (server.port("echo"), server.port("admin")):
+            before = server.metric("ringcast_connections_accepted_total")
+            wire = Wire(port, tls=False)
+            until(lambda: server.metric("ringcast_connections") > 1 and
+                  server.metric("ringcast_connections_accepted_total") > before + 2, what="the accept")
+            wire.reset()
+        with Wire(server.port("echo"), tls=False) as wire:
+            wire.send(b"GET ")
+            until(lambda: server.metric("ringcast_bytes_received_total") > 0, what="the bytes")
+            wire.reset()
+        until(lambda: re.search('level=info.*reason="peer gone"', server.log()), what="the line of who has said something")
+        lines = [line for line in server.log().splitlines() if 'reason="peer gone"' in line]
+        expect((sum("level=info" in line for line in lines), len(lines) > 1), (1, True), lines)
+
+
+def test_the_binary_is_hardened():
+    """Stack canaries, checked copies, no table of functions that stays writable, an address that is drawn."""
+    if shutil.which("readelf") is None:
+        raise Skip("readelf is not installed")
+    def read(*what):
+        return subprocess.run(["readelf", "-W", *what, BINARY], capture_output=True, text=True, check=True).stdout
+    expect(" NOW" in read("-d") and "GNU_RELRO" in read("-l"), True, "BIND_NOW and RELRO")
+    expect("DYN" in read("-h"), True, "position-independent")
+    symbols = read("--dyn-syms")
+    expect("__stack_chk_fail" in symbols, True, "stack protector")
+    expect(re.search(r"__(memcpy|snprintf|vsnprintf|fprintf|read)_chk", symbols) is not None, True, "FORTIFY")
 
 
 def test_private_listeners_are_not_shared():

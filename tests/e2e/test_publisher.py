@@ -171,6 +171,25 @@ async def test_a_publisher_that_never_reads():
         await client.close_all([other, reader])
 
 
+async def test_strings_of_the_envelope_may_be_escaped():
+    """I-5, RFC 8259 section 7: any character may be escaped: PHP writes each slash so, .NET each plus."""
+    with Server(plain={}) as server:
+        ws = await open_publisher(server)
+        reader = await client.connect(server.url("plain", "/plain/a-b"))
+        for seq, (text, wanted) in enumerate((
+                (r"\/\/\/\/", b"\xff\xff\xff"), (r"\u002B\u002B\u002b+", b"\xfb\xef\xbe"), (r"aGk\u003d", b"hi"),
+                (r"\/" * 40000, b"\xff\xff\xff" * 10000))):
+            await ws.send(r'{"\u006fp":"\u0070ublish","dialect":"pl\u0061in","topic":"a\u002db","seq":%d,"data_base64":"%s"}'
+                          % (seq, text))
+            expect(await client.receive_json(ws), {"op": "ack", "seq": seq}, text[:40])
+            expect(await reader.recv(), wanted, text[:40])
+        await ws.send(r'{"op":"publish","dialect":"plain","topic":"%s","seq":9,"data":1}' % (r"\u0061" * 1000))
+        expect((await client.receive_json(ws))["op"], "nack", "a topic that is too long")
+        await ws.send(r'{"op":"publish","dialect":"plain","topic":"a-b","seq":10,"data_base64":"\u00e4AAA"}')
+        expect((await client.receive_json(ws))["op"], "nack", "no base64")
+        await client.close_all([ws, reader])
+
+
 async def test_a_key_that_is_taken_away():
     """K-31, I-2: after a reload without the key its publisher publishes nothing more."""
     with Server(plain={}, ingest={"keys": ["old-ingest-key *", f"{INGEST_KEY} *"]}) as server:

@@ -345,9 +345,10 @@ def test_client_certificates():
                     mine = context(version=version, certificate=shown)
                     found = gets_in(int(address.rsplit(":", 1)[1]), mine)
                     expect(found, word in allowed, f"{word}, shown {shown}, {version.name}")
+        until(lambda: NAMED.search(server.log()), what="a subject in the log")
         expect(set(NAMED.findall(server.log())), {"/O=ringcast tests/CN=feed-7"}, "subjects in the log")
         for why in ("unknown authority", "has expired", "one is required"):
-            expect(why in server.log(), True, f"the log says {why!r}")
+            until(lambda why=why: why in server.log(), what=f"the log line {why!r}")
 
 
 def gets_in(port, mine):

@@ -424,6 +424,7 @@ const struct dialect crypto_dialect = {
     .options = crypto_options,
     .defaults = crypto_defaults,
     .session_bytes = sizeof(struct crypto_session),
+    .keyless_is_open = true,
     .heartbeat_ms = CRYPTO_STATUS_INTERVAL_MS,
     .home_key = "crypto",
     .service = &schedule_service,

@@ -36,6 +36,7 @@ const struct dialect echo_dialect = {
     .settings_bytes = sizeof(struct dialect_settings),
     .options = echo_options,
     .defaults = echo_defaults,
+    .keyless_is_open = true,
     .paths = (const char *const[]){"/echo", NULL},
     .route = echo_route,
     .open = echo_open,

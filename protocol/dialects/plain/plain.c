@@ -262,6 +262,7 @@ const struct dialect plain_dialect = {
     .options = plain_options,
     .defaults = plain_defaults,
     .session_bytes = sizeof(struct plain_session),
+    .keyless_is_open = true,
     .check_settings = plain_check_settings,
     .paths = (const char *const[]){"/plain/example", NULL},
     .route = plain_route,

@@ -4,9 +4,11 @@
 #include "core/check.h"
 #include "core/crash.h"
 #include "core/log.h"
+#include "core/log_writer.h"
 #include "core/thread.h"
 #include "tests/unit/core/last_words.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -200,4 +202,52 @@ Test(crash, a_thread_without_stack_still_gets_its_events_out)
 {
     expect_fault(end_of(overrun_the_stack_of_a_thread), SIGSEGV);
     in_what_was_said("flight 0: 0 ms free conn 1 generation 1\n");
+}
+
+/* --- whatever stderr is (a supervisor starts only what has ended) --- */
+
+static void fill_stderr(void)
+{
+    int channel[2];
+    cr_assert_eq(pipe(channel), 0);
+    dup2(channel[1], STDERR_FILENO);
+    fcntl(STDERR_FILENO, F_SETFL, O_NONBLOCK);
+    while (write(STDERR_FILENO, said, 4096) > 0)
+        ;
+    fcntl(STDERR_FILENO, F_SETFL, 0);
+}
+
+static void fail_with_a_full_stderr(void)
+{
+    fill_stderr();
+    fail_after_many_events();
+}
+
+static void fail_a_check_with_a_full_stderr(void)
+{
+    fill_stderr();
+    fail_a_check();
+}
+
+static void fail_while_a_writer_waits(void)
+{
+    fill_stderr();
+    log_configure(LOG_ERROR, LOG_LOGFMT);
+    check(log_writer_start() == 0);
+    log_message(LOG_ERROR, "nobody reads this");
+    fail_after_many_events();
+}
+
+static void fail_without_stderr(void)
+{
+    close(STDERR_FILENO);
+    fail_a_check();
+}
+
+Test(crash, a_process_whose_stderr_is_full_or_closed_ends_all_the_same)
+{
+    expect_signal(end_of(fail_with_a_full_stderr), SIGABRT);
+    expect_signal(end_of(fail_a_check_with_a_full_stderr), SIGABRT);
+    expect_signal(end_of(fail_while_a_writer_waits), SIGABRT);
+    expect_signal(end_of(fail_without_stderr), SIGABRT);
 }

@@ -254,6 +254,20 @@ Test(option, a_value_beyond_64_bits_is_refused_not_wrapped)
     cr_assert_eq(value, 7);
 }
 
+/* They are added to the time now. */
+Test(option, no_duration_comes_near_the_end_of_its_type)
+{
+    static const struct option rows[] = {{.name = "endless", .kind = OPTION_DURATION, .fallback = "0"}, {0}};
+    uint64_t value = 0;
+    char memory[200];
+    struct buf why = buf_of(memory, sizeof memory - 1);
+    cr_assert_eq(option_set(&value, rows, slice_text("876000h"), &why), 0);
+    cr_assert_eq(value, OPTION_DURATION_MS_MAX);
+    cr_assert_eq(option_set(&value, rows, slice_text("18446744073709551615ms"), &why), -EINVAL);
+    memory[why.used] = '\0';
+    cr_assert_str_eq(memory, "\"18446744073709551615ms\" is out of range; write 0 to 876000h");
+}
+
 Test(option, wrong_units_are_answered_with_the_right_ones)
 {
     assert_refused("idle_timeout", "10",

@@ -159,6 +159,63 @@ static bool allowed(const char *origin, const char *host, const char *const *lis
     return handshake_origin_allowed(slice_text(origin), slice_text(host), list, (uint32_t)count);
 }
 
+Test(handshake, takes_hosts_below_another_and_origins_that_are_no_address)
+{
+    static const char *const list[] = {"https://*.example.com", "http://*.lab.example:8080", "null", "file://"};
+    static const struct {
+        const char *origin;
+        bool allowed;
+    } rows[] = {
+        {"https://a.example.com", true},
+        {"HTTPS://A.B.Example.Com:443", true},
+        {"https://example.com", false},
+        {"https://.example.com", false},
+        {"https://badexample.com", false},
+        {"https://a.example.com.evil.example", false},
+        {"http://a.example.com", false},
+        {"https://a.example.com:8443", false},
+        {"http://x.lab.example:8080", true},
+        {"http://x.lab.example", false},
+        {"null", true},
+        {"NULL", false},
+        {"file://", true},
+        {"file:///x", false},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++)
+        cr_expect_eq(allowed(rows[i].origin, "app.example.com", list, COUNT(list)), rows[i].allowed, "%s",
+                     rows[i].origin);
+    for (size_t i = 0; i < COUNT(list); i++)
+        cr_expect_null(handshake_origin_fault(list[i]), "%s", list[i]);
+}
+
+Test(handshake, names_what_is_wrong_with_an_origin_that_never_matches)
+{
+    static const char *const good[] = {"*", "http://localhost", "https://app.example:8443", "app://-",
+                                       "http://[::1]:80"};
+    static const struct {
+        const char *origin, *fault;
+    } rows[] = {
+        {"app.example", "no scheme"},
+        {"", "no scheme"},
+        {"://x", "no scheme"},
+        {"https://app.example/", "behind the host"},
+        {"https://app.example?x", "behind the host"},
+        {"https://", "no origin"},
+        {"https://app.example:x", "no origin"},
+        {"https://*", "never match"},
+        {"https://a.*.example", "never match"},
+        {"https://*.*.example", "never match"},
+        {"https://*example.com", "never match"},
+    };
+    for (size_t i = 0; i < COUNT(good); i++)
+        cr_expect_null(handshake_origin_fault(good[i]), "%s", good[i]);
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        const char *fault = handshake_origin_fault(rows[i].origin);
+        cr_assert_not_null(fault, "%s", rows[i].origin);
+        cr_expect_not_null(strstr(fault, rows[i].fault), "%s: %s", rows[i].origin, fault);
+    }
+}
+
 Test(handshake, compares_scheme_host_and_port_of_an_origin)
 {
     static const char *const list[] = {"https://app.example.com", "http://plain.example:8080", "not an origin"};

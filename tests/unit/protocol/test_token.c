@@ -87,7 +87,7 @@ Test(token, is_taken_from_the_first_place_that_has_one)
     } rows[] = {
         {"/", "", NULL},
         {"/?token=q", "", "q"},
-        {"/?token=q%2Fr+s&token=t", "", "q/r s"},
+        {"/?token=q%2Fr+s&token=t", "", "q/r+s"},
         {"/?token=%zz", "", NULL},
         {"/?token=", "", NULL},
         {"/?token", "", NULL},
@@ -99,6 +99,7 @@ Test(token, is_taken_from_the_first_place_that_has_one)
         {"/?token=q", "Authorization: Bearer\r\n", NULL}, /* an empty one counts */
         {"/?token=q", "X-Api-Key:\r\n", NULL},
         {"/", "Authorization: Basic YTpi\r\n", NULL},
+        {"/?token=a+b%2Bc", "", "a+b+c"}, /* a key has no blanks: the plus was meant */
         {"/?token=q", "Authorization: Basic YTpi\r\n", "q"},
         {"/", "Authorization: Bearerb\r\n", NULL},
         {"/", "Authorization: Bear\r\n", NULL},

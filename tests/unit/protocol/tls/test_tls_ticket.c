@@ -89,15 +89,16 @@ static struct outcome connect_once(WOLFSSL_CTX *library, WOLFSSL_SESSION *sessio
     return outcome;
 }
 
-/* Whether a second connection, to `second` at `later_s`, is resumed with what `first` gave. */
-static bool resumes(const struct tls_settings *first, const struct tls_settings *second, uint64_t later_s, bool tls12)
+/* Whether a second connection, to `second` at `second_s`, is resumed with what `first` gave at `first_s`. */
+static bool resumes_at(const struct tls_settings *first, uint64_t first_s, const struct tls_settings *second,
+                       uint64_t second_s, bool tls12)
 {
     pair_start(0);
     struct tls_context *one = pair_server_context(first), *two = pair_server_context(second);
     WOLFSSL_CTX *library = make_library(NULL, tls12);
-    struct outcome before = connect_once(library, NULL, one, TLS_CLIENT_NONE, PAIR_NOW);
+    struct outcome before = connect_once(library, NULL, one, TLS_CLIENT_NONE, first_s);
     cr_assert(before.established && !before.resumed);
-    struct outcome after = connect_once(library, before.session, two, TLS_CLIENT_NONE, PAIR_NOW + later_s);
+    struct outcome after = connect_once(library, before.session, two, TLS_CLIENT_NONE, second_s);
     cr_assert(after.established);
     wolfSSL_SESSION_free(before.session);
     wolfSSL_SESSION_free(after.session);
@@ -107,10 +108,16 @@ static bool resumes(const struct tls_settings *first, const struct tls_settings 
     return after.resumed;
 }
 
+/* The same with what `first` gave at PAIR_NOW. */
+static bool resumes(const struct tls_settings *first, const struct tls_settings *second, uint64_t later_s, bool tls12)
+{
+    return resumes_at(first, PAIR_NOW, second, PAIR_NOW + later_s, tls12);
+}
+
 Test(tls_ticket, resumes_at_whoever_has_the_same_secret)
 {
     struct tls_settings settings = PAIR_SETTINGS("server"), other = settings;
-    other.ticket_secret[31] ^= 1;
+    other.tickets = pair_tickets(8, PAIR_NOW);
     cr_assert(resumes(&settings, &settings, 0, false));
     cr_assert(!resumes(&settings, &other, 0, false));
     settings.allow_tls12 = other.allow_tls12 = true;
@@ -119,13 +126,57 @@ Test(tls_ticket, resumes_at_whoever_has_the_same_secret)
         cr_assert(!resumes(&settings, &other, 0, true));
 }
 
+/* The same secret from the beginning again. */
+static void renew(struct tls_settings *settings)
+{
+    tls_tickets_release(settings->tickets);
+    settings->tickets = pair_tickets(7, PAIR_NOW);
+}
+
 Test(tls_ticket, opens_with_the_key_of_its_epoch_or_the_next)
 {
     struct tls_settings settings = PAIR_SETTINGS("server");
     uint64_t left_s = settings.ticket_lifetime_s - PAIR_NOW % settings.ticket_lifetime_s; /* of the epoch */
     cr_assert(resumes(&settings, &settings, left_s - 1, false));
+    renew(&settings);
     cr_assert(resumes(&settings, &settings, left_s + settings.ticket_lifetime_s - 1, false));
+    renew(&settings);
     cr_assert(!resumes(&settings, &settings, left_s + settings.ticket_lifetime_s, false));
+}
+
+/* One works all the time, the other looks at the clock for the first time days later. */
+Test(tls_ticket, shards_agree_however_late_one_looks)
+{
+    struct tls_settings busy = PAIR_SETTINGS("server"), idle = busy;
+    idle.tickets = pair_tickets(7, PAIR_NOW);
+    for (uint64_t now_s = PAIR_NOW; now_s < PAIR_NOW + 20 * PAIR_LIFETIME_S; now_s += 5 * PAIR_LIFETIME_S)
+        cr_assert(resumes_at(&busy, now_s, &busy, now_s, false));
+    cr_assert(resumes_at(&busy, PAIR_NOW + 20 * PAIR_LIFETIME_S, &idle, PAIR_NOW + 20 * PAIR_LIFETIME_S, false));
+    cr_assert(resumes_at(&idle, PAIR_NOW + 50 * PAIR_LIFETIME_S, &busy, PAIR_NOW + 50 * PAIR_LIFETIME_S, false));
+}
+
+/* Also when a reload has changed how long they last. */
+Test(tls_ticket, shards_agree_on_another_lifetime)
+{
+    struct tls_settings one = PAIR_SETTINGS("server"), two = one;
+    two.tickets = pair_tickets(7, PAIR_NOW);
+    uint64_t now_s = PAIR_NOW + 10 * PAIR_LIFETIME_S;
+    cr_assert(resumes_at(&one, now_s, &one, now_s, false));
+    cr_assert(tls_tickets_last(one.tickets, 600, now_s));
+    cr_assert(tls_tickets_last(two.tickets, 600, now_s));
+    one.ticket_lifetime_s = two.ticket_lifetime_s = 600;
+    cr_assert(resumes_at(&one, now_s + 6000, &two, now_s + 6000, false));
+}
+
+/* L7 of the hostile peers: whoever takes the secret of now opens no ticket of before, whatever the clock says. */
+Test(tls_ticket, the_secret_of_now_does_not_open_what_was_sealed_before)
+{
+    struct tls_settings before = PAIR_SETTINGS("server"), now = before;
+    now.tickets = pair_tickets(7, PAIR_NOW);
+    uint64_t later_s = PAIR_NOW + 3 * PAIR_LIFETIME_S;
+    cr_assert(resumes_at(&before, PAIR_NOW, &now, PAIR_NOW, false));
+    cr_assert(resumes_at(&now, later_s, &now, later_s, false));
+    cr_assert(!resumes_at(&before, PAIR_NOW, &now, PAIR_NOW, false));
 }
 
 Test(tls_ticket, gives_none_where_none_are_wanted)

@@ -50,11 +50,23 @@ static inline void pair_add_identity(struct tls_settings *settings, const char *
     settings->identities[settings->identity_count++] = (struct tls_identity){pair_file(chain), pair_file(key)};
 }
 
+#define PAIR_LIFETIME_S 3600
+
+static inline struct tls_tickets *pair_tickets(uint8_t secret, uint64_t now_s)
+{
+    uint8_t bytes[32];
+    memset(bytes, secret, sizeof bytes);
+    struct tls_tickets *tickets = tls_tickets_create(bytes, now_s);
+    cr_assert_not_null(tickets);
+    cr_assert(tls_tickets_last(tickets, PAIR_LIFETIME_S, now_s));
+    return tickets;
+}
+
 /* A server's settings with these identities (up to a NULL). */
 static inline struct tls_settings pair_settings(const char *const names[])
 {
-    struct tls_settings settings = {.authorities = pair_file("authority.pem"), .ticket_lifetime_s = 3600};
-    memset(settings.ticket_secret, 7, sizeof settings.ticket_secret);
+    struct tls_settings settings = {.authorities = pair_file("authority.pem"), .ticket_lifetime_s = PAIR_LIFETIME_S};
+    settings.tickets = pair_tickets(7, PAIR_NOW);
     for (; *names != NULL; names++)
         pair_add_identity(&settings, *names);
     return settings;

@@ -188,7 +188,7 @@ Test(conn_tls, a_shard_has_buffers_enough_to_send_however_many_share_the_memory)
     struct world world;
     begin(&world);
     world.config->tls.buffer_bytes = 16 << 10; /* 1 MiB of 64 shards */
-    conn_tls_init(world.shards[0], world.shards[0]->tls->ticket_secret);
+    tls_buffers_init(&world.shards[0]->tls->buffers, world.config->tls.buffer_bytes / world.shards[0]->count);
     guest_open(&world, &fine[0], "/plain/fine");
     publish(&world, "fine", SHORT);
     guest_read_all(&world, &fine[0]);

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: MIT
+"""Nothing blocks: the system calls of each thread, traced while it does everything that it can, are those of the list."""
+import json
+
+import client
+import syscalls
+import transport
+from case import expect
+from server import INGEST_KEY, Server
+from wire import TEXT, Wire, frame
+
+
+async def test_threads_make_only_the_calls_of_the_list():
+    """All dialects, publishers of both kinds, TLS and plain, compression, a large message, refusals, operators, a reload that is
+    taken and one that is refused, a stop with clients."""
+    with Server(traced=True, echo={}, plain={"keys": ["key-of-plain"], "retain": 3}, rustorium={"keys": ["key-of-r"]}, crypto={},
+                aitbc={}, tls={"certificates": [transport.pair("server")]}) as server:
+        reader = await client.connect(server.url("plain", "/plain/a?api_key=key-of-plain"))
+        for body in ("x", "y" * 100000):
+            server.publish("plain/a", body, "text/plain")
+            expect(await client.receive(reader), body)
+        publisher = await client.connect(server.url("ingest", "/ingest/v1/ws"), extra_headers={"X-Ingest-Key": INGEST_KEY})
+        await publisher.send(json.dumps({"op": "publish", "dialect": "plain", "topic": "a", "seq": 1, "data": 1}))
+        expect(await client.receive_json(publisher), {"op": "ack", "seq": 1})
+        for path in ("/metrics", "/healthz", "/none"):
+            server.get(path)
+        for section, path in (("crypto", "/ws/stats"), ("plain", "/plain/a"), ("echo", "/none"), ("aitbc", "/none")):
+            server.request(section, "GET", path)
+        with Wire(server.port("echo")).upgrade("/echo") as wire:
+            wire.send(frame(TEXT, b"x"))
+            expect(wire.frame(), (TEXT, b"x"))
+            wire.reset()
+        server.reload(plain={"retain": 4})
+        server.reload("reload refused", plain={"retian": 4})
+        del server.sections["plain"]["retian"]
+        await client.close_all([reader, publisher])
+    expect(all(server.calls[kind] > 0 for kind in syscalls.ALLOWED), True, server.calls)
+
+
+def test_the_trace_finds_what_is_not_in_the_list():
+    """The check is alive: a shard that writes to stderr, opens a file, or sleeps is found, and so is the main thread."""
+    good = [("ringcast", "openat", 'AT_FDCWD, "x"'), ("ringcast", "rt_sigtimedwait", "[HUP INT TERM], "),
+            ("shard-0", "write", "9<anon_inode:[eventfd]>, "), ("log", "write", '2<pipe:[1]>, "'),
+            ("ringcast", "rt_sigtimedwait", "[HUP INT TERM], "), ("ringcast", "read", "1, ")]
+    expect(syscalls.findings(good)[0], {})
+    for bad in (("shard-1", "write", '2<pipe:[1]>, "time="'), ("shard-0", "openat", 'AT_FDCWD, "x"'),
+                ("shard-0", "clock_nanosleep", ""), ("ringcast", "openat", 'AT_FDCWD, "x"'), ("ringcast", "write", "2</x>, "),
+                ("other", "read", "")):
+        expect(list(syscalls.findings([*good[:4], bad, *good[4:]])[0]), [bad[:2]], bad)
