@@ -29,7 +29,7 @@ void pure_init_for(struct pure_host *host, const struct dialect *dialect, uint32
     host->settings = pure_settings(dialect);
     host->conns = pure_memory(conn_count * sizeof *host->conns);
     host->conn_count = conn_count;
-    host->content = pure_memory(PURE_TEXT_BYTES);
+    host->content = pure_memory(0);
     host->scratch = pure_memory(PURE_SCRATCH_BYTES);
     host->now_ms = PURE_START_MS;
     host->mounts = 1;
@@ -327,6 +327,7 @@ static struct dialect_call pure_call_about(const struct pure_host *host, struct 
                                  .wall_ms = pure_wall_ms(host),
                                  .connection = conn->number,
                                  .received_wall_ms = pure_wall_ms(host),
+                                 .secure = host->secure,
                                  .mounts = host->mounts,
                                  .out = out};
 }
@@ -356,7 +357,8 @@ static void pure_respond(struct pure_host *host, struct pure_conn *conn, const s
 {
     conn->refused_status = action->respond.status;
     host->content_type = action->respond.content_type;
-    pure_name(host->content, PURE_TEXT_BYTES + 1, action->respond.content);
+    free(host->content);
+    host->content = pure_copy(action->respond.content.data, action->respond.content.bytes);
     pure_name(conn->refused_content, sizeof conn->refused_content,
               slice_of(host->content, strnlen(host->content, sizeof conn->refused_content - 1)));
     pure_name(conn->refused_extra, sizeof conn->refused_extra, slice_text(action->respond.extra));

@@ -96,12 +96,13 @@ struct pure_host {
     uint32_t class_count;
     struct pure_retained *retained;
     size_t retained_count;
+    bool secure;                  /* the listener speaks TLS */
     uint32_t mounts;              /* of all connections; the settings' own addresses count for nothing here */
     uint32_t subscribes;          /* SUBSCRIBE actions carried out */
     char reply[PURE_REPLY_BYTES]; /* of the last read, or the message of the last refused ingest */
     char field[64];
     const char *content_type; /* of the last RESPOND */
-    char *content;            /* and its text, of PURE_TEXT_BYTES at most */
+    char *content;            /* and its text */
     const char *source;       /* X-Source of what is ingested; NULL: none */
     bool merge;               /* ingested with merge=1 */
     uint64_t counts[CENSUS_COUNTS];
