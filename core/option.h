@@ -6,6 +6,8 @@
 
 #include "core/buf.h"
 
+#define OPTION_MASK "***" /* what is printed in the place of a secret */
+
 enum option_kind {
     OPTION_BOOL,     /* bool: true | false */
     OPTION_COUNT,    /* uint64_t: a bare number */
@@ -40,7 +42,7 @@ struct option {
 int option_set(void *object, const struct option *row, struct slice text, struct buf *why);
 /* For TEXTS and SECRETS: appends one item. */
 int option_append(void *object, const struct option *row, struct slice text, struct buf *why);
-/* The value in the form in which it would be written; secrets as "***" (one each). */
+/* The value in the form in which it would be written; secrets as OPTION_MASK (one each). */
 void option_print(const void *object, const struct option *row, struct buf *out);
 /* Sets every row of the table to its default (the object is zeroed before). 0 or -ENOMEM; a default that does not parse
  * is our bug. */

@@ -408,7 +408,7 @@ static void step_route(struct run *run)
 static void take_settings(const struct dialect *dialect, void *settings, struct fuzz_input *input, bool reload)
 {
     for (uint32_t count = fuzz_below(input, SETTINGS_MAX + 1); count > 0; count--) {
-        struct slice value = fuzz_piece(input), name = token_next_word(&value);
+        struct slice value = fuzz_piece(input), name = slice_next_word(&value);
         const struct option *own = option_find(dialect->options, name, NULL);
         if (!reload || (own != NULL && own->reloadable))
             (void)pure_option(dialect, settings, name, slice_skip(value, 1));
@@ -420,7 +420,7 @@ static void judge_permissions(const struct dialect *dialect, const struct dialec
 {
     for (uint32_t i = 0; dialect->permission_fault != NULL && i < settings->keys.count; i++) {
         struct slice words = slice_text(settings->keys.items[i]);
-        for (struct slice word = token_next_word(&words); word.bytes > 0; word = token_next_word(&words)) {
+        for (struct slice word = slice_next_word(&words); word.bytes > 0; word = slice_next_word(&words)) {
             const char *fault = dialect->permission_fault(word);
             expect(fault == NULL || fault[0] != '\0');
         }

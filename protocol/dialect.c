@@ -7,7 +7,7 @@
 static bool keys_required(const struct dialect_settings *settings)
 {
     /* a file of keys that holds none lets nobody in, not everybody */
-    return settings->key_list.count > 0 || (settings->keys_file != NULL && settings->keys_file[0] != '\0');
+    return settings->grants.count > 0 || (settings->keys_file != NULL && settings->keys_file[0] != '\0');
 }
 
 /* The request's key; no bytes when none is required. False: the 401 has been appended. */
@@ -22,7 +22,7 @@ static bool take_key(struct dialect_call *call, const struct http1_request *requ
     size_t mark = out->text.used;
     bool found = token_from_request(request, query_name, &out->text);
     *key = buf_since(&out->text, mark);
-    if (found && key_list_find(&settings->key_list, *key) >= 0)
+    if (found && grant_find(&settings->grants, *key) >= 0)
         return true;
     /* RFC 9110 section 15.5.2: a 401 names a scheme */
     action_respond(out, 401, "application/json", slice_text("{\"error\":\"Authentication failed\"}"),

@@ -6,6 +6,7 @@
 
 #include "core/option.h"
 #include "protocol/action.h"
+#include "protocol/grant.h"
 #include "protocol/http1.h"
 #include "protocol/service.h"
 #include "protocol/token.h"
@@ -32,7 +33,7 @@ struct dialect_settings {
     uint64_t ping_interval_ms;           /* protocol pings; 0: off */
     uint64_t idle_timeout_ms;            /* no frame of any kind for so long: close 1001; 0: off */
     uint64_t duration_max_ms;            /* 0: off */
-    struct key_list key_list;            /* not an option: keys and the lines of keys_file */
+    struct grant_list grants;            /* not an option: keys and the lines of keys_file */
 };
 extern const struct option dialect_common_options[];
 

@@ -92,7 +92,7 @@ int config_file_load(struct config *config, const char *path, struct config_find
  * CONFIG_FILE_BYTES_MAX). */
 char *config_file_read(const char *path, size_t *bytes, int *error);
 
-/* config_keys.c: fills ingest.all_keys and each dialect's key_list from the keys and the key files, and checks their
+/* config_keys.c: fills the grants of ingest and of each dialect from the keys and the key files, and checks their
  * form; a finding never shows a key. 0 or -ENOMEM. */
 int config_keys_load(struct config *config, struct config_findings *findings);
 void config_keys_free(struct config *config);

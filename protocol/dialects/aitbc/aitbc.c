@@ -148,24 +148,21 @@ static const char *aitbc_permission_fault(struct slice word)
 /* Whether `jobs`, `jobs:ID` or `jobs:PREFIX*` covers the job. */
 static bool covers_job(struct slice word, struct slice job)
 {
-    struct slice pattern = slice_skip(word, sizeof("jobs:") - 1);
+    static const char jobs[] = "jobs:";
     if (slice_is(word, "jobs"))
         return true;
-    if (!slice_starts(word, slice_text("jobs:")))
-        return false;
-    if (pattern.bytes > 0 && pattern.data[pattern.bytes - 1] == '*')
-        return slice_starts(job, slice_of(pattern.data, pattern.bytes - 1));
-    return slice_equal(pattern, job);
+    return slice_starts(word, slice_text(jobs)) && grant_pattern_matches(slice_skip(word, sizeof jobs - 1), job);
 }
 
 /* a key without words may do everything. */
-static bool permits(struct slice words, const struct wish *wish)
+static bool permits(const struct grant *grant, const struct wish *wish)
 {
     bool job = wish->job.bytes == 0;
     unsigned events = wish->events;
-    if (words.bytes == 0)
+    if (grant->word_count == 0)
         return true;
-    for (struct slice word = token_next_word(&words); word.bytes > 0; word = token_next_word(&words)) {
+    for (uint32_t i = 0; i < grant->word_count; i++) {
+        struct slice word = grant->words[i];
         job = job || covers_job(word, wish->job);
         if (slice_is(word, "blockchain"))
             events &= ~AITBC_BLOCKCHAIN_EVENTS;
@@ -186,7 +183,7 @@ static bool find_key(struct dialect_call *call, const struct http1_request *requ
         return true;
     if (token_from_request(request, "api_key", &call->out->text)) {
         *key = buf_since(&call->out->text, mark);
-        *index = key_list_find(&common->key_list, *key);
+        *index = grant_find(&common->grants, *key);
     }
     if (*index < 0)
         refuse(call, 401, "{\"error\":\"Authentication failed\"}");
@@ -212,7 +209,7 @@ static bool admit(struct dialect_call *call, const struct http1_request *request
     }
     if (index < 0)
         return true;
-    if (common->key_list.words != NULL && !permits(common->key_list.words[index], wish)) {
+    if (!permits(&common->grants.items[index], wish)) {
         refuse(call, 403, "{\"error\":\"Insufficient permissions\"}");
         return false;
     }

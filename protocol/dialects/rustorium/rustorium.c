@@ -136,7 +136,7 @@ static void rustorium_open(struct dialect_call *call, const struct http1_request
     (void)path;
     bool found = token_from_request(request, "token", &out->text);
     struct slice key = buf_since(&out->text, mark);
-    bool known = found && key_list_find(&common->key_list, key) >= 0;
+    bool known = found && grant_find(&common->grants, key) >= 0;
     if (attempts > 0)
         action_acquire(out, QUOTA_ADDRESS_ATTEMPTS, slice_text(""), attempts, ATTEMPTS_WINDOW_MS);
     if (attempts > 0 && known)
