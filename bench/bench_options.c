@@ -121,7 +121,7 @@ static bool take_option(struct options *options, int count, char **arguments, in
     }
     ++*at;
     uint8_t memory[256];
-    struct buf reason = buf_of(memory, sizeof(memory));
+    struct buf reason = buf_of(memory, sizeof memory);
     if (option_set(options, row, slice_text(value), &reason) == 0)
         return true;
     buf_put_text(why, "--");
@@ -142,7 +142,7 @@ static bool choose_publisher(struct options *options, struct buf *why)
     options->publish_by = PUBLISH_BY_WS;
     options->publish_url = options->url;
     int given = 0;
-    for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
         if (ways[i].url[0] == '\0')
             continue;
         options->publish_by = ways[i].by;
@@ -187,7 +187,7 @@ static bool combine(struct options *options, struct buf *why)
 
 enum options_result options_parse(struct options *options, int count, char **arguments, struct buf *why)
 {
-    memset(options, 0, sizeof(*options));
+    memset(options, 0, sizeof *options);
     if (option_defaults(options, rows) != 0) {
         buf_put_text(why, "out of memory");
         return OPTIONS_WRONG;

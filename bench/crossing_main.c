@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the program ringcast-crossing: its options, the order of the runs and the table. It never turns a shard itself. Called
- * by the shell. */
+/* Owns the program ringcast-crossing: its options, the order of the runs and the table. It never turns a shard itself.
+ * Called by the shell. */
 #include "bench/crossing_pair.h"
 #include "core/option.h"
 

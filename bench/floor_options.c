@@ -54,7 +54,7 @@ static int wrong(struct buf *why, const char *option, const char *what)
 
 int floor_options_parse(struct floor_options *options, int count, char **arguments, struct buf *why)
 {
-    memset(options, 0, sizeof(*options));
+    memset(options, 0, sizeof *options);
     if (option_defaults(options, rows) != 0)
         return wrong(why, "", "out of memory");
     for (int at = 1; at < count; at++) {
@@ -69,7 +69,7 @@ int floor_options_parse(struct floor_options *options, int count, char **argumen
         if (!value)
             return wrong(why, argument, " needs a value");
         uint8_t memory[256];
-        struct buf reason = buf_of(memory, sizeof(memory));
+        struct buf reason = buf_of(memory, sizeof memory);
         if (option_set(options, row, slice_text(value), &reason) != 0) {
             wrong(why, argument, ": ");
             buf_put(why, buf_slice(&reason));

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Log lines: their two forms, the escaping of values, and the one write that puts a line out.
- * It never allocates, locks, or lets a value break out of its line: control characters and what is no UTF-8 are escaped, long
- * values are cut, and a line that is full says so.
- * Called by shards and main; by failed checks through check_report. */
+/* Log lines: their two forms, the escaping of values, and the one write that puts a line out. It never allocates,
+ * locks, or lets a value break out of its line: control characters and what is no UTF-8 are escaped, long values are
+ * cut, and a line that is full says so. Called by shards and main; by failed checks through check_report. */
 #include "core/log.h"
 
 #include "core/check.h"
@@ -47,7 +46,7 @@ void log_redirect(int fd)
     atomic_store_explicit(&log_fd, fd, memory_order_relaxed);
 }
 
-/* --- values -------------------------------------------------------------------------------------------------------- */
+/* --- values ------------------------------------------------------------------------------------------------------- */
 
 /* Length of the UTF-8 sequence at the start of `text` (RFC 3629 section 4), 0 when it is none. */
 static size_t utf8_sequence(struct slice text)
@@ -129,7 +128,7 @@ static bool is_bare(struct slice value)
     return true;
 }
 
-/* --- fields -------------------------------------------------------------------------------------------------------- */
+/* --- fields ------------------------------------------------------------------------------------------------------- */
 
 static bool is_json(void)
 {
@@ -239,7 +238,7 @@ void log_errno(struct log_line *line, const char *key, int error)
     log_slice(line, key, buf_slice(&text));
 }
 
-/* --- output -------------------------------------------------------------------------------------------------------- */
+/* --- output ------------------------------------------------------------------------------------------------------- */
 
 static void put_out(struct slice line)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Structured log lines to stderr: logfmt or JSON. A line is built in a buffer on the caller's stack and written with one
- * write(2), so lines of several threads do not mix. Values are escaped; whoever logs masks secrets before. */
+/* Structured log lines to stderr: logfmt or JSON. A line is built in a buffer on the caller's stack and written with
+ * one write(2), so lines of several threads do not mix. Values are escaped; whoever logs masks secrets before. */
 #ifndef RINGCAST_CORE_LOG_H
 #define RINGCAST_CORE_LOG_H
 

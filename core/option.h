@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Settings as tables: each key of the configuration is one row that names its type, place, default and meaning. The file
- * reader, the environment, --set, `check` and `genconfig` all read the same rows. Units are parsed and printed here. */
+/* Settings as tables: each key of the configuration is one row that names its type, place, default and meaning. The
+ * file reader, the environment, --set, `check` and `genconfig` all read the same rows. Units are parsed and printed
+ * here. */
 #ifndef RINGCAST_CORE_OPTION_H
 #define RINGCAST_CORE_OPTION_H
 
@@ -37,8 +38,8 @@ struct option {
 
 /* A table ends with a row whose name is NULL. */
 
-/* Parses `text` into the field of `row` in `object` (which may hold an earlier value, freed and replaced). 0; -EINVAL with a
- * sentence of what is wrong and what would be right in `why`; -ENOMEM. */
+/* Parses `text` into the field of `row` in `object` (which may hold an earlier value, freed and replaced). 0; -EINVAL
+ * with a sentence of what is wrong and what would be right in `why`; -ENOMEM. */
 int option_set(void *object, const struct option *row, struct slice text, struct buf *why);
 /* For TEXTS and SECRETS: appends one item. */
 int option_append(void *object, const struct option *row, struct slice text, struct buf *why);
@@ -49,8 +50,8 @@ void option_print(const void *object, const struct option *row, struct buf *out)
 int option_defaults(void *object, const struct option *table);
 /* Frees what the rows own. */
 void option_release(void *object, const struct option *table);
-/* The row of that name, or NULL; `nearest` (may be NULL) then gets the name that is closest by edit distance, or NULL when
- * none is close. */
+/* The row of that name, or NULL; `nearest` (may be NULL) then gets the name that is closest by edit distance, or NULL
+ * when none is close. */
 const struct option *option_find(const struct option *table, struct slice name, const char **nearest);
 
 /* 0 or -EINVAL. Bare numbers other than 0 are refused: the unit is never guessed. */

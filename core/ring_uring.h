@@ -82,8 +82,8 @@ void ring_prep_linger(struct io_uring_sqe *sqe, int socket);
 
 /* ring_uring_socket.c */
 
-/* Gives an open descriptor a number and takes the descriptor over. A number, or -errno (-ENFILE: the table is full): then
- * the descriptor is still the caller's. */
+/* Gives an open descriptor a number and takes the descriptor over. A number, or -errno (-ENFILE: the table is full):
+ * then the descriptor is still the caller's. */
 int32_t ring_slot_take(struct ring *ring, int descriptor, const struct ring_address *peer);
 /* The same for one that was just accepted, with the peer's address; on failure it is closed. */
 int32_t ring_slot_take_accepted(struct ring *ring, int descriptor);

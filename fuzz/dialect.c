@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns what the contract of dialect.h promises of every dialect in the table, whatever it is: requests, messages, limits,
- * heartbeats, timers, REST, ingest, reads and reloads made from the input, carried out by the pure host, and rules for what it
- * is given to do. It knows no dialect by name: of what one writes itself it asks that text is UTF-8 and that an object is JSON.
- * The input is a byte of dialect and listener, the settings, and a row of steps. */
+/* Owns what the contract of dialect.h promises of every dialect in the table, whatever it is: requests, messages,
+ * limits, heartbeats, timers, REST, ingest, reads and reloads made from the input, carried out by the pure host, and
+ * rules for what it is given to do. It knows no dialect by name: of what one writes itself it asks that text is UTF-8
+ * and that an object is JSON. The input is a byte of dialect and listener, the settings, and a row of steps. */
 #include "fuzz/fuzz.h"
 #include "protocol/json.h"
 #include "tests/support/pure_client.h"
@@ -197,7 +197,8 @@ static struct dialect_call begin_call(struct run *run, struct pure_conn *conn, s
     return pure_call(&run->host, conn, pure_actions(&run->host));
 }
 
-/* A target of the input, or one of the dialect's own paths with the input behind it or in the place of its last part. */
+/* A target of the input, or one of the dialect's own paths with the input behind it or in the place of its last
+ * part. */
 static void put_target(struct run *run, struct buf *out)
 {
     uint32_t paths = 0, mode = fuzz_below(&run->input, 3);
@@ -353,7 +354,7 @@ static struct slice topic_of(struct run *run)
 {
     static const char *const topics[] = {"blocks", "transactions", "state", "news", "orders.1"};
     uint32_t i = fuzz_below(&run->input, 8);
-    return i < sizeof(topics) / sizeof(topics[0]) ? slice_text(topics[i]) : fuzz_piece(&run->input);
+    return i < sizeof topics / sizeof topics[0] ? slice_text(topics[i]) : fuzz_piece(&run->input);
 }
 
 static void step_ingest(struct run *run, bool read)
@@ -403,8 +404,8 @@ static void step_route(struct run *run)
 
 /* --- settings ----------------------------------------------------------------------------------------------------- */
 
-/* So many pieces "NAME VALUE" as the first byte says; of a reload, those that may change then and stand in the dialect's
- * own table. What the common ones do is the server's. */
+/* So many pieces "NAME VALUE" as the first byte says; of a reload, those that may change then and stand in the
+ * dialect's own table. What the common ones do is the server's. */
 static void take_settings(const struct dialect *dialect, void *settings, struct fuzz_input *input, bool reload)
 {
     for (uint32_t count = fuzz_below(input, SETTINGS_MAX + 1); count > 0; count--) {
@@ -427,7 +428,8 @@ static void judge_permissions(const struct dialect *dialect, const struct dialec
     }
 }
 
-/* A refusal names one of the dialect's options. No dialect sees a prefix of other characters than the configuration allows. */
+/* A refusal names one of the dialect's options. No dialect sees a prefix of other characters than the configuration
+ * allows. */
 static bool settings_good(const struct dialect *dialect, const struct dialect_settings *settings)
 {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~/";

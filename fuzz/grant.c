@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the comparison of grants with what their lines say when they are read character by character: words, look-up, repeated
- * keys, patterns. It never measures time. The input is a number of lines, the lines, and then what is asked: a key, then names. */
+/* Owns the comparison of grants with what their lines say when they are read character by character: words, look-up,
+ * repeated keys, patterns. It never measures time. The input is a number of lines, the lines, and then what is asked: a
+ * key, then names. */
 #include "protocol/grant.h"
 #include "fuzz/fuzz.h"
 

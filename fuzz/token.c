@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the comparison of two keys with a plain one, and of where a request carries its credential with a list of three rules. It
- * never measures time. The input is a list of keys, a presented key, and the parts of a request. */
+/* Owns the comparison of two keys with a plain one, and of where a request carries its credential with a list of three
+ * rules. It never measures time. The input is a list of keys, a presented key, and the parts of a request. */
 #include "protocol/token.h"
 #include "fuzz/fuzz.h"
 #include "fuzz/naive_query.h"
@@ -43,7 +43,7 @@ static bool naive_bearer(struct slice field, struct slice *token)
     size_t n = 0;
     while (n < field.bytes && field.data[n] != ' ')
         n++;
-    if (n != sizeof(scheme) - 1)
+    if (n != sizeof scheme - 1)
         return false;
     for (size_t i = 0; i < n; i++)
         if ((field.data[i] | 0x20) != (uint8_t)scheme[i])
@@ -114,17 +114,17 @@ static void expect_credential(struct fuzz_input *input)
     parts.authorization = fuzz_piece(input);
     parts.key = fuzz_take(input, input->left < 600 ? input->left : 600);
     const struct slice values[] = {parts.query, parts.authorization, parts.key};
-    for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++)
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++)
         if (fuzz_holds(values[i], slice_text("\n")))
             return; /* would be a line of its own */
-    struct buf head = buf_of(text, sizeof(text));
+    struct buf head = buf_of(text, sizeof text);
     put_request(&head, &parts);
     size_t scanned = 0, head_bytes;
     const char *why;
     if (http1_parse_head(buf_slice(&head), &scanned, &request, &head_bytes, &why) != HTTP1_OK ||
         head_bytes != head.used)
         return; /* a byte that no request holds */
-    size_t mark = shape >> 3, room = (shape & 8) != 0 ? sizeof(memory) : mark + 40;
+    size_t mark = shape >> 3, room = (shape & 8) != 0 ? sizeof memory : mark + 40;
     struct buf out = buf_of(memory, room);
     out.used = mark;
     struct slice wanted;

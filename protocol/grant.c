@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns lists of grants: their parsing, the index by which a presented key is found, and the matching of patterns. It never knows
- * what a word means and never writes a key anywhere. The configuration makes the lists; the dialects and the ingest listener look
- * keys up while a request is being authorised. */
+/* Owns lists of grants: their parsing, the index by which a presented key is found, and the matching of patterns. It
+ * never knows what a word means and never writes a key anywhere. The configuration makes the lists; the dialects and
+ * the ingest listener look keys up while a request is being authorised. */
 #include "protocol/grant.h"
 
 #include "protocol/token.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Grants: keys and what each may do, parsed once when they are read from the configuration. A line is "KEY [WORD...]"; what a
- * word means is its user's affair, many are patterns. Presented keys are looked up by a keyed hash and then compared once, in
- * constant time, so a look-up among 20,000 keys costs what one among two does. */
+/* Grants: keys and what each may do, parsed once when they are read from the configuration. A line is "KEY [WORD...]";
+ * what a word means is its user's affair, many are patterns. Presented keys are looked up by a keyed hash and then
+ * compared once, in constant time, so a look-up among 20,000 keys costs what one among two does. */
 #ifndef RINGCAST_PROTOCOL_GRANT_H
 #define RINGCAST_PROTOCOL_GRANT_H
 

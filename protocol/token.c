@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Credentials: finds the one that a request carries, and compares two. It never logs or keeps one, and how long a comparison
- * takes depends on the presented key alone. The dialects and the ingest listener call it while a request is being
- * authorised. */
+/* Credentials: finds the one that a request carries, and compares two. It never logs or keeps one, and how long a
+ * comparison takes depends on the presented key alone. The dialects and the ingest listener call it while a request is
+ * being authorised. */
 #include "protocol/token.h"
 
 /* All ones when the condition holds, else 0: a choice without a branch. */
@@ -10,8 +10,8 @@ static size_t mask_if(bool condition)
     return (size_t)0 - (size_t)condition;
 }
 
-/* Walks the presented key to its end, whatever the known one holds and however long it is; beyond the known one's end its
- * first byte stands in, the lengths having settled the matter. */
+/* Walks the presented key to its end, whatever the known one holds and however long it is; beyond the known one's end
+ * its first byte stands in, the lengths having settled the matter. */
 bool token_equal(struct slice known, struct slice presented)
 {
     static const uint8_t nothing[1] = {0};
@@ -27,7 +27,7 @@ bool token_equal(struct slice known, struct slice presented)
 static bool bearer_token(struct slice authorization, struct slice *token)
 {
     static const char scheme[] = "Bearer";
-    size_t bytes = sizeof(scheme) - 1;
+    size_t bytes = sizeof scheme - 1;
 
     if (authorization.bytes < bytes || !slice_is_nocase(slice_of(authorization.data, bytes), scheme))
         return false;

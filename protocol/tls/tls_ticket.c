@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns what protects session tickets: keys derived from the process's secret and the time, so that all shards agree on them without
- * a word, and a key is gone when its time is over. It keeps no key between two calls. Called by wolfSSL. */
+/* Owns what protects session tickets: keys derived from the process's secret and the time, so that all shards agree
+ * on them without a word, and a key is gone when its time is over. It keeps no key between two calls. Called by
+ * wolfSSL. */
 #include "protocol/tls/tls_parts.h"
 
 #include <wolfssl/wolfcrypt/chacha20_poly1305.h>
@@ -41,8 +42,8 @@ static int seal_ticket(struct tls_context *context, uint8_t *name, uint8_t *iv, 
     return result;
 }
 
-/* A ticket of this epoch or the last one; with TLS 1.2 one of the last is replaced. TLS 1.3 gives a new one each time anyway, and
- * wolfSSL takes CREATE for a refusal there. */
+/* A ticket of this epoch or the last one; with TLS 1.2 one of the last is replaced. TLS 1.3 gives a new one each time
+ * anyway, and wolfSSL takes CREATE for a refusal there. */
 static int open_ticket(struct tls_context *context, bool tls13, const uint8_t *name, const uint8_t *iv,
                        const uint8_t *mac, uint8_t *ticket, int bytes, int *out_bytes)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns a test's memory and how settings of a dialect are made without a configuration file. It never knows a dialect by itself.
- * Used by pure_host.c and by whoever reloads settings. */
+/* Owns a test's memory and how settings of a dialect are made without a configuration file. It never knows a dialect by
+ * itself. Used by pure_host.c and by whoever reloads settings. */
 #include "tests/support/pure_settings.h"
 
 #include <errno.h>

@@ -46,9 +46,9 @@ enum part { PART_NONE, PART_JOB, PART_EVENTS };
 static enum part find_part(struct slice path, struct buf *id)
 {
     static const char api[] = "/api", jobs[] = "/v1/jobs/", tail[] = "/ws";
-    size_t head_bytes = sizeof(jobs) - 1, tail_bytes = sizeof(tail) - 1;
+    size_t head_bytes = sizeof jobs - 1, tail_bytes = sizeof tail - 1;
     if (slice_starts(path, slice_text("/api/")))
-        path = slice_skip(path, sizeof(api) - 1);
+        path = slice_skip(path, sizeof api - 1);
     if (slice_is(path, "/v1/events"))
         return PART_EVENTS;
     if (!slice_starts(path, slice_text(jobs)) || path.bytes <= head_bytes + tail_bytes)
@@ -63,7 +63,7 @@ static enum part find_part(struct slice path, struct buf *id)
 static enum dialect_path aitbc_route(const void *settings, struct slice path)
 {
     uint8_t memory[JOB_ID_BYTES_MAX];
-    struct buf id = buf_of(memory, sizeof(memory));
+    struct buf id = buf_of(memory, sizeof memory);
     (void)settings;
     return find_part(path, &id) == PART_NONE ? DIALECT_PATH_NONE : DIALECT_PATH_SOCKET;
 }
@@ -106,12 +106,13 @@ static unsigned type_events(struct slice names)
     return set;
 }
 
-/* One of the two parameters held against the events that are there: only names of those are good. False: it is wrong. */
+/* One of the two parameters held against the events that are there: only names of those are good. False: it is
+ * wrong. */
 static bool narrow(const struct http1_request *request, const char *name, unsigned (*events)(struct slice),
                    unsigned *set)
 {
     uint8_t memory[NARROWING_BYTES_MAX];
-    struct buf value = buf_of(memory, sizeof(memory));
+    struct buf value = buf_of(memory, sizeof memory);
     int found = http1_query_get(request->query, name, &value);
     unsigned wanted = found > 0 ? events(buf_slice(&value)) : 0;
     if (found == 0)
@@ -136,7 +137,7 @@ static const char *aitbc_permission_fault(struct slice word)
     if (slice_is(word, "jobs") || slice_is(word, "blockchain") || slice_is(word, "marketplace"))
         return NULL;
     if (slice_starts(word, slice_text(jobs))) {
-        struct slice pattern = slice_skip(word, sizeof(jobs) - 1);
+        struct slice pattern = slice_skip(word, sizeof jobs - 1);
         if (pattern.bytes > 1 && pattern.data[pattern.bytes - 1] == '*')
             pattern.bytes--;
         if (job_id_valid(pattern))
@@ -247,7 +248,7 @@ static void aitbc_open(struct dialect_call *call, const struct http1_request *re
 {
     const struct dialect_settings *common = call->settings;
     uint8_t memory[JOB_ID_BYTES_MAX];
-    struct buf id = buf_of(memory, sizeof(memory));
+    struct buf id = buf_of(memory, sizeof memory);
     enum part part = find_part(path, &id);
     struct wish wish = {.job = buf_slice(&id), .events = part == PART_EVENTS ? mounted_events(call) : 0};
     bool mounted = part == PART_JOB ? (call->mounts & (MOUNT_ALL | MOUNT_JOBS)) != 0 : wish.events != 0;

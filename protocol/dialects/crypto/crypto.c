@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Owns the client's side of the dialect crypto (crypto.md): entry paths, commands, subscriptions, status, limits. It
- * never holds an object: what is published is the schedule service's; words are crypto_messages.c's, REST answers crypto_rest.c's,
- * shapes of ingest crypto_ingest.c's. Sessions and channels call it through the table at the end. */
+ * never holds an object: what is published is the schedule service's; words are crypto_messages.c's, REST answers
+ * crypto_rest.c's, shapes of ingest crypto_ingest.c's. Sessions and channels call it through the table at the end. */
 #include "protocol/dialects/crypto/crypto_messages.h"
 
 #include "core/check.h"
@@ -290,7 +290,7 @@ static void crypto_message(struct dialect_call *call, enum ws_opcode opcode, str
         crypto_send_error(call, command.id, "Invalid message format");
         return;
     }
-    for (size_t i = 0; i < sizeof(handlers) / sizeof(handlers[0]); i++) {
+    for (size_t i = 0; i < sizeof handlers / sizeof handlers[0]; i++) {
         if (json_raw_equal(command.action.raw, command.action.escaped, slice_text(handlers[i].action))) {
             handlers[i].handle(call, &command);
             return;
@@ -299,8 +299,8 @@ static void crypto_message(struct dialect_call *call, enum ws_opcode opcode, str
     refuse_action(call, &command);
 }
 
-/* C-58: each message beyond the limit is answered with the error, so that answers still pair with requests by their order;
- * who goes on for more than ten seconds is closed. A pause is a whole window without such a message. */
+/* C-58: each message beyond the limit is answered with the error, so that answers still pair with requests by their
+ * order; who goes on for more than ten seconds is closed. A pause is a whole window without such a message. */
 static void crypto_over_limit(struct dialect_call *call, enum ws_opcode opcode, struct slice message, uint64_t count)
 {
     const struct dialect_settings *settings = call->settings;

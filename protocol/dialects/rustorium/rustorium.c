@@ -177,7 +177,7 @@ static uint16_t find_subscription(const struct dialect_call *call, const struct 
     uint16_t i = 0;
     for (; i < session->count; i++) {
         uint8_t memory[SUBSCRIPTION_ID_BYTES_MAX];
-        struct buf text = buf_of(memory, sizeof(memory));
+        struct buf text = buf_of(memory, sizeof memory);
         if (json_raw_equal(id->raw, id->escaped,
                            put_subscription_id(&text, call->connection, session->items[i]->number)))
             break;
@@ -197,7 +197,7 @@ static struct subscription *add_subscription(struct rustorium_session *session, 
         session->items = items;
         session->capacity = capacity;
     }
-    struct subscription *added = malloc(sizeof(*added) + filter.bytes);
+    struct subscription *added = malloc(sizeof *added + filter.bytes);
     if (added == NULL)
         return NULL;
     *added = (struct subscription){
@@ -256,7 +256,7 @@ static bool read_request(enum ws_opcode opcode, struct slice message, struct req
     enum { TYPE, ID, DATA, MEMBERS };
     struct json_member members[MEMBERS] = {{.name = "type"}, {.name = "id"}, {.name = "data"}};
     uint8_t memory[REQUEST_ID_BYTES_MAX];
-    struct buf id = buf_of(memory, sizeof(memory));
+    struct buf id = buf_of(memory, sizeof memory);
     request->id = slice_text("null");
     if (opcode != WS_TEXT || json_find_members(message, RUSTORIUM_DEPTH_MAX, true, members, MEMBERS) != JSON_MEMBERS_OK)
         return false;
@@ -310,7 +310,7 @@ static void subscribe(struct dialect_call *call, const struct request *request)
         return;
     }
     uint8_t key[CHAIN_FILTER_KEY_BYTES_MAX], encoded[CHAIN_FILTER_BYTES_MAX];
-    struct buf key_space = buf_of(key, sizeof(key)), filter_text = buf_of(encoded, sizeof(encoded));
+    struct buf key_space = buf_of(key, sizeof key), filter_text = buf_of(encoded, sizeof encoded);
     struct chain_filter filter;
     const char *error = rustorium_filter_read(channel, &members[1], &key_space, &filter);
     if (error == NULL && session->count == SUBSCRIPTIONS_MAX)
@@ -326,7 +326,7 @@ static void subscribe(struct dialect_call *call, const struct request *request)
         return;
     }
     uint8_t memory[SUBSCRIPTION_ID_BYTES_MAX * 2];
-    struct buf reply = buf_of(memory, sizeof(memory));
+    struct buf reply = buf_of(memory, sizeof memory);
     buf_put_text(&reply, "\"subscription_id\":\"");
     put_subscription_id(&reply, call->connection, added->number);
     buf_put_byte(&reply, '"');
@@ -380,7 +380,7 @@ static void rustorium_message(struct dialect_call *call, enum ws_opcode opcode, 
     } handlers[] = {{"subscribe", subscribe}, {"unsubscribe", unsubscribe}, {"ping", ping}};
     struct request request;
     if (read_request(opcode, message, &request)) {
-        for (size_t i = 0; i < sizeof(handlers) / sizeof(handlers[0]); i++) {
+        for (size_t i = 0; i < sizeof handlers / sizeof handlers[0]; i++) {
             if (json_raw_equal(request.type.raw, request.type.escaped, slice_text(handlers[i].type))) {
                 handlers[i].handle(call, &request);
                 return;

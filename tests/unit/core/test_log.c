@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Log lines as they are written, byte for byte behind the time, in both forms (A-59: keys masked is the callers' part). */
+/* Log lines as they are written, byte for byte behind the time, in both forms (A-59: keys masked is the callers'
+ * part). */
 #include "core/check.h"
 #include "core/log.h"
 

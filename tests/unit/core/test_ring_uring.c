@@ -1007,7 +1007,7 @@ Test(ring_uring, receive_buffers_that_nobody_needed_give_their_memory_back)
     stop(&server);
 }
 
-/* --- sends without a copy --------------------------------------------------------------------------------------------- */
+/* --- sends without a copy ----------------------------------------------------------------------------------------- */
 
 static const struct ring_tag memory_tag = {.index = 9, .generation = 5};
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Proves that a line becomes its key and its words, that exactly the known keys are found whatever their number, and what a
- * pattern covers. Run by unit_protocol. */
+/* Proves that a line becomes its key and its words, that exactly the known keys are found whatever their number, and
+ * what a pattern covers. Run by unit_protocol. */
 #include "protocol/grant.h"
 
 #include <criterion/criterion.h>

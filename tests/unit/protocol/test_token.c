@@ -50,7 +50,7 @@ Test(token, compares_like_a_plain_comparison_and_reads_no_further)
     }
 }
 
-/* ---- requests (G-43: headers are accepted too) ---- */
+/* --- requests (G-43: headers are accepted too) -------------------------------------------------------------------- */
 
 static bool take(const char *target, const char *fields, const char *query_name, struct buf *out)
 {

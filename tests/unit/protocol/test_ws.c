@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Proves the frame parser against RFC 6455: its examples, every fault with the byte that proves it, the limits of K-2 and
- * K-24, the bit of RFC 7692 (K-3), and random streams, cut anywhere, against a decoder of whole streams that shares nothing with it. Run by
- * unit_protocol. */
+/* Proves the frame parser against RFC 6455: its examples, every fault with the byte that proves it, the limits of K-2
+ * and K-24, the bit of RFC 7692 (K-3), and random streams, cut anywhere, against a decoder of whole streams that shares
+ * nothing with it. Run by unit_protocol. */
 #include "core/random.h"
 #include "protocol/ws.h"
 #include "tests/unit/guard.h"
@@ -20,7 +20,7 @@ static const struct ws_limits client = {.message_bytes_max = 1U << 20, .empty_fr
 
 _Static_assert(sizeof(struct ws_parser) <= 56, "one lives in every connection");
 
-/* ---- a stream, and what was read from it ---- */
+/* --- a stream, and what was read from it -------------------------------------------------------------------------- */
 
 struct stream {
     uint8_t data[70000];
@@ -105,7 +105,7 @@ static void log_error(struct log *log, unsigned code)
     log_text(log, line);
 }
 
-/* ---- reading with the parser ---- */
+/* --- reading with the parser -------------------------------------------------------------------------------------- */
 
 struct reader {
     struct ws_parser parser;
@@ -212,7 +212,7 @@ static void assert_reads(const struct ws_limits *limits, const struct stream *st
     assert_log(&reader, expected);
 }
 
-/* ---- RFC 6455 section 5.7 ---- */
+/* --- RFC 6455 section 5.7 ----------------------------------------------------------------------------------------- */
 
 Test(ws, reads_the_masked_examples_of_the_rfc)
 {
@@ -268,7 +268,7 @@ Test(ws, writes_the_headers_of_the_rfc)
     }
 }
 
-/* ---- faults (K-2) ---- */
+/* --- faults (K-2) ------------------------------------------------------------------------------------------------- */
 
 Test(ws, raises_each_fault_at_the_byte_that_proves_it)
 {
@@ -365,7 +365,7 @@ Test(ws, keeps_its_error)
     }
 }
 
-/* ---- messages ---- */
+/* --- messages ----------------------------------------------------------------------------------------------------- */
 
 Test(ws, joins_fragments_around_control_frames)
 {
@@ -430,7 +430,7 @@ Test(ws, knows_when_something_is_incomplete)
     }
 }
 
-/* ---- compressed messages (K-3): RFC 7692 section 6 ---- */
+/* --- compressed messages (K-3): RFC 7692 section 6 ---------------------------------------------------------------- */
 
 /* section 7.2.3.1: "Hello" in one frame and in two */
 Test(ws, marks_compressed_messages)
@@ -530,7 +530,7 @@ Test(ws, refuses_to_write_a_compressed_control_frame, .signal = SIGABRT)
     ws_header_write_compressed(out, WS_PING, 0);
 }
 
-/* ---- limits (K-19, K-24) ---- */
+/* --- limits (K-19, K-24) ------------------------------------------------------------------------------------------ */
 
 Test(ws, takes_a_message_up_to_its_limit)
 {
@@ -614,7 +614,7 @@ Test(ws, bounds_empty_fragments_of_a_message)
     assert_reads(&server, &stream, "E1008\n");
 }
 
-/* ---- masking ---- */
+/* --- masking ------------------------------------------------------------------------------------------------------ */
 
 Test(ws, masks_at_every_length_alignment_and_phase)
 {
@@ -632,7 +632,7 @@ Test(ws, masks_at_every_length_alignment_and_phase)
         }
 }
 
-/* ---- close frames ---- */
+/* --- close frames ------------------------------------------------------------------------------------------------- */
 
 Test(ws, parses_close_payloads)
 {
@@ -709,7 +709,7 @@ Test(ws, refuses_to_write_a_code_that_never_travels, .signal = SIGABRT)
     ws_close_write(out, 1006, "");
 }
 
-/* ---- walking our own wire bytes ---- */
+/* --- walking our own wire bytes ----------------------------------------------------------------------------------- */
 
 Test(ws, measures_frames_on_the_wire)
 {
@@ -725,10 +725,10 @@ Test(ws, measures_frames_on_the_wire)
     }
 }
 
-/* ---- random streams against an oracle ---- */
+/* --- random streams against an oracle ----------------------------------------------------------------------------- */
 
-/* The close code that the front of a stream deserves for its header, 0 for none; *whole and its parts when it is complete.
- * `open`: the opcode of the message that is open, `had`: its bytes so far. */
+/* The close code that the front of a stream deserves for its header, 0 for none; *whole and its parts when it is
+ * complete. `open`: the opcode of the message that is open, `had`: its bytes so far. */
 struct head {
     unsigned fin, opcode, compressed; /* compressed: of a first frame */
     uint64_t length;
