@@ -214,16 +214,6 @@ void log_u64(struct log_line *line, const char *key, uint64_t value)
     end_field(line, mark);
 }
 
-void log_i64(struct log_line *line, const char *key, int64_t value)
-{
-    if (line->off)
-        return;
-    size_t mark = line->out.used;
-    put_key(line, key);
-    buf_put_i64(&line->out, value);
-    end_field(line, mark);
-}
-
 void log_errno(struct log_line *line, const char *key, int error)
 {
     int number = error < 0 ? -error : error;

@@ -26,7 +26,6 @@ void log_begin(struct log_line *line, enum log_level level, const char *message)
 void log_text(struct log_line *line, const char *key, const char *value);
 void log_slice(struct log_line *line, const char *key, struct slice value);
 void log_u64(struct log_line *line, const char *key, uint64_t value);
-void log_i64(struct log_line *line, const char *key, int64_t value);
 /* strerror of a positive or negative errno, with its number. */
 void log_errno(struct log_line *line, const char *key, int error);
 void log_end(struct log_line *line);

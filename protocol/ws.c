@@ -140,14 +140,13 @@ static enum fault length_fault(const struct ws_parser *parser, const struct ws_l
     return FAULT_NONE;
 }
 
-/* Bytes of the header that hold the length, and the two in front of them. */
-static size_t length_end(uint8_t second_byte)
+size_t ws_header_length(uint8_t second_byte)
 {
     uint8_t length = second_byte & BITS_LENGTH;
     return length == LENGTH_16 ? 4 : length == LENGTH_64 ? 10 : 2;
 }
 
-/* The payload length of a header that is complete up to length_end. */
+/* The payload length of a header that is complete up to ws_header_length. */
 static uint64_t length_of(const uint8_t *header)
 {
     uint8_t length = header[1] & BITS_LENGTH;
@@ -195,7 +194,7 @@ static enum fault header_take(struct ws_parser *parser, const struct ws_limits *
     if ((fault = second_byte_fault(parser, limits)) != FAULT_NONE)
         return fault;
 
-    size_t end = length_end(parser->header[1]);
+    size_t end = ws_header_length(parser->header[1]);
     if (end == 10) {
         if (!header_fill(parser, input, 3))
             return FAULT_NONE;
@@ -475,7 +474,7 @@ uint64_t ws_frame_bytes(struct slice wire)
 {
     if (wire.bytes < 2)
         return 0;
-    size_t header_bytes = length_end(wire.data[1]);
+    size_t header_bytes = ws_header_length(wire.data[1]);
     if (wire.bytes < header_bytes)
         return 0;
     return header_bytes + length_of(wire.data);

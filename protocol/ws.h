@@ -111,6 +111,9 @@ uint16_t ws_close_parse(struct slice payload, struct slice *reason, uint16_t *er
  * 1005 gives a close frame without payload; any other code must be one that may travel. */
 size_t ws_close_write(uint8_t out[127], uint16_t code, const char *reason);
 
+/* Bytes of a frame's header up to its masking key, or all of it without one, as its second byte says (RFC 6455 section
+ * 5.2): 2, 4 or 10. */
+size_t ws_header_length(uint8_t second_byte);
 /* Walks finished unmasked frames (our own wire bytes): the bytes of the frame that begins at wire.data, header
  * included; 0 when wire does not hold a whole header. May exceed wire.bytes. */
 uint64_t ws_frame_bytes(struct slice wire);

@@ -61,11 +61,6 @@ enum aitbc_event aitbc_event_named(struct slice name)
     return type;
 }
 
-const char *aitbc_event_name(enum aitbc_event type)
-{
-    return type_names[type];
-}
-
 void aitbc_events_put(struct buf *out, unsigned set)
 {
     uint8_t bytes[2];

@@ -32,7 +32,6 @@ enum aitbc_event {
 
 /* AITBC_EVENT_TYPES when the name is none. */
 enum aitbc_event aitbc_event_named(struct slice name);
-const char *aitbc_event_name(enum aitbc_event type);
 /* The variant of a listener: two bytes, big-endian. */
 void aitbc_events_put(struct buf *out, unsigned set);
 /* Whether a listener with this variant gets the event; the channels of jobs have none. */

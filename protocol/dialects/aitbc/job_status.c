@@ -53,11 +53,6 @@ enum job_state job_state_named(struct slice name)
     return state;
 }
 
-const char *job_state_name(enum job_state state)
-{
-    return state_names[state];
-}
-
 bool job_state_ended(enum job_state state)
 {
     return state >= JOB_COMPLETED;

@@ -52,7 +52,6 @@ void job_status_close(struct job_status *all);
 
 /* JOB_STATES when the name is none. */
 enum job_state job_state_named(struct slice name);
-const char *job_state_name(enum job_state state);
 bool job_state_ended(enum job_state state);
 /* 1-128 of A-Z a-z 0-9 . _ : - (A-1) */
 bool job_id_valid(struct slice id);

@@ -148,6 +148,10 @@ Test(aitbc, serves_what_is_mounted)
 Test(aitbc, random_sets_of_types_agree_with_a_model)
 {
     enum { CONNS = 12 };
+    static const char *const names[AITBC_EVENT_TYPES] = {
+        "new_block", "transaction_confirmed", "transaction_pending", "fork_detected",   "sync_status",
+        "new_offer", "offer_matched",         "offer_expired",       "offer_cancelled", "price_update",
+    };
     static const char *const bodies[AITBC_EVENT_TYPES] = {
         "{\"type\":\"new_block\",\"block\":{\"height\":1,\"hash\":\"a\"}}",
         "{\"type\":\"transaction_confirmed\",\"tx_hash\":\"t\"}",
@@ -171,8 +175,7 @@ Test(aitbc, random_sets_of_types_agree_with_a_model)
         for (int type = 0; type < AITBC_EVENT_TYPES; type++) {
             if ((sets[c] >> type & 1) == 0)
                 continue;
-            snprintf(target + strlen(target), sizeof target - strlen(target), "%s%s", first ? "" : ",",
-                     aitbc_event_name((enum aitbc_event)type));
+            snprintf(target + strlen(target), sizeof target - strlen(target), "%s%s", first ? "" : ",", names[type]);
             first = false;
         }
         cr_assert_eq(pure_connect(&host, c, target, ""), 101, "%s", target);
@@ -180,7 +183,7 @@ Test(aitbc, random_sets_of_types_agree_with_a_model)
     for (int step = 0; step < 500; step++) {
         unsigned type = (unsigned)random_below(&random, AITBC_EVENT_TYPES);
         char wanted[64];
-        snprintf(wanted, sizeof wanted, "{\"type\":\"%s\"", aitbc_event_name((enum aitbc_event)type));
+        snprintf(wanted, sizeof wanted, "{\"type\":\"%s\"", names[type]);
         cr_assert_eq(pure_ingest(&host, type < AITBC_NEW_OFFER ? "blockchain" : "marketplace", bodies[type]), 202);
         for (uint32_t c = 0; c < CONNS; c++) {
             const char *found = pure_take_text(&host, c);
