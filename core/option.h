@@ -36,7 +36,12 @@ struct option {
     const char *doc;            /* one sentence */
 };
 
-/* A table ends with a row whose name is NULL. */
+/* One row of a table: name, kind without OPTION_, offsetof of its field, default, then what else it has: .min, .max,
+ * .choices, .reloadable, .doc. A table ends with a row whose name is NULL. */
+#define OPTION(name_, kind_, offset_, fallback_, ...)                                                                  \
+    {                                                                                                                  \
+        .name = (name_), .kind = OPTION_##kind_, .offset = (offset_), .fallback = (fallback_), __VA_ARGS__             \
+    }
 
 /* Parses `text` into the field of `row` in `object` (which may hold an earlier value, freed and replaced). 0; -EINVAL
  * with a sentence of what is wrong and what would be right in `why`; -ENOMEM. */
