@@ -13,7 +13,8 @@ struct arrival {
     uint32_t count;
 };
 
-/* Slots per stream: a power of two, at least the messages of a burst, and as many as the budget of all streams allows. */
+/* Slots per stream: a power of two, at least the messages of a burst, and as many as the budget of all streams
+ * allows. */
 #define ARRIVALS_SLOTS_MIN 4
 #define ARRIVALS_SLOTS_MAX 4096
 #define ARRIVALS_BUDGET (UINT64_C(1) << 20)

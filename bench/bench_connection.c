@@ -23,8 +23,9 @@ static const struct url *url_of(const struct worker *worker, const struct connec
     return connection_publishes(connection) ? &worker->bench->publish_url : &worker->bench->url;
 }
 
-/* Of who reads nothing. What lies there unread is another machine's memory; on one machine it would count against the limit of
- * the server's kernel for all sockets (net.ipv4.tcp_mem), beyond which every send of every connection is dear. */
+/* Of who reads nothing. What lies there unread is another machine's memory; on one machine it would count against
+ * the limit of the server's kernel for all sockets (net.ipv4.tcp_mem), beyond which every send of every connection
+ * is dear. */
 static const int stalled_receive_bytes = 4096;
 
 /* A stream socket, bound to one of the source addresses if there are any. The descriptor or -errno. */
@@ -36,13 +37,13 @@ static int open_socket(const struct worker *worker, const struct connection *con
     if (fd < 0)
         return -errno;
     int on = 1;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     if (connection->role == ROLE_SLOW && worker->bench->options->slow_bytes == 0)
-        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &stalled_receive_bytes, sizeof(stalled_receive_bytes));
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &stalled_receive_bytes, sizeof stalled_receive_bytes);
     if (bench->source_count == 0 || connection_publishes(connection))
         return fd;
     /* The port is chosen at connect, by the whole 4-tuple. */
-    setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
+    setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
     const struct sockaddr_storage *source = &bench->sources[connection->slot % bench->source_count];
     if (bind(fd, (const struct sockaddr *)source, url->address_bytes) == 0)
         return fd;
@@ -85,13 +86,13 @@ void connection_begin(struct worker *worker, struct connection *connection, uint
     connection->state = CONNECTION_CONNECTING;
     if (!begin_secure(worker, connection))
         return;
-    connection->opening = malloc(sizeof(*connection->opening));
+    connection->opening = malloc(sizeof *connection->opening);
     check(connection->opening != NULL);
     connection->opening->used = 0;
     frames_init(&connection->frames);
     if (worker->bench->options->speak == SPEAK_NATS && connection->role != ROLE_PUBLISHER_HTTP) {
         connection->frames.raw = true;
-        connection->nats = connection->nats ? connection->nats : malloc(sizeof(*connection->nats));
+        connection->nats = connection->nats ? connection->nats : malloc(sizeof *connection->nats);
         check(connection->nats != NULL);
         nats_init(connection->nats);
     }
@@ -155,10 +156,10 @@ static void subscribe_nats(struct worker *worker, struct connection *connection)
     const struct bench *bench = worker->bench;
     char memory[CHANNEL_NAME_BYTES];
     char subject[URL_PATH_BYTES_MAX + CHANNEL_NAME_BYTES] = "";
-    struct buf name = buf_of(subject, sizeof(subject) - 1);
+    struct buf name = buf_of(subject, sizeof subject - 1);
     url_put_topic(&bench->url, bench_channel_name(bench, connection->channel, memory), &name);
-    uint8_t text[NATS_LINE_BYTES_MAX + sizeof(subject)];
-    struct buf lines = buf_of(text, sizeof(text));
+    uint8_t text[NATS_LINE_BYTES_MAX + sizeof subject];
+    struct buf lines = buf_of(text, sizeof text);
     nats_put_connect(&lines, connection_publishes(connection) ? NULL : subject);
     check(!lines.overflow);
     connection_put_frame(worker, connection, WS_BINARY, buf_slice(&lines));
@@ -168,7 +169,7 @@ static void subscribe_nats(struct worker *worker, struct connection *connection)
 static void on_opening(struct worker *worker, struct connection *connection, struct slice *input, bool ended)
 {
     uint8_t memory[768];
-    struct buf why = buf_of(memory, sizeof(memory));
+    struct buf why = buf_of(memory, sizeof memory);
     switch (opening_response(connection->opening, input, ended, &why)) {
     case OPENING_MORE:
         return;
@@ -190,7 +191,7 @@ static void on_opening(struct worker *worker, struct connection *connection, str
 static void on_answers(struct worker *worker, struct connection *connection, struct slice input, bool ended)
 {
     uint8_t memory[768];
-    struct buf why = buf_of(memory, sizeof(memory));
+    struct buf why = buf_of(memory, sizeof memory);
     enum opening_result result = OPENING_DONE;
     while (result == OPENING_DONE && (input.bytes > 0 || ended))
         result = opening_answer(connection->opening, &input, ended, &why);
@@ -205,7 +206,7 @@ void connection_put_frame(struct worker *worker, struct connection *connection, 
 {
     uint8_t key[4];
     uint64_t bits = random_u64(&worker->random);
-    memcpy(key, &bits, sizeof(key));
+    memcpy(key, &bits, sizeof key);
     uint8_t *frame = outgoing_reserve(&connection->out, FRAME_HEADER_BYTES_MAX + payload.bytes);
     size_t header = ws_header_write_masked(frame, opcode, payload.bytes, key);
     if (payload.bytes > 0)
@@ -220,7 +221,7 @@ static void on_close_frame(struct worker *worker, struct connection *connection,
     uint16_t error;
     uint16_t code = ws_close_parse(payload, &reason, &error);
     char text[160];
-    snprintf(text, sizeof(text), "closed by the server with %u %.*s", code, (int)reason.bytes,
+    snprintf(text, sizeof text, "closed by the server with %u %.*s", code, (int)reason.bytes,
              (const char *)reason.data);
     connection_put_frame(worker, connection, WS_CLOSE, payload);
     connection_flush(worker, connection);

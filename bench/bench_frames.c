@@ -15,7 +15,7 @@
 
 void frames_init(struct frames *frames)
 {
-    memset(frames, 0, sizeof(*frames));
+    memset(frames, 0, sizeof *frames);
 }
 
 static size_t header_bytes(const uint8_t *frame)

@@ -45,7 +45,7 @@ static bool resolve(struct bench *bench, struct buf *why)
     const struct option_texts *addresses = &bench->options->bind_addresses;
     if (!url_resolve(&bench->url, why) || !url_resolve(&bench->publish_url, why))
         return false;
-    bench->sources = calloc(addresses->count + 1, sizeof(*bench->sources));
+    bench->sources = calloc(addresses->count + 1, sizeof *bench->sources);
     if (!bench->sources)
         return false;
     for (uint32_t i = 0; i < addresses->count; i++)
@@ -202,7 +202,7 @@ static bool start_secure(struct bench *bench)
 {
     const struct options *options = bench->options;
     uint8_t memory[512];
-    struct buf why = buf_of(memory, sizeof(memory));
+    struct buf why = buf_of(memory, sizeof memory);
     if (!bench_speaks_tls(bench) ||
         secure_start(&bench->trust, options->ca, options->insecure, bench->connection_count, &why))
         return true;
@@ -212,7 +212,7 @@ static bool start_secure(struct bench *bench)
 
 static int run(struct bench *bench)
 {
-    struct result *result = calloc(1, sizeof(*result));
+    struct result *result = calloc(1, sizeof *result);
     if (!result || !plan(bench) || !start_secure(bench)) {
         free(result);
         return 1;
@@ -237,7 +237,7 @@ static int run(struct bench *bench)
 int main(int count, char **arguments)
 {
     uint8_t memory[512];
-    struct buf why = buf_of(memory, sizeof(memory));
+    struct buf why = buf_of(memory, sizeof memory);
     struct options options;
     static struct bench bench;
     bench.options = &options;

@@ -2,8 +2,8 @@
 /* Owns the reading of /proc for memory. It never keeps a file open between calls. Called by the main thread between the
  * stages of a bench.
  *
- * The kernel's part cannot be told apart by process: it is what the machine has, and only a difference between two moments
- * of an otherwise idle machine says something. On loopback it holds both ends of each connection. */
+ * The kernel's part cannot be told apart by process: it is what the machine has, and only a difference between two
+ * moments of an otherwise idle machine says something. On loopback it holds both ends of each connection. */
 #include "bench/bench_memory.h"
 
 #include <inttypes.h>
@@ -49,8 +49,8 @@ bool memory_read(uint64_t pid, struct memory *memory)
 {
     char path[64];
     char text[TEXT_BYTES];
-    memset(memory, 0, sizeof(*memory));
-    snprintf(path, sizeof(path), "/proc/%" PRIu64 "/smaps_rollup", pid);
+    memset(memory, 0, sizeof *memory);
+    snprintf(path, sizeof path, "/proc/%" PRIu64 "/smaps_rollup", pid);
     if (!read_text(path, text))
         return false;
     memory->resident_bytes = memory_field(text, "Rss");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the reading and writing of NATS protocol lines. It never sends, keeps no payload beyond the stamp at its front and
- * knows nothing of WebSocket. Called by connections whose bench runs with --speak nats.
+/* Owns the reading and writing of NATS protocol lines. It never sends, keeps no payload beyond the stamp at its front
+ * and knows nothing of WebSocket. Called by connections whose bench runs with --speak nats.
  *
  *   INFO {json}                    first, from the server
  *   MSG <subject> <sid> [<reply>] <bytes>, then the payload and an empty line's end
@@ -10,7 +10,7 @@
 
 void nats_init(struct nats *nats)
 {
-    memset(nats, 0, sizeof(*nats));
+    memset(nats, 0, sizeof *nats);
 }
 
 static enum nats_result bad(struct nats_event *event, const char *why)
@@ -71,7 +71,7 @@ static enum nats_result take_line(struct nats *nats, struct slice *input, struct
     struct slice piece = slice_of(input->data, end ? (size_t)(end - input->data) : input->bytes);
     *input = slice_skip(*input, piece.bytes + (end != NULL));
     if (!end || nats->line_used > 0) {
-        size_t room = sizeof(nats->line) - nats->line_used;
+        size_t room = sizeof nats->line - nats->line_used;
         size_t n = piece.bytes < room ? piece.bytes : room;
         memcpy(nats->line + nats->line_used, piece.data, n);
         nats->line_used = (uint16_t)(nats->line_used + n);

@@ -32,7 +32,7 @@ static void put_key(struct buf *out, struct random *random)
     store_be64(bytes, random_u64(random));
     store_be64(bytes + 8, random_u64(random));
     uint8_t text[24];
-    size_t written = base64_write(text, slice_of(bytes, sizeof(bytes)));
+    size_t written = base64_write(text, slice_of(bytes, sizeof bytes));
     buf_put(out, slice_of(text, written));
 }
 
@@ -61,7 +61,7 @@ void opening_request(struct opening *opening, struct outgoing *out, struct rando
     const char *why = NULL;
     check_op(http1_parse_head(buf_slice(&text), &scanned, &request, &head_bytes, &why), ==, HTTP1_OK);
     check_op(handshake_check(&request, &handshake, &why), ==, 0);
-    memcpy(opening->accept, handshake.accept, sizeof(opening->accept));
+    memcpy(opening->accept, handshake.accept, sizeof opening->accept);
     opening->used = 0;
     outgoing_commit(out, text.used);
 }
@@ -69,7 +69,7 @@ void opening_request(struct opening *opening, struct outgoing *out, struct rando
 /* Keeps what has come, as far as it fits. Returns how much of *input was taken. */
 static size_t gather(struct opening *opening, struct slice *input)
 {
-    size_t room = sizeof(opening->data) - opening->used;
+    size_t room = sizeof opening->data - opening->used;
     size_t n = input->bytes < room ? input->bytes : room;
     if (n > 0)
         memcpy(opening->data + opening->used, input->data, n);
@@ -114,7 +114,7 @@ static enum opening_result refuse_response(const struct opening *opening, const 
 static bool content_complete(const struct opening *opening, const struct response *response)
 {
     uint64_t have = opening->used - response->head_bytes;
-    return (response->sized && have >= response->content_bytes) || opening->used == sizeof(opening->data);
+    return (response->sized && have >= response->content_bytes) || opening->used == sizeof opening->data;
 }
 
 static enum opening_result read_head(struct opening *opening, bool ended, struct response *response, struct buf *why)
@@ -124,7 +124,7 @@ static enum opening_result read_head(struct opening *opening, bool ended, struct
         return refuse(why, "the server does not answer in HTTP/1.1");
     if (result == RESPONSE_OK)
         return OPENING_DONE;
-    if (opening->used == sizeof(opening->data))
+    if (opening->used == sizeof opening->data)
         return refuse(why, "the head of the server's response is too long");
     return ended ? refuse(why, "the server closed the connection without an answer") : OPENING_MORE;
 }

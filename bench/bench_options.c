@@ -7,60 +7,66 @@
 
 static const char *const speaks[] = {"plain", "nats", NULL};
 
-#define ROW(name_, kind_, field_, fallback_, min_, max_, doc_)                                                         \
-    {                                                                                                                  \
-        .name = name_, .kind = kind_, .offset = offsetof(struct options, field_), .fallback = fallback_, .min = min_,  \
-        .max = max_, .choices = speaks, .doc = doc_                                                                    \
-    }
+#define AT(field) offsetof(struct options, field)
 
 static const struct option rows[] = {
-    ROW("conns", OPTION_COUNT, conns, "100", 1, 10000000,
-        "connections; of fanout and channels: subscribers per channel"),
-    ROW("publishers", OPTION_COUNT, publishers, "1", 1, 1024, "publishers of the channel (fanout)"),
-    ROW("channels", OPTION_COUNT, channels, "10", 1, 1000000, "channels, each with a publisher of its own (channels)"),
-    ROW("publish-ws", OPTION_TEXT, publish_ws, "", 0, 0,
-        "ws:// or wss:// URL that relays what is sent to it; default: the subscribers' URL"),
-    ROW("publish-ingest", OPTION_TEXT, publish_ingest, "", 0, 0,
-        "ws:// or wss:// URL of ringcast's publisher WebSocket; topic: last part of the subscribers' path"),
-    ROW("publish-http", OPTION_TEXT, publish_http, "", 0, 0,
-        "http:// or https:// URL that takes each message as a POST"),
-    ROW("key", OPTION_TEXT, key, "", 0, 0, "publishers send Authorization: Bearer KEY"),
-    ROW("size", OPTION_COUNT, size, "128", PAYLOAD_BYTES_MIN, UINT64_C(16) << 20, "payload bytes of a message"),
-    ROW("binary", OPTION_BOOL, binary, "false", 0, 0, "binary messages instead of text"),
-    ROW("rate", OPTION_COUNT, rate, "0", 0, 100000000,
-        "messages per second of all publishers together, sent by schedule"),
-    ROW("window", OPTION_COUNT, window, "0", 0, 1000000,
-        "messages per burst; the next burst when every receiver has all of the last; default 1 without --rate"),
-    ROW("messages", OPTION_COUNT, messages, "0", 0, 4000000000, "ends the measured part by count, not by --duration"),
-    ROW("duration", OPTION_DURATION, duration_ms, "10s", 0, 86400000, "measured part; of connect: how long to stay"),
-    ROW("warmup", OPTION_DURATION, warmup_ms, "1s", 0, 86400000, "the same load before the measured part"),
-    ROW("warmup-signal", OPTION_BOOL, warmup_signal, "false", 0, 0,
-        "the warm-up takes a second after the other until SIGUSR1 comes, and fails when none does within --warmup"),
-    ROW("timeout", OPTION_DURATION, timeout_ms, "5s", 1, 3600000, "gives up after so long without any progress"),
-    ROW("threads", OPTION_COUNT, threads, "0", 0, THREADS_MAX,
-        "client threads; 0: as few as the limit of open files allows, which bounds each thread's sockets"),
-    ROW("opening", OPTION_COUNT, opening, "64", 1, 4096, "handshakes in flight"),
-    ROW("connect-rate", OPTION_COUNT, connect_rate, "0", 0, 10000000,
-        "handshakes begun per second while connections open; 0: as fast as --opening lets them"),
-    ROW("churn", OPTION_COUNT, churn, "0", 0, 99,
-        "percent of the subscribers that leave and come back, each once per second (fanout)"),
-    ROW("slow-pct", OPTION_COUNT, slow_pct, "0", 0, 99, "percent of the subscribers that are slow (fanout)"),
-    ROW("slow-rate", OPTION_SIZE, slow_bytes, "0", 0, UINT64_C(1) << 30,
-        "bytes per second that a slow subscriber reads; 0: nothing"),
-    ROW("speak", OPTION_CHOICE, speak, "plain", 0, 0,
-        "plain, or nats: NATS' protocol in the messages; subject: last part of the URL's path"),
-    ROW("tls", OPTION_BOOL, tls, "false", 0, 0, "speak TLS although URLs say ws:// or http://"),
-    ROW("ca", OPTION_TEXT, ca, "", 0, 0, "whose certificates are believed over TLS (PEM); default: the system's"),
-    ROW("insecure", OPTION_BOOL, insecure, "false", 0, 0, "over TLS believe any certificate"),
-    ROW("spin-us", OPTION_COUNT, spin_us, "50", 0, 1000000,
-        "microseconds that a thread looks for more before it sleeps"),
-    ROW("bind-address", OPTION_TEXTS, bind_addresses, "", 0, 0,
-        "source addresses, comma-separated, taken in turn: one address has about 28,000 ports"),
-    ROW("server-pid", OPTION_COUNT, server_pid, "0", 0, INT32_MAX, "server whose CPU time and memory are measured"),
-    ROW("json", OPTION_TEXT, json, "", 0, 0, "file for the result as JSON; - is the standard output"),
-    ROW("histogram", OPTION_TEXT, histogram, "", 0, 0,
-        "file for the distribution of latencies, in the text form of HdrHistogram"),
-    ROW("quiet", OPTION_BOOL, quiet, "false", 0, 0, "neither progress nor table"),
+    OPTION("conns", COUNT, AT(conns), "100", .min = 1, .max = 10000000,
+           .doc = "connections; of fanout and channels: subscribers per channel"),
+    OPTION("publishers", COUNT, AT(publishers), "1", .min = 1, .max = 1024,
+           .doc = "publishers of the channel (fanout)"),
+    OPTION("channels", COUNT, AT(channels), "10", .min = 1, .max = 1000000,
+           .doc = "channels, each with a publisher of its own (channels)"),
+    OPTION("publish-ws", TEXT, AT(publish_ws), "",
+           .doc = "ws:// or wss:// URL that relays what is sent to it; default: the subscribers' URL"),
+    OPTION("publish-ingest", TEXT, AT(publish_ingest), "",
+           .doc = "ws:// or wss:// URL of ringcast's publisher WebSocket; topic: last part of the subscribers' path"),
+    OPTION("publish-http", TEXT, AT(publish_http), "",
+           .doc = "http:// or https:// URL that takes each message as a POST"),
+    OPTION("key", TEXT, AT(key), "", .doc = "publishers send Authorization: Bearer KEY"),
+    OPTION("size", COUNT, AT(size), "128", .min = PAYLOAD_BYTES_MIN, .max = UINT64_C(16) << 20,
+           .doc = "payload bytes of a message"),
+    OPTION("binary", BOOL, AT(binary), "false", .doc = "binary messages instead of text"),
+    OPTION("rate", COUNT, AT(rate), "0", .max = 100000000,
+           .doc = "messages per second of all publishers together, sent by schedule"),
+    OPTION("window", COUNT, AT(window), "0", .max = 1000000,
+           .doc =
+               "messages per burst; the next burst when every receiver has all of the last; default 1 without --rate"),
+    OPTION("messages", COUNT, AT(messages), "0", .max = 4000000000,
+           .doc = "ends the measured part by count, not by --duration"),
+    OPTION("duration", DURATION, AT(duration_ms), "10s", .max = 86400000,
+           .doc = "measured part; of connect: how long to stay"),
+    OPTION("warmup", DURATION, AT(warmup_ms), "1s", .max = 86400000, .doc = "the same load before the measured part"),
+    OPTION(
+        "warmup-signal", BOOL, AT(warmup_signal), "false",
+        .doc =
+            "the warm-up takes a second after the other until SIGUSR1 comes, and fails when none does within --warmup"),
+    OPTION("timeout", DURATION, AT(timeout_ms), "5s", .min = 1, .max = 3600000,
+           .doc = "gives up after so long without any progress"),
+    OPTION("threads", COUNT, AT(threads), "0", .max = THREADS_MAX,
+           .doc = "client threads; 0: as few as the limit of open files allows, which bounds each thread's sockets"),
+    OPTION("opening", COUNT, AT(opening), "64", .min = 1, .max = 4096, .doc = "handshakes in flight"),
+    OPTION("connect-rate", COUNT, AT(connect_rate), "0", .max = 10000000,
+           .doc = "handshakes begun per second while connections open; 0: as fast as --opening lets them"),
+    OPTION("churn", COUNT, AT(churn), "0", .max = 99,
+           .doc = "percent of the subscribers that leave and come back, each once per second (fanout)"),
+    OPTION("slow-pct", COUNT, AT(slow_pct), "0", .max = 99, .doc = "percent of the subscribers that are slow (fanout)"),
+    OPTION("slow-rate", SIZE, AT(slow_bytes), "0", .max = UINT64_C(1) << 30,
+           .doc = "bytes per second that a slow subscriber reads; 0: nothing"),
+    OPTION("speak", CHOICE, AT(speak), "plain", .choices = speaks,
+           .doc = "plain, or nats: NATS' protocol in the messages; subject: last part of the URL's path"),
+    OPTION("tls", BOOL, AT(tls), "false", .doc = "speak TLS although URLs say ws:// or http://"),
+    OPTION("ca", TEXT, AT(ca), "", .doc = "whose certificates are believed over TLS (PEM); default: the system's"),
+    OPTION("insecure", BOOL, AT(insecure), "false", .doc = "over TLS believe any certificate"),
+    OPTION("spin-us", COUNT, AT(spin_us), "50", .max = 1000000,
+           .doc = "microseconds that a thread looks for more before it sleeps"),
+    OPTION("bind-address", TEXTS, AT(bind_addresses), "",
+           .doc = "source addresses, comma-separated, taken in turn: one address has about 28,000 ports"),
+    OPTION("server-pid", COUNT, AT(server_pid), "0", .max = INT32_MAX,
+           .doc = "server whose CPU time and memory are measured"),
+    OPTION("json", TEXT, AT(json), "", .doc = "file for the result as JSON; - is the standard output"),
+    OPTION("histogram", TEXT, AT(histogram), "",
+           .doc = "file for the distribution of latencies, in the text form of HdrHistogram"),
+    OPTION("quiet", BOOL, AT(quiet), "false", .doc = "neither progress nor table"),
     {.name = NULL},
 };
 
@@ -121,7 +127,7 @@ static bool take_option(struct options *options, int count, char **arguments, in
     }
     ++*at;
     uint8_t memory[256];
-    struct buf reason = buf_of(memory, sizeof(memory));
+    struct buf reason = buf_of(memory, sizeof memory);
     if (option_set(options, row, slice_text(value), &reason) == 0)
         return true;
     buf_put_text(why, "--");
@@ -142,7 +148,7 @@ static bool choose_publisher(struct options *options, struct buf *why)
     options->publish_by = PUBLISH_BY_WS;
     options->publish_url = options->url;
     int given = 0;
-    for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
         if (ways[i].url[0] == '\0')
             continue;
         options->publish_by = ways[i].by;
@@ -187,7 +193,7 @@ static bool combine(struct options *options, struct buf *why)
 
 enum options_result options_parse(struct options *options, int count, char **arguments, struct buf *why)
 {
-    memset(options, 0, sizeof(*options));
+    memset(options, 0, sizeof *options);
     if (option_defaults(options, rows) != 0) {
         buf_put_text(why, "out of memory");
         return OPTIONS_WRONG;

@@ -66,5 +66,5 @@ void outgoing_free(struct outgoing *out)
 {
     free(out->fill.data);
     free(out->flight.data);
-    memset(out, 0, sizeof(*out));
+    memset(out, 0, sizeof *out);
 }

@@ -28,8 +28,8 @@ static bool task_schedstat(const char *folder, const char *task, uint64_t *ns)
 {
     char path[384];
     char text[128];
-    snprintf(path, sizeof(path), "%s/%s/schedstat", folder, task);
-    return read_text(path, text, sizeof(text)) && sscanf(text, "%" SCNu64, ns) == 1;
+    snprintf(path, sizeof path, "%s/%s/schedstat", folder, task);
+    return read_text(path, text, sizeof text) && sscanf(text, "%" SCNu64, ns) == 1;
 }
 
 /* proc(5): utime and stime are fields 14 and 15; the name in field 2 may hold anything, so count behind its bracket. */
@@ -37,8 +37,8 @@ static bool task_stat(const char *folder, const char *task, uint64_t *ns)
 {
     char path[384];
     char text[1024];
-    snprintf(path, sizeof(path), "%s/%s/stat", folder, task);
-    if (!read_text(path, text, sizeof(text)))
+    snprintf(path, sizeof path, "%s/%s/stat", folder, task);
+    if (!read_text(path, text, sizeof text))
         return false;
     const char *behind = strrchr(text, ')');
     uint64_t user;
@@ -53,7 +53,7 @@ static bool task_stat(const char *folder, const char *task, uint64_t *ns)
 bool process_cpu_ns(uint64_t pid, uint64_t *ns)
 {
     char folder[64];
-    snprintf(folder, sizeof(folder), "/proc/%" PRIu64 "/task", pid);
+    snprintf(folder, sizeof folder, "/proc/%" PRIu64 "/task", pid);
     DIR *tasks = opendir(folder);
     if (!tasks)
         return false;

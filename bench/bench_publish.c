@@ -25,7 +25,7 @@ static void commit_frame(struct worker *worker, struct outgoing *to, struct buf 
     check(!out->overflow);
     uint64_t bits = random_u64(&worker->random);
     uint8_t key[4];
-    memcpy(key, &bits, sizeof(key));
+    memcpy(key, &bits, sizeof key);
     uint8_t header[FRAME_HEADER_BYTES_MAX];
     size_t payload_bytes = out->used - FRAME_HEADER_BYTES_MAX;
     size_t header_bytes = ws_header_write_masked(header, opcode, payload_bytes, key);
@@ -83,7 +83,7 @@ static void publish_by_nats(struct worker *worker, const struct stream *stream, 
     struct buf out = buf_of(outgoing_reserve(to, room), room);
     char channel[CHANNEL_NAME_BYTES];
     uint8_t memory[URL_PATH_BYTES_MAX + CHANNEL_NAME_BYTES];
-    struct buf subject = buf_of(memory, sizeof(memory));
+    struct buf subject = buf_of(memory, sizeof memory);
     url_put_topic(&bench->url, bench_channel_name(bench, stream->channel, channel), &subject);
     out.used = FRAME_HEADER_BYTES_MAX;
     nats_put_publish(&out, buf_slice(&subject), (size_t)bench->options->size);

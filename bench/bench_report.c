@@ -156,7 +156,7 @@ void report_table(const struct result *result, FILE *out)
 static void json_text(FILE *out, const char *name, const char *text)
 {
     uint8_t memory[8192];
-    struct buf value = buf_of(memory, sizeof(memory));
+    struct buf value = buf_of(memory, sizeof memory);
     json_put_string(&value, slice_text(text));
     fprintf(out, "  \"%s\": %.*s,\n", name, (int)value.used, (const char *)value.data);
 }

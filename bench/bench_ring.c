@@ -63,7 +63,7 @@ static void seal_sqe(struct io_uring_sqe *sqe, enum bench_ring_op op, uint32_t s
 static void arm_wake(struct bench_ring *ring)
 {
     struct io_uring_sqe *sqe = next_sqe(ring);
-    io_uring_prep_read(sqe, ring->wake_fd, &ring->wake_count, sizeof(ring->wake_count), 0);
+    io_uring_prep_read(sqe, ring->wake_fd, &ring->wake_count, sizeof ring->wake_count, 0);
     seal_sqe(sqe, BENCH_RING_WAKE, 0, 0);
 }
 
@@ -88,7 +88,7 @@ int bench_ring_open(struct bench_ring *ring, uint32_t sockets_max, uint64_t spin
     error = io_uring_register_files_sparse(&ring->uring, sockets_max);
     if (error == 0)
         error = open_buffers(ring);
-    ring->starved = calloc(sockets_max > 0 ? sockets_max : 1, sizeof(*ring->starved));
+    ring->starved = calloc(sockets_max > 0 ? sockets_max : 1, sizeof *ring->starved);
     if (error == 0 && !ring->starved)
         error = -ENOMEM;
     if (error == 0) {
@@ -272,6 +272,6 @@ bool bench_ring_next(struct bench_ring *ring, struct bench_ring_event *event)
 void bench_ring_wake(const struct bench_ring *ring)
 {
     uint64_t one = 1;
-    ssize_t written = write(ring->wake_fd, &one, sizeof(one));
-    check_op(written, ==, sizeof(one));
+    ssize_t written = write(ring->wake_fd, &one, sizeof one);
+    check_op(written, ==, sizeof one);
 }

@@ -21,7 +21,7 @@ static void leave(struct worker *worker, struct connection *connection)
     store_be16(code, WS_CLOSE_NORMAL);
     connection->state = CONNECTION_LEAVING;
     worker->apart.left++;
-    connection_put_frame(worker, connection, WS_CLOSE, slice_of(code, sizeof(code)));
+    connection_put_frame(worker, connection, WS_CLOSE, slice_of(code, sizeof code));
     connection_flush(worker, connection);
 }
 

@@ -206,7 +206,7 @@ int bench_plan(struct bench *bench, uint64_t sockets_max)
     bench->stream_count = streams_of(options);
     if (has_last_receiver(options))
         bench->arrival_slots = arrivals_slots(bench->stream_count, options->window);
-    bench->shared = zeroed((size_t)bench->stream_count * bench->arrival_slots, sizeof(*bench->shared));
+    bench->shared = zeroed((size_t)bench->stream_count * bench->arrival_slots, sizeof *bench->shared);
     bench->streams = zeroed(bench->stream_count, sizeof(struct stream));
     bench->workers = zeroed(bench->worker_count, sizeof(struct worker));
     if (!bench->streams || !bench->workers || !bench->shared)

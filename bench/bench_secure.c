@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the TLS of the bench's connections: contexts, sessions, and the records that wait to be sent. It never sends or receives
- * and knows nothing of what it seals. Called by main, workers and connections. */
+/* Owns the TLS of the bench's connections: contexts, sessions, and the records that wait to be sent. It never sends or
+ * receives and knows nothing of what it seals. Called by main, workers and connections. */
 #include "bench/bench_secure.h"
 
 #include <errno.h>
@@ -9,7 +9,8 @@
 
 #define AUTHORITIES_FOLDER "/etc/ssl/certs"
 #define AUTHORITIES_BYTES_MAX (4U << 20)
-/* What the library may hold for each connection, in the middle of a handshake and in its largest configuration, and for itself. */
+/* What the library may hold for each connection, in the middle of a handshake and in its largest configuration, and for
+ * itself. */
 #define SESSION_BYTES_MAX UINT64_C(98304)
 #define LIBRARY_BYTES_MAX (UINT64_C(64) << 20)
 
@@ -71,7 +72,7 @@ void secure_side_close(struct secure_side *side)
 
 struct secure *secure_create(struct secure_side *side, const char *host)
 {
-    struct secure *secure = calloc(1, sizeof(*secure));
+    struct secure *secure = calloc(1, sizeof *secure);
     if (secure == NULL)
         return NULL;
     secure->session = tls_create_client(side->context, host);

@@ -43,8 +43,8 @@ void secure_side_close(struct secure_side *side);
 /* A session with that host, or NULL: out of memory. */
 struct secure *secure_create(struct secure_side *side, const char *host);
 void secure_destroy(struct secure *secure);
-/* As tls_read: *plain is good until the thread's next call, what TLS has to say waits in `wire`. The first call of a session
- * has no ciphertext and makes its hello. */
+/* As tls_read: *plain is good until the thread's next call, what TLS has to say waits in `wire`. The first call of a
+ * session has no ciphertext and makes its hello. */
 enum tls_result secure_read(struct secure_side *side, struct secure *secure, struct slice *ciphertext,
                             struct slice *plain);
 /* Moves what waits in `plain` into `wire`, sealed, unless the handshake is not done or a send is in flight. False: the

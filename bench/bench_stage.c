@@ -22,15 +22,15 @@
 
 void bench_fail(struct bench *bench, const char *format, ...)
 {
-    char text[sizeof(bench->failure)];
+    char text[sizeof bench->failure];
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(text, sizeof(text), format, arguments);
+    vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
     static atomic_flag taken = ATOMIC_FLAG_INIT;
     if (atomic_flag_test_and_set(&taken))
         return;
-    memcpy(bench->failure, text, sizeof(text));
+    memcpy(bench->failure, text, sizeof text);
     atomic_store_explicit(&bench->failed, true, memory_order_release);
 }
 
@@ -174,7 +174,7 @@ static void count_client(const struct bench *bench, const struct client_cpu *bef
     uint64_t spun_ns = after.spun_ns - before->spun_ns;
     uint64_t worked_ns = result->client_cpu_ns > spun_ns ? result->client_cpu_ns - spun_ns : 0;
     cpu_set_t allowed;
-    int cores = sched_getaffinity(0, sizeof(allowed), &allowed) == 0 ? CPU_COUNT(&allowed) : 1;
+    int cores = sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? CPU_COUNT(&allowed) : 1;
     uint32_t usable = bench->worker_count < (uint32_t)cores ? bench->worker_count : (uint32_t)cores;
     result->client_share = (double)worked_ns / ((double)(after.at_ns - before->at_ns) * usable);
 }

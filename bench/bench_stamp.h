@@ -40,7 +40,7 @@ static inline void stamp_write(uint8_t out[STAMP_BYTES], const struct stamp *sta
 static inline bool stamp_digits(const uint8_t *text, uint32_t *value)
 {
     uint64_t x;
-    memcpy(&x, text, sizeof(x));
+    memcpy(&x, text, sizeof x);
     x = be64toh(x);
     uint64_t letters = (x >> 6) & UINT64_C(0x0101010101010101);
     if ((x & UINT64_C(0xf0f0f0f0f0f0f0f0)) != UINT64_C(0x3030303030303030) + letters * 0x30)

@@ -43,7 +43,7 @@ static bool split_authority(struct url *url)
 
 bool url_parse(struct url *url, const char *text, const char *scheme, bool tls, struct buf *why)
 {
-    memset(url, 0, sizeof(*url));
+    memset(url, 0, sizeof *url);
     size_t scheme_bytes = strlen(scheme);
     bool secure = strncmp(text, scheme, scheme_bytes) == 0 && text[scheme_bytes] == 's';
     size_t secure_bytes = secure ? 1 : 0;
@@ -87,7 +87,7 @@ void url_put_path(const struct url *url, const char *channel, struct buf *out)
 {
     static const char place[] = "{channel}";
     const char *from = url->path;
-    for (const char *at; (at = strstr(from, place)) != NULL; from = at + sizeof(place) - 1) {
+    for (const char *at; (at = strstr(from, place)) != NULL; from = at + sizeof place - 1) {
         buf_put(out, slice_of(from, (size_t)(at - from)));
         buf_put_text(out, channel);
     }
@@ -97,7 +97,7 @@ void url_put_path(const struct url *url, const char *channel, struct buf *out)
 void url_put_topic(const struct url *url, const char *channel, struct buf *out)
 {
     uint8_t memory[URL_PATH_BYTES_MAX + 1];
-    struct buf path = buf_of(memory, sizeof(memory));
+    struct buf path = buf_of(memory, sizeof memory);
     url_put_path(url, channel, &path);
     size_t end = 0;
     size_t begin = 0;

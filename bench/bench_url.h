@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A ws(s):// or http(s):// URL (RFC 3986; RFC 6455 section 3), its address, and its path with the channel's name put in. */
+/* A ws(s):// or http(s):// URL (RFC 3986; RFC 6455 section 3), its address, and its path with the channel's name put
+ * in. */
 #ifndef RINGCAST_BENCH_URL_H
 #define RINGCAST_BENCH_URL_H
 
@@ -20,7 +21,8 @@ struct url {
     socklen_t address_bytes;
 };
 
-/* `scheme`: "ws" or "http"; with an s behind it in the text, or with `tls`, the URL means TLS. False with a sentence in `why`. */
+/* `scheme`: "ws" or "http"; with an s behind it in the text, or with `tls`, the URL means TLS. False with a sentence in
+ * `why`. */
 bool url_parse(struct url *url, const char *text, const char *scheme, bool tls, struct buf *why);
 /* Looks the host up. False with a sentence in `why`. */
 bool url_resolve(struct url *url, struct buf *why);

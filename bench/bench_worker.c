@@ -67,7 +67,7 @@ void worker_on_lost(struct worker *worker, struct connection *connection, uint16
     counts_add(&worker->counts.lost_connections, 1);
     bool expected = false;
     if (atomic_compare_exchange_strong(&bench->parting, &expected, true))
-        snprintf(bench->parting_text, sizeof(bench->parting_text), "%s", why);
+        snprintf(bench->parting_text, sizeof bench->parting_text, "%s", why);
     if (connection_publishes(connection))
         bench_fail(bench, "a publisher's connection was lost: %s", why);
 }
@@ -143,7 +143,7 @@ static void reset(struct worker *worker)
     struct counts *counts = &worker->counts;
     _Atomic uint64_t *all[] = {&counts->published,       &counts->stopped, &counts->deliveries,
                                &counts->delivered_bytes, &counts->copies,  &counts->last_ns};
-    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         atomic_store_explicit(all[i], 0, memory_order_relaxed);
     histogram_init(&worker->latency_ns);
     histogram_init(&worker->last_ns);
@@ -161,7 +161,7 @@ static void begin_end(struct worker *worker)
         struct connection *connection = &worker->connections[i];
         if (connection->state != CONNECTION_OPEN || connection->role == ROLE_PUBLISHER_HTTP)
             continue;
-        connection_put_frame(worker, connection, WS_CLOSE, slice_of(code, sizeof(code)));
+        connection_put_frame(worker, connection, WS_CLOSE, slice_of(code, sizeof code));
         connection_flush(worker, connection);
     }
     worker->end_ns = clock_monotonic_ns() + END_NS;
@@ -263,7 +263,7 @@ static bool open_secure(struct worker *worker)
 {
     struct bench *bench = worker->bench;
     char why[256];
-    if (!bench_speaks_tls(bench) || secure_side_open(&worker->secure, &bench->trust, why, sizeof(why)))
+    if (!bench_speaks_tls(bench) || secure_side_open(&worker->secure, &bench->trust, why, sizeof why))
         return true;
     bench_fail(bench, "TLS cannot be used: %s", why);
     return false;
@@ -290,7 +290,7 @@ static void worker_main(void *argument)
 int worker_start(struct worker *worker)
 {
     char name[16];
-    snprintf(name, sizeof(name), "bench-%u", worker->index);
+    snprintf(name, sizeof name, "bench-%u", worker->index);
     random_init(&worker->random, clock_monotonic_ns() + worker->index);
     histogram_init(&worker->latency_ns);
     histogram_init(&worker->last_ns);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the program ringcast-crossing: its options, the order of the runs and the table. It never turns a shard itself. Called
- * by the shell. */
+/* Owns the program ringcast-crossing: its options, the order of the runs and the table. It never turns a shard itself.
+ * Called by the shell. */
 #include "bench/crossing_pair.h"
 #include "core/option.h"
 
@@ -19,19 +19,17 @@ struct options {
     uint64_t subscribers;
 };
 
-#define ROW(name_, kind_, field_, fallback_, min_, max_, doc_)                                                         \
-    {                                                                                                                  \
-        .name = name_, .kind = kind_, .offset = offsetof(struct options, field_), .fallback = fallback_, .min = min_,  \
-        .max = max_, .doc = doc_                                                                                       \
-    }
+#define AT(field) offsetof(struct options, field)
 
 static const struct option rows[] = {
-    ROW("repeat", OPTION_COUNT, repeat, "11", 1, REPEAT_MAX, "repetitions, each of all cases in turn"),
-    ROW("messages", OPTION_COUNT, messages, "48000", 64, 100000000, "messages of one case in one repetition"),
-    ROW("size", OPTION_COUNT, bytes, "512", 1, CROSSING_BYTES_MAX, "payload bytes of a message"),
-    ROW("subscribers", OPTION_COUNT, subscribers, "1", 1, 10000, "on each of the two shards"),
-    ROW("json", OPTION_TEXT, json, "", 0, 0,
-        "file for the results as JSON, an object a line; - is the standard output"),
+    OPTION("repeat", COUNT, AT(repeat), "11", .min = 1, .max = REPEAT_MAX,
+           .doc = "repetitions, each of all cases in turn"),
+    OPTION("messages", COUNT, AT(messages), "48000", .min = 64, .max = 100000000,
+           .doc = "messages of one case in one repetition"),
+    OPTION("size", COUNT, AT(bytes), "512", .min = 1, .max = CROSSING_BYTES_MAX, .doc = "payload bytes of a message"),
+    OPTION("subscribers", COUNT, AT(subscribers), "1", .min = 1, .max = 10000, .doc = "on each of the two shards"),
+    OPTION("json", TEXT, AT(json), "",
+           .doc = "file for the results as JSON, an object a line; - is the standard output"),
     {.name = NULL},
 };
 

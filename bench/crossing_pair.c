@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the two shards of ringcast-crossing, the threads that turn them, and the clock of their turns. A turn without work is
- * not taken: an awake shard looks for mail whoever publishes. It never prints. Called by crossing_main. */
+/* Owns the two shards of ringcast-crossing, the threads that turn them, and the clock of their turns. A turn without
+ * work is not taken: an awake shard looks for mail whoever publishes. It never prints. Called by crossing_main. */
 #include "bench/crossing_pair.h"
 
 #include "bench/meter_shard.h"
@@ -46,7 +46,7 @@ static uint64_t now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-/* --- turns ----------------------------------------------------------------------------------------------------------- */
+/* --- turns -------------------------------------------------------------------------------------------------------- */
 
 static bool has_mail(const struct shard *shard)
 {
@@ -98,7 +98,7 @@ static void settle(struct crossing_pair *pair)
     }
 }
 
-/* --- a run ----------------------------------------------------------------------------------------------------------- */
+/* --- a run -------------------------------------------------------------------------------------------------------- */
 
 static int publish(struct crossing_pair *pair)
 {
@@ -181,7 +181,7 @@ int crossing_run(struct crossing_pair *pair, const struct crossing_load *load, s
     return pair->error;
 }
 
-/* --- making and ending ----------------------------------------------------------------------------------------------- */
+/* --- making and ending -------------------------------------------------------------------------------------------- */
 
 static int subscribe(struct crossing_pair *pair)
 {

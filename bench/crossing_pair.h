@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Two shards with subscribers of one channel on both, over a kernel that costs nothing, and what a publish to the channel
- * costs them together: by the shard at which the channel lives, or by the other one. */
+/* Two shards with subscribers of one channel on both, over a kernel that costs nothing, and what a publish to the
+ * channel costs them together: by the shard at which the channel lives, or by the other one. */
 #ifndef RINGCAST_CROSSING_PAIR_H
 #define RINGCAST_CROSSING_PAIR_H
 

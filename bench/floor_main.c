@@ -41,7 +41,7 @@ struct measure {
 static void pin(int n)
 {
     cpu_set_t allowed;
-    if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0)
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0)
         return;
     for (size_t core = 0; core < CPU_SETSIZE; core++) {
         if (!CPU_ISSET(core, &allowed) || n-- > 0)
@@ -49,7 +49,7 @@ static void pin(int n)
         cpu_set_t one;
         CPU_ZERO(&one);
         CPU_SET(core, &one);
-        sched_setaffinity(0, sizeof(one), &one);
+        sched_setaffinity(0, sizeof one, &one);
         return;
     }
 }
@@ -92,12 +92,12 @@ static int listen_any(const struct floor_options *options, struct sockaddr_in *a
     int on = 1;
     int send_buffer = (int)options->send_buffer_bytes;
     struct timeval patience = {.tv_sec = PATIENCE_S};
-    socklen_t bytes = sizeof(*address);
+    socklen_t bytes = sizeof *address;
     *address = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     if (send_buffer > 0)
-        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &send_buffer, sizeof(send_buffer));
+        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &send_buffer, sizeof send_buffer);
     if (bind(fd, (struct sockaddr *)address, bytes) == 0 && listen(fd, SOMAXCONN) == 0 &&
         getsockname(fd, (struct sockaddr *)address, &bytes) == 0)
         return fd;
@@ -113,7 +113,7 @@ static int accept_all(struct floor *floor, int listener)
     if (floor->control < 0)
         return -errno;
     struct timeval patience = {.tv_sec = PATIENCE_S};
-    setsockopt(floor->control, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+    setsockopt(floor->control, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     for (uint64_t i = 0; i < floor->options.conns; i++) {
         floor->sockets[i] = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
         if (floor->sockets[i] < 0)
@@ -140,7 +140,7 @@ static uint64_t thread_cpu_ns(void)
 /* Begins and ends with a request that has been read and not yet answered. 0 or -errno. */
 static int run(const struct floor *floor, uint64_t duration_ms, uint64_t messages, struct measure *measure)
 {
-    memset(measure, 0, sizeof(*measure));
+    memset(measure, 0, sizeof *measure);
     histogram_init(&measure->round_ns);
     uint64_t begun_ns = clock_monotonic_ns();
     uint64_t end_ns = messages > 0 ? UINT64_MAX : begun_ns + duration_ms * 1000000;
@@ -292,7 +292,7 @@ static int run_floor(struct floor *floor)
 int main(int count, char **arguments)
 {
     uint8_t memory[512];
-    struct buf why = buf_of(memory, sizeof(memory));
+    struct buf why = buf_of(memory, sizeof memory);
     static struct floor floor;
     int code = 0;
     switch (floor_options_parse(&floor.options, count, arguments, &why)) {

@@ -6,25 +6,26 @@
 
 static const char *const modes[] = {"write", "ring", NULL};
 
-#define ROW(name_, kind_, field_, fallback_, min_, max_, doc_)                                                         \
-    {                                                                                                                  \
-        .name = name_, .kind = kind_, .offset = offsetof(struct floor_options, field_), .fallback = fallback_,         \
-        .min = min_, .max = max_, .choices = modes, .doc = doc_                                                        \
-    }
+#define AT(field) offsetof(struct floor_options, field)
 
 static const struct option rows[] = {
-    ROW("mode", OPTION_CHOICE, mode, "write", 0, 0, "write: a write() per socket; ring: io_uring sends in batches"),
-    ROW("conns", OPTION_COUNT, conns, "100", 1, 1000000, "sockets"),
-    ROW("size", OPTION_COUNT, size, "128", 0, UINT64_C(16) << 20, "payload bytes; the WebSocket header comes on top"),
-    ROW("window", OPTION_COUNT, window, "1", 1, 100000, "messages gathered in one send"),
-    ROW("messages", OPTION_COUNT, messages, "0", 0, 4000000000, "per socket: ends by count, not by --duration"),
-    ROW("duration", OPTION_DURATION, duration_ms, "2s", 0, 3600000, "measured part"),
-    ROW("warmup", OPTION_DURATION, warmup_ms, "500ms", 0, 3600000, "the same before the measured part"),
-    ROW("send-buffer", OPTION_SIZE, send_buffer_bytes, "0", 0, UINT64_C(1) << 30, "SO_SNDBUF; 0: the kernel's default"),
-    ROW("batch", OPTION_COUNT, batch, "256", 1, 4096, "sends per system call (ring)"),
-    ROW("spin-us", OPTION_COUNT, spin_us, "50", 0, 1000000, "how long the receiver looks for more before it sleeps"),
-    ROW("json", OPTION_TEXT, json, "", 0, 0, "file for the result as JSON; - is the standard output"),
-    ROW("quiet", OPTION_BOOL, quiet, "false", 0, 0, "no table"),
+    OPTION("mode", CHOICE, AT(mode), "write", .choices = modes,
+           .doc = "write: a write() per socket; ring: io_uring sends in batches"),
+    OPTION("conns", COUNT, AT(conns), "100", .min = 1, .max = 1000000, .doc = "sockets"),
+    OPTION("size", COUNT, AT(size), "128", .max = UINT64_C(16) << 20,
+           .doc = "payload bytes; the WebSocket header comes on top"),
+    OPTION("window", COUNT, AT(window), "1", .min = 1, .max = 100000, .doc = "messages gathered in one send"),
+    OPTION("messages", COUNT, AT(messages), "0", .max = 4000000000,
+           .doc = "per socket: ends by count, not by --duration"),
+    OPTION("duration", DURATION, AT(duration_ms), "2s", .max = 3600000, .doc = "measured part"),
+    OPTION("warmup", DURATION, AT(warmup_ms), "500ms", .max = 3600000, .doc = "the same before the measured part"),
+    OPTION("send-buffer", SIZE, AT(send_buffer_bytes), "0", .max = UINT64_C(1) << 30,
+           .doc = "SO_SNDBUF; 0: the kernel's default"),
+    OPTION("batch", COUNT, AT(batch), "256", .min = 1, .max = 4096, .doc = "sends per system call (ring)"),
+    OPTION("spin-us", COUNT, AT(spin_us), "50", .max = 1000000,
+           .doc = "how long the receiver looks for more before it sleeps"),
+    OPTION("json", TEXT, AT(json), "", .doc = "file for the result as JSON; - is the standard output"),
+    OPTION("quiet", BOOL, AT(quiet), "false", .doc = "no table"),
     {.name = NULL},
 };
 
@@ -54,7 +55,7 @@ static int wrong(struct buf *why, const char *option, const char *what)
 
 int floor_options_parse(struct floor_options *options, int count, char **arguments, struct buf *why)
 {
-    memset(options, 0, sizeof(*options));
+    memset(options, 0, sizeof *options);
     if (option_defaults(options, rows) != 0)
         return wrong(why, "", "out of memory");
     for (int at = 1; at < count; at++) {
@@ -69,7 +70,7 @@ int floor_options_parse(struct floor_options *options, int count, char **argumen
         if (!value)
             return wrong(why, argument, " needs a value");
         uint8_t memory[256];
-        struct buf reason = buf_of(memory, sizeof(memory));
+        struct buf reason = buf_of(memory, sizeof memory);
         if (option_set(options, row, slice_text(value), &reason) != 0) {
             wrong(why, argument, ": ");
             buf_put(why, buf_slice(&reason));

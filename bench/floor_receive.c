@@ -22,11 +22,11 @@ static int connect_one(const struct sockaddr_in *address, uint32_t number)
     if (fd < 0)
         return -errno;
     int on = 1;
-    setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
+    setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
     struct sockaddr_in source = {.sin_family = AF_INET,
                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK + number / SOCKETS_PER_ADDRESS)};
-    if (bind(fd, (struct sockaddr *)&source, sizeof(source)) == 0 &&
-        connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0)
+    if (bind(fd, (struct sockaddr *)&source, sizeof source) == 0 &&
+        connect(fd, (const struct sockaddr *)address, sizeof *address) == 0)
         return fd;
     int error = -errno;
     close(fd);

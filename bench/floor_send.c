@@ -18,7 +18,7 @@ struct floor_sender {
 
 int floor_sender_open(struct floor_sender **out, const struct floor_options *options, const int *sockets)
 {
-    struct floor_sender *sender = calloc(1, sizeof(*sender));
+    struct floor_sender *sender = calloc(1, sizeof *sender);
     if (!sender)
         return -ENOMEM;
     sender->mode = (enum floor_mode)options->mode;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the program ringcast-growth: the server's work with many channels, members or shards. Each piece of work is done over and
- * over inside ringcast_counted, where bench/growth has callgrind count, and timed. It never touches a socket. Called by
- * bench/growth. */
+/* Owns the program ringcast-growth: the server's work with many channels, members or shards. Each piece of work is done
+ * over and over inside ringcast_counted, where bench/growth has callgrind count, and timed. It never touches a socket.
+ * Called by bench/growth. */
 #include "bench/growth_world.h"
 #include "core/check.h"
 #include "core/random.h"
@@ -27,7 +27,7 @@ static struct growth_world world;
 static uint8_t payload[PAYLOAD_BYTES];
 static struct random dice;
 
-/* --- work ------------------------------------------------------------------------------------------------------------ */
+/* --- work --------------------------------------------------------------------------------------------------------- */
 
 struct work {
     const char *name; /* its stage, in the table */
@@ -68,7 +68,7 @@ static void measure(const struct work *work)
     printf("{\"stage\": \"%s\", \"count\": %d, \"ns\": %.2f}\n", work->name, COUNT, (now_ns() - begun_ns) / COUNT);
 }
 
-/* --- channels -------------------------------------------------------------------------------------------------------- */
+/* --- channels ----------------------------------------------------------------------------------------------------- */
 
 #define NAME_BYTES 16
 
@@ -180,7 +180,7 @@ static int measure_channels(uint32_t channels)
     return 0;
 }
 
-/* --- retained messages ----------------------------------------------------------------------------------------------- */
+/* --- retained messages -------------------------------------------------------------------------------------------- */
 
 static void run_retain(const struct work *work, uint32_t count)
 {
@@ -202,7 +202,7 @@ static int measure_retained(uint32_t channels)
     return 0;
 }
 
-/* --- members --------------------------------------------------------------------------------------------------------- */
+/* --- members ------------------------------------------------------------------------------------------------------ */
 
 /* Any member leaves the channel, and is back a turn later. */
 static void run_members(const struct work *work, uint32_t count)
@@ -228,7 +228,7 @@ static int measure_members(uint32_t members)
     return error;
 }
 
-/* --- shards ---------------------------------------------------------------------------------------------------------- */
+/* --- shards ------------------------------------------------------------------------------------------------------- */
 
 /* A turn of the home, or of all others: what is not to be counted is taken by the other function. */
 static void turn(uint16_t home, bool of_home)
@@ -280,7 +280,7 @@ static int measure_shards(uint16_t shards, bool fixed, uint32_t rounds)
     return 0;
 }
 
-/* --- program --------------------------------------------------------------------------------------------------------- */
+/* --- program ------------------------------------------------------------------------------------------------------ */
 
 static uint32_t number(const char *text, uint32_t max)
 {

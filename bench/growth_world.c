@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the shards of ringcast-growth: their making, their turns, and what is asked of them. It never counts anything and never
- * reaches past what the shards' own thread may call. Called by growth_main. */
+/* Owns the shards of ringcast-growth: their making, their turns, and what is asked of them. It never counts anything
+ * and never reaches past what the shards' own thread may call. Called by growth_main. */
 #include "bench/growth_world.h"
 
 #include "bench/meter_shard.h"

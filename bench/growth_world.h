@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Several whole shards that turn in one thread, over a kernel that costs nothing (null_kernel.c): what they cost each other and
- * what grows with their channels can be counted without threads, sockets or a machine of that size. */
+/* Several whole shards that turn in one thread, over a kernel that costs nothing (null_kernel.c): what they cost each
+ * other and what grows with their channels can be counted without threads, sockets or a machine of that size. */
 #ifndef RINGCAST_GROWTH_WORLD_H
 #define RINGCAST_GROWTH_WORLD_H
 
@@ -21,12 +21,13 @@ struct growth_world {
     uint32_t connected; /* on all shards */
 };
 
-/* Each shard may have so many connections. `retain`: messages that each channel keeps. 0 or -errno. The world must stay where it
- * is, and ends with the process: to close a million channels in order would take longer than all that is measured. */
+/* Each shard may have so many connections. `retain`: messages that each channel keeps. 0 or -errno. The world must stay
+ * where it is, and ends with the process: to close a million channels in order would take longer than all that is
+ * measured. */
 int growth_world_open(struct growth_world *world, uint16_t shards, uint32_t conns_max, uint32_t retain);
 
-/* `count` more connections on one shard, all of them listeners of GROWTH_COMMON; the n-th ever made there has slot n. 0 or
- * -errno. */
+/* `count` more connections on one shard, all of them listeners of GROWTH_COMMON; the n-th ever made there has slot n. 0
+ * or -errno. */
 int growth_world_connect(struct growth_world *world, uint16_t shard, uint32_t count);
 /* The home of a channel. */
 uint16_t growth_world_home(const struct growth_world *world, struct slice channel);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the shards that a meter drives: their configuration, rings and making. It never reads a clock and changes nothing in a
- * shard but by the calls that its own thread would make. Called by transmit_server, callgrind_main, micro_delivery and
- * crossing_pair. */
+/* Owns the shards that a meter drives: their configuration, rings and making. It never reads a clock and changes
+ * nothing in a shard but by the calls that its own thread would make. Called by transmit_server, callgrind_main,
+ * micro_delivery and crossing_pair. */
 #include "bench/meter_shard.h"
 
 #include "core/log.h"

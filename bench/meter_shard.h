@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Whole shards for meters: sockets that are established already become their connections and subscribers of one channel of
- * `plain`, to which the meter publishes. The calling thread is the shard's. */
+/* Whole shards for meters: sockets that are established already become their connections and subscribers of one channel
+ * of `plain`, to which the meter publishes. The calling thread is the shard's. */
 #ifndef RINGCAST_METER_SHARD_H
 #define RINGCAST_METER_SHARD_H
 
@@ -21,8 +21,8 @@ struct meter_shard {
 /* What a peer sends to become a subscriber. */
 extern const char meter_request[];
 
-/* For at most `conns` connections. `sets`: "key=value" settings, NULL-terminated, or NULL. 0 or -errno; meter_shard_close in
- * any case. */
+/* For at most `conns` connections. `sets`: "key=value" settings, NULL-terminated, or NULL. 0 or -errno;
+ * meter_shard_close in any case. */
 int meter_shard_open(struct meter_shard *meter, uint32_t conns, const char *const *sets);
 void meter_shard_close(struct meter_shard *meter);
 /* Several that post to each other, each for at most `conns` connections; to be closed together. */

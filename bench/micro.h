@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the parts of ringcast-micro share: the cases that it times. A case does one thing over and over and returns a value
- * that depends on every result, so that nothing can be left out by the compiler. */
+/* What the parts of ringcast-micro share: the cases that it times. A case does one thing over and over and returns a
+ * value that depends on every result, so that nothing can be left out by the compiler. */
 #ifndef RINGCAST_MICRO_H
 #define RINGCAST_MICRO_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the cases of ringcast-micro about queues and timers. The cases across threads need two cores; on one they time the
- * scheduler. It never reads a clock. Called by micro_main. */
+/* Owns the cases of ringcast-micro about queues and timers. The cases across threads need two cores; on one they time
+ * the scheduler. It never reads a clock. Called by micro_main. */
 #include "bench/micro.h"
 #include "core/check.h"
 #include "core/random.h"
@@ -17,7 +17,7 @@
 #define TIMERS 10000
 #define SPINS 10000 /* before a side that waits lets others run */
 
-/* --- SPSC ------------------------------------------------------------------------------------------------------------ */
+/* --- SPSC --------------------------------------------------------------------------------------------------------- */
 
 struct queues {
     struct spsc there, back;
@@ -163,7 +163,7 @@ static uint64_t run_echo(void *state, const struct micro_case *self, uint64_t co
     return sum;
 }
 
-/* --- timers ---------------------------------------------------------------------------------------------------------- */
+/* --- timers ------------------------------------------------------------------------------------------------------- */
 
 struct timers {
     struct wheel wheel;

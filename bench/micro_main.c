@@ -22,21 +22,18 @@ struct options {
     bool list;
 };
 
-#define ROW(name_, kind_, field_, fallback_, min_, max_, doc_)                                                         \
-    {                                                                                                                  \
-        .name = name_, .kind = kind_, .offset = offsetof(struct options, field_), .fallback = fallback_, .min = min_,  \
-        .max = max_, .doc = doc_                                                                                       \
-    }
+#define AT(field) offsetof(struct options, field)
 
 static const struct option rows[] = {
-    ROW("filter", OPTION_TEXT, filter, "", 0, 0, "only cases whose name holds this"),
-    ROW("json", OPTION_TEXT, json, "", 0, 0,
-        "file for the results as JSON, an object a line; - is the standard output"),
-    ROW("certs", OPTION_TEXT, certs, "build/certs", 0, 0,
-        "folder of tools/certs; without it the cases of TLS are left out"),
-    ROW("repeat", OPTION_COUNT, repeat, "11", 1, REPEAT_MAX, "repetitions"),
-    ROW("slice", OPTION_DURATION, slice_ms, "20ms", 1, 60000, "at least so long for one case in one repetition"),
-    ROW("list", OPTION_BOOL, list, "false", 0, 0, "name the cases and run none"),
+    OPTION("filter", TEXT, AT(filter), "", .doc = "only cases whose name holds this"),
+    OPTION("json", TEXT, AT(json), "",
+           .doc = "file for the results as JSON, an object a line; - is the standard output"),
+    OPTION("certs", TEXT, AT(certs), "build/certs",
+           .doc = "folder of tools/certs; without it the cases of TLS are left out"),
+    OPTION("repeat", COUNT, AT(repeat), "11", .min = 1, .max = REPEAT_MAX, .doc = "repetitions"),
+    OPTION("slice", DURATION, AT(slice_ms), "20ms", .min = 1, .max = 60000,
+           .doc = "at least so long for one case in one repetition"),
+    OPTION("list", BOOL, AT(list), "false", .doc = "name the cases and run none"),
     {.name = NULL},
 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the cases of ringcast-micro about bytes in and bytes out: frames, request heads, JSON, UTF-8, compression. It never
- * reads a clock. Called by micro_main. */
+/* Owns the cases of ringcast-micro about bytes in and bytes out: frames, request heads, JSON, UTF-8, compression. It
+ * never reads a clock. Called by micro_main. */
 #include "bench/micro.h"
 #include "core/check.h"
 #include "protocol/deflate.h"
@@ -51,7 +51,7 @@ static void fill(uint8_t *at, size_t bytes, const char *sample)
         at[i] = (uint8_t)sample[i % sample_bytes];
 }
 
-/* --- WebSocket frames ------------------------------------------------------------------------------------------------ */
+/* --- WebSocket frames --------------------------------------------------------------------------------------------- */
 
 static int open_frame(void **state, const struct micro_case *self, enum ws_opcode opcode, const uint8_t key[4])
 {
@@ -107,7 +107,7 @@ static uint64_t run_header(void *state, const struct micro_case *self, uint64_t 
     return sum;
 }
 
-/* --- HTTP, JSON, UTF-8, compression ---------------------------------------------------------------------------------- */
+/* --- HTTP, JSON, UTF-8, compression ------------------------------------------------------------------------------- */
 
 static const char browser_head[] =
     "GET /plain/prices?since=12345 HTTP/1.1\r\nHost: stream.example.org:9500\r\nConnection: Upgrade\r\n"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the cases of ringcast-micro about TLS: one record sealed by the linked library, and a handshake of two ends in one thread. It
- * never touches a socket. Called by micro_main. */
+/* Owns the cases of ringcast-micro about TLS: one record sealed by the linked library, and a handshake of two ends in
+ * one thread. It never touches a socket. Called by micro_main. */
 #include "bench/micro.h"
 #include "core/check.h"
 #include "protocol/tls/tls.h"

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns a kernel that costs nothing: the functions by which ring_uring.c reaches liburing and ring_uring_probe.c, on a ring
- * that completes each send at once and in full. Everything above it is the real code, down to the last instruction before
- * the system call. It never touches a socket: every peer sends one request (meter_request), when its receive is armed, and
- * nothing else. Its clock stands still. Linked instead of liburing by programs that count or time user space only. */
+/* Owns a kernel that costs nothing: the functions by which ring_uring.c reaches liburing and ring_uring_probe.c, on a
+ * ring that completes each send at once and in full. Everything above it is the real code, down to the last instruction
+ * before the system call. It never touches a socket: every peer sends one request (meter_request), when its receive is
+ * armed, and nothing else. Its clock stands still. Linked instead of liburing by programs that count or time user space
+ * only. */
 #include "bench/meter_shard.h"
 #include "core/check.h"
 #include "core/clock.h"
@@ -35,7 +36,7 @@ static struct null_kernel *kernel_of(const struct io_uring *uring)
     return uring->sq.ring_ptr;
 }
 
-/* --- operations ------------------------------------------------------------------------------------------------------ */
+/* --- operations --------------------------------------------------------------------------------------------------- */
 
 static void complete(const struct io_uring *uring, uint64_t user_data, int result, unsigned flags)
 {
@@ -140,7 +141,7 @@ int io_uring_submit_and_wait_timeout(struct io_uring *uring, struct io_uring_cqe
     return io_uring_submit(uring);
 }
 
-/* --- set-up ---------------------------------------------------------------------------------------------------------- */
+/* --- set-up ------------------------------------------------------------------------------------------------------- */
 
 int io_uring_register(unsigned fd, unsigned opcode, const void *argument, unsigned count)
 {
@@ -239,7 +240,7 @@ void ring_prep_linger(struct io_uring_sqe *sqe, int socket)
     sqe->fd = socket;
 }
 
-/* --- time that stands still ------------------------------------------------------------------------------------------ */
+/* --- time that stands still --------------------------------------------------------------------------------------- */
 
 uint64_t clock_monotonic_ns(void)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the parts of ringcast-transmit share: the ways to send that it compares. Each has connections of its own to forged
- * peers (transmit_peers.h) and sends the same finished frames to all of them, round by round:
+/* What the parts of ringcast-transmit share: the ways to send that it compares. Each has connections of its own to
+ * forged peers (transmit_peers.h) and sends the same finished frames to all of them, round by round:
  *
  *   round     measured: every connection gets the bytes once; returns when the kernel has taken them
  *   answer    not measured: the peers acknowledge; the kernel frees what it copied, or gives zero-copied memory back

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the program ringcast-transmit: the turns that the paths take, their CPU time and the table. It never sends anything
- * itself. Called by bench/transmit inside the network namespace that the script has made. */
+/* Owns the program ringcast-transmit: the turns that the paths take, their CPU time and the table. It never sends
+ * anything itself. Called by bench/transmit inside the network namespace that the script has made. */
 #include "bench/transmit.h"
 #include "bench/transmit_options.h"
 
@@ -131,7 +131,7 @@ static int run_size(struct meter *meter, uint32_t size)
     return error;
 }
 
-/* --- report ---------------------------------------------------------------------------------------------------------- */
+/* --- report ------------------------------------------------------------------------------------------------------- */
 
 static int compare(const void *a, const void *b)
 {
@@ -217,7 +217,7 @@ static void print_json(const struct meter *meter, const char *size, FILE *out)
     }
 }
 
-/* --- set-up ---------------------------------------------------------------------------------------------------------- */
+/* --- set-up ------------------------------------------------------------------------------------------------------- */
 
 static void pin(void)
 {

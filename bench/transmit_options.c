@@ -3,22 +3,19 @@
 #include "bench/transmit_options.h"
 #include "bench/transmit.h"
 
-#define ROW(name_, kind_, field_, fallback_, min_, max_, doc_)                                                         \
-    {                                                                                                                  \
-        .name = name_, .kind = kind_, .offset = offsetof(struct transmit_options, field_), .fallback = fallback_,      \
-        .min = min_, .max = max_, .doc = doc_                                                                          \
-    }
+#define AT(field) offsetof(struct transmit_options, field)
 
 static const struct option rows[] = {
-    ROW("sizes", OPTION_TEXTS, sizes, "512,4096,8192,16384,65536", 0, 0, "payload bytes, one table row each"),
-    ROW("paths", OPTION_TEXTS, paths, "ring,write,zero-copy,registered,shard,shard-zero-copy", 0, 0,
-        "what is compared; ratios are to the first"),
-    ROW("conns", OPTION_COUNT, conns, "1000", 1, 8000, "sockets of each path"),
-    ROW("window", OPTION_COUNT, window, "1", 1, 1000, "messages gathered in one send"),
-    ROW("repeat", OPTION_COUNT, repeat, "7", 1, 1000, "repetitions; the paths take turns in each"),
-    ROW("slice", OPTION_DURATION, slice_ms, "100ms", 1, 60000, "CPU time of one path in one repetition"),
-    ROW("json", OPTION_TEXT, json, "", 0, 0, "file for the result as JSON; - is the standard output"),
-    ROW("quiet", OPTION_BOOL, quiet, "false", 0, 0, "no table"),
+    OPTION("sizes", TEXTS, AT(sizes), "512,4096,8192,16384,65536", .doc = "payload bytes, one table row each"),
+    OPTION("paths", TEXTS, AT(paths), "ring,write,zero-copy,registered,shard,shard-zero-copy",
+           .doc = "what is compared; ratios are to the first"),
+    OPTION("conns", COUNT, AT(conns), "1000", .min = 1, .max = 8000, .doc = "sockets of each path"),
+    OPTION("window", COUNT, AT(window), "1", .min = 1, .max = 1000, .doc = "messages gathered in one send"),
+    OPTION("repeat", COUNT, AT(repeat), "7", .min = 1, .max = 1000, .doc = "repetitions; the paths take turns in each"),
+    OPTION("slice", DURATION, AT(slice_ms), "100ms", .min = 1, .max = 60000,
+           .doc = "CPU time of one path in one repetition"),
+    OPTION("json", TEXT, AT(json), "", .doc = "file for the result as JSON; - is the standard output"),
+    OPTION("quiet", BOOL, AT(quiet), "false", .doc = "no table"),
     {.name = NULL},
 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the forged peers: their sockets, their half of the sequence numbers and the packets that they would send. It never
- * reads a clock and never sends on one of the sockets. Called by transmit_main between the measured parts. */
+/* Owns the forged peers: their sockets, their half of the sequence numbers and the packets that they would send. It
+ * never reads a clock and never sends on one of the sockets. Called by transmit_main between the measured parts. */
 #include "bench/transmit_peers.h"
 
 #include <arpa/inet.h>
@@ -53,7 +53,7 @@ static uint32_t peer_address(const struct peers *peers, uint32_t i)
     return PEER_NETWORK + 1 + peers->from + i;
 }
 
-/* --- sockets that are established without a handshake ---------------------------------------------------------------- */
+/* --- sockets that are established without a handshake ------------------------------------------------------------- */
 
 static int set_int(int fd, int level, int name, int value)
 {
@@ -165,7 +165,7 @@ int peers_socket(const struct peers *peers, uint32_t i)
     return peers->all[i].socket;
 }
 
-/* --- packets that nobody has sent ------------------------------------------------------------------------------------ */
+/* --- packets that nobody has sent --------------------------------------------------------------------------------- */
 
 /* RFC 1071 section 2: the sum of 16-bit words, carries not yet folded. */
 static uint32_t sum_words(const uint8_t *at, size_t bytes)

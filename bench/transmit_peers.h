@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* Peers that do not exist, for measuring what sending costs and nothing else. A socket is put into the established state
- * by TCP_REPAIR; what it sends leaves through a device that drops it; what its peer would answer is forged and put into
- * this machine's own receiving path by a raw socket, when the meter says so.
+/* Peers that do not exist, for measuring what sending costs and nothing else. A socket is put into the established
+ * state by TCP_REPAIR; what it sends leaves through a device that drops it; what its peer would answer is forged and
+ * put into this machine's own receiving path by a raw socket, when the meter says so.
  *
  *   our socket --- data ---> device `sink`, dropped by its driver
  *        ^-------- ACK ----- raw socket, over `lo`
  *
- * Nothing receives, so no CPU time of a receiver falls on the sender, and the device takes the bytes from where they lie,
- * so zero-copy sends stay so. The network namespace is made by the script bench/transmit. */
+ * Nothing receives, so no CPU time of a receiver falls on the sender, and the device takes the bytes from where they
+ * lie, so zero-copy sends stay so. The network namespace is made by the script bench/transmit. */
 #ifndef RINGCAST_TRANSMIT_PEERS_H
 #define RINGCAST_TRANSMIT_PEERS_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the paths of ringcast-transmit that are the kernel alone: the same bytes to every socket by write(), by sends through
- * io_uring, and by zero-copy sends of plain and of registered memory. It never builds more than one burst and never reads
- * a clock. Called by transmit_main. */
+/* Owns the paths of ringcast-transmit that are the kernel alone: the same bytes to every socket by write(), by sends
+ * through io_uring, and by zero-copy sends of plain and of registered memory. It never builds more than one burst and
+ * never reads a clock. Called by transmit_main. */
 #include "bench/transmit.h"
 #include "core/frame.h"
 #include "protocol/ws.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the path of ringcast-transmit that leads through the server: a whole shard over the real ring, whose subscribers are
- * forged peers, from the publish of a message to the completion of the last send. It never reads a clock. Called by
+/* Owns the path of ringcast-transmit that leads through the server: a whole shard over the real ring, whose subscribers
+ * are forged peers, from the publish of a message to the completion of the last send. It never reads a clock. Called by
  * transmit_main. */
 #include "bench/meter_shard.h"
 #include "bench/transmit.h"
@@ -100,7 +100,8 @@ static int server_answer(void *state)
     return (uint64_t)result == server->round_bytes ? 0 : -ENOBUFS; /* the window was too small */
 }
 
-/* Turns until all memory is back, as a shard does that has nothing else to do: the kernel hands over some of it at a time. */
+/* Turns until all memory is back, as a shard does that has nothing else to do: the kernel hands over some of it at a
+ * time. */
 static int server_collect(void *state)
 {
     struct server *server = state;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns which pieces of the region are taken. It never moves or returns memory and knows nothing of frames or rings. Called by
- * frame.c; where something lies is asked by pin.c, too.
+/* Owns which pieces of the region are taken. It never moves or returns memory and knows nothing of frames or rings.
+ * Called by frame.c; where something lies is asked by pin.c, too.
  *
  * A search looks at all chunks, at most 64: a segment is made once for many messages, or for one that is long. */
 #include "core/arena.h"

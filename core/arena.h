@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A bounded region for segments of long frames, in chunks that never move and are never given back: so a ring can have
- * them registered with the kernel, each once. A chunk is cut into pieces of one size; one that is empty again may be cut anew.
- * Any thread may ask where something lies; all else is the owner's. */
+ * them registered with the kernel, each once. A chunk is cut into pieces of one size; one that is empty again may be
+ * cut anew. Any thread may ask where something lies; all else is the owner's. */
 #ifndef RINGCAST_CORE_ARENA_H
 #define RINGCAST_CORE_ARENA_H
 
@@ -27,7 +27,8 @@ struct arena {
 /* Reserves addresses, no memory; with less than a chunk, or none to be had, the arena is empty. */
 void arena_init(struct arena *arena, size_t bytes_max);
 void arena_destroy(struct arena *arena);
-/* A piece of so many bytes (ARENA_PIECE_BYTES_MIN to ARENA_CHUNK_BYTES) in the chunks that are open; NULL when there is none. */
+/* A piece of so many bytes (ARENA_PIECE_BYTES_MIN to ARENA_CHUNK_BYTES) in the chunks that are open; NULL when there is
+ * none. */
 uint8_t *arena_take(struct arena *arena, uint32_t bytes);
 /* One more chunk; false when all are open. */
 bool arena_open(struct arena *arena);

@@ -7,8 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Eight bytes, because every connection has two: the start is kept modulo 2^32 ms, so an event that comes 49.7 days after the
- * window's first, to within a window, counts with it. */
+/* Eight bytes, because every connection has two: the start is kept modulo 2^32 ms, so an event that comes 49.7 days
+ * after the window's first, to within a window, counts with it. */
 struct bucket {
     uint32_t start_ms;
     uint32_t count;

@@ -53,6 +53,20 @@ static inline struct slice slice_skip(struct slice a, size_t bytes)
     return (struct slice){.data = n == 0 ? a.data : a.data + n, .bytes = a.bytes - n};
 }
 
+/* Takes the first word off a text of words between blanks and tabs; no bytes at the end. */
+static inline struct slice slice_next_word(struct slice *text)
+{
+    size_t begin = 0;
+    while (begin < text->bytes && (text->data[begin] == ' ' || text->data[begin] == '\t'))
+        begin++;
+    size_t end = begin;
+    while (end < text->bytes && text->data[end] != ' ' && text->data[end] != '\t')
+        end++;
+    struct slice word = slice_of(text->bytes == 0 ? text->data : text->data + begin, end - begin);
+    *text = slice_skip(*text, end);
+    return word;
+}
+
 static inline uint8_t ascii_lower(uint8_t c)
 {
     return (uint8_t)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the table of flight recorders and the handlers of fatal signals. It never allocates, never uses stdio and never saves the
- * process: the signal takes its course behind it. Called by the server and the simulation (install, register), then by the
- * kernel. */
+/* Owns the table of flight recorders and the handlers of fatal signals. It never allocates, never uses stdio and never
+ * saves the process: the signal takes its course behind it. Called by the server and the simulation (install,
+ * register), then by the kernel. */
 #include "core/crash.h"
 
 #include "core/buf.h"
@@ -84,8 +84,8 @@ void crash_print(int fd)
 
 /* --- signals ------------------------------------------------------------------------------------------------------ */
 
-/* The signal's former action is put back and meets it when the handler returns: a fault of the machine happens again at the same
- * instruction, a signal that somebody sent is sent again. */
+/* The signal's former action is put back and meets it when the handler returns: a fault of the machine happens again at
+ * the same instruction, a signal that somebody sent is sent again. */
 static void on_fatal(int number, siginfo_t *info, void *context)
 {
     (void)context;

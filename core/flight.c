@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the wording of recorded events. It never allocates, locks or trusts what it prints: it runs in a process that has just
- * found itself broken, possibly inside a signal handler. Called by crash.c and by tests. */
+/* Owns the wording of recorded events. It never allocates, locks or trusts what it prints: it runs in a process that
+ * has just found itself broken, possibly inside a signal handler. Called by crash.c and by tests. */
 #include "core/flight.h"
 
 #include "core/buf.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The flight recorder of one shard: its last events, as numbers. The thread of the shard writes it and nobody reads it until the
- * process finds a fault of its own; then crash.h prints it. */
+/* The flight recorder of one shard: its last events, as numbers. The thread of the shard writes it and nobody reads it
+ * until the process finds a fault of its own; then crash.h prints it. */
 #ifndef RINGCAST_CORE_FLIGHT_H
 #define RINGCAST_CORE_FLIGHT_H
 
@@ -53,8 +53,8 @@ static inline const struct flight_event *flight_event_at(const struct flight *fl
 
 #define FLIGHT_LINE_BYTES_MAX 160
 
-/* One event without a line's end, its time as the distance to `newest_ms`: "-12 ms close conn 7 reason 18 (idle) code 1001". At most
- * FLIGHT_LINE_BYTES_MAX bytes, from a damaged recorder too. */
+/* One event without a line's end, its time as the distance to `newest_ms`: "-12 ms close conn 7 reason 18 (idle) code
+ * 1001". At most FLIGHT_LINE_BYTES_MAX bytes, from a damaged recorder too. */
 void flight_put(const struct flight_event *event, uint64_t newest_ms, struct buf *out);
 
 #endif

@@ -4,7 +4,8 @@
  * append), outbox (references) and the mail handlers (lendings).
  *
  * Between two turns of the home (frame_check):
- *   - `bytes` is the sum of all segments, alive and cached, headers included, with the arena's chunks in place of the segments
+ *   - `bytes` is the sum of all segments, alive and cached, headers included, with the arena's chunks in place of the
+ *   segments
  *     that lie there, and within the budget;
  *   - as many pieces of the arena are taken as segments alive lie there, and none of these is cached;
  *   - the segments alive stand in the order of their serials, all of this home, none used beyond its capacity;

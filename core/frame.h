@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* Finished wire bytes, shared by all receivers. A frame log is an append-only row of segments; a frame is a range of one
- * segment and never changes once it is committed, so frames that follow each other are one contiguous range.
+/* Finished wire bytes, shared by all receivers. A frame log is an append-only row of segments; a frame is a range of
+ * one segment and never changes once it is committed, so frames that follow each other are one contiguous range.
  *
  * Ownership: the shard that appended (the home) owns a segment. Every shard counts its own references in its own cache
- * line (`shares[shard]`), without atomics. When the home lends a range to another shard it counts the lending (frame_lend)
- * and mails the slice; that shard takes it over (frame_borrow) and refs and releases as it likes. A segment whose count at a
- * shard has fallen to zero is put on that shard's list of idle segments (frame_release), so nothing is freed in the middle
- * of a delivery; later in the tick the shard empties the list (frame_idle_pop): the home reclaims its own, another shard
- * mails home how many lendings it had taken over (frame_take_lendings, frame_return). The home frees the segment when
- * neither references of its own nor lendings are left. */
+ * line (`shares[shard]`), without atomics. When the home lends a range to another shard it counts the lending
+ * (frame_lend) and mails the slice; that shard takes it over (frame_borrow) and refs and releases as it likes. A
+ * segment whose count at a shard has fallen to zero is put on that shard's list of idle segments (frame_release), so
+ * nothing is freed in the middle of a delivery; later in the tick the shard empties the list (frame_idle_pop): the home
+ * reclaims its own, another shard mails home how many lendings it had taken over (frame_take_lendings, frame_return).
+ * The home frees the segment when neither references of its own nor lendings are left. */
 #ifndef RINGCAST_CORE_FRAME_H
 #define RINGCAST_CORE_FRAME_H
 
@@ -78,8 +78,8 @@ void frame_memory_destroy(struct frame_memory *memory);
  * What is written there becomes a frame with frame_append_commit; a second reserve forgets the first. */
 uint8_t *frame_append_reserve(struct frame_memory *memory, struct frame_idle *idle, struct frame_log *log,
                               uint32_t bytes);
-/* Seals the first `bytes` of what was reserved. The frame is not referenced for the caller: the log's own reference keeps
- * it alive until the next call on this log. */
+/* Seals the first `bytes` of what was reserved. The frame is not referenced for the caller: the log's own reference
+ * keeps it alive until the next call on this log. */
 struct frame frame_append_commit(struct frame_log *log, uint32_t bytes);
 /* Lets the tail go (a channel ends, or has been quiet); the next segment is a small one again. */
 void frame_log_release(struct frame_memory *memory, struct frame_idle *idle, struct frame_log *log);

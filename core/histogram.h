@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A histogram of unsigned values in logarithmic buckets with linear sub-buckets (the layout of HdrHistogram): a relative
- * error of at most 1/64 over the whole range of 64 bits, fixed memory, values mergeable by addition. */
+/* A histogram of unsigned values in logarithmic buckets with linear sub-buckets (the layout of HdrHistogram): a
+ * relative error of at most 1/64 over the whole range of 64 bits, fixed memory, values mergeable by addition. */
 #ifndef RINGCAST_CORE_HISTOGRAM_H
 #define RINGCAST_CORE_HISTOGRAM_H
 
@@ -20,8 +20,8 @@ struct histogram {
 void histogram_init(struct histogram *h);
 void histogram_record(struct histogram *h, uint64_t value);
 void histogram_merge(struct histogram *into, const struct histogram *from);
-/* The value at or below which `percent` (0-100) of the recorded values lie: the upper end of its bucket, never above the
- * maximum. 0 when nothing was recorded. */
+/* The value at or below which `percent` (0-100) of the recorded values lie: the upper end of its bucket, never above
+ * the maximum. 0 when nothing was recorded. */
 uint64_t histogram_percentile(const struct histogram *h, double percent);
 double histogram_mean(const struct histogram *h);
 

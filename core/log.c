@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Log lines: their two forms, the escaping of values, and the one write that puts a line out where no writer's thread runs.
- * It never allocates, locks, or lets a value break out of its line: control characters and what is no UTF-8 are escaped, long
- * values are cut, and a line that is full says so.
- * Called by shards and main; by failed checks through check_report. */
+/* Log lines: their two forms, the escaping of values, and the one write that puts a line out where no writer's thread
+ * runs. It never allocates, locks, or lets a value break out of its line: control characters and what is no UTF-8 are
+ * escaped, long values are cut, and a line that is full says so. Called by shards and main; by failed checks through
+ * check_report. */
 #include "core/log.h"
 
 #include "core/check.h"
@@ -60,7 +60,7 @@ int log_descriptor(void)
     return atomic_load_explicit(&log_fd, memory_order_relaxed);
 }
 
-/* --- values -------------------------------------------------------------------------------------------------------- */
+/* --- values ------------------------------------------------------------------------------------------------------- */
 
 /* Length of the UTF-8 sequence at the start of `text` (RFC 3629 section 4), 0 when it is none. */
 static size_t utf8_sequence(struct slice text)
@@ -142,7 +142,7 @@ static bool is_bare(struct slice value)
     return true;
 }
 
-/* --- fields -------------------------------------------------------------------------------------------------------- */
+/* --- fields ------------------------------------------------------------------------------------------------------- */
 
 static bool is_json(void)
 {
@@ -228,16 +228,6 @@ void log_u64(struct log_line *line, const char *key, uint64_t value)
     end_field(line, mark);
 }
 
-void log_i64(struct log_line *line, const char *key, int64_t value)
-{
-    if (line->off)
-        return;
-    size_t mark = line->out.used;
-    put_key(line, key);
-    buf_put_i64(&line->out, value);
-    end_field(line, mark);
-}
-
 void log_errno(struct log_line *line, const char *key, int error)
 {
     int number = error < 0 ? -error : error;
@@ -252,7 +242,7 @@ void log_errno(struct log_line *line, const char *key, int error)
     log_slice(line, key, buf_slice(&text));
 }
 
-/* --- output -------------------------------------------------------------------------------------------------------- */
+/* --- output ------------------------------------------------------------------------------------------------------- */
 
 static void put_out(struct slice line)
 {

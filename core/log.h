@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Structured log lines to stderr: logfmt or JSON. A line is built in a buffer on the caller's stack and written with one
- * write(2), by the writer's thread where one runs (log_writer.h), so lines of several threads do not mix. Values are escaped; whoever logs masks secrets before. */
+/* Structured log lines to stderr: logfmt or JSON. A line is built in a buffer on the caller's stack and written with
+ * one write(2), by the writer's thread where one runs (log_writer.h), so lines of several threads do not mix. Values are
+ * escaped; whoever logs masks secrets before. */
 #ifndef RINGCAST_CORE_LOG_H
 #define RINGCAST_CORE_LOG_H
 
@@ -27,7 +28,6 @@ void log_begin(struct log_line *line, enum log_level level, const char *message)
 void log_text(struct log_line *line, const char *key, const char *value);
 void log_slice(struct log_line *line, const char *key, struct slice value);
 void log_u64(struct log_line *line, const char *key, uint64_t value);
-void log_i64(struct log_line *line, const char *key, int64_t value);
 /* strerror of a positive or negative errno, with its number. */
 void log_errno(struct log_line *line, const char *key, int error);
 void log_end(struct log_line *line);

@@ -350,7 +350,7 @@ static void put_texts(struct buf *out, const struct option_texts *texts, bool se
     buf_put_byte(out, '[');
     for (uint32_t i = 0; i < texts->count; i++) {
         buf_put_text(out, i == 0 ? "" : ", ");
-        put_quoted(out, slice_text(secret ? "***" : texts->items[i]));
+        put_quoted(out, slice_text(secret ? OPTION_MASK : texts->items[i]));
     }
     buf_put_byte(out, ']');
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the sanitizers cannot see by themselves: memory that nobody may touch for a while, such as a buffer that the kernel is filling,
- * and memory that the kernel or a library has written. Without a sanitizer nothing happens. */
+/* What the sanitizers cannot see by themselves: memory that nobody may touch for a while, such as a buffer that the
+ * kernel is filling, and memory that the kernel or a library has written. Without a sanitizer nothing happens. */
 #ifndef RINGCAST_CORE_POISON_H
 #define RINGCAST_CORE_POISON_H
 
@@ -31,8 +31,8 @@ void __msan_poison(const volatile void *memory, size_t bytes);
 void __msan_unpoison(const volatile void *memory, size_t bytes);
 #endif
 
-/* From here on the memory is another's: the address sanitizer ends the process at any touch, the memory sanitizer when a decision
- * depends on what was read. */
+/* From here on the memory is another's: the address sanitizer ends the process at any touch, the memory sanitizer when
+ * a decision depends on what was read. */
 static inline void poison(const void *memory, size_t bytes)
 {
 #if POISON_ASAN

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns free buffers by class and the budget of all. It never looks into a buffer that is taken and never blocks. Called by
- * conn_tls (records on their way to the wire) and by the shard once a second (trim). */
+/* Owns free buffers by class and the budget of all. It never looks into a buffer that is taken and never blocks. Called
+ * by conn_tls (records on their way to the wire) and by the shard once a second (trim). */
 #include "core/pool.h"
 
 #include "core/check.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Byte buffers that come and go, in classes of powers of two, within a hard budget. What is given back is kept for the next
- * taker, the last one first, because it is still in the cache; pool_trim lets go of what nobody has needed for a while. */
+/* Byte buffers that come and go, in classes of powers of two, within a hard budget. What is given back is kept for the
+ * next taker, the last one first, because it is still in the cache; pool_trim lets go of what nobody has needed for a
+ * while. */
 #ifndef RINGCAST_CORE_POOL_H
 #define RINGCAST_CORE_POOL_H
 
@@ -26,8 +27,8 @@ struct pool {
 void pool_init(struct pool *pool, size_t bytes_max);
 /* All buffers have come back. */
 void pool_destroy(struct pool *pool);
-/* An empty buffer with room for at least `bytes` (1 to POOL_BYTES_MAX); false when the budget or the machine's memory is
- * exhausted. */
+/* An empty buffer with room for at least `bytes` (1 to POOL_BYTES_MAX); false when the budget or the machine's memory
+ * is exhausted. */
 bool pool_take(struct pool *pool, size_t bytes, struct buf *out);
 /* Gives it back; *buffer is then empty and without memory. */
 void pool_give(struct pool *pool, struct buf *buffer);

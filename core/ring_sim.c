@@ -13,7 +13,7 @@
 #define SCRIBBLE 0xdb
 #define OVERFLOW_ROOM 8
 
-/* --- life ---------------------------------------------------------------------------------------------------------- */
+/* --- life --------------------------------------------------------------------------------------------------------- */
 
 int ring_probe(struct ring_features *features, char *why, size_t why_bytes)
 {
@@ -98,7 +98,7 @@ void ring_destroy(struct ring *ring)
     free(ring);
 }
 
-/* --- sockets ------------------------------------------------------------------------------------------------------- */
+/* --- sockets ------------------------------------------------------------------------------------------------------ */
 
 /* The number freed last is used first. */
 uint32_t sim_socket_take(struct ring *ring, enum socket_state state)
@@ -226,7 +226,7 @@ int ring_wait(struct ring *ring, uint64_t timeout_ns)
     return submitted < 0 ? submitted : 0;
 }
 
-/* --- queueing ------------------------------------------------------------------------------------------------------ */
+/* --- queueing ----------------------------------------------------------------------------------------------------- */
 
 /* Whether the queue takes one more. */
 static bool has_entry(struct ring *ring, enum ring_op op, struct ring_tag tag)
@@ -422,7 +422,7 @@ int ring_begin_close(struct ring *ring, uint32_t socket, struct ring_tag tag, bo
     return 0;
 }
 
-/* --- taking -------------------------------------------------------------------------------------------------------- */
+/* --- taking ------------------------------------------------------------------------------------------------------- */
 
 static bool is_send(const struct sim_operation *operation)
 {

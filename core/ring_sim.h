@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* The simulated half of the seam: a network of byte queues driven by a seed. All rings of one run belong to one network;
- * everything happens in one thread. Tests play the peers through sim_* calls.
+/* The simulated half of the seam: a network of byte queues driven by a seed. All rings of one run belong to one
+ * network; everything happens in one thread. Tests play the peers through sim_* calls.
  *
- * The same seed and the same calls give the same run. A ring's step is one ring_wait, which never blocks: what is queued is
- * carried out, what can go on goes on, and what is ready can be taken. Receives of a socket keep their order, as do the
- * accepts of a listener; everything else may be overtaken. What the contract of ring.h forbids fails a check: a close with
- * operations pending, two sends or receives of a socket, a number that is not open, a buffer given back twice, memory of a
- * send that changes before its last completion is taken, an iovec array that changes before the submission. Given back buffers
- * are overwritten.
+ * The same seed and the same calls give the same run. A ring's step is one ring_wait, which never blocks: what is
+ * queued is carried out, what can go on goes on, and what is ready can be taken. Receives of a socket keep their order,
+ * as do the accepts of a listener; everything else may be overtaken. What the contract of ring.h forbids fails a check:
+ * a close with operations pending, two sends or receives of a socket, a number that is not open, a buffer given back
+ * twice, memory of a send that changes before its last completion is taken, an iovec array that changes before the
+ * submission. Given back buffers are overwritten.
  *
- * Nothing here allocates through malloc, calloc, realloc or aligned_alloc: a test that lets these fail (--wrap) hits the owner
- * alone.
+ * Nothing here allocates through malloc, calloc, realloc or aligned_alloc: a test that lets these fail (--wrap) hits
+ * the owner alone.
  *
  * As in Linux, a close with unread bytes is a reset. A reset throws away what is on its way in both directions. */
 #ifndef RINGCAST_CORE_RING_SIM_H
@@ -87,8 +87,8 @@ enum sim_outcome {
 /* What a test may attach to a network; each function may be NULL. */
 struct sim_hooks {
     void *context;
-    /* At an opportunity of an operation: the outcome it shall have, SIM_OUTCOMES to leave it to chance. What cannot be (a
-     * short end of a send of one byte) is left to chance as well. */
+    /* At an opportunity of an operation: the outcome it shall have, SIM_OUTCOMES to leave it to chance. What cannot be
+     * (a short end of a send of one byte) is left to chance as well. */
     enum sim_outcome (*direct)(void *context, const struct ring *ring, enum ring_op op, struct ring_tag tag);
     /* An owner could see this now: whether it shall not yet. Asked again in each step. That harms the connection, and
      * whoever finds no receive buffer meanwhile. */
@@ -107,8 +107,8 @@ void sim_network_destroy(struct sim_network *network);
 void sim_set_faults(struct sim_network *network, const struct sim_faults *faults);
 void sim_set_hooks(struct sim_network *network, const struct sim_hooks *hooks);
 
-/* A peer connects to a listening port; which of the rings that listen there gets it is chosen by the seed. Returns a peer
- * number >= 0, or -ECONNREFUSED: nobody listens, or the backlog chosen is full. */
+/* A peer connects to a listening port; which of the rings that listen there gets it is chosen by the seed. Returns a
+ * peer number >= 0, or -ECONNREFUSED: nobody listens, or the backlog chosen is full. */
 int sim_connect(struct sim_network *network, uint16_t port, struct ring_address from);
 /* Bytes taken (less than given when the peer's outgoing queue is full), or -EPIPE after a reset or close. */
 int sim_peer_send(struct sim_network *network, int peer, const void *data, uint32_t bytes);
@@ -125,7 +125,8 @@ void sim_peer_close(struct sim_network *network, int peer);
 /* Whether a fault has been done to this connection that may end it or cost it bytes. Everybody else must not notice. */
 bool sim_peer_harmed(const struct sim_network *network, int peer);
 
-/* What is alive, for leak oracles: listeners count as sockets, operations until their last completion has been taken. */
+/* What is alive, for leak oracles: listeners count as sockets, operations until their last completion has been
+ * taken. */
 uint32_t sim_sockets_open(const struct sim_network *network);
 uint32_t sim_operations_pending(const struct sim_network *network);
 
@@ -135,8 +136,8 @@ void sim_clock_advance(uint64_t ns);
 uint64_t sim_jumped_ns(const struct sim_network *network);
 /* When something that time holds up goes on, clock_monotonic_ns; UINT64_MAX: nothing does. */
 uint64_t sim_next_ns(const struct sim_network *network);
-/* Whether any ring of the network has something for its owner now, held back completions included: then time stands still
- * and the owners go on ticking. */
+/* Whether any ring of the network has something for its owner now, held back completions included: then time stands
+ * still and the owners go on ticking. */
 bool sim_ready(const struct sim_network *network);
 
 #endif

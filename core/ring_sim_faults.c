@@ -60,7 +60,7 @@ static uint32_t chance_of_error(const struct sim_faults *faults, enum ring_op op
     }
 }
 
-/* --- deciding -------------------------------------------------------------------------------------------------------- */
+/* --- deciding ----------------------------------------------------------------------------------------------------- */
 
 bool sim_fault(struct sim_network *network, uint32_t chance)
 {
@@ -106,7 +106,7 @@ bool sim_descriptors_out(struct ring *ring)
     return network->now_ns < ring->descriptors_at_ns;
 }
 
-/* --- links that stand still -------------------------------------------------------------------------------------------- */
+/* --- links that stand still --------------------------------------------------------------------------------------- */
 
 void sim_hold(struct sim_network *network, struct sim_link *link)
 {
@@ -138,7 +138,7 @@ void sim_release(struct sim_network *network, bool all)
     }
 }
 
-/* --- telling ----------------------------------------------------------------------------------------------------------- */
+/* --- telling ------------------------------------------------------------------------------------------------------ */
 
 static enum sim_outcome outcome_of_error(int32_t result)
 {

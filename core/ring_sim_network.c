@@ -18,7 +18,7 @@
 /* The one global of the project besides the log, and in no program that serves: clock.h has no argument for it. */
 static struct sim_network *current;
 
-/* --- the network --------------------------------------------------------------------------------------------------- */
+/* --- the network -------------------------------------------------------------------------------------------------- */
 
 void *sim_memory(size_t count, size_t bytes)
 {
@@ -118,7 +118,7 @@ bool sim_ready(const struct sim_network *network)
     return false;
 }
 
-/* --- time and entropy ---------------------------------------------------------------------------------------------- */
+/* --- time and entropy --------------------------------------------------------------------------------------------- */
 
 void sim_clock_advance(uint64_t ns)
 {
@@ -171,7 +171,7 @@ int clock_entropy(void *out, size_t bytes)
     return 0;
 }
 
-/* --- byte queues --------------------------------------------------------------------------------------------------- */
+/* --- byte queues -------------------------------------------------------------------------------------------------- */
 
 static uint32_t least(uint32_t a, uint32_t b)
 {
@@ -214,7 +214,7 @@ static void queue_drop(struct sim_queue *queue)
     queue->head = queue->used = 0;
 }
 
-/* --- links --------------------------------------------------------------------------------------------------------- */
+/* --- links -------------------------------------------------------------------------------------------------------- */
 
 static void link_touch(struct sim_link *link)
 {
@@ -243,7 +243,7 @@ void sim_link_close(struct sim_link *link, bool reset)
         sim_link_reset(link);
 }
 
-/* --- peers --------------------------------------------------------------------------------------------------------- */
+/* --- peers -------------------------------------------------------------------------------------------------------- */
 
 static struct sim_link *link_of(const struct sim_network *network, int peer)
 {

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What the simulated kernel does with operations: it carries out what was submitted, lets receives, sends and accepts go on
- * as far as links, buffers and faults allow, and notes their completions with the step from which on they may be taken.
- * It never hands anything to the owner.
- * Called by ring_sim.c alone, at a submission and once a step. */
+/* What the simulated kernel does with operations: it carries out what was submitted, lets receives, sends and accepts
+ * go on as far as links, buffers and faults allow, and notes their completions with the step from which on they may be
+ * taken. It never hands anything to the owner. Called by ring_sim.c alone, at a submission and once a step. */
 #include "core/check.h"
 #include "core/poison.h"
 #include "core/ring_sim_parts.h"
@@ -15,7 +14,7 @@
 #define PINNED_LATE_NS UINT64_C(300000000000)
 #define BURST_STEPS 64
 
-/* --- completing ---------------------------------------------------------------------------------------------------- */
+/* --- completing --------------------------------------------------------------------------------------------------- */
 
 static struct ring_completion *complete(struct ring *ring, struct sim_operation *operation, int32_t result, bool more)
 {
@@ -56,7 +55,7 @@ void sim_send_check(const struct sim_operation *send)
         check(send->pieces[i].iov_len == 0 || memcmp(send->pieces[i].iov_base, expected, send->pieces[i].iov_len) == 0);
 }
 
-/* --- accepting, receiving, sending: each true when it could go on in the next step ------------------------------------- */
+/* --- accepting, receiving, sending: each true when it could go on in the next step -------------------------------- */
 
 /* The number of the accepted connection, or why there is none. */
 static int32_t accept_link(struct ring *ring, struct sim_link *link)
@@ -187,7 +186,8 @@ static bool go_on_receiving(struct ring *ring, struct sim_socket *sock)
     return false;
 }
 
-/* Until when the memory of a send without a copy stays pinned: acknowledgements come soon, or the seed lets them wait. */
+/* Until when the memory of a send without a copy stays pinned: acknowledgements come soon, or the seed lets them
+ * wait. */
 static uint64_t pinned_until(struct ring *ring)
 {
     struct sim_network *network = ring->network;
@@ -195,8 +195,8 @@ static uint64_t pinned_until(struct ring *ring)
     return network->now_ns + random_below(&network->random, most_ns);
 }
 
-/* The result of a send. Of one without a copy whose memory may be in use it is not the last completion; what has failed before
- * the first byte may go without. */
+/* The result of a send. Of one without a copy whose memory may be in use it is not the last completion; what has failed
+ * before the first byte may go without. */
 static void complete_send(struct ring *ring, struct sim_operation *send, int32_t result)
 {
     bool pinned = send->op == RING_SEND_ZERO_COPY && (result > 0 || random_chance(&ring->network->random, 1, 2));
@@ -319,7 +319,7 @@ void sim_socket_go_on(struct ring *ring, uint32_t number)
         sim_ring_touch(ring, number);
 }
 
-/* --- carrying out what was queued ------------------------------------------------------------------------------------ */
+/* --- carrying out what was queued --------------------------------------------------------------------------------- */
 
 static void refuse_backlog(struct sim_socket *sock)
 {

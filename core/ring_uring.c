@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The ring over io_uring: its life, the operations that are queued on it, and the completions that come out of it.
- * It never decides anything about a connection, and it submits nothing before ring_submit or ring_wait unless the
- * submission queue is full.
- * Called by the shard that owns the ring; main creates and destroys it, and ring_wake may come from anywhere. */
+/* The ring over io_uring: its life, the operations other than sends that are queued on it, and the completions that
+ * come out of it. It never decides anything about a connection, and it submits nothing before ring_submit or ring_wait
+ * unless the submission queue is full. Called by the shard that owns the ring; main creates and destroys it, and
+ * ring_wake may come from anywhere. */
 #include "core/ring_uring.h"
 #include "core/check.h"
 #include "core/poison.h"
@@ -13,46 +13,26 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* user_data of every entry:
- *
- *   63      56 55                    32 31                              0
- *   +---------+------------------------+---------------------------------+
- *   |   op    |       tag.index        |         tag.generation          |
- *   +---------+------------------------+---------------------------------+
- *
- * op is an enum ring_op or one of those below. A close carries its socket's number in place of the tag: the number is free
- * again when it completes, and the tag waits in the slot. */
+/* What else there is in the place of an enum ring_op (ring_uring.h). */
 enum {
     OP_WAKE = RING_OPS, /* the poll on wake_fd */
     OP_LINGER,          /* before the close of a reset */
     OP_CANCEL_RECEIVE,  /* the first half of a ring_begin_cancel */
 };
 
-#define TAG_INDEX_BITS 24
 #define BUFFER_GROUP 0
 #define BUFFERS_MAX 32768  /* of a provided buffer ring (io_uring_register(2)) */
 #define MEMORIES_MAX 16384 /* of a table of registered buffers (IORING_MAX_REG_BUFFERS) */
 #define BUFFERS_FIRST 64   /* offered at the start */
 
-static inline uint64_t user_data_of(unsigned op, struct ring_tag tag)
-{
-    return (uint64_t)op << 56 | (uint64_t)tag.index << 32 | tag.generation;
-}
-
-static uint64_t pack(unsigned op, struct ring_tag tag)
-{
-    check_op(tag.index, <, 1U << TAG_INDEX_BITS);
-    return user_data_of(op, tag);
-}
-
 static unsigned unpack(uint64_t user_data, struct ring_tag *tag)
 {
-    tag->index = (uint32_t)(user_data >> 32) & ((1U << TAG_INDEX_BITS) - 1);
+    tag->index = (uint32_t)(user_data >> 32) & ((1U << RING_TAG_INDEX_BITS) - 1);
     tag->generation = (uint32_t)user_data;
     return (unsigned)(user_data >> 56);
 }
 
-/* --- life ---------------------------------------------------------------------------------------------------------- */
+/* --- life --------------------------------------------------------------------------------------------------------- */
 
 /* From here on the buffer is the kernel's, until a completion names it. */
 static void buffer_offer(struct ring *ring, uint32_t buffer)
@@ -64,8 +44,8 @@ static void buffer_offer(struct ring *ring, uint32_t buffer)
     io_uring_buf_ring_advance(ring->buffer_ring, 1);
 }
 
-/* Offers the kernel more of the buffers. It takes them in turn, so each offered one is touched sooner or later: a quiet shard
- * has few, and each -ENOBUFS doubles them up to all that there are. */
+/* Offers the kernel more of the buffers. It takes them in turn, so each offered one is touched sooner or later: a quiet
+ * shard has few, and each -ENOBUFS doubles them up to all that there are. */
 static void buffers_grow(struct ring *ring)
 {
     uint32_t wanted = ring->buffers_offered == 0 ? BUFFERS_FIRST : ring->buffers_offered * 2;
@@ -129,7 +109,7 @@ int ring_create(struct ring **out, const struct ring_options *options, char *why
 {
     check_op(options->entries, >=, 64);
     check_op(options->entries, <=, 4096);
-    check(options->sockets_max > 0 && options->sockets_max < 1U << TAG_INDEX_BITS);
+    check(options->sockets_max > 0 && options->sockets_max < 1U << RING_TAG_INDEX_BITS);
     check(options->receive_buffers > 0 && options->receive_buffers <= BUFFERS_MAX);
     check_op(options->receive_buffers & (options->receive_buffers - 1), ==, 0);
     check(options->receive_buffer_bytes > 0);
@@ -198,7 +178,7 @@ void ring_destroy(struct ring *ring)
     free(ring);
 }
 
-/* --- submission ---------------------------------------------------------------------------------------------------- */
+/* --- submission --------------------------------------------------------------------------------------------------- */
 
 /* The first caller becomes the owner: the kernel takes submissions from this thread only (IORING_SETUP_SINGLE_ISSUER).
  * io_uring_enable_rings is declared but not exported by liburing 2.3, so this is what it would do. */
@@ -230,188 +210,50 @@ int ring_submit(struct ring *ring)
     return result < 0 ? result : total;
 }
 
-static bool make_room(struct ring *ring, uint32_t count)
+bool ring_make_room(struct ring *ring, uint32_t count)
 {
     ring_count(&ring->counters.queue_full, 1);
     (void)ring_submit(ring);
     return io_uring_sq_space_left(&ring->uring) >= count;
 }
 
-/* Makes room for `count` entries, so that the next `count` calls of io_uring_get_sqe succeed. False: none to be had. */
-static inline bool reserve(struct ring *ring, uint32_t count)
-{
-    return io_uring_sq_space_left(&ring->uring) >= count || make_room(ring, count);
-}
-
-static inline struct io_uring_sqe *entry(struct ring *ring)
-{
-    return reserve(ring, 1) ? io_uring_get_sqe(&ring->uring) : NULL;
-}
-
-/* What the kernel is to be given for a socket: its place in the table, or the plain descriptor. */
-static int target(const struct ring *ring, uint32_t socket)
-{
-    const struct ring_slot *slot = ring_slot_open(ring, socket);
-    return slot->descriptor == RING_SLOT_DIRECT ? (int)socket : slot->descriptor;
-}
-
-/* Finishes a prepared entry that works on a socket. */
-static int queue(struct ring *ring, struct io_uring_sqe *sqe, enum ring_op op, struct ring_tag tag)
-{
-    if (ring->direct)
-        sqe->flags |= IOSQE_FIXED_FILE;
-    sqe->user_data = pack(op, tag);
-    ring_count(&ring->counters.submitted[op], 1);
-    return 0;
-}
-
 int ring_arm_accept(struct ring *ring, uint32_t socket, struct ring_tag tag)
 {
-    int listener = target(ring, socket);
-    struct io_uring_sqe *sqe = entry(ring);
+    int listener = ring_target(ring, socket);
+    struct io_uring_sqe *sqe = ring_entry(ring);
     if (sqe == NULL)
         return -EAGAIN;
-    /* Not straight into the table (multishot_accept_direct), because there the peer's address could not be asked for. */
+    /* Not straight into the table (multishot_accept_direct), because there the peer's address could not be asked
+     * for. */
     io_uring_prep_multishot_accept(sqe, listener, NULL, NULL, SOCK_CLOEXEC);
-    return queue(ring, sqe, RING_ACCEPT, tag);
+    return ring_queue(ring, sqe, RING_ACCEPT, tag);
 }
 
 int ring_arm_receive(struct ring *ring, uint32_t socket, struct ring_tag tag)
 {
-    int from = target(ring, socket);
-    struct io_uring_sqe *sqe = entry(ring);
+    int from = ring_target(ring, socket);
+    struct io_uring_sqe *sqe = ring_entry(ring);
     if (sqe == NULL)
         return -EAGAIN;
     io_uring_prep_recv_multishot(sqe, from, NULL, 0, 0);
     sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = BUFFER_GROUP;
-    return queue(ring, sqe, RING_RECEIVE, tag);
-}
-
-/* Fills in the next `count` entries, which lie in a row. The bounds of all tags and lengths are checked at once. */
-static void queue_sends(struct ring *ring, const struct ring_send *sends, uint32_t count)
-{
-    struct io_uring_sq *sq = &ring->uring.sq;
-    struct io_uring_sqe *sqe = &sq->sqes[sq->sqe_tail & sq->ring_mask];
-    const uint8_t flags = ring->direct ? IOSQE_FIXED_FILE : 0;
-    uint64_t bytes = 0;
-    uint32_t indices = 0;
-    for (const struct ring_send *send = sends; send < sends + count; send++, sqe++) {
-        *sqe = (struct io_uring_sqe){
-            .opcode = IORING_OP_SEND,
-            .flags = flags,
-            .fd = target(ring, send->socket),
-            .addr = (uintptr_t)send->data.data,
-            .len = (uint32_t)send->data.bytes,
-            .msg_flags = MSG_WAITALL | MSG_NOSIGNAL,
-            .user_data = user_data_of(RING_SEND, send->tag),
-        };
-        indices |= send->tag.index;
-        bytes |= send->data.bytes;
-    }
-    check_op(indices, <, 1U << TAG_INDEX_BITS);
-    check_op(bytes, <=, INT32_MAX);
-    sq->sqe_tail += count;
-    ring_count(&ring->counters.submitted[RING_SEND], count);
-}
-
-uint32_t ring_begin_sends(struct ring *ring, const struct ring_send *sends, uint32_t count)
-{
-    const struct io_uring_sq *sq = &ring->uring.sq;
-    uint32_t begun = 0;
-    while (begun < count && reserve(ring, 1)) {
-        uint32_t room = io_uring_sq_space_left(&ring->uring), row = sq->ring_entries - (sq->sqe_tail & sq->ring_mask);
-        uint32_t part = count - begun;
-        part = part < room ? part : room;
-        part = part < row ? part : row;
-        queue_sends(ring, sends + begun, part);
-        begun += part;
-    }
-    return begun;
-}
-
-int ring_begin_send(struct ring *ring, uint32_t socket, struct ring_tag tag, const void *data, uint32_t bytes)
-{
-    const struct ring_send send = {.tag = tag, .data = {data, bytes}, .socket = socket};
-    return ring_begin_sends(ring, &send, 1) == 1 ? 0 : -EAGAIN;
-}
-
-/* The header of a send whose entry is `sqe`. The kernel copies header and vector when the entry is submitted
- * (IORING_FEAT_SUBMIT_STABLE). */
-static struct msghdr *header_of(struct ring *ring, const struct io_uring_sqe *sqe, const struct iovec *vector,
-                                uint32_t count)
-{
-    struct msghdr *header = &ring->headers[sqe - ring->uring.sq.sqes];
-    *header = (struct msghdr){.msg_iov = (struct iovec *)(uintptr_t)vector, .msg_iovlen = count};
-    return header;
-}
-
-int ring_begin_send_vector(struct ring *ring, uint32_t socket, struct ring_tag tag, const struct iovec *vector,
-                           uint32_t count)
-{
-    int to = target(ring, socket);
-    struct io_uring_sqe *sqe = entry(ring);
-    if (sqe == NULL)
-        return -EAGAIN;
-    io_uring_prep_sendmsg(sqe, to, header_of(ring, sqe, vector, count), MSG_WAITALL | MSG_NOSIGNAL);
-    return queue(ring, sqe, RING_SEND, tag);
-}
-
-bool ring_has_zero_copy(const struct ring *ring)
-{
-    return ring->zero_copy;
-}
-
-int ring_begin_send_zero_copy(struct ring *ring, uint32_t socket, struct ring_tag tag, const struct iovec *vector,
-                              uint32_t count)
-{
-    check(ring->zero_copy && count > 0);
-    int to = target(ring, socket);
-    struct io_uring_sqe *sqe = entry(ring);
-    if (sqe == NULL)
-        return -EAGAIN;
-    if (count == 1)
-        io_uring_prep_send_zc(sqe, to, vector->iov_base, vector->iov_len, MSG_WAITALL | MSG_NOSIGNAL, 0);
-    else
-        io_uring_prep_sendmsg_zc(sqe, to, header_of(ring, sqe, vector, count), MSG_WAITALL | MSG_NOSIGNAL);
-    sqe->ioprio |= RING_SEND_ZC_REPORT_USAGE;
-    return queue(ring, sqe, RING_SEND_ZERO_COPY, tag);
-}
-
-int ring_register_memory(struct ring *ring, uint32_t number, const void *memory, uint32_t bytes)
-{
-    struct iovec whole = {.iov_base = (void *)(uintptr_t)memory, .iov_len = bytes};
-    __u64 no_tag = 0;
-    if (number >= ring->memories_max)
-        return -ENOSPC;
-    int result = io_uring_register_buffers_update_tag(&ring->uring, number, &whole, &no_tag, 1);
-    return result == 1 ? 0 : result < 0 ? result : -ENOMEM;
-}
-
-int ring_begin_send_registered(struct ring *ring, uint32_t socket, struct ring_tag tag, const void *data,
-                               uint32_t bytes, uint32_t number)
-{
-    check(ring->zero_copy && number < ring->memories_max);
-    int to = target(ring, socket);
-    struct io_uring_sqe *sqe = entry(ring);
-    if (sqe == NULL)
-        return -EAGAIN;
-    io_uring_prep_send_zc_fixed(sqe, to, data, bytes, MSG_WAITALL | MSG_NOSIGNAL, RING_SEND_ZC_REPORT_USAGE, number);
-    return queue(ring, sqe, RING_SEND_ZERO_COPY, tag);
+    return ring_queue(ring, sqe, RING_RECEIVE, tag);
 }
 
 int ring_begin_shutdown(struct ring *ring, uint32_t socket, struct ring_tag tag, int how)
 {
-    int which = target(ring, socket);
-    struct io_uring_sqe *sqe = entry(ring);
+    int which = ring_target(ring, socket);
+    struct io_uring_sqe *sqe = ring_entry(ring);
     if (sqe == NULL)
         return -EAGAIN;
     io_uring_prep_shutdown(sqe, which, how);
-    return queue(ring, sqe, RING_SHUTDOWN, tag);
+    return ring_queue(ring, sqe, RING_SHUTDOWN, tag);
 }
 
-/* Takes a reserved entry. An operation is named by its user_data, which the kernel finds in a hash table; by its file it
- * would be searched for among all pending operations of the ring (16 us among 1,000, and more with each further socket). */
+/* Takes a reserved entry. An operation is named by its user_data, which the kernel finds in a hash table; by its file
+ * it would be searched for among all pending operations of the ring (16 us among 1,000, and more with each further
+ * socket). */
 static void prep_cancel(struct ring *ring, uint64_t user_data, uint64_t cancelled)
 {
     struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->uring);
@@ -423,10 +265,10 @@ static void prep_cancel(struct ring *ring, uint64_t user_data, uint64_t cancelle
 static int cancel_both(struct ring *ring, uint32_t socket, struct ring_tag tag, enum ring_op op, struct ring_tag send)
 {
     (void)ring_slot_open(ring, socket);
-    if (!reserve(ring, 2))
+    if (!ring_reserve(ring, 2))
         return -EAGAIN;
-    prep_cancel(ring, pack(OP_CANCEL_RECEIVE, tag), pack(RING_RECEIVE, tag));
-    prep_cancel(ring, pack(RING_CANCEL, tag), pack(op, send));
+    prep_cancel(ring, ring_pack(OP_CANCEL_RECEIVE, tag), ring_pack(RING_RECEIVE, tag));
+    prep_cancel(ring, ring_pack(RING_CANCEL, tag), ring_pack(op, send));
     ring_count(&ring->counters.submitted[RING_CANCEL], 1);
     return 0;
 }
@@ -445,9 +287,9 @@ int ring_begin_cancel_op(struct ring *ring, uint32_t socket, struct ring_tag tag
 {
     check(op == RING_RECEIVE || op == RING_ACCEPT);
     (void)ring_slot_open(ring, socket);
-    if (!reserve(ring, 1))
+    if (!ring_reserve(ring, 1))
         return -EAGAIN;
-    prep_cancel(ring, pack(RING_CANCEL, tag), pack(op, tag));
+    prep_cancel(ring, ring_pack(RING_CANCEL, tag), ring_pack(op, tag));
     ring_count(&ring->counters.submitted[RING_CANCEL], 1);
     return 0;
 }
@@ -464,13 +306,13 @@ static void linger_at_once(struct ring *ring, uint32_t socket, int descriptor)
     ring_prep_linger(sqe, (int)socket);
     sqe->flags =
         IOSQE_FIXED_FILE | IOSQE_IO_HARDLINK | IOSQE_CQE_SKIP_SUCCESS; /* the close comes whatever becomes of it */
-    sqe->user_data = pack(OP_LINGER, (struct ring_tag){.index = socket});
+    sqe->user_data = ring_pack(OP_LINGER, (struct ring_tag){.index = socket});
 }
 
 int ring_begin_close(struct ring *ring, uint32_t socket, struct ring_tag tag, bool reset)
 {
     struct ring_slot *slot = ring_slot_open(ring, socket);
-    if (!reserve(ring, 2))
+    if (!ring_reserve(ring, 2))
         return -EAGAIN;
     if (reset)
         linger_at_once(ring, socket, slot->descriptor);
@@ -479,24 +321,24 @@ int ring_begin_close(struct ring *ring, uint32_t socket, struct ring_tag tag, bo
         io_uring_prep_close_direct(sqe, socket);
     else
         io_uring_prep_close(sqe, slot->descriptor);
-    sqe->user_data = pack(RING_CLOSE, (struct ring_tag){.index = socket});
+    sqe->user_data = ring_pack(RING_CLOSE, (struct ring_tag){.index = socket});
     slot->descriptor = RING_SLOT_CLOSING;
     slot->closing = tag;
     ring_count(&ring->counters.submitted[RING_CLOSE], 1);
     return 0;
 }
 
-/* --- waiting and completions --------------------------------------------------------------------------------------- */
+/* --- waiting and completions -------------------------------------------------------------------------------------- */
 
-/* A multishot poll without a read: each write to the eventfd is an edge and gives a completion, and a wake that came before
- * the poll is found when it is armed. The counter would be full, and wakes lost, after 2^64 - 2 of them. */
+/* A multishot poll without a read: each write to the eventfd is an edge and gives a completion, and a wake that came
+ * before the poll is found when it is armed. The counter would be full, and wakes lost, after 2^64 - 2 of them. */
 static void arm_wake(struct ring *ring)
 {
-    struct io_uring_sqe *sqe = entry(ring);
+    struct io_uring_sqe *sqe = ring_entry(ring);
     if (sqe == NULL)
         return; /* at the next wait */
     io_uring_prep_poll_multishot(sqe, ring->wake_fd, POLLIN);
-    sqe->user_data = pack(OP_WAKE, (struct ring_tag){.index = 0});
+    sqe->user_data = ring_pack(OP_WAKE, (struct ring_tag){.index = 0});
     ring->wake_armed = true;
 }
 
@@ -551,7 +393,8 @@ static void received(struct ring *ring, const struct io_uring_cqe *cqe, struct r
     unpoison(completion->data.data, completion->data.bytes);
 }
 
-/* How many operations a cancel has found: one that is just completing cannot be cancelled any more, but it was there. */
+/* How many operations a cancel has found: one that is just completing cannot be cancelled any more, but it was
+ * there. */
 static int32_t cancelled_count(int32_t result)
 {
     return result == 0 || result == -EALREADY ? 1 : result == -ENOENT ? 0 : result;
@@ -638,7 +481,7 @@ uint32_t ring_next_sent(struct ring *ring, struct ring_sent *sent, uint32_t max)
     max = max < ready ? max : ready;
     max = max < row ? max : row;
     for (const struct io_uring_cqe *cqe = &cq->cqes[first]; count < max; count++, cqe++) {
-        uint64_t tag = cqe->user_data ^ user_data_of(RING_SEND, (struct ring_tag){0});
+        uint64_t tag = cqe->user_data ^ ring_user_data(RING_SEND, (struct ring_tag){0});
         if (tag >> 56 != 0)
             break;
         sent[count].tag = (struct ring_tag){.generation = (uint32_t)tag, .index = (uint32_t)(tag >> 32)};
@@ -663,7 +506,8 @@ uint32_t ring_buffers_free(const struct ring *ring)
     return ring->buffers_free;
 }
 
-/* Only where the kernel fills buffers within our own calls (deferred task work): elsewhere one could be filled at this moment. */
+/* Only where the kernel fills buffers within our own calls (deferred task work): elsewhere one could be filled at this
+ * moment. */
 void ring_tidy(struct ring *ring)
 {
     bool quiet = ring->buffers_used < ring->buffers_offered / 8;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Private to ring_uring*.c: the ring over io_uring, shared by its three files (operations, sockets, probe). */
+/* Private to ring_uring*.c: the ring over io_uring, shared by its four files (operations, sends, sockets, probe). */
 #ifndef RINGCAST_CORE_RING_URING_H
 #define RINGCAST_CORE_RING_URING_H
 
@@ -71,6 +71,28 @@ static inline void ring_count(uint64_t *counter, uint64_t n)
     __atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
 }
 
+/* user_data of every entry:
+ *
+ *   63      56 55                    32 31                              0
+ *   +---------+------------------------+---------------------------------+
+ *   |   op    |       tag.index        |         tag.generation          |
+ *   +---------+------------------------+---------------------------------+
+ *
+ * op is an enum ring_op or one of ring_uring.c's own. A close carries its socket's number in place of the tag: the
+ * number is free again when it completes, and the tag waits in the slot. */
+#define RING_TAG_INDEX_BITS 24
+
+static inline uint64_t ring_user_data(unsigned op, struct ring_tag tag)
+{
+    return (uint64_t)op << 56 | (uint64_t)tag.index << 32 | tag.generation;
+}
+
+static inline uint64_t ring_pack(unsigned op, struct ring_tag tag)
+{
+    check_op(tag.index, <, 1U << RING_TAG_INDEX_BITS);
+    return ring_user_data(op, tag);
+}
+
 /* ring_uring_probe.c */
 
 /* Sets a ring up with the best flags there are, plus `flags`. 0 or -errno. */
@@ -82,8 +104,8 @@ void ring_prep_linger(struct io_uring_sqe *sqe, int socket);
 
 /* ring_uring_socket.c */
 
-/* Gives an open descriptor a number and takes the descriptor over. A number, or -errno (-ENFILE: the table is full): then
- * the descriptor is still the caller's. */
+/* Gives an open descriptor a number and takes the descriptor over. A number, or -errno (-ENFILE: the table is full):
+ * then the descriptor is still the caller's. */
 int32_t ring_slot_take(struct ring *ring, int descriptor, const struct ring_address *peer);
 /* The same for one that was just accepted, with the peer's address; on failure it is closed. */
 int32_t ring_slot_take_accepted(struct ring *ring, int descriptor);
@@ -96,6 +118,40 @@ static inline struct ring_slot *ring_slot_open(const struct ring *ring, uint32_t
     struct ring_slot *slot = &ring->slots[socket];
     check(slot->descriptor >= RING_SLOT_DIRECT);
     return slot;
+}
+
+/* ring_uring.c */
+
+/* Submits what is queued. False: there is still no room for so many entries. */
+bool ring_make_room(struct ring *ring, uint32_t count);
+
+/* Makes room for `count` entries, so that the next `count` calls of io_uring_get_sqe succeed. False: none to be had. */
+static inline bool ring_reserve(struct ring *ring, uint32_t count)
+{
+    return io_uring_sq_space_left(&ring->uring) >= count || ring_make_room(ring, count);
+}
+
+/* An empty entry, or NULL. */
+static inline struct io_uring_sqe *ring_entry(struct ring *ring)
+{
+    return ring_reserve(ring, 1) ? io_uring_get_sqe(&ring->uring) : NULL;
+}
+
+/* What the kernel is to be given for a socket: its place in the table, or the plain descriptor. */
+static inline int ring_target(const struct ring *ring, uint32_t socket)
+{
+    const struct ring_slot *slot = ring_slot_open(ring, socket);
+    return slot->descriptor == RING_SLOT_DIRECT ? (int)socket : slot->descriptor;
+}
+
+/* Finishes a prepared entry that works on a socket. */
+static inline int ring_queue(struct ring *ring, struct io_uring_sqe *sqe, enum ring_op op, struct ring_tag tag)
+{
+    if (ring->direct)
+        sqe->flags |= IOSQE_FIXED_FILE;
+    sqe->user_data = ring_pack(op, tag);
+    ring_count(&ring->counters.submitted[op], 1);
+    return 0;
 }
 
 #endif

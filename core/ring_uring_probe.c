@@ -94,8 +94,8 @@ void ring_explain(int error, char *why, size_t why_bytes)
     }
 }
 
-/* What the engine cannot do without. Multishot accept and receive and provided buffer rings cannot be asked for; they are
- * older than the last row. */
+/* What the engine cannot do without. Multishot accept and receive and provided buffer rings cannot be asked for; they
+ * are older than the last row. */
 static const struct {
     int op;
     const char *name;
@@ -170,8 +170,9 @@ static void prep_fixed(struct io_uring_sqe *sqe, unsigned char flags)
 }
 
 /* Whether a registered file is closed when its place in the table is: kernels before 6.13 keep it until every operation
- * begun earlier on ANY socket of the ring has ended, so next to idle receives a peer would never see its FIN. And whether
- * options can be set on it, to reset a connection. Places 0 and 1 hold sockets whose peers are `idle` and `closed`. */
+ * begun earlier on ANY socket of the ring has ended, so next to idle receives a peer would never see its FIN. And
+ * whether options can be set on it, to reset a connection. Places 0 and 1 hold sockets whose peers are `idle` and
+ * `closed`. */
 static bool probe_close(struct io_uring *uring, int idle, int closed)
 {
     char nothing; /* the peer sends none */

@@ -41,8 +41,8 @@ void *slab_alloc(struct slab *slab, struct handle *handle);
 void slab_free(struct slab *slab, uint32_t index);
 /* The handle of the live object at `index`. */
 struct handle slab_handle(const struct slab *slab, uint32_t index);
-/* Walks the live objects in rising order: start with *cursor = 0; NULL at the end. `index` may be NULL. Freeing the object
- * just returned is allowed. */
+/* Walks the live objects in rising order: start with *cursor = 0; NULL at the end. `index` may be NULL. Freeing the
+ * object just returned is allowed. */
 void *slab_next(const struct slab *slab, uint32_t *cursor, uint32_t *index);
 
 /* The object at an index that the caller knows to be live. */

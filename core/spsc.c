@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The queue between two threads: each side publishes its own index with a release and looks at the other's, with an
- * acquire, only when its copy says full or empty.
- * It never blocks, wakes or allocates after the start; waking a sleeper is the ring's matter.
- * Called by mail.c, where one shard produces and one consumes, and by whatever else hands over to exactly one thread. */
+ * acquire, only when its copy says full or empty. It never blocks, wakes or allocates after the start; waking a sleeper
+ * is the ring's matter. Called by mail.c, where one shard produces and one consumes, and by whatever else hands over to
+ * exactly one thread. */
 #include "core/spsc.h"
 
 #include "core/check.h"

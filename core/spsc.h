@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A bounded queue of 64-byte items between exactly one producing and one consuming thread, without locks: each side owns
- * its index and caches the other's. Engine part: the only shared memory with atomics besides statistics. */
+/* A bounded queue of 64-byte items between exactly one producing and one consuming thread, without locks: each side
+ * owns its index and caches the other's. Engine part: the only shared memory with atomics besides statistics. */
 #ifndef RINGCAST_CORE_SPSC_H
 #define RINGCAST_CORE_SPSC_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Counters and gauges, one array per shard: one writer, any reader, relaxed. The list is stats.def; the metrics page and
- * its documentation are generated from it. */
+/* Counters and gauges, one array per shard: one writer, any reader, relaxed. The list is stats.def; the metrics page
+ * and its documentation are generated from it. */
 #ifndef RINGCAST_CORE_STATS_H
 #define RINGCAST_CORE_STATS_H
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Starting, naming, pinning and joining threads.
- * It never tells a thread to end: its main returns when the work says so. All signals but those of a fault stay with the thread
- * that main runs on, which alone waits for them.
- * Called by the server for its shards, its log and its reloads, and by the storage; by nothing that runs inside a shard. */
+/* Starting, naming, pinning and joining threads. It never tells a thread to end: its main returns when the work says
+ * so. All signals but those of a fault stay with the thread that main runs on, which alone waits for them. Called by
+ * the server for its shards, its log and its reloads, and by the storage; by nothing that runs inside a shard. */
 #include "core/thread.h"
 
 #include "core/check.h"
@@ -16,8 +15,8 @@
 
 #define CPUS_MAX (1U << 16) /* more than any kernel is built for */
 
-/* The processors that this process (its first thread) may use, to be freed with CPU_FREE; *bytes is the size of the set.
- * NULL when the kernel does not tell. */
+/* The processors that this process (its first thread) may use, to be freed with CPU_FREE; *bytes is the size of the
+ * set. NULL when the kernel does not tell. */
 static cpu_set_t *allowed_cpus(size_t *bytes)
 {
     for (unsigned cpus = 1024; cpus <= CPUS_MAX; cpus *= 2) {
@@ -80,8 +79,8 @@ static void *begin(void *argument)
     return NULL;
 }
 
-/* pthread_create with every signal blocked, which the new thread inherits, but those of the thread's own faults: blocked, they
- * would end the process without its last words (crash.c). 0 or -errno. */
+/* pthread_create with every signal blocked, which the new thread inherits, but those of the thread's own faults:
+ * blocked, they would end the process without its last words (crash.c). 0 or -errno. */
 static int create_without_signals(struct thread *thread, const pthread_attr_t *attributes)
 {
     static const int own[] = {SIGABRT, SIGSEGV, SIGBUS, SIGILL, SIGFPE};

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the round trip of base64: what is valid is exactly what an encoder would write for some bytes (RFC 4648 section 4), and
- * those bytes are what it decodes to. It never judges where base64 is used. The input is a text, and bytes, at once. */
+/* Owns the round trip of base64: what is valid is exactly what an encoder would write for some bytes (RFC 4648 section
+ * 4), and those bytes are what it decodes to. It never judges where base64 is used. The input is a text, and bytes, at
+ * once. */
 #include "protocol/base64.h"
 #include "fuzz/fuzz.h"
 

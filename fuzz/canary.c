@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns five planted bugs, one of each kind that the other harnesses must be able to find: a byte read behind its memory, undefined
- * behaviour, a leak, a decision on memory that was never written, and an oracle that disagrees. It never tests the server. tools/dev fuzz canary runs it once per kind and
- * fails when a run ends without a finding: then the machinery is dead, not the code sound. */
+/* Owns five planted bugs, one of each kind that the other harnesses must be able to find: a byte read behind its
+ * memory, undefined behaviour, a leak, a decision on memory that was never written, and an oracle that disagrees. It
+ * never tests the server. tools/dev fuzz canary runs it once per kind and fails when a run ends without a finding: then
+ * the machinery is dead, not the code sound. */
 #include "fuzz/fuzz.h"
 #include "protocol/utf8.h"
 #include "tests/unit/protocol/naive_utf8.h"

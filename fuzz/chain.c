@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns a small model of the chain service and drives both through the same requests: which blocks and transactions are given
- * out at which level of confirmation, in which order, under which numbers (R-16, R-22, R-24 to R-26, Q-6). It never looks into
- * the service. The input is a row of steps. Where memory is so small that blocks are forgotten, order and shape are still
- * checked, the exact events are not. */
+/* Owns a small model of the chain service and drives both through the same requests: which blocks and transactions are
+ * given out at which level of confirmation, in which order, under which numbers (R-16, R-22, R-24 to R-26, Q-6). It
+ * never looks into the service. The input is a row of steps. Where memory is so small that blocks are forgotten, order
+ * and shape are still checked, the exact events are not. */
 #include "protocol/dialects/rustorium/chain.h"
 #include "fuzz/fuzz.h"
 #include "protocol/dialects/rustorium/chain_branch.h"
@@ -146,7 +146,7 @@ static void put_name(struct run *run, struct buf *out, char letter, uint32_t num
 
 static struct slice block_body(struct run *run, const struct model_block *block)
 {
-    struct buf out = buf_of(run->body, sizeof(run->body));
+    struct buf out = buf_of(run->body, sizeof run->body);
     buf_put_text(&out, "{\"number\":");
     buf_put_u64(&out, block->number);
     buf_put_text(&out, ",\"hash\":");
@@ -170,7 +170,7 @@ static int request(struct run *run, uint32_t kind, struct slice body, struct buf
 {
     uint8_t *copy = fuzz_copy(body);
     struct service_request call = {.kind = kind, .body = slice_of(copy, body.bytes), .wall_ms = 1};
-    *reply = buf_of(run->reply, sizeof(run->reply));
+    *reply = buf_of(run->reply, sizeof run->reply);
     int status = chain_service.request(run->state, &call, reply);
     free(copy);
     expect(!reply->overflow);
@@ -184,8 +184,8 @@ static struct slice expect_envelope(struct slice payload, const char *type, cons
     struct json_member members[] = {{.name = "type"}, {.name = "id"}, {.name = "data"}, {.name = "error"}};
     expect(json_find_members(payload, JSON_DEPTH_MAX, true, members, 4) == JSON_MEMBERS_OK);
     expect(slice_is(members[0].raw, type) && members[2].token == JSON_OBJECT_BEGIN && members[3].token == JSON_NULL);
-    snprintf(wanted, sizeof(wanted), "%s%llu", id, (unsigned long long)number);
-    snprintf(found, sizeof(found), "%.*s", (int)members[1].raw.bytes, (const char *)members[1].raw.data);
+    snprintf(wanted, sizeof wanted, "%s%llu", id, (unsigned long long)number);
+    snprintf(found, sizeof found, "%.*s", (int)members[1].raw.bytes, (const char *)members[1].raw.data);
     expect(strcmp(wanted, found) == 0);
     return members[2].text;
 }
@@ -197,7 +197,7 @@ static bool is_named(struct slice object, const char *name, char letter, uint32_
     struct json_member member = {.name = name};
     expect(json_find_members(object, JSON_DEPTH_MAX, true, &member, 1) == JSON_MEMBERS_OK &&
            member.token == JSON_STRING);
-    snprintf(wanted, sizeof(wanted), "%c%u", letter, number);
+    snprintf(wanted, sizeof wanted, "%c%u", letter, number);
     return json_raw_equal(member.raw, member.escaped, slice_text(wanted));
 }
 
@@ -225,7 +225,7 @@ static void expect_confirmed(struct run *run, const struct event *event)
 
 static void drain(struct run *run)
 {
-    struct buf scratch = buf_of(run->scratch, sizeof(run->scratch));
+    struct buf scratch = buf_of(run->scratch, sizeof run->scratch);
     struct event event;
     while (chain_service.next(run->state, &scratch, &event))
         expect_confirmed(run, &event);
@@ -237,7 +237,7 @@ static void drain(struct run *run)
 static struct slice expect_record(struct run *run, const char *channel, const char *type, const char *id,
                                   uint64_t number)
 {
-    struct buf scratch = buf_of(run->scratch, sizeof(run->scratch));
+    struct buf scratch = buf_of(run->scratch, sizeof run->scratch);
     struct event event, none;
     expect(chain_service.next(run->state, &scratch, &event));
     expect(slice_is(event.channel, channel) && event.opcode == WS_TEXT && event.key.bytes > 0);
@@ -292,7 +292,7 @@ static void step_state(struct run *run)
 {
     struct model *model = &run->model;
     uint32_t key = fuzz_below(&run->input, KEYS);
-    struct buf out = buf_of(run->body, sizeof(run->body)), reply;
+    struct buf out = buf_of(run->body, sizeof run->body), reply;
     buf_put_text(&out, "{\"key\":");
     put_name(run, &out, 'k', key);
     buf_put_text(&out, ",\"value\":\"AAAA\",\"block_number\":1,\"timestamp\":\"2026-01-01T00:00:00Z\"}");
@@ -306,7 +306,7 @@ static void step_state(struct run *run)
 /* A value, or a block, that is larger than a reply, or than all the memory that there may be. */
 static void step_large(struct run *run)
 {
-    struct buf out = buf_of(run->body, sizeof(run->body)), reply;
+    struct buf out = buf_of(run->body, sizeof run->body), reply;
     bool block = fuzz_below(&run->input, 2) == 1;
     uint32_t bytes = fuzz_below(&run->input, 2) == 1 ? 20000 : 100000;
     bool fits = bytes < run->settings.chain_memory_bytes / 2;
@@ -343,7 +343,7 @@ static void step_tx(struct run *run)
 {
     struct model *model = &run->model;
     uint32_t tx = fuzz_below(&run->input, NAMES), level = 1 + fuzz_below(&run->input, 60000);
-    struct buf out = buf_of(run->body, sizeof(run->body)), reply;
+    struct buf out = buf_of(run->body, sizeof run->body), reply;
     buf_put_text(&out, "{\"tx_hash\":");
     put_name(run, &out, 't', tx);
     buf_put_text(&out, ",\"block_number\":1,\"timestamp\":\"2026-01-01T00:00:00Z\",\"confirmations\":");
@@ -395,11 +395,11 @@ static void step_interest(struct run *run)
     if (!class->used) {
         uint8_t memory[3][CHAIN_FILTER_BYTES_MAX];
         struct slice filters[3];
-        struct buf variant = buf_of(class->variant, sizeof(class->variant));
+        struct buf variant = buf_of(class->variant, sizeof class->variant);
         class->transactions = fuzz_below(&run->input, 2) == 1;
         class->level_count = 1 + fuzz_below(&run->input, 3);
         for (uint32_t i = 0; i < class->level_count; i++) {
-            struct buf out = buf_of(memory[i], sizeof(memory[i]));
+            struct buf out = buf_of(memory[i], sizeof memory[i]);
             class->levels[i] = 1 + fuzz_below(&run->input, LEVELS);
             for (uint32_t k = 0; k < i; k++)
                 if (class->levels[k] == class->levels[i])
@@ -427,11 +427,11 @@ static void step_filters(struct run *run)
     struct chain_filter filters[8];
     struct slice encoded[8], backwards[8];
     uint8_t memory[8][CHAIN_FILTER_BYTES_MAX], one[1024], two[1024];
-    struct buf variant = buf_of(one, sizeof(one)), again = buf_of(two, sizeof(two));
+    struct buf variant = buf_of(one, sizeof one), again = buf_of(two, sizeof two);
     uint32_t count = 1 + fuzz_below(&run->input, 8);
     for (uint32_t i = 0; i < count; i++) {
         static const enum chain_filter_kind kinds[] = {CHAIN_FILTER_ANY, CHAIN_FILTER_KEY, CHAIN_FILTER_PREFIX};
-        struct buf out = buf_of(memory[i], sizeof(memory[i]));
+        struct buf out = buf_of(memory[i], sizeof memory[i]);
         filters[i].level = fuzz_below(&run->input, 3);
         filters[i].kind = kinds[fuzz_below(&run->input, 3)];
         filters[i].key = slice_text(filters[i].kind == CHAIN_FILTER_ANY ? "" : keys[1 + fuzz_below(&run->input, 4)]);
@@ -505,7 +505,7 @@ static void step(struct run *run)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
-    struct run *run = fuzz_zeroed(sizeof(*run));
+    struct run *run = fuzz_zeroed(sizeof *run);
     run->input = (struct fuzz_input){data, bytes};
     uint8_t shape = fuzz_byte(&run->input);
     run->settings = (struct rustorium_settings){

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns what must hold of every configuration file: it loads or is refused with findings that name the file (and the line where
- * there is one), and what loads is printed in a form that loads again with the same values and no secret. It never reads the
- * environment. The input is the file. */
+/* Owns what must hold of every configuration file: it loads or is refused with findings that name the file (and the
+ * line where there is one), and what loads is printed in a form that loads again with the same values and no secret. It
+ * never reads the environment. The input is the file. */
 #include "shards/config/config.h"
 #include "core/ring.h"
 #include "fuzz/fuzz.h"
@@ -33,8 +33,8 @@ static int load(struct slice text, struct config **config, struct buf *why, stru
     return error;
 }
 
-/* Lines that end, each of the form "PATH:LINE: text", "PATH: text" for a fault of the whole file, or "WHERE: text" for what
- * belongs to no place in it. */
+/* Lines that end, each of the form "PATH:LINE: text", "PATH: text" for a fault of the whole file, or "WHERE: text" for
+ * what belongs to no place in it. */
 static void expect_findings(struct slice why)
 {
     expect(why.bytes > 0 && why.data[why.bytes - 1] == '\n');
@@ -89,7 +89,7 @@ static void expect_masked(const struct config *config, struct slice printed, str
 static void expect_printed(const struct config *config, struct slice written, struct slice printed)
 {
     static uint8_t why_memory[4096], again_memory[TEXT_BYTES];
-    struct buf why = buf_of(why_memory, sizeof(why_memory)), again = buf_of(again_memory, sizeof(again_memory));
+    struct buf why = buf_of(why_memory, sizeof why_memory), again = buf_of(again_memory, sizeof again_memory);
     struct config *other;
     int error = load(printed, &other, &why, &again);
     if (error != 0)
@@ -106,7 +106,7 @@ static void expect_printed(const struct config *config, struct slice written, st
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     static uint8_t why_memory[TEXT_BYTES], printed_memory[TEXT_BYTES];
-    struct buf why = buf_of(why_memory, sizeof(why_memory)), printed = buf_of(printed_memory, sizeof(printed_memory));
+    struct buf why = buf_of(why_memory, sizeof why_memory), printed = buf_of(printed_memory, sizeof printed_memory);
     struct slice text = slice_of(data, bytes);
     struct config *config = NULL;
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns permessage-deflate against zlib itself: what is compressed, zlib inflates within the window agreed on, and so does
- * inflate_next however the payload is cut; of any other bytes inflate_next says what zlib says, within its limit. And of
- * negotiation: an answer is an offer that gets the same answer. The input is a byte of settings, and a payload, a compressed
- * stream and a field value at once. */
+/* Owns permessage-deflate against zlib itself: what is compressed, zlib inflates within the window agreed on, and so
+ * does inflate_next however the payload is cut; of any other bytes inflate_next says what zlib says, within its limit.
+ * And of negotiation: an answer is an offer that gets the same answer. The input is a byte of settings, and a payload,
+ * a compressed stream and a field value at once. */
 #include "core/poison.h"
 #include "fuzz/fuzz.h"
 #include "protocol/extension.h"
@@ -19,12 +19,13 @@ static uint8_t content[CONTENT_MAX + 1], naive[CONTENT_MAX + 1];
 
 /* --- zlib's word -------------------------------------------------------------------------------------------------- */
 
-/* RFC 7692 section 7.2.2: the payload, the four bytes that were taken off, then nothing. -1: no such content; -2: too large. */
+/* RFC 7692 section 7.2.2: the payload, the four bytes that were taken off, then nothing. -1: no such content; -2: too
+ * large. */
 static long zlib_inflate(struct slice payload, int window_bits, size_t room)
 {
     static const uint8_t tail[] = {0x00, 0x00, 0xFF, 0xFF};
     z_stream stream = {.next_out = naive, .avail_out = (uInt)(room + 1)};
-    const struct slice parts[] = {payload, slice_of(tail, sizeof(tail))};
+    const struct slice parts[] = {payload, slice_of(tail, sizeof tail)};
     long result = 0;
     if (payload.bytes == 0)
         return 0; /* what a flush gives that had nothing to do */
@@ -50,10 +51,11 @@ static long zlib_inflate(struct slice payload, int window_bits, size_t room)
 
 /* --- the reader --------------------------------------------------------------------------------------------------- */
 
-/* The content's bytes, or minus the close code. `step`: bytes of input and room of output at a time; 0: as chance has it. */
+/* The content's bytes, or minus the close code. `step`: bytes of input and room of output at a time; 0: as chance has
+ * it. */
 static long read_pieces(struct slice payload, uint64_t bytes_max, bool text, size_t step)
 {
-    struct inflater *inflater = inflater_place(inflater_memory, sizeof(inflater_memory));
+    struct inflater *inflater = inflater_place(inflater_memory, sizeof inflater_memory);
     struct random random = fuzz_random(payload);
     struct buf out = buf_of(content, 0);
     inflate_begin(inflater, bytes_max, text);
@@ -65,9 +67,9 @@ static long read_pieces(struct slice payload, uint64_t bytes_max, bool text, siz
         at += n;
         enum inflate_result result;
         while ((result = inflate_next(inflater, &input, at == payload.bytes, &out)) == INFLATE_FULL) {
-            expect(out.used == out.capacity && out.capacity < sizeof(content));
+            expect(out.used == out.capacity && out.capacity < sizeof content);
             size_t more = step != 0 ? step : 1 + (size_t)random_below(&random, 300);
-            out.capacity += more < sizeof(content) - out.capacity ? more : sizeof(content) - out.capacity;
+            out.capacity += more < sizeof content - out.capacity ? more : sizeof content - out.capacity;
         }
         expect(result != INFLATE_MORE || input.bytes == 0);
         free(copy);
@@ -109,7 +111,7 @@ static void expect_inflated(struct slice payload, uint64_t bytes_max, bool text)
 
 static void expect_deflated(struct slice payload, uint8_t window_bits, int level)
 {
-    struct deflater *deflater = deflater_place(deflater_memory, sizeof(deflater_memory), level);
+    struct deflater *deflater = deflater_place(deflater_memory, sizeof deflater_memory, level);
     size_t room = payload.bytes + 64;
     uint8_t *memory = malloc(room), *second = malloc(room);
     struct buf out = buf_of(memory, room), again = buf_of(second, room);
@@ -144,7 +146,7 @@ static bool negotiate(struct slice first, struct slice second, const struct exte
 {
     static struct http1_request request;
     static uint8_t memory[HTTP_HEAD_BYTES_MAX];
-    struct buf head = buf_of(memory, sizeof(memory));
+    struct buf head = buf_of(memory, sizeof memory);
     size_t scanned = 0, head_bytes;
     const char *why;
     buf_put_text(&head, "GET / HTTP/1.1\r\nHost: h\r\nSec-WebSocket-Extensions: ");
@@ -165,14 +167,14 @@ static struct slice value_of(struct slice line)
 {
     static const char name[] = "Sec-WebSocket-Extensions: ";
     expect(slice_starts(line, slice_text(name)) && memcmp(line.data + line.bytes - 2, "\r\n", 2) == 0);
-    return slice_of(line.data + sizeof(name) - 1, line.bytes - sizeof(name) - 1);
+    return slice_of(line.data + sizeof name - 1, line.bytes - sizeof name - 1);
 }
 
 static void expect_negotiated(struct slice field, struct extension_settings settings)
 {
     struct deflate_parameters given = {0}, again = {0};
     uint8_t one[512], two[512];
-    struct buf answer = buf_of(one, sizeof(one)), echo = buf_of(two, sizeof(two));
+    struct buf answer = buf_of(one, sizeof one), echo = buf_of(two, sizeof two);
     if (fuzz_holds(field, slice_text("\n")))
         return;
     if (!negotiate(field, slice_text("unknown; a=b"), &settings, &given, &answer)) {

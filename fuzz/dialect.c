@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns what the contract of dialect.h promises of every dialect in the table, whatever it is: requests, messages, limits,
- * heartbeats, timers, REST, ingest, reads and reloads made from the input, carried out by the pure host, and rules for what it
- * is given to do. It knows no dialect by name: of what one writes itself it asks that text is UTF-8 and that an object is JSON.
- * The input is a byte of dialect and listener, the settings, and a row of steps. */
+/* Owns what the contract of dialect.h promises of every dialect in the table, whatever it is: requests, messages,
+ * limits, heartbeats, timers, REST, ingest, reads and reloads made from the input, carried out by the pure host, and
+ * rules for what it is given to do. It knows no dialect by name: of what one writes itself it asks that text is UTF-8
+ * and that an object is JSON. The input is a byte of dialect and listener, the settings, and a row of steps. */
 #include "fuzz/fuzz.h"
 #include "protocol/http1.h"
 #include "protocol/json.h"
@@ -14,6 +14,7 @@
 #define STEPS_MAX 160
 #define SETTINGS_MAX 7
 #define ROUNDS_MAX 16 /* of asking the service in one step */
+#define NUMBER 7      /* of every connection: inputs name ids that are made of it */
 
 /* The connections: one that opens and speaks, and one for each REST request beside it. */
 enum { SOCKET, REST, CONNS };
@@ -198,7 +199,8 @@ static struct dialect_call begin_call(struct run *run, struct pure_conn *conn, s
     return pure_call(&run->host, conn, pure_actions(&run->host));
 }
 
-/* A target of the input, or one of the dialect's own paths with the input behind it or in the place of its last part. */
+/* A target of the input, or one of the dialect's own paths with the input behind it or in the place of its last
+ * part. */
 static void put_target(struct run *run, struct buf *out)
 {
     uint32_t paths = 0, mode = fuzz_below(&run->input, 3);
@@ -248,6 +250,7 @@ static void request_socket(struct run *run, const struct http1_request *request,
 {
     pure_disconnect(&run->host, SOCKET);
     struct pure_conn *conn = pure_begin(&run->host, SOCKET);
+    conn->number = NUMBER;
     struct dialect_call call = begin_call(run, conn, head);
     call.origin_allowed = !origin_bad;
     run->host.dialect->open(&call, request, request->path);
@@ -356,7 +359,7 @@ static struct slice topic_of(struct run *run)
 {
     static const char *const topics[] = {"blocks", "transactions", "state", "news", "orders.1"};
     uint32_t i = fuzz_below(&run->input, 8);
-    return i < sizeof(topics) / sizeof(topics[0]) ? slice_text(topics[i]) : fuzz_piece(&run->input);
+    return i < sizeof topics / sizeof topics[0] ? slice_text(topics[i]) : fuzz_piece(&run->input);
 }
 
 static void step_ingest(struct run *run, bool read)
@@ -406,12 +409,12 @@ static void step_route(struct run *run)
 
 /* --- settings ----------------------------------------------------------------------------------------------------- */
 
-/* So many pieces "NAME VALUE" as the first byte says; of a reload, those that may change then and stand in the dialect's
- * own table. What the common ones do is the server's. */
+/* So many pieces "NAME VALUE" as the first byte says; of a reload, those that may change then and stand in the
+ * dialect's own table. What the common ones do is the server's. */
 static void take_settings(const struct dialect *dialect, void *settings, struct fuzz_input *input, bool reload)
 {
     for (uint32_t count = fuzz_below(input, SETTINGS_MAX + 1); count > 0; count--) {
-        struct slice value = fuzz_piece(input), name = token_next_word(&value);
+        struct slice value = fuzz_piece(input), name = slice_next_word(&value);
         const struct option *own = option_find(dialect->options, name, NULL);
         if (!reload || (own != NULL && own->reloadable))
             (void)pure_option(dialect, settings, name, slice_skip(value, 1));
@@ -423,14 +426,15 @@ static void judge_permissions(const struct dialect *dialect, const struct dialec
 {
     for (uint32_t i = 0; dialect->permission_fault != NULL && i < settings->keys.count; i++) {
         struct slice words = slice_text(settings->keys.items[i]);
-        for (struct slice word = token_next_word(&words); word.bytes > 0; word = token_next_word(&words)) {
+        for (struct slice word = slice_next_word(&words); word.bytes > 0; word = slice_next_word(&words)) {
             const char *fault = dialect->permission_fault(word);
             expect(fault == NULL || fault[0] != '\0');
         }
     }
 }
 
-/* A refusal names one of the dialect's options. No dialect sees a prefix of other characters than the configuration allows. */
+/* A refusal names one of the dialect's options. No dialect sees a prefix of other characters than the configuration
+ * allows. */
 static bool settings_good(const struct dialect *dialect, const struct dialect_settings *settings)
 {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~/";

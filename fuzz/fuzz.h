@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the harnesses share: an oracle's assert, decisions and pieces taken from the front of an input, and copies that end
- * where their memory ends, so that AddressSanitizer sees a reader that looks one byte too far. */
+/* What the harnesses share: an oracle's assert, decisions and pieces taken from the front of an input, and copies that
+ * end where their memory ends, so that AddressSanitizer sees a reader that looks one byte too far. */
 #ifndef RINGCAST_FUZZ_FUZZ_H
 #define RINGCAST_FUZZ_FUZZ_H
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns a second reading of RFC 6455 section 4.2 (with a SHA-1 and base64 of its own) and of origins, and their comparison with
- * handshake_check and handshake_origin_allowed. It never parses heads itself. The input is a request head. */
+/* Owns a second reading of RFC 6455 section 4.2 (with a SHA-1 and base64 of its own) and of origins, and their
+ * comparison with handshake_check and handshake_origin_allowed. It never parses heads itself. The input is a request
+ * head. */
 #include "protocol/handshake.h"
 #include "fuzz/fuzz.h"
 #include "protocol/http1.h"
@@ -265,7 +266,7 @@ static void expect_check(const struct http1_request *request)
     const char *why = NULL;
     int status = handshake_check(request, &handshake, &why);
     char accept[HANDSHAKE_ACCEPT_BYTES + 1], memory[256], wanted[256];
-    struct buf out = buf_of(memory, sizeof(memory));
+    struct buf out = buf_of(memory, sizeof memory);
 
     expect(status == oracle_check(request));
     expect(status == 0 || why != NULL);
@@ -274,7 +275,7 @@ static void expect_check(const struct http1_request *request)
     oracle_accept(field(request, "sec-websocket-key"), accept);
     expect(strcmp(accept, handshake.accept) == 0);
     handshake_write(&out, &handshake);
-    int bytes = snprintf(wanted, sizeof(wanted),
+    int bytes = snprintf(wanted, sizeof wanted,
                          "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                          "Sec-WebSocket-Accept: %s\r\n\r\n",
                          accept);
@@ -315,7 +316,7 @@ static void expect_origin(const struct http1_request *request)
     static const char *const any[] = {"https://a.example", "*"};
     struct slice origin = field(request, "origin"), name, host;
     const char *const list[] = {"https://nowhere.example:1", listed};
-    bool parses = origin.data != NULL && canonical(origin, NULL, given, sizeof(given), &name);
+    bool parses = origin.data != NULL && canonical(origin, NULL, given, sizeof given, &name);
 
     expect(handshake_origin_allowed(origin, request->host, any, 2));
     if (!parses) {
@@ -324,15 +325,15 @@ static void expect_origin(const struct http1_request *request)
         return;
     }
     /* this host or a loopback name, any port of it */
-    snprintf(scheme, sizeof(scheme), "%.*s", (int)(strchr(given, ':') - given), given);
+    snprintf(scheme, sizeof scheme, "%.*s", (int)(strchr(given, ':') - given), given);
     bool here = same(name, "localhost") || slice_is(name, "127.0.0.1") || slice_is(name, "[::1]") ||
-                (request->host.bytes > 0 && canonical(request->host, scheme, other, sizeof(other), &host) &&
+                (request->host.bytes > 0 && canonical(request->host, scheme, other, sizeof other, &host) &&
                  strcmp(given, other) == 0);
     expect(handshake_origin_allowed(origin, request->host, NULL, 0) == here);
     /* the same origin otherwise written, and one that is another */
-    snprintf(listed, sizeof(listed), "%s", given);
+    snprintf(listed, sizeof listed, "%s", given);
     expect(strstr(given, ":0") != NULL || handshake_origin_allowed(origin, request->host, list, 2));
-    snprintf(listed, sizeof(listed), "x%s", given);
+    snprintf(listed, sizeof listed, "x%s", given);
     expect(!handshake_origin_allowed(origin, request->host, list, 2));
 }
 

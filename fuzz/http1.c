@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns what must hold of request heads and bodies however they are cut: the same verdict, the same request from its canonical
- * form, and of bodies what a decoder says that reads them whole. It never judges which requests are good beyond what keeps
- * two readers from disagreeing about where a request ends. The input is a head and what follows it. */
+/* Owns what must hold of request heads and bodies however they are cut: the same verdict, the same request from its
+ * canonical form, and of bodies what a decoder says that reads them whole. It never judges which requests are good
+ * beyond what keeps two readers from disagreeing about where a request ends. The input is a head and what follows
+ * it. */
 #include "protocol/http1.h"
 #include "fuzz/fuzz.h"
 
@@ -112,7 +113,7 @@ static void expect_unambiguous(const struct http1_request *request, struct slice
 static void expect_lookups(const struct http1_request *request)
 {
     static const char *const names[] = {"host", "connection", "content-type", "content-length", "expect"};
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         uint32_t count = count_fields(request, names[i]);
         expect(http1_header_count(request, names[i]) == count);
         expect((http1_header(request, names[i]).data != NULL) == (count > 0));
@@ -188,7 +189,7 @@ static void read_pieces(const struct http1_request *request, uint64_t bytes_max,
     expect(http1_body_next(&body, &nothing, &part) == content->result); /* final */
 }
 
-/* --- a second decoder of chunks: the whole body at once, by position --- */
+/* --- a second decoder of chunks: the whole body at once, by position ---------------------------------------------- */
 
 struct reader {
     struct slice text;
@@ -255,8 +256,8 @@ static enum http1_body_result read_size(struct slice line, uint64_t room, uint64
     return HTTP1_BODY_PART;
 }
 
-/* What stands behind a faultless beginning of a line cannot be told; so only whole bodies, and faults in whole lines, are
- * judged here. False: no opinion. */
+/* What stands behind a faultless beginning of a line cannot be told; so only whole bodies, and faults in whole lines,
+ * are judged here. False: no opinion. */
 static bool read_whole(struct slice input, uint64_t bytes_max, struct content *content)
 {
     struct reader reader = {.text = input};
@@ -320,7 +321,7 @@ static void expect_body(const struct http1_request *request, struct slice input)
     size_t room = input.bytes + 1;
     struct content whole = {.bytes = buf_of(malloc(room), room)}, other = {.bytes = buf_of(malloc(room), room)};
 
-    for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
         read_pieces(request, limits[i], input, input.bytes + 1, &whole);
         expect(whole.bytes.used <= limits[i]);
         for (size_t step = 0; step < 2; step++) {
@@ -347,7 +348,7 @@ static void expect_response(struct slice content)
 {
     static const int statuses[] = {100, 200, 202, 204, 400, 404, 426, 503, 599};
     struct random random = fuzz_random(content);
-    int status = statuses[random_below(&random, sizeof(statuses) / sizeof(statuses[0]))];
+    int status = statuses[random_below(&random, sizeof statuses / sizeof statuses[0])];
     bool keep_alive = random_chance(&random, 1, 2), head_only = random_chance(&random, 1, 4);
     size_t room = content.bytes + 512;
     struct buf out = buf_of(malloc(room), room);
@@ -356,8 +357,8 @@ static void expect_response(struct slice content)
     http1_response(&out, status, random_chance(&random, 1, 2) ? "text/plain" : NULL, slice_text("X-Extra: 1\r\n"),
                    content, keep_alive, head_only);
     expect(!out.overflow);
-    int start_bytes = snprintf(start, sizeof(start), "HTTP/1.1 %d %s\r\n", status, http1_reason(status));
-    int length_bytes = snprintf(length, sizeof(length), "\r\nContent-Length: %zu\r\n", content.bytes);
+    int start_bytes = snprintf(start, sizeof start, "HTTP/1.1 %d %s\r\n", status, http1_reason(status));
+    int length_bytes = snprintf(length, sizeof length, "\r\nContent-Length: %zu\r\n", content.bytes);
     bool has_content = status >= 200 && status != 204;
     size_t content_bytes = has_content && !head_only ? content.bytes : 0;
     struct slice head = slice_of(out.data, out.used - content_bytes);

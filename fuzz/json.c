@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns a second JSON reader, a recursive descent straight from the grammar of RFC 8259, and its comparison with the pull reader:
- * verdict, tokens, members, numbers, escapes, and the string writer. It never asks how an error is worded. The input is one
- * byte, which is the depth allowed, and the text. */
+/* Owns a second JSON reader, a recursive descent straight from the grammar of RFC 8259, and its comparison with the
+ * pull reader: verdict, tokens, members, numbers, escapes, and the string writer. It never asks how an error is worded.
+ * The input is one byte, which is the depth allowed, and the text. */
 #include "protocol/json.h"
 #include "fuzz/fuzz.h"
 #include "tests/unit/protocol/naive_utf8.h"
@@ -287,7 +287,7 @@ static void expect_skip(const struct oracle *o, size_t i)
 /* The bytes of a string's raw text; never more than it. */
 static struct slice resolved(struct slice raw, uint8_t *memory)
 {
-    struct oracle *o = fuzz_zeroed(sizeof(*o));
+    struct oracle *o = fuzz_zeroed(sizeof *o);
     size_t used = 0;
     o->text = raw;
     while (o->at < raw.bytes) {

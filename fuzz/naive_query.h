@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Queries read the long way, as the oracle of http1_query_get and of what stands on it: every pair split and decoded before
- * anything is compared (WHATWG URL, section 5.1, but a bad escape is a fault). */
+/* Queries read the long way, as the oracle of http1_query_get and of what stands on it: every pair split and decoded
+ * before anything is compared (WHATWG URL, section 5.1, but a bad escape is a fault). */
 #ifndef RINGCAST_FUZZ_NAIVE_QUERY_H
 #define RINGCAST_FUZZ_NAIVE_QUERY_H
 

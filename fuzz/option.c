@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the round trips of settings: what parses is printed in a form that parses to the same value, for every kind of row, and
- * durations and sizes are what their digits and units say. It never reads files. The input is one byte, which chooses a row,
- * and the value as written. */
+/* Owns the round trips of settings: what parses is printed in a form that parses to the same value, for every kind of
+ * row, and durations and sizes are what their digits and units say. It never reads files. The input is one byte, which
+ * chooses a row, and the value as written. */
 #include "core/option.h"
 #include "fuzz/fuzz.h"
 
@@ -126,7 +126,7 @@ static void expect_printed(const struct settings *settings, const struct option 
                            uint8_t *memory)
 {
     char words[512];
-    struct buf why = buf_of(words, sizeof(words));
+    struct buf why = buf_of(words, sizeof words);
     struct settings other = {0};
     switch (row->kind) {
     case OPTION_TEXT:
@@ -148,7 +148,7 @@ static void expect_row(const struct option *row, struct slice text)
 {
     struct settings settings = {0};
     char words[512];
-    struct buf why = buf_of(words, sizeof(words));
+    struct buf why = buf_of(words, sizeof words);
     size_t room = 8 * text.bytes + 256;
     struct buf out = buf_of(malloc(room), room);
     uint8_t *memory = malloc(room);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns a model of an outbox, a plain row of messages, and drives both through the same operations: what a send would put on the
- * wire, how many messages it holds, what is left when it ends early. It never sends. The input is a row of steps; at the end all
- * memory of frames must be back. */
+/* Owns a model of an outbox, a plain row of messages, and drives both through the same operations: what a send would
+ * put on the wire, how many messages it holds, what is left when it ends early. It never sends. The input is a row of
+ * steps; at the end all memory of frames must be back. */
 #include "shards/conn/outbox.h"
 #include "fuzz/fuzz.h"
 
@@ -52,7 +52,7 @@ static uint32_t sum_messages(const struct run *run, uint32_t from, uint32_t to)
 
 static void remove_items(struct run *run, uint32_t from, uint32_t count)
 {
-    memmove(&run->items[from], &run->items[from + count], (run->count - from - count) * sizeof(run->items[0]));
+    memmove(&run->items[from], &run->items[from + count], (run->count - from - count) * sizeof run->items[0]);
     run->count -= count;
 }
 
@@ -181,7 +181,8 @@ static void step_sent(struct run *run)
     expect(outbox_sent(&run->outbox, &run->pool) == messages);
 }
 
-/* The send ended early: what it took goes, a message cut in the middle does not count. The stream is then cut for good. */
+/* The send ended early: what it took goes, a message cut in the middle does not count. The stream is then cut for
+ * good. */
 static void step_cut(struct run *run)
 {
     if (run->inflight_bytes == 0)
@@ -262,7 +263,7 @@ static void finish(struct run *run)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
-    struct run *run = fuzz_zeroed(sizeof(*run));
+    struct run *run = fuzz_zeroed(sizeof *run);
     run->input = (struct fuzz_input){data, bytes};
     uint8_t shape = fuzz_byte(&run->input);
     frame_memory_init(&run->memory, 0, 1, (shape & 1) != 0 ? 64U << 10 : 16U << 20);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the comparison of queries and percent-encoding with naive_query.h. It never parses a request. The input is one byte, which
- * chooses a name, and a target. */
+/* Owns the comparison of queries and percent-encoding with naive_query.h. It never parses a request. The input is one
+ * byte, which chooses a name, and a target. */
 #include "fuzz/fuzz.h"
 #include "fuzz/naive_query.h"
 #include "protocol/http1.h"
@@ -80,8 +80,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     expect_decoded(target);
     expect_normalized(mark == NULL ? target : slice_of(copy, (size_t)(mark - copy)));
     if (mark != NULL)
-        expect_value(slice_skip(target, (size_t)(mark + 1 - copy)),
-                     names[data[0] % (sizeof(names) / sizeof(names[0]))]);
+        expect_value(slice_skip(target, (size_t)(mark + 1 - copy)), names[data[0] % (sizeof names / sizeof names[0])]);
     free(copy);
     return 0;
 }

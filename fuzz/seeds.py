@@ -257,6 +257,16 @@ def tokens():
                 b"token=a%20b&x=1") + piece(b" Bearer  abc ") + b"x" * (20 if shape < 8 else 300)  # fmt: skip
 
 
+def grants():
+    """Lines, then keys and names (grant.c)."""
+    lines = [b"alpha plain/* rustorium/blocks", b"beta", b" alpha\tjobs:one  jobs:render-* ", b"", b"gamma *"]
+    asked = bytes([0]) + piece(b"plain/x") + bytes([47]) + piece(b"alphb") + piece(b"jobs:render-1") + bytes([4]) + piece(b"")
+    for count in range(6):
+        yield bytes([count]) + b"".join(map(piece, lines[:count])) + asked
+    many = [b"key-%d topic/%d*" % (i % 20, i) for i in range(24)]
+    yield bytes([24]) + b"".join(map(piece, many)) + b"".join(bytes([i]) + piece(b"topic/%d1" % i) for i in (1, 19, 22))
+
+
 def yamls():
     for path in sorted((ROOT / "tools/config").glob("*.yaml")):
         text = path.read_text()
@@ -619,6 +629,7 @@ def main():
     write("timestamp", [bytes(range(8)) + text.encode() for text in TIMES] + [b"\0\0\0\x17\x48\x76\xe8\0", b"\xff" * 8])
     write("option", [bytes([row]) + text.encode() for row in range(8) for text in VALUES])
     write("token", tokens())
+    write("grant", grants())
     write("base64", [b"", b"AA==", b"AB==", b"AAA=", b"AAB=", b"AAAA", b"AAA", b"A===", b"AA=A", b"+/+/", b"AAAA====", b"A*AA"])
     write("config", yamls())
     write("dialect", dialects())

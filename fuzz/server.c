@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns a whole server of one or two shards over the simulated network, which the input plays against as several peers at once:
- * raw bytes, well-formed openings and frames around its bytes, publishes, slow readers, half-closes, resets, faults of the
- * kernel, and time. It never knows what a good answer is: the oracle is every check() of the server, the law of conservation
- * (each message for each reader is delivered, dropped or in flight), and that all is back at the end. */
+/* Owns a whole server of one or two shards over the simulated network, which the input plays against as several peers
+ * at once: raw bytes, well-formed openings and frames around its bytes, publishes, slow readers, half-closes, resets,
+ * faults of the kernel, and time. It never knows what a good answer is: the oracle is every check() of the server, the
+ * law of conservation (each message for each reader is delivered, dropped or in flight), and that all is back at the
+ * end. */
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/ring.h"
@@ -59,7 +60,7 @@ static struct config *make_config(uint8_t shape)
         NULL,
     };
     static char memory[4096];
-    struct buf why = buf_of(memory, sizeof(memory));
+    struct buf why = buf_of(memory, sizeof memory);
     struct config_source source = {.sets = sets};
     struct config *config = NULL;
     if (config_load(&source, &config, &why) != 0)
@@ -90,7 +91,7 @@ static void make_shard(struct world *world, uint16_t number)
     struct ring_options ring_options = {
         .entries = 64, .sockets_max = 16, .receive_buffers = 16, .receive_buffer_bytes = 1024, .allow_direct = true};
     char why[256];
-    expect(ring_create(&world->rings[number], &ring_options, why, sizeof(why)) == 0);
+    expect(ring_create(&world->rings[number], &ring_options, why, sizeof why) == 0);
     make_listeners(world->rings[number], listeners);
     struct shard_options options = {.number = number,
                                     .count = world->count,
@@ -175,8 +176,8 @@ static void send_opening(struct world *world, int peer)
     static const char *const targets[] = {"/plain/news",   "/plain/late,news?last=2", "/echo",
                                           "/ws?token=key", "/ingest/v1/ws",           "/plain/late"};
     char text[512];
-    uint32_t i = fuzz_below(&world->input, sizeof(targets) / sizeof(targets[0]));
-    int bytes = snprintf(text, sizeof(text),
+    uint32_t i = fuzz_below(&world->input, sizeof targets / sizeof targets[0]);
+    int bytes = snprintf(text, sizeof text,
                          "GET %s HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                          "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%s\r\n",
                          targets[i], fuzz_below(&world->input, 2) == 1 ? "X-Ingest-Key: key\r\n" : "");
@@ -189,7 +190,7 @@ static void send_frame(struct world *world, int peer)
     static const uint8_t first[] = {0x81, 0x82, 0x89, 0x8A, 0x88, 0x01, 0x80, 0x00};
     static const uint8_t key[4] = {1, 2, 3, 4};
     uint8_t frame[14 + 256];
-    uint8_t byte0 = first[fuzz_below(&world->input, sizeof(first))];
+    uint8_t byte0 = first[fuzz_below(&world->input, sizeof first)];
     struct slice payload = fuzz_piece(&world->input);
     size_t head = ws_header_write_masked(frame, WS_TEXT, payload.bytes, key);
     frame[0] = byte0;
@@ -211,7 +212,7 @@ static void send_known(struct world *world, int peer)
     };
     static const uint8_t key[4] = {9, 8, 7, 6};
     uint8_t frame[14 + 256];
-    struct slice text = slice_text(texts[fuzz_below(&world->input, sizeof(texts) / sizeof(texts[0]))]);
+    struct slice text = slice_text(texts[fuzz_below(&world->input, sizeof texts / sizeof texts[0])]);
     size_t head = ws_header_write_masked(frame, WS_TEXT, text.bytes, key);
     memcpy(frame + head, text.data, text.bytes);
     ws_mask(frame + head, text.bytes, key, 0);
@@ -224,23 +225,23 @@ static void send_publish(struct world *world, int peer)
     static const char *const topics[] = {"plain/news", "plain/late", "rustorium/blocks", "rustorium/state",
                                          "plain/a%20b"};
     char text[1024], block[300];
-    const char *topic = topics[fuzz_below(&world->input, sizeof(topics) / sizeof(topics[0]))];
+    const char *topic = topics[fuzz_below(&world->input, sizeof topics / sizeof topics[0])];
     struct slice body = fuzz_piece(&world->input);
     uint8_t shape = fuzz_byte(&world->input);
     snprintf(
-        block, sizeof(block),
+        block, sizeof block,
         "{\"number\":1,\"hash\":\"h%u\",\"parent_hash\":\"h%u\",\"timestamp\":1706013296,\"transactions\":[\"t%u\"]}",
         shape % 7U, (shape + 6U) % 7U, shape % 5U);
     if (strstr(topic, "blocks") != NULL && (shape & 1) == 0)
         body = slice_text(block);
-    int bytes = snprintf(text, sizeof(text),
+    int bytes = snprintf(text, sizeof text,
                          "POST /ingest/v1/%s HTTP/1.1\r\nHost: h\r\nX-Ingest-Key: key\r\nContent-Type: %s\r\n", topic,
                          (shape & 2) != 0 ? "application/x-ndjson" : "application/json");
     send_bytes(world, peer, slice_of(text, (size_t)bytes));
     if ((shape & 4) != 0)
-        bytes = snprintf(text, sizeof(text), "Transfer-Encoding: chunked\r\n\r\n%zx\r\n", body.bytes);
+        bytes = snprintf(text, sizeof text, "Transfer-Encoding: chunked\r\n\r\n%zx\r\n", body.bytes);
     else
-        bytes = snprintf(text, sizeof(text), "Content-Length: %zu\r\n\r\n", body.bytes);
+        bytes = snprintf(text, sizeof text, "Content-Length: %zu\r\n\r\n", body.bytes);
     send_bytes(world, peer, slice_of(text, (size_t)bytes));
     send_bytes(world, peer, body);
     if ((shape & 4) != 0)
@@ -251,7 +252,7 @@ static void receive(struct world *world, int peer, uint32_t bytes)
 {
     uint8_t memory[4096];
     while (bytes > 0) {
-        uint32_t n = bytes < sizeof(memory) ? bytes : (uint32_t)sizeof(memory);
+        uint32_t n = bytes < sizeof memory ? bytes : (uint32_t)sizeof memory;
         int got = sim_peer_receive(world->network, peer, memory, n);
         if (got <= 0)
             return;

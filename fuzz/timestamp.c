@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the comparison of the calendar arithmetic with the C library's (timegm, gmtime_r), and the round trip of every time that
- * can be written. It never reads a clock. The input is eight bytes of a time and a text. */
+/* Owns the comparison of the calendar arithmetic with the C library's (timegm, gmtime_r), and the round trip of every
+ * time that can be written. It never reads a clock. The input is eight bytes of a time and a text. */
 #include "protocol/timestamp.h"
 #include "fuzz/fuzz.h"
 
@@ -71,7 +71,7 @@ static bool oracle_parse(struct slice text, int64_t *unix_ms)
 static void expect_written(int64_t unix_ms)
 {
     char text[32], wanted[32];
-    struct buf out = buf_of(text, sizeof(text));
+    struct buf out = buf_of(text, sizeof text);
     struct tm parts;
     time_t seconds = (time_t)((unix_ms - (unix_ms % 1000 + 1000) % 1000) / 1000);
     int64_t back;
@@ -79,7 +79,7 @@ static void expect_written(int64_t unix_ms)
     timestamp_put_iso(&out, unix_ms);
     expect(!out.overflow && out.used == TIMESTAMP_ISO_BYTES);
     gmtime_r(&seconds, &parts);
-    snprintf(wanted, sizeof(wanted), "%04d-%02d-%02dT%02d:%02d:%02dZ", parts.tm_year + 1900, parts.tm_mon + 1,
+    snprintf(wanted, sizeof wanted, "%04d-%02d-%02dT%02d:%02d:%02dZ", parts.tm_year + 1900, parts.tm_mon + 1,
              parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec);
     expect(slice_is(buf_slice(&out), wanted));
     expect(timestamp_parse_iso(buf_slice(&out), &back) && back == (int64_t)seconds * 1000);
@@ -105,7 +105,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     uint8_t word[8] = {0};
     int64_t ms = 0, wanted = 0;
 
-    for (size_t i = 0; i < sizeof(word); i++)
+    for (size_t i = 0; i < sizeof word; i++)
         word[i] = fuzz_byte(&input);
     uint64_t number = load_be64(word);
     expect_number(number);

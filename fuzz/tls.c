@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns TLS against whoever stands between two honest ends: the bytes of the client are cut, changed, repeated, dropped, mixed with
- * others, and records of any type are sealed under its keys. What an end reads is what the other has sealed, in order, however little of
- * it; after a fault nothing more; memory stays bounded and is all back at the end. The same input has the same keys: seeds come from
- * it. The input is a byte of settings and steps. */
+/* Owns TLS against whoever stands between two honest ends: the bytes of the client are cut, changed, repeated, dropped,
+ * mixed with others, and records of any type are sealed under its keys. What an end reads is what the other has sealed,
+ * in order, however little of it; after a fault nothing more; memory stays bounded and is all back at the end. The same
+ * input has the same keys: seeds come from it. The input is a byte of settings and steps. */
 #include "fuzz/fuzz.h"
 #include "protocol/tls/tls_parts.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the comparison of the UTF-8 automaton with code points read by arithmetic (tests/unit/protocol/naive_utf8.h). It never
- * judges how a fault is reported, only at which byte. The input is the text. */
+/* Owns the comparison of the UTF-8 automaton with code points read by arithmetic (tests/unit/protocol/naive_utf8.h). It
+ * never judges how a fault is reported, only at which byte. The input is the text. */
 #include "protocol/utf8.h"
 #include "fuzz/fuzz.h"
 #include "tests/unit/protocol/naive_utf8.h"

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns a second decoder of WebSocket streams, which reads them whole and by position (RFC 6455 section 5), and the comparison of
- * what it finds with what ws_next yields from any pieces of them. It never looks into the parser. The input is one byte of
- * settings and the stream. */
+/* Owns a second decoder of WebSocket streams, which reads them whole and by position (RFC 6455 section 5), and the
+ * comparison of what it finds with what ws_next yields from any pieces of them. It never looks into the parser. The
+ * input is one byte of settings and the stream. */
 #include "protocol/ws.h"
 #include "core/limits.h"
 #include "fuzz/fuzz.h"
 #include "tests/unit/protocol/naive_utf8.h"
 
-/* A protocol as text: "data 1 ab.." for messages, "control 9 .." for control frames, "open .." for what was cut off, "error
- * 1002". Payload in hexadecimal. */
+/* A protocol as text: "data 1 ab.." for messages, "control 9 .." for control frames, "open .." for what was cut off,
+ * "error 1002". Payload in hexadecimal. */
 struct record {
     char *text;
     size_t used, capacity;
@@ -228,7 +228,7 @@ static void reader_event(struct reader *reader, const struct ws_event *event)
         return;
     }
     expect(event->first == (reader->control_opcode == 0));
-    expect(event->payload.bytes <= sizeof(reader->control) - reader->control_bytes);
+    expect(event->payload.bytes <= sizeof reader->control - reader->control_bytes);
     if (event->payload.bytes > 0)
         memcpy(reader->control + reader->control_bytes, event->payload.data, event->payload.bytes);
     reader->control_bytes += event->payload.bytes;
@@ -288,7 +288,7 @@ static size_t read_pieces(const struct ws_limits *limits, struct slice stream, s
 static bool may_travel(unsigned code)
 {
     static const uint16_t registered[] = {1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014};
-    for (size_t i = 0; i < sizeof(registered) / sizeof(registered[0]); i++)
+    for (size_t i = 0; i < sizeof registered / sizeof registered[0]; i++)
         if (registered[i] == code)
             return true;
     return code >= 3000 && code < 5000;
@@ -326,7 +326,7 @@ static void expect_close(struct slice payload)
     char longer[4 * WS_CONTROL_BYTES_MAX + 1] = "";
     if (code == 1005 || kept == 0)
         return;
-    for (size_t used = 0; used + kept < sizeof(longer); used += kept)
+    for (size_t used = 0; used + kept < sizeof longer; used += kept)
         memcpy(longer + used, words, kept + 1);
     bytes = ws_close_write(frame, code, longer);
     expect(bytes <= 127 && naive_utf8_read(slice_of(frame + 4, bytes - 4)) == NAIVE_UTF8_WHOLE);

@@ -17,8 +17,8 @@ enum quota_kind {
     QUOTA_KEY_ATTEMPTS,
 };
 
-/* ACQUIRE refused: the later actions are dropped and dialect.refused is called. REQUEST and CENSUS are the last of their
- * row: dialect.replied gets the answer and goes on. */
+/* ACQUIRE refused: the later actions are dropped and dialect.refused is called. REQUEST and CENSUS are the last of
+ * their row: dialect.replied gets the answer and goes on. */
 enum action_kind {
     ACTION_RESPOND,     /* an HTTP response instead of the upgrade */
     ACTION_ACCEPT,      /* the 101; before any SEND or SUBSCRIBE; nothing is on the wire until the whole list is done */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A block of the caller's memory, given out from its front and taken back only as a whole. zlib allocates from one, so that
- * what it takes is bounded by what it was given. */
+/* A block of the caller's memory, given out from its front and taken back only as a whole. zlib allocates from one, so
+ * that what it takes is bounded by what it was given. */
 #ifndef RINGCAST_PROTOCOL_ARENA_H
 #define RINGCAST_PROTOCOL_ARENA_H
 

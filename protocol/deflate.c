@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the compression of one whole message (RFC 7692 section 7.2.1) over zlib, in a fixed block of memory, and the classes of
- * receivers that share the result. It never keeps a window between two messages and never allocates. fanout.c compresses a
- * published event once per class with it, extension.c fills the parameters. */
+/* Owns the compression of one whole message (RFC 7692 section 7.2.1) over zlib, in a fixed block of memory, and the
+ * classes of receivers that share the result. It never keeps a window between two messages and never allocates.
+ * fanout.c compresses a published event once per class with it, extension.c fills the parameters. */
 #include "protocol/deflate.h"
 
 #define ZLIB_CONST /* what zlib reads is const */
@@ -13,8 +13,8 @@
 #include "protocol/arena.h"
 
 /* zlib makes no raw stream with a window of 8 bits. It need not: its matches reach back at most the window less
- * WINDOW_MARGIN (MIN_LOOKAHEAD in its deflate.h), and 2^9 - 262 is below 2^8. So a stream made with 9 is valid for 8, and the
- * parameter server_max_window_bits=8 can be agreed to. test_deflate.c measures the distances. */
+ * WINDOW_MARGIN (MIN_LOOKAHEAD in its deflate.h), and 2^9 - 262 is below 2^8. So a stream made with 9 is valid for 8,
+ * and the parameter server_max_window_bits=8 can be agreed to. test_deflate.c measures the distances. */
 #define ZLIB_WINDOW_BITS_MIN 9
 #define WINDOW_MARGIN 262
 #define ZLIB_MEMORY_LEVEL_MAX 8 /* 9 would buy less than 1 percent for twice the memory */
@@ -41,7 +41,7 @@ struct deflater {
 
 #define DEFLATER_ALIGNED_BYTES ((sizeof(struct deflater) + ARENA_ALIGNMENT - 1) / ARENA_ALIGNMENT * ARENA_ALIGNMENT)
 
-/* ---- classes ---- */
+/* --- classes ------------------------------------------------------------------------------------------------------ */
 
 /* The smallest zlib window, at most `bits`, from whose end the whole payload is in reach. */
 static uint8_t window_bits_of(uint8_t bits, size_t payload_bytes)
@@ -74,7 +74,7 @@ uint8_t deflate_class_of_message(uint8_t class, size_t payload_bytes)
     return (uint8_t)(window_bits_of(deflate_class_window_bits(class), payload_bytes) - ZLIB_WINDOW_BITS_MIN + 1);
 }
 
-/* ---- messages ---- */
+/* --- messages ----------------------------------------------------------------------------------------------------- */
 
 /* zlib ends a block after 2^(memory_level + 6) symbols: enough for the whole payload, as far as that goes. */
 static struct shape shape_of(uint8_t window_bits, size_t payload_bytes)

@@ -6,6 +6,7 @@
 
 #include "core/option.h"
 #include "protocol/action.h"
+#include "protocol/grant.h"
 #include "protocol/token.h"
 
 struct http1_request;
@@ -33,7 +34,7 @@ struct dialect_settings {
     uint64_t ping_interval_ms;           /* protocol pings; 0: off */
     uint64_t idle_timeout_ms;            /* no frame of any kind for so long: close 1001; 0: off */
     uint64_t duration_max_ms;            /* 0: off */
-    struct key_list key_list;            /* not an option: keys and the lines of keys_file */
+    struct grant_list grants;            /* not an option: keys and the lines of keys_file */
 };
 extern const struct option dialect_common_options[];
 
@@ -49,8 +50,8 @@ struct dialect_call {
     bool origin_allowed;       /* of open: whether the request's origin may connect; see dialect.checks_origin */
     uint32_t mounts; /* where its listener mounts the dialect: bit 0 `listen`, bit i its i-th option *_listen */
 
-    /* Of dialects with a census, else 0 and NULL: open sessions over all shards, and what `describe` has counted of them,
-     * at most two seconds ago. */
+    /* Of dialects with a census, else 0 and NULL: open sessions over all shards, and what `describe` has counted of
+     * them, at most two seconds ago. */
     uint64_t sessions;
     const uint64_t *recent_counts;
 
@@ -66,11 +67,12 @@ struct dialect_reply {
     const uint64_t *counts; /* of a census: what `describe` added up, CENSUS_COUNTS of them; else NULL */
 };
 
-/* Admission of dialects that refuse by HTTP status before the upgrade: a place of the address, then the key when keys are
- * configured (query value `query_name` or a header), then a place of the key. False: the 401 stands in call->out. */
+/* Admission of dialects that refuse by HTTP status before the upgrade: a place of the address, then the key when
+ * keys are configured (query value `query_name` or a header), then a place of the key. False: the 401 stands in
+ * call->out. */
 bool dialect_admit(struct dialect_call *call, const struct http1_request *request, const char *query_name);
-/* Whether the request carries one of the configured keys, or none are configured: for requests that open no connection. If
- * not, the 401 stands in call->out. */
+/* Whether the request carries one of the configured keys, or none are configured: for requests that open no connection.
+ * If not, the 401 stands in call->out. */
 bool dialect_authorize(struct dialect_call *call, const struct http1_request *request, const char *query_name);
 /* Their answer to `refused`: 429. */
 void dialect_refuse(struct dialect_call *call, enum quota_kind quota);
@@ -107,8 +109,8 @@ struct ingest_call {
 
 /* What publishers may send a dialect. */
 struct dialect_ingest {
-    /* One published object (`body` is one line or the whole content). 0, or an HTTP status with field and message: 400 not
-     * JSON, 404 unknown topic, 409, 422. */
+    /* One published object (`body` is one line or the whole content). 0, or an HTTP status with field and message: 400
+     * not JSON, 404 unknown topic, 409, 422. */
     int (*take)(struct ingest_call *call, struct slice topic, struct slice body);
     /* GET of a topic's stored state (I-15): INGEST_REQUEST or INGEST_NEWEST; or 404. NULL: nothing can be read. */
     int (*read)(struct ingest_call *call, struct slice topic);
@@ -116,15 +118,15 @@ struct dialect_ingest {
 
 /* Paths of plain HTTP. */
 struct dialect_rest {
-    /* A request on one of them, whatever the method; answers with RESPOND, after REQUEST or CENSUS as needed (the request is
-     * gone by the time of `replied`: what is needed of it goes into the session). */
+    /* A request on one of them, whatever the method; answers with RESPOND, after REQUEST or CENSUS as needed (the
+     * request is gone by the time of `replied`: what is needed of it goes into the session). */
     void (*request)(struct dialect_call *call, const struct http1_request *request, struct slice path);
 };
 
 /* A walk over all sessions, for ACTION_CENSUS and, once a second, for dialect_call.recent_counts. */
 struct dialect_census {
-    /* Appends one JSON value for the session to `out` (NULL: only counts) and adds to counts[CENSUS_COUNTS]. Changes nothing;
-     * the call has no `out`. */
+    /* Appends one JSON value for the session to `out` (NULL: only counts) and adds to counts[CENSUS_COUNTS]. Changes
+     * nothing; the call has no `out`. */
     void (*describe)(const struct dialect_call *call, struct buf *out, uint64_t *counts);
 };
 
@@ -151,18 +153,18 @@ struct dialect {
     const struct dialect_rest *rest;
     const struct dialect_census *census;
 
-    /* What the tables cannot say about settings that have been read. 0, or -EINVAL with "OPTION: what is wrong; what would be
-     * right" in `why`. NULL: nothing more to check. */
+    /* What the tables cannot say about settings that have been read. 0, or -EINVAL with "OPTION: what is wrong; what
+     * would be right" in `why`. NULL: nothing more to check. */
     int (*check_settings)(const void *settings, struct buf *why);
-    /* What is wrong with a word behind a key, as a literal that says what would be right; NULL: nothing. The function NULL: keys
-     * stand alone. */
+    /* What is wrong with a word behind a key, as a literal that says what would be right; NULL: nothing. The function
+     * NULL: keys stand alone. */
     const char *(*permission_fault)(struct slice word);
 
-    /* Whose path it is. A path of a part that is not mounted on the listener is the dialect's too: `open` and `rest` see
-     * call->mounts and answer 404. */
+    /* Whose path it is. A path of a part that is not mounted on the listener is the dialect's too: `open` and `rest`
+     * see call->mounts and answer 404. */
     enum dialect_path (*route)(const void *settings, struct slice path);
-    /* A checked upgrade request on one of its paths (prefix removed, not decoded). Answers with ACCEPT or RESPOND, after
-     * ACQUIREs as needed. */
+    /* A checked upgrade request on one of its paths (prefix removed, not decoded). Answers with ACCEPT or RESPOND,
+     * after ACQUIREs as needed. */
     void (*open)(struct dialect_call *call, const struct http1_request *request, struct slice path);
     /* An ACQUIRE was refused; before or after ACCEPT as the dialect ordered them. */
     void (*refused)(struct dialect_call *call, enum quota_kind quota);

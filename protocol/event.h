@@ -13,10 +13,11 @@ struct event {
     /* What dialect.matches compares with a variant; a dialect without filters leaves them zero. */
     uint32_t level;
     struct slice key;
-    /* Of POLICY_CONFLATE: a message that waits for a slow reader as its newest of the channel is replaced by one with the same
-     * number; 0: never. */
+    /* Of POLICY_CONFLATE: a message that waits for a slow reader as its newest of the channel is replaced by one with
+     * the same number; 0: never. */
     uint32_t conflate;
-    /* Not 0: behind the payload (which may be empty: then no message is sent) each listener is closed with this code. */
+    /* Not 0: behind the payload (which may be empty: then no message is sent) each listener is closed with this
+     * code. */
     uint16_t close_code;
     const char *close_reason; /* a literal */
 };

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the decompression of received messages (RFC 7692 section 7.2.2) over zlib, in a fixed block of memory. It never allocates,
- * never keeps anything from one message to the next and never gives out more than the message limit. conn_read.c pulls the
- * content of compressed messages out of it.
+/* Owns the decompression of received messages (RFC 7692 section 7.2.2) over zlib, in a fixed block of memory. It never
+ * allocates, never keeps anything from one message to the next and never gives out more than the message limit.
+ * conn_read.c pulls the content of compressed messages out of it.
  *
  *   payload   block* [final block, bits up to the next byte; block*]* header bits of an empty stored block
  *   tail      00 00 FF FF: the rest of that block, which is not sent
  *
- * A final block (BFINAL, RFC 1951 section 3.2.3) ends a data set; in a message another may follow it (RFC 7692 section 7.2.1),
- * and nothing in that refers back to the one before. */
+ * A final block (BFINAL, RFC 1951 section 3.2.3) ends a data set; in a message another may follow it (RFC 7692 section
+ * 7.2.1), and nothing in that refers back to the one before. */
 #include "protocol/inflate.h"
 
 #define ZLIB_CONST /* what zlib reads is const */
@@ -73,7 +73,7 @@ struct inflater *inflater_place(void *memory, size_t bytes)
 void inflate_begin(struct inflater *inflater, uint64_t bytes_max, bool text)
 {
     check(inflateReset(&inflater->stream) == Z_OK);
-    inflater->tail = slice_of(tail, sizeof(tail));
+    inflater->tail = slice_of(tail, sizeof tail);
     inflater->bytes_left = bytes_max;
     inflater->fault = FAULT_NONE;
     inflater->utf8 = UTF8_START;
@@ -82,7 +82,7 @@ void inflate_begin(struct inflater *inflater, uint64_t bytes_max, bool text)
     inflater->fresh = true;
 }
 
-/* ---- one call of zlib ---- */
+/* --- one call of zlib --------------------------------------------------------------------------------------------- */
 
 enum step {
     STEP_STARVED, /* the source is used up and all that it gives has been written */
@@ -148,18 +148,18 @@ static enum step step(struct inflater *inflater, struct slice *source, struct bu
     return stream->avail_out == 0 ? STEP_FULL : STEP_STARVED;
 }
 
-/* ---- messages ---- */
+/* --- messages ----------------------------------------------------------------------------------------------------- */
 
-/* With all of the payload taken: whether nothing is missing. Between two data sets the tail is not needed: behind a final
- * block, as some clients leave it, and of a payload without any byte, which is what a flush gives that had nothing to do.
- * Else it has to end the block that the payload left open, at a byte. */
+/* With all of the payload taken: whether nothing is missing. Between two data sets the tail is not needed: behind a
+ * final block, as some clients leave it, and of a payload without any byte, which is what a flush gives that had
+ * nothing to do. Else it has to end the block that the payload left open, at a byte. */
 static bool is_complete(const struct inflater *inflater)
 {
     const int between_blocks = 128, unused_bits = 63; /* zlib.h, of data_type */
     int at = inflater->stream.data_type;
 
     if (inflater->fresh)
-        return inflater->tail.bytes == 0 || inflater->tail.bytes == sizeof(tail);
+        return inflater->tail.bytes == 0 || inflater->tail.bytes == sizeof tail;
     return inflater->tail.bytes == 0 && (at & between_blocks) != 0 && (at & unused_bits) == 0;
 }
 

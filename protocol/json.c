@@ -310,7 +310,7 @@ static size_t take_escape(struct slice *raw, uint8_t out[4])
     check(bytes != 0);
     *raw = slice_skip(*raw, bytes);
     if (bytes == 2) {
-        out[0] = (uint8_t)meanings[(const char *)memchr(names, at[1], sizeof(names) - 1) - names];
+        out[0] = (uint8_t)meanings[(const char *)memchr(names, at[1], sizeof names - 1) - names];
         return 1;
     }
     uint32_t c = (uint32_t)hex4(at + 2);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* JSON (RFC 8259): a strict pull reader over one whole text, depth-capped, without allocation, and a writer over buf.
- * The reader checks everything that it passes: structure, numbers, escapes, UTF-8, lone surrogates, control characters. */
+/* JSON (RFC 8259): a strict pull reader over one whole text, depth-capped, without allocation, and a writer over
+ * buf. The reader checks everything that it passes: structure, numbers, escapes, UTF-8, lone surrogates, control
+ * characters. */
 #ifndef RINGCAST_PROTOCOL_JSON_H
 #define RINGCAST_PROTOCOL_JSON_H
 
@@ -65,10 +66,10 @@ enum json_members {
     JSON_MEMBERS_DUPLICATE,  /* a key twice and `refuse_duplicates` */
 };
 
-/* Reads one object whole: fills each of the `count` members that is there and passes over all others; a key that comes twice:
- * the last wins, or JSON_MEMBERS_DUPLICATE when refuse_duplicates is set (whatever the key). Checks the entire text.
- * Duplicate detection compares keys with their escapes resolved and costs O(keys log keys) or better; an object of more than
- * 4,096 keys counts as invalid there. */
+/* Reads one object whole: fills each of the `count` members that is there and passes over all others; a key that comes
+ * twice: the last wins, or JSON_MEMBERS_DUPLICATE when refuse_duplicates is set (whatever the key). Checks the entire
+ * text. Duplicate detection compares keys with their escapes resolved and costs O(keys log keys) or better; an object
+ * of more than 4,096 keys counts as invalid there. */
 enum json_members json_find_members(struct slice text, uint32_t depth_max, bool refuse_duplicates,
                                     struct json_member *members, size_t count);
 

@@ -74,7 +74,7 @@ static int items_read(struct items *items, struct slice object)
     *items = (struct items){.count = 0};
     map_init(&items->map, secret);
     count_members(object, &count, &name_bytes);
-    items->items = malloc((count + 1) * sizeof(*items->items));
+    items->items = malloc((count + 1) * sizeof *items->items);
     items->names = malloc(name_bytes + 1);
     if (items->items == NULL || items->names == NULL)
         return -ENOMEM;

@@ -81,10 +81,10 @@ bool timestamp_parse_iso(struct slice text, int64_t *unix_ms)
     int64_t ms = 0;
     if (text.bytes < TIMESTAMP_ISO_BYTES)
         return false;
-    for (size_t i = 0; i < sizeof(shape) - 1; i++)
+    for (size_t i = 0; i < sizeof shape - 1; i++)
         if (shape[i] == 'd' ? !is_digit(text.data[i]) : text.data[i] != (uint8_t)shape[i])
             return false;
-    struct slice rest = slice_skip(text, sizeof(shape) - 1);
+    struct slice rest = slice_skip(text, sizeof shape - 1);
     if (!slice_is(rest, "Z") && !parse_fraction(rest, &ms))
         return false;
     int64_t year = number_at(text, 0, 4), month = number_at(text, 5, 2), day = number_at(text, 8, 2);

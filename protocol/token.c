@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Credentials: finds the one that a request carries and looks it up among the known keys. It never logs or keeps one, and how
- * long a look-up takes depends on the presented key alone. The dialects and the ingest listener call it while a request is
+/* Credentials: finds the one that a request carries, and compares two. It never logs or keeps one, and how long a
+ * comparison takes depends on the presented key alone. The dialects and the ingest listener call it while a request is
  * being authorised. */
 #include "protocol/token.h"
 
@@ -12,9 +12,9 @@ static size_t mask_if(bool condition)
     return (size_t)0 - (size_t)condition;
 }
 
-/* Walks the presented key to its end, whatever the known one holds and however long it is; beyond the known one's end its
- * first byte stands in, the lengths having settled the matter. */
-static bool equal_in_constant_time(struct slice known, struct slice presented)
+/* Walks the presented key to its end, whatever the known one holds and however long it is; beyond the known one's end
+ * its first byte stands in, the lengths having settled the matter. */
+bool token_equal(struct slice known, struct slice presented)
 {
     static const uint8_t nothing[1] = {0};
     const uint8_t *data = known.bytes > 0 ? known.data : nothing;
@@ -25,24 +25,11 @@ static bool equal_in_constant_time(struct slice known, struct slice presented)
     return difference == 0;
 }
 
-int key_list_find(const struct key_list *list, struct slice key)
-{
-    int found = -1;
-
-    if (key.bytes == 0)
-        return -1; /* no key at all: nothing secret is looked at */
-    for (uint32_t i = list->count; i-- > 0;) {
-        int mask = -(int)equal_in_constant_time(list->keys[i], key);
-        found = (found & ~mask) | ((int)i & mask);
-    }
-    return found;
-}
-
 /* The token of "Bearer" 1*SP token (RFC 6750 section 2.1); false when the field is another scheme's. */
 static bool bearer_token(struct slice authorization, struct slice *token)
 {
     static const char scheme[] = "Bearer";
-    size_t bytes = sizeof(scheme) - 1;
+    size_t bytes = sizeof scheme - 1;
 
     if (authorization.bytes < bytes || !slice_is_nocase(slice_of(authorization.data, bytes), scheme))
         return false;
@@ -52,6 +39,12 @@ static bool bearer_token(struct slice authorization, struct slice *token)
     while (token->bytes > 0 && token->data[0] == ' ')
         *token = slice_skip(*token, 1);
     return true;
+}
+
+bool token_header(const struct http1_request *request, const char *field, struct slice *token)
+{
+    *token = http1_header(request, field);
+    return token->data != NULL || bearer_token(http1_header(request, "authorization"), token);
 }
 
 /* Keys hold no blanks, and in a form's query a plus is one: who wrote the key into an address by hand meant the plus (RFC 3986 gives
@@ -67,9 +60,9 @@ bool token_from_request(const struct http1_request *request, const char *query_n
 {
     size_t room = out->capacity - out->used;
     struct buf token = buf_of(out->data + out->used, room < KEY_BYTES_MAX ? room : KEY_BYTES_MAX);
-    struct slice header = http1_header(request, "x-api-key");
+    struct slice header;
 
-    if (header.data != NULL || bearer_token(http1_header(request, "authorization"), &header))
+    if (token_header(request, "x-api-key", &header))
         buf_put(&token, header);
     else if (query_name == NULL || http1_query_get(request->query, query_name, &token) != 1)
         return false;
@@ -83,21 +76,9 @@ bool token_from_request(const struct http1_request *request, const char *query_n
 
 bool token_given(const struct http1_request *request, const char *query_name)
 {
-    struct slice header = http1_header(request, "authorization");
+    struct slice header;
     struct buf none = buf_of(NULL, 0);
 
-    return http1_header(request, "x-api-key").data != NULL || bearer_token(header, &header) ||
+    return token_header(request, "x-api-key", &header) ||
            (query_name != NULL && http1_query_get(request->query, query_name, &none) != 0);
-}
-
-struct slice token_next_word(struct slice *text)
-{
-    while (text->bytes > 0 && text->data[0] == ' ')
-        *text = slice_skip(*text, 1);
-    size_t bytes = 0;
-    while (bytes < text->bytes && text->data[bytes] != ' ')
-        bytes++;
-    struct slice word = slice_of(text->data, bytes);
-    *text = slice_skip(*text, bytes);
-    return word;
 }

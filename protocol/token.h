@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* API keys: where a request carries one, and whether it is known. Comparison takes the same time for every key. */
+/* API keys: where a request carries one, and whether two are the same. Which are known, and for what, is grant.h. */
 #ifndef RINGCAST_PROTOCOL_TOKEN_H
 #define RINGCAST_PROTOCOL_TOKEN_H
 
@@ -12,22 +12,16 @@ struct http1_request;
 
 #define KEY_BYTES_MAX 256
 
-struct key_list {
-    struct slice *keys; /* owned by the settings */
-    struct slice *
-        words; /* what stands behind each key, one space between two words; no bytes: nothing. NULL: nothing behind any */
-    uint32_t count;
-};
-
-/* Index of the key in the list, or -1. Looks at every entry, whatever matches. */
-int key_list_find(const struct key_list *list, struct slice key);
-/* The credential of a request, in the order: header X-Api-Key, Authorization: Bearer, query value `query_name` (decoded; NULL:
- * not taken from the query); the first that is there counts, even if it is empty. Appends to `out`; false, with nothing
- * appended, when there is none or it is empty, longer than KEY_BYTES_MAX or badly escaped. */
+/* Whether they are the same; how long that takes depends on the presented one alone. */
+bool token_equal(struct slice known, struct slice presented);
+/* The credential in a request's header: this field, else Authorization: Bearer (RFC 6750 section 2.1). False:
+ * neither. */
+bool token_header(const struct http1_request *request, const char *field, struct slice *token);
+/* The credential of a request, in the order: header X-Api-Key, Authorization: Bearer, query value `query_name`
+ * (decoded; NULL: not taken from the query); the first that is there counts, even if it is empty. Appends to `out`;
+ * false, with nothing appended, when there is none or it is empty, longer than KEY_BYTES_MAX or badly escaped. */
 bool token_from_request(const struct http1_request *request, const char *query_name, struct buf *out);
 /* Whether a request carries a credential in one of these places, be it usable or not. */
 bool token_given(const struct http1_request *request, const char *query_name);
-/* Takes the first word off a text of words separated by spaces; no bytes at the end. */
-struct slice token_next_word(struct slice *text);
 
 #endif

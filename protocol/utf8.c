@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The UTF-8 automaton: the byte classes and transitions of RFC 3629 section 4, and the loop over them. It never looks back
- * or ahead and never holds a byte, so a text may be cut anywhere. ws.c runs it over text messages and close reasons, json.c
- * and the dialects over what they take in. */
+/* The UTF-8 automaton: the byte classes and transitions of RFC 3629 section 4, and the loop over them. It never looks
+ * back or ahead and never holds a byte, so a text may be cut anywhere. ws.c runs it over text messages and close
+ * reasons, json.c and the dialects over what they take in. */
 #include "protocol/utf8.h"
 
 /* RFC 3629 section 4, as classes of bytes:
@@ -60,8 +60,8 @@ enum state {
     STATE_COUNT,
 };
 
-/* A class's transitions are one word: six bits for each state, which hold where in such a word its successor has its own. The
- * word is known before the state is, so from byte to byte there is one shift to wait for and no load. */
+/* A class's transitions are one word: six bits for each state, which hold where in such a word its successor has its
+ * own. The word is known before the state is, so from byte to byte there is one shift to wait for and no load. */
 #define STATE_BITS 6
 #define PLACE(state) ((state)*STATE_BITS)
 #define GO(from, to) ((uint64_t)PLACE(to) << PLACE(from))
@@ -98,7 +98,7 @@ static inline uint64_t step(uint64_t place, uint8_t byte)
 static inline bool all_ascii(const uint8_t *eight)
 {
     uint64_t word;
-    memcpy(&word, eight, sizeof(word));
+    memcpy(&word, eight, sizeof word);
     return (word & UINT64_C(0x8080808080808080)) == 0;
 }
 

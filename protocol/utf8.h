@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* UTF-8 (RFC 3629), checked incrementally: overlong forms, surrogates and values above U+10FFFF are refused at the first
- * byte that makes them certain. */
+/* UTF-8 (RFC 3629), checked incrementally: overlong forms, surrogates and values above U+10FFFF are refused at the
+ * first byte that makes them certain. */
 #ifndef RINGCAST_PROTOCOL_UTF8_H
 #define RINGCAST_PROTOCOL_UTF8_H
 

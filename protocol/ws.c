@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* RFC 6455 framing: the parser of received frames, masking, and the writers of frame headers and close frames. It never
- * answers, allocates or copies payload; what a control frame means is for the caller. conn_read.c pulls events out of it,
- * frame and session code writes headers with it, bench and fuzz use its client side. */
+ * answers, allocates or copies payload; what a control frame means is for the caller. conn_read.c pulls events out of
+ * it, frame and session code writes headers with it, bench and fuzz use its client side. */
 #include "protocol/ws.h"
 
 #include "core/check.h"
@@ -63,7 +63,7 @@ void ws_parser_init(struct ws_parser *parser)
     *parser = (struct ws_parser){.utf8 = UTF8_START};
 }
 
-/* ---- header ---- */
+/* --- header ------------------------------------------------------------------------------------------------------- */
 
 /* Collects the header up to `want` bytes; false while it is shorter. */
 static bool header_fill(struct ws_parser *parser, struct span *input, size_t want)
@@ -140,14 +140,13 @@ static enum fault length_fault(const struct ws_parser *parser, const struct ws_l
     return FAULT_NONE;
 }
 
-/* Bytes of the header that hold the length, and the two in front of them. */
-static size_t length_end(uint8_t second_byte)
+size_t ws_header_length(uint8_t second_byte)
 {
     uint8_t length = second_byte & BITS_LENGTH;
     return length == LENGTH_16 ? 4 : length == LENGTH_64 ? 10 : 2;
 }
 
-/* The payload length of a header that is complete up to length_end. */
+/* The payload length of a header that is complete up to ws_header_length. */
 static uint64_t length_of(const uint8_t *header)
 {
     uint8_t length = header[1] & BITS_LENGTH;
@@ -164,7 +163,7 @@ static void frame_begin(struct ws_parser *parser, uint64_t length, const uint8_t
     parser->flags &= FLAGS_OF_MESSAGE;
     parser->flags |= FLAG_PAYLOAD | (final ? FLAG_FINAL : 0);
     if ((parser->header[1] & BIT_MASK) != 0) {
-        memcpy(parser->mask, key, sizeof(parser->mask));
+        memcpy(parser->mask, key, sizeof parser->mask);
         parser->flags |= FLAG_MASKED;
     }
     if (is_control(parser->frame_opcode)) {
@@ -180,8 +179,8 @@ static void frame_begin(struct ws_parser *parser, uint64_t length, const uint8_t
         parser->empty_fragments++;
 }
 
-/* Takes header bytes; FLAG_PAYLOAD is set when the header is complete. Each check runs as soon as its bytes are there; on a
- * header that comes in pieces the earlier ones run again, with the same result. */
+/* Takes header bytes; FLAG_PAYLOAD is set when the header is complete. Each check runs as soon as its bytes are there;
+ * on a header that comes in pieces the earlier ones run again, with the same result. */
 static enum fault header_take(struct ws_parser *parser, const struct ws_limits *limits, struct span *input)
 {
     enum fault fault;
@@ -195,7 +194,7 @@ static enum fault header_take(struct ws_parser *parser, const struct ws_limits *
     if ((fault = second_byte_fault(parser, limits)) != FAULT_NONE)
         return fault;
 
-    size_t end = length_end(parser->header[1]);
+    size_t end = ws_header_length(parser->header[1]);
     if (end == 10) {
         if (!header_fill(parser, input, 3))
             return FAULT_NONE;
@@ -210,13 +209,13 @@ static enum fault header_take(struct ws_parser *parser, const struct ws_limits *
     if ((fault = length_fault(parser, limits, length)) != FAULT_NONE)
         return fault;
 
-    if (!header_fill(parser, input, end + (limits->require_mask ? sizeof(parser->mask) : 0)))
+    if (!header_fill(parser, input, end + (limits->require_mask ? sizeof parser->mask : 0)))
         return FAULT_NONE;
     frame_begin(parser, length, parser->header + end);
     return FAULT_NONE;
 }
 
-/* ---- payload ---- */
+/* --- payload ------------------------------------------------------------------------------------------------------ */
 
 /* What of the present frame's payload lies in the input, unmasked. */
 static struct slice payload_take(struct ws_parser *parser, struct span *input)
@@ -341,7 +340,7 @@ bool ws_in_message(const struct ws_parser *parser)
     return parser->message_opcode != 0 || parser->header_used != 0;
 }
 
-/* ---- writing ---- */
+/* --- writing ------------------------------------------------------------------------------------------------------ */
 
 size_t ws_header_bytes(uint64_t payload_bytes)
 {
@@ -395,30 +394,31 @@ uint8_t ws_mask(uint8_t *data, size_t bytes, const uint8_t key[4], uint8_t phase
     for (unsigned i = 0; i < 8; i++)
         cycle[i] = key[(phase + i) & 3];
     uint64_t word;
-    memcpy(&word, cycle, sizeof(word));
+    memcpy(&word, cycle, sizeof word);
 
     size_t at = 0;
     for (; bytes - at >= 32; at += 32) { /* memcpy: any alignment; four words: two or one vector operations */
         uint64_t block[4];
-        memcpy(block, data + at, sizeof(block));
+        memcpy(block, data + at, sizeof block);
         for (int i = 0; i < 4; i++)
             block[i] ^= word;
-        memcpy(data + at, block, sizeof(block));
+        memcpy(data + at, block, sizeof block);
     }
     for (; bytes - at >= 8; at += 8) {
         uint64_t block;
-        memcpy(&block, data + at, sizeof(block));
+        memcpy(&block, data + at, sizeof block);
         block ^= word;
-        memcpy(data + at, &block, sizeof(block));
+        memcpy(data + at, &block, sizeof block);
     }
     for (size_t i = 0; at + i < bytes; i++)
         data[at + i] ^= cycle[i];
     return (uint8_t)((phase + bytes) & 3);
 }
 
-/* ---- close frames ---- */
+/* --- close frames ------------------------------------------------------------------------------------------------- */
 
-/* RFC 6455 section 7.4.2 and the IANA registry it founds: 1004-1006 and 1015 never travel, 1016-2999 are not assigned. */
+/* RFC 6455 section 7.4.2 and the IANA registry it founds: 1004-1006 and 1015 never travel, 1016-2999 are not
+ * assigned. */
 static bool close_code_allowed(uint16_t code)
 {
     return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014) || (code >= 3000 && code <= 4999);
@@ -474,7 +474,7 @@ uint64_t ws_frame_bytes(struct slice wire)
 {
     if (wire.bytes < 2)
         return 0;
-    size_t header_bytes = length_end(wire.data[1]);
+    size_t header_bytes = ws_header_length(wire.data[1]);
     if (wire.bytes < header_bytes)
         return 0;
     return header_bytes + length_of(wire.data);

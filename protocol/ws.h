@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* RFC 6455 frames, the server's side: a pull parser that unmasks in place and yields payload where it lies, and the header
- * writer. No allocation; a message that lies in one buffer is never copied.
+/* RFC 6455 frames, the server's side: a pull parser that unmasks in place and yields payload where it lies, and the
+ * header writer. No allocation; a message that lies in one buffer is never copied.
  *
  *   byte 0   FIN RSV1 RSV2 RSV3 opcode(4)
  *   byte 1   MASK length(7)          126: 2 more bytes, 127: 8 more bytes (most significant bit 0)
@@ -59,8 +59,8 @@ struct ws_limits {
     bool allow_compressed; /* permessage-deflate has been negotiated: RSV1 may mark a message (RFC 7692 section 6) */
 };
 
-/* Payload of a whole compressed message, as it comes; beyond: 1009. More than what it may hold inflated, because DEFLATE makes
- * some data longer, by 1/8 at worst (9 bits a byte: RFC 1951 section 3.2.6), and blocks have headers. */
+/* Payload of a whole compressed message, as it comes; beyond: 1009. More than what it may hold inflated, because
+ * DEFLATE makes some data longer, by 1/8 at worst (9 bits a byte: RFC 1951 section 3.2.6), and blocks have headers. */
 static inline uint64_t ws_compressed_bytes_max(uint64_t message_bytes_max)
 {
     uint64_t more = message_bytes_max / 4 + 64;
@@ -69,8 +69,8 @@ static inline uint64_t ws_compressed_bytes_max(uint64_t message_bytes_max)
 
 struct ws_parser {
     uint64_t frame_left; /* payload bytes of the present frame that have not come */
-    uint32_t
-        message_bytes; /* of the present message, all its frames, announced ones included: never more than UINT32_MAX */
+    /* of the present message, all its frames, announced ones included: never more than UINT32_MAX */
+    uint32_t message_bytes;
     uint32_t empty_fragments;
     uint8_t mask[4];
     uint8_t mask_at; /* 0-3: next byte of the key */
@@ -84,9 +84,9 @@ struct ws_parser {
 };
 
 void ws_parser_init(struct ws_parser *parser);
-/* Takes from *input (which it moves on and unmasks in place) and yields one event. Text that is not compressed is checked as
- * UTF-8 while it comes (1007 at the earliest certain byte, RFC 6455 section 8.1). A fragment without payload that does not end
- * its message yields nothing. A close payload is not interpreted here: ws_close_parse. */
+/* Takes from *input (which it moves on and unmasks in place) and yields one event. Text that is not compressed is
+ * checked as UTF-8 while it comes (1007 at the earliest certain byte, RFC 6455 section 8.1). A fragment without payload
+ * that does not end its message yields nothing. A close payload is not interpreted here: ws_close_parse. */
 enum ws_event_kind ws_next(struct ws_parser *parser, const struct ws_limits *limits, struct span *input,
                            struct ws_event *event);
 /* Whether a message or frame has begun and is not complete (K-24: complete within 60 s). */
@@ -104,15 +104,18 @@ size_t ws_header_write_masked(uint8_t out[14], enum ws_opcode opcode, uint64_t p
 /* XORs in place, `phase` (0-3) being the position of the first byte in the key's cycle; returns the next phase. */
 uint8_t ws_mask(uint8_t *data, size_t bytes, const uint8_t key[4], uint8_t phase);
 
-/* A close payload: no bytes gives 1005; 1 byte, a forbidden code or a reason that is not UTF-8 gives the code with which to
- * answer in *error (1002 or 1007) and an empty reason, else *error is 0. Returns the code as sent. */
+/* A close payload: no bytes gives 1005; 1 byte, a forbidden code or a reason that is not UTF-8 gives the code with
+ * which to answer in *error (1002 or 1007) and an empty reason, else *error is 0. Returns the code as sent. */
 uint16_t ws_close_parse(struct slice payload, struct slice *reason, uint16_t *error);
-/* Writes a whole close frame (unmasked), reason cut to 123 bytes at a character boundary; returns its bytes (<= 127). 1005
- * gives a close frame without payload; any other code must be one that may travel. */
+/* Writes a whole close frame (unmasked), reason cut to 123 bytes at a character boundary; returns its bytes (<= 127).
+ * 1005 gives a close frame without payload; any other code must be one that may travel. */
 size_t ws_close_write(uint8_t out[127], uint16_t code, const char *reason);
 
-/* Walks finished unmasked frames (our own wire bytes): the bytes of the frame that begins at wire.data, header included; 0
- * when wire does not hold a whole header. May exceed wire.bytes. */
+/* Bytes of a frame's header up to its masking key, or all of it without one, as its second byte says (RFC 6455 section
+ * 5.2): 2, 4 or 10. */
+size_t ws_header_length(uint8_t second_byte);
+/* Walks finished unmasked frames (our own wire bytes): the bytes of the frame that begins at wire.data, header
+ * included; 0 when wire does not hold a whole header. May exceed wire.bytes. */
 uint64_t ws_frame_bytes(struct slice wire);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns one end of a TLS session: what the library reads and writes during a call, the first record of a client, and what became of
- * the session. It never keeps a byte of the caller's beyond the call. Called by shards/conn/conn_tls.c, the clients and the bench. */
+/* Owns one end of a TLS session: what the library reads and writes during a call, the first record of a client, and
+ * what became of the session. It never keeps a byte of the caller's beyond the call. Called by shards/conn/conn_tls.c, the
+ * clients and the bench. */
 #include "protocol/tls/tls_parts.h"
 
 #include "core/check.h"
@@ -9,7 +10,7 @@
 #define ANSWERS_MAX                                                                                                    \
     2 /* to one record, once established: a key update (RFC 8446 section 5.1: the last in its record), an alert */
 
-/* ---- what wolfSSL calls ---- */
+/* --- what wolfSSL calls ------------------------------------------------------------------------------------------- */
 
 static enum tls_phase phase_of(const struct tls *tls)
 {
@@ -101,7 +102,7 @@ static int on_verified(int good, WOLFSSL_X509_STORE_CTX *store)
     return tls->subject != NULL;
 }
 
-/* ---- making and ending ---- */
+/* --- making and ending -------------------------------------------------------------------------------------------- */
 
 static struct tls *tls_new(struct tls_context *context, bool server)
 {
@@ -173,7 +174,7 @@ void tls_destroy(struct tls *tls)
     tls_free(tls);
 }
 
-/* ---- reading ---- */
+/* --- reading ------------------------------------------------------------------------------------------------------ */
 
 static enum tls_result fail(struct tls *tls, const char *why)
 {
@@ -324,7 +325,7 @@ bool tls_established(const struct tls *tls)
     return tls->established && !tls->failed;
 }
 
-/* ---- writing ---- */
+/* --- writing ------------------------------------------------------------------------------------------------------ */
 
 size_t tls_sealed_bytes_max(size_t bytes)
 {
@@ -412,7 +413,7 @@ void tls_close(struct tls *tls, struct buf *out)
     tls->out = NULL;
 }
 
-/* ---- about it ---- */
+/* --- about it ----------------------------------------------------------------------------------------------------- */
 
 const char *tls_why(const struct tls *tls)
 {

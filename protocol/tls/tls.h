@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* TLS over memory: ciphertext in, plaintext out, and the reverse, with wolfSSL. Pure: it opens no file and no socket; whoever
- * calls it moves the bytes. One struct tls is one end of one connection and belongs to one thread, and so does a context:
- * each shard makes its own from the same settings.
+/* TLS over memory: ciphertext in, plaintext out, and the reverse, with wolfSSL. Pure: it opens no file and no socket;
+ * whoever calls it moves the bytes. One struct tls is one end of one connection and belongs to one thread, and so does
+ * a context: each shard makes its own from the same settings.
  *
  *     bytes of the peer --> tls_read --> plaintext             tls_seal --> bytes for the peer
  *                              |                                  |
  *                              +--> bytes for the peer <----------+      in the order in which they were made
  *
- * Everything that is to be sent lands behind what is in the caller's `out` already, and has to be sent in that order: each
- * record is numbered. An established session that has nothing to say holds no buffer.
+ * Everything that is to be sent lands behind what is in the caller's `out` already, and has to be sent in that order:
+ * each record is numbered. An established session that has nothing to say holds no buffer.
  *
- * The record filter (tls_filter.h) looks at each record before wolfSSL does: unknown types, versions and impossible lengths
- * end the connection there (RFC 8446 section 5). */
+ * The record filter (tls_filter.h) looks at each record before wolfSSL does: unknown types, versions and impossible
+ * lengths end the connection there (RFC 8446 section 5). */
 #ifndef RINGCAST_PROTOCOL_TLS_TLS_H
 #define RINGCAST_PROTOCOL_TLS_TLS_H
 
@@ -34,8 +34,8 @@ struct tls_identity {
 };
 
 struct tls_settings {
-    struct tls_identity
-        identities[TLS_IDENTITIES_MAX]; /* SNI chooses by the names in the leaf; the first serves the rest */
+    /* SNI chooses by the names in the leaf; the first serves the rest */
+    struct tls_identity identities[TLS_IDENTITIES_MAX];
     uint32_t identity_count;
     struct slice authorities; /* PEM: who signs client certificates (server) or the server's (client); may be empty */
     bool allow_tls12;         /* with ECDHE and AEAD only */
@@ -51,8 +51,8 @@ struct tls_tickets;
 /* The process's first call: hands wolfSSL an allocator that counts and never holds more than `bytes_max` (0: no bound).
  * False: wolfSSL does not start (its own self-tests fail). Not thread-safe; the rest is, per object. */
 bool tls_start(uint64_t bytes_max);
-/* From now on keys and nonces come from `seed`, which fills so many bytes and never repeats them: for simulation and fuzzing, which
- * must be able to do the same again. False: the library was not built for it (Debian's). */
+/* From now on keys and nonces come from `seed`, which fills so many bytes and never repeats them: for simulation and
+ * fuzzing, which must be able to do the same again. False: the library was not built for it (Debian's). */
 bool tls_seed_from(void (*seed)(uint8_t *out, size_t bytes));
 /* Bytes that wolfSSL holds at this moment, in all threads, and allocations refused because of the bound. */
 uint64_t tls_memory_bytes(void);
@@ -81,11 +81,11 @@ struct tls_context *tls_context_create_client(const struct tls_settings *setting
 /* Sessions made from it keep it alive. NULL is allowed. */
 void tls_context_release(struct tls_context *context);
 
-/* A session that waits for a client hello; NULL: the allocator's bound. Where a client certificate is asked for no ticket is
- * given or taken: each session shows its certificate. */
+/* A session that waits for a client hello; NULL: the allocator's bound. Where a client certificate is asked for no
+ * ticket is given or taken: each session shows its certificate. */
 struct tls *tls_create(struct tls_context *context, enum tls_client_certificate client);
-/* A client's session; `host` (NUL-terminated) goes into SNI and is what the certificate is checked against. Its hello is made
- * by the first tls_read with no bytes. */
+/* A client's session; `host` (NUL-terminated) goes into SNI and is what the certificate is checked against. Its hello
+ * is made by the first tls_read with no bytes. */
 struct tls *tls_create_client(struct tls_context *context, const char *host);
 void tls_destroy(struct tls *tls);
 
@@ -94,26 +94,29 @@ enum tls_result {
     TLS_DATA,      /* plaintext was put into `plain`; call again, there may be more */
     TLS_CLOSED,    /* close_notify has come; what follows it is not looked at */
     TLS_NOT_TLS,   /* the first bytes are an HTTP request's: answer in plain text; nothing was taken */
-    TLS_ERROR, /* the library's alert for the peer, if it has one, is in `out`; tls_why says what was wrong; only tls_destroy is left */
+    TLS_ERROR,     /* an alert for the peer, if there is one, is in `out`; tls_why says what was wrong; only
+                      tls_destroy is left */
 };
-/* Takes bytes of the peer: goes on with the handshake, opens records. `plain` gets at most TLS_PLAIN_BYTES_MAX bytes a call
- * (it must have room for them), `out` what the peer is to be sent. `now_s`: wall clock, for tickets. */
+/* Takes bytes of the peer: goes on with the handshake, opens records. `plain` gets at most TLS_PLAIN_BYTES_MAX bytes a
+ * call (it must have room for them), `out` what the peer is to be sent. `now_s`: wall clock, for tickets. */
 enum tls_result tls_read(struct tls *tls, struct slice *ciphertext, struct buf *plain, struct buf *out, uint64_t now_s);
 /* Whether the handshake is done: only then may tls_seal be called. */
 bool tls_established(const struct tls *tls);
 
 /* The most that `bytes` of plaintext take up sealed, in as few records as possible. */
 size_t tls_sealed_bytes_max(size_t bytes);
-/* Seals `plain` behind what is in `out`, which has room for tls_sealed_bytes_max. False: memory was exhausted, or the session
- * has failed; it can only be ended. */
+/* Seals `plain` behind what is in `out`, which has room for tls_sealed_bytes_max. False: memory was exhausted, or the
+ * session has failed; it can only be ended. */
 bool tls_seal(struct tls *tls, struct slice plain, struct buf *out);
 /* Asks the processor for what the next tls_seal of the session will touch. */
 void tls_prefetch(const struct tls *tls);
 /* Whether the key to seal with has been used as often as it may be: tls_renew comes before the next tls_seal. */
 bool tls_is_worn(const struct tls *tls);
-/* Changes the key to seal with and tells the peer (KeyUpdate, RFC 8446 section 4.6.3), in `out`. False: as for tls_seal. */
+/* Changes the key to seal with and tells the peer (KeyUpdate, RFC 8446 section 4.6.3), in `out`. False: as for
+ * tls_seal. */
 bool tls_renew(struct tls *tls, struct buf *out);
-/* How many bytes of plaintext lie in the whole records within the first `sent` bytes of `sealed`, which tls_seal has written. */
+/* How many bytes of plaintext lie in the whole records within the first `sent` bytes of `sealed`, which tls_seal has
+ * written. */
 uint64_t tls_plain_within(const struct tls *tls, struct slice sealed, uint64_t sent);
 /* Our close_notify, once; nothing can be sealed behind it. Before the handshake is done it is nothing. */
 void tls_close(struct tls *tls, struct buf *out);
@@ -125,8 +128,8 @@ const char *tls_version(const struct tls *tls);
 const char *tls_cipher(const struct tls *tls);
 /* Whether the session was resumed by a ticket. */
 bool tls_resumed(const struct tls *tls);
-/* The subject of the peer's verified certificate for the log, "/O=Example/CN=feed-7"; empty: it showed none. Its parts are not
- * escaped: permissions go by the common name. */
+/* The subject of the peer's verified certificate for the log, "/O=Example/CN=feed-7"; empty: it showed none. Its parts
+ * are not escaped: permissions go by the common name. */
 struct slice tls_subject(const struct tls *tls);
 /* The common name in it, "feed-7"; empty: none. */
 struct slice tls_common_name(const struct tls *tls);

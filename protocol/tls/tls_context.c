@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns what sessions are made from: certificates and keys by server name, the suites on offer, who is believed. It never sees a
- * connection's bytes. Called once for each shard at the start and after a reload. */
+/* Owns what sessions are made from: certificates and keys by server name, the suites on offer, who is believed. It
+ * never sees a connection's bytes. Called once for each shard at the start and after a reload. */
 #include "protocol/tls/tls_parts.h"
 
 #include "core/check.h"
@@ -35,7 +35,7 @@ const char *tls_ciphers(bool allow_tls12)
     return allow_tls12 ? TLS13_SUITES ":" TLS12_SUITES : TLS13_SUITES;
 }
 
-/* ---- names ---- */
+/* --- names -------------------------------------------------------------------------------------------------------- */
 
 static void lower(char *text, size_t bytes)
 {
@@ -97,7 +97,8 @@ static bool read_names(struct tls_names *names, struct slice chain)
     return good;
 }
 
-/* Whether a name of a certificate is meant by a server name: the same, or "*.REST" for one more label (RFC 6125 section 6.4.3). */
+/* Whether a name of a certificate is meant by a server name: the same, or "*.REST" for one more label (RFC 6125 section
+ * 6.4.3). */
 static bool name_matches(const char *pattern, const char *name)
 {
     if (strncmp(pattern, "*.", 2) != 0)
@@ -127,7 +128,7 @@ WOLFSSL_CTX *tls_context_for(struct tls_context *context, struct slice name)
     return context->contexts[0];
 }
 
-/* ---- making ---- */
+/* --- making ------------------------------------------------------------------------------------------------------- */
 
 /* One line of at most why_bytes with its NUL. */
 static void say(char *why, size_t why_bytes, const char *what)
@@ -180,8 +181,8 @@ static word32 read_point(struct slice key, uint8_t *point, word32 room)
     return bytes;
 }
 
-/* Whether a key on a curve belongs to the certificate: older wolfSSL only looks whether both are on one. Of other kinds the library's
- * own word is good. */
+/* Whether a key on a curve belongs to the certificate: older wolfSSL only looks whether both are on one. Of other kinds
+ * the library's own word is good. */
 static bool point_belongs(const struct tls_identity *identity)
 {
     uint8_t point[256], certified[512];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the rules for record headers. It never looks into a body and keeps nothing but the position in the stream. Called by
- * tls.c with everything that the TLS library is about to read. */
+/* Owns the rules for record headers. It never looks into a body and keeps nothing but the position in the stream.
+ * Called by tls.c with everything that the TLS library is about to read. */
 #include "protocol/tls/tls_filter.h"
 
 #define PLAIN_BYTES_MAX 16384
@@ -8,8 +8,8 @@
 #define CIPHER_BYTES_MAX_12 (PLAIN_BYTES_MAX + 2048) /* RFC 5246 section 6.2.3 */
 #define TAG_BYTES 16
 
-/* At least one byte of ciphertext and the tag's 16, with TLS 1.2 too, where an empty record of ChaCha20 has the tag alone and nobody
- * sends one: also what CVE-2024-0901 and CVE-2026-3547 need to be short of. */
+/* At least one byte of ciphertext and the tag's 16, with TLS 1.2 too, where an empty record of ChaCha20 has the tag
+ * alone and nobody sends one: also what CVE-2024-0901 and CVE-2026-3547 need to be short of. */
 static const char *encrypted_fault(uint32_t bytes, uint32_t max)
 {
     if (bytes <= TAG_BYTES)

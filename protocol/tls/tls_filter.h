@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Looks at the header of each TLS record before the TLS library does (RFC 8446 section 5.1 and 5.2, RFC 5246 section 6.2). What no
- * honest peer sends ends the connection here: it is a part of the defence against faults in the library's own parsers. Pure. */
+/* Looks at the header of each TLS record before the TLS library does (RFC 8446 section 5.1 and 5.2, RFC 5246 section
+ * 6.2). What no honest peer sends ends the connection here: it is a part of the defence against faults in the library's
+ * own parsers. Pure. */
 #ifndef RINGCAST_PROTOCOL_TLS_TLS_FILTER_H
 #define RINGCAST_PROTOCOL_TLS_TLS_FILTER_H
 
@@ -23,8 +24,8 @@ struct tls_filter {
     uint32_t left; /* of the present record's body */
 };
 
-/* Takes bytes in the order in which they come; `phase` counts for the headers that are completed by them. NULL, or why the stream
- * has to end. */
+/* Takes bytes in the order in which they come; `phase` counts for the headers that are completed by them. NULL, or why
+ * the stream has to end. */
 const char *tls_filter_take(struct tls_filter *filter, enum tls_phase phase, struct slice bytes);
 
 #endif

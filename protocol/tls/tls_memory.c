@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the allocator that wolfSSL is given: it counts what is held and refuses what goes beyond the bound. It never fails in any
- * other way than by NULL, which wolfSSL takes for an allocation that failed. Called by wolfSSL in every thread: its callbacks have
- * no context, so these counters are the process's, the only ones that are; likewise where seeds come from. */
+/* Owns the allocator that wolfSSL is given: it counts what is held and refuses what goes beyond the bound. It never
+ * fails in any other way than by NULL, which wolfSSL takes for an allocation that failed. Called by wolfSSL in every
+ * thread: its callbacks have no context, so these counters are the process's, the only ones that are; likewise where
+ * seeds come from. */
 #include "protocol/tls/tls_parts.h"
 
 #include <stdatomic.h>

@@ -12,7 +12,7 @@
 #include <wolfssl/wolfcrypt/aes.h>
 #include <wolfssl/wolfcrypt/random.h>
 
-/* ---- tls_sealer.c ---- */
+/* --- tls_sealer.c ------------------------------------------------------------------------------------------------- */
 
 #define TLS_NONCE_BYTES 12
 
@@ -29,15 +29,16 @@ struct tls_sealer {
 /* Sessions of this context hand their records to the sealer that each has attached; they speak TLS 1.3 only. */
 void tls_sealer_serve(WOLFSSL_CTX *context);
 void tls_sealer_attach(struct tls_sealer *sealer, WOLFSSL *ssl);
-/* Takes over the key that the session sends with now, if it is a new one. 0, or wolfSSL's error. Whenever wolfSSL was called. */
+/* Takes over the key that the session sends with now, if it is a new one. 0, or wolfSSL's error. Whenever wolfSSL was
+ * called. */
 int tls_sealer_follow(struct tls_sealer *sealer, WOLFSSL *ssl);
-/* One record of application data, at most TLS_PLAIN_BYTES_MAX, behind what is in `out`, which has room for it. False: the library
- * refuses, and the session can only be ended. */
+/* One record of application data, at most TLS_PLAIN_BYTES_MAX, behind what is in `out`, which has room for it. False:
+ * the library refuses, and the session can only be ended. */
 bool tls_sealer_seal(struct tls_sealer *sealer, struct slice content, struct buf *out);
 /* Forgets the key. */
 void tls_sealer_end(struct tls_sealer *sealer);
 
-/* ---- tls.c ---- */
+/* --- tls.c -------------------------------------------------------------------------------------------------------- */
 
 struct tls {
     /* What each seal touches comes first: tls_prefetch. */
@@ -62,13 +63,13 @@ struct tls {
     char *subject, *common_name;
 };
 
-/* ---- tls_memory.c ---- */
+/* --- tls_memory.c ------------------------------------------------------------------------------------------------- */
 
 /* Zeroed memory that counts like wolfSSL's own, or NULL: the bound. Freed with tls_free. */
 void *tls_alloc(size_t bytes);
 void tls_free(void *memory);
 
-/* ---- tls_context.c ---- */
+/* --- tls_context.c ------------------------------------------------------------------------------------------------ */
 
 struct tls_names {
     char *text; /* names of one identity in lower case, each with a NUL behind it */
@@ -96,7 +97,7 @@ WOLFSSL_CTX *tls_context_for(struct tls_context *context, struct slice name);
 /* The common name of a certificate's subject into `out`, "" when it has none. */
 void tls_common_name_of(WOLFSSL_X509 *certificate, char *out, int out_bytes);
 
-/* ---- tls_ticket.c ---- */
+/* --- tls_ticket.c ------------------------------------------------------------------------------------------------- */
 
 /* One more holder. */
 struct tls_tickets *tls_tickets_hold(struct tls_tickets *tickets);
@@ -106,7 +107,7 @@ int tls_ticket(WOLFSSL *ssl, unsigned char name[WOLFSSL_TICKET_NAME_SZ], unsigne
                unsigned char mac[WOLFSSL_TICKET_MAC_SZ], int encrypt, unsigned char *ticket, int bytes, int *out_bytes,
                void *context);
 
-/* ---- tls_why.c ---- */
+/* --- tls_why.c ---------------------------------------------------------------------------------------------------- */
 
 /* A sentence for an error of wolfSSL. */
 const char *tls_error_text(WOLFSSL *ssl, int error);

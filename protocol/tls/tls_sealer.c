@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the protection of the records that a server of ours sends by TLS 1.3 (RFC 8446 section 5.2 to 5.5): key, number of the next
- * record, and the one pass over its bytes. It never decides what is said or when keys change: that is wolfSSL's part, which hands
- * its own records (handshake, alerts, key updates) over by its callback for a user's record layer. Called by tls.c. */
+/* Owns the protection of the records that a server of ours sends by TLS 1.3 (RFC 8446 section 5.2 to 5.5): key, number
+ * of the next record, and the one pass over its bytes. It never decides what is said or when keys change: that is
+ * wolfSSL's part, which hands its own records (handshake, alerts, key updates) over by its callback for a user's record
+ * layer. Called by tls.c. */
 #include "protocol/tls/tls_parts.h"
 
 #include "core/check.h"
@@ -69,7 +70,8 @@ static int protect(struct tls_sealer *sealer, uint8_t *record, uint32_t bytes)
                             TLS_HEADER_BYTES);
 }
 
-/* Of wolfSSL (ATOMIC_USER): a record is finished but for its protection. `out` is behind the header, `bytes` includes the tag. */
+/* Of wolfSSL (ATOMIC_USER): a record is finished but for its protection. `out` is behind the header, `bytes` includes
+ * the tag. */
 static int on_record(WOLFSSL *ssl, unsigned char *mac_out, const unsigned char *mac_in, unsigned int mac_in_bytes,
                      int content, int verify, unsigned char *out, const unsigned char *in, unsigned int bytes,
                      void *context)

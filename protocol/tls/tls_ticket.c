@@ -117,8 +117,8 @@ static int seal_ticket(struct tls_context *context, uint8_t *name, uint8_t *iv, 
     return WOLFSSL_TICKET_RET_OK;
 }
 
-/* A ticket of this epoch or the last one; with TLS 1.2 one of the last is replaced. TLS 1.3 gives a new one each time anyway, and
- * wolfSSL takes CREATE for a refusal there. */
+/* A ticket of this epoch or the last one; with TLS 1.2 one of the last is replaced. TLS 1.3 gives a new one each time
+ * anyway, and wolfSSL takes CREATE for a refusal there. */
 static int open_ticket(struct tls_context *context, bool tls13, const uint8_t *name, const uint8_t *iv,
                        const uint8_t *mac, uint8_t *ticket, int bytes, int *out_bytes)
 {

@@ -316,9 +316,7 @@ void channel_newest(struct shard *shard, struct errand *errand)
     uint32_t messages;
     if (history_ranges(&channel->history, 1, &frame, &messages) == 0)
         return;
-    size_t header = frame.bytes >= 2 && (frame_data(frame)[1] & 0x7F) == 126   ? 4
-                    : frame.bytes >= 2 && (frame_data(frame)[1] & 0x7F) == 127 ? 10
-                                                                               : 2;
+    size_t header = ws_header_length(frame_data(frame)[1]);
     errand->reply = malloc(frame.bytes - header + 1);
     if (errand->reply == NULL) {
         errand->status = 503;

@@ -15,108 +15,119 @@ static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL}
 static const char *const log_formats[] = {"logfmt", "json", NULL};                /* enum log_format */
 static const char *const zero_copies[] = {"auto", "off", NULL};                   /* enum zero_copy */
 
-#define SERVER(field) .offset = offsetof(struct server_settings, field)
-#define INGEST(field) .offset = offsetof(struct ingest_settings, field)
-#define ADMIN(field) .offset = offsetof(struct admin_settings, field)
-#define TLS(field) .offset = offsetof(struct tls_config, field)
+#define SERVER(field) offsetof(struct server_settings, field)
+#define INGEST(field) offsetof(struct ingest_settings, field)
+#define ADMIN(field) offsetof(struct admin_settings, field)
+#define TLS(field) offsetof(struct tls_config, field)
 
 #define HOUR_MS 3600000
 #define MIB (UINT64_C(1) << 20)
 
 const struct option config_server_options[] = {
-    {"shards", OPTION_COUNT, SERVER(shards), "0", .max = SHARDS_MAX,
-     .doc = "Threads that serve connections; 0: one per core that the process may use."},
-    {"pin", OPTION_BOOL, SERVER(pin), "true", .doc = "Pin each shard to a core."},
-    {"log_level", OPTION_CHOICE, SERVER(log_level), "info", .choices = log_levels, .reloadable = true,
-     .doc = "What is logged to stderr: this level and those before it."},
-    {"log_format", OPTION_CHOICE, SERVER(log_format), "logfmt", .choices = log_formats, .reloadable = true,
-     .doc = "Form of a log line."},
-    {"connections_max", OPTION_COUNT, SERVER(connections_max), "1000000", .min = 1,
-     .max = (uint64_t)SHARDS_MAX * CONNECTIONS_PER_SHARD_MAX,
-     .doc = "Connections of the whole process, split over the shards; beyond: not accepted."},
-    {"connections_per_address", OPTION_COUNT, SERVER(connections_per_address), "0", .max = UINT32_MAX,
-     .reloadable = true,
-     .doc = "Connections of one address at a time, before and after any handshake; 0: no limit. Not for operators' "
-            "listeners."},
-    {"channel_filters_max", OPTION_SIZE, SERVER(channel_filters_max), "1MiB", .min = 1024, .reloadable = true,
-     .doc = "Different filters of one channel's listeners, 64 bytes each and their text; beyond it a further one is "
-            "refused (1013)."},
-    {"frame_memory", OPTION_SIZE, SERVER(frame_memory_bytes), "1GiB", .min = MIB,
-     .doc = "Memory for messages that wait for readers, whole process; who holds the oldest beyond it is closed."},
-    {"send_buffer", OPTION_SIZE, SERVER(send_buffer_bytes), "128KiB", .max = 64 * MIB,
-     .doc = "Kernel send buffer of a connection (SO_SNDBUF); 0: the kernel's default."},
-    {"receive_buffer", OPTION_SIZE, SERVER(receive_buffer_bytes), "64KiB", .max = 64 * MIB,
-     .doc = "Kernel receive buffer of a connection (SO_RCVBUF); 0: the kernel's default."},
-    {"notsent_lowat", OPTION_SIZE, SERVER(notsent_lowat_bytes), "128KiB", .max = 64 * MIB,
-     .doc = "Unsent bytes in the kernel beyond which a socket takes no more (TCP_NOTSENT_LOWAT); 0: unset."},
-    {"zero_copy", OPTION_CHOICE, SERVER(zero_copy), "auto", .choices = zero_copies, .reloadable = true,
-     .doc = "Long sends read frames in place, except to peers where the kernel copies them all the same; off: never."},
-    {"zero_copy_min", OPTION_SIZE, SERVER(zero_copy_bytes_min), "16KiB", .min = 1, .max = 64 * MIB, .reloadable = true,
-     .doc = "Shorter sends are copied."},
-    {"zero_copy_pinned_max", OPTION_SIZE, SERVER(zero_copy_pinned_max), "256MiB", .reloadable = true,
-     .doc = "Bytes on their way without a copy, whole process, split over the shards; beyond it sends are copied."},
-    {"handshake_timeout", OPTION_DURATION, SERVER(handshake_timeout_ms), "10s", .min = 10, .max = HOUR_MS,
-     .reloadable = true, .doc = "From accepting a connection to the answer to its request (K-24)."},
-    {"message_timeout", OPTION_DURATION, SERVER(message_timeout_ms), "60s", .min = 10, .max = HOUR_MS,
-     .reloadable = true, .doc = "A message that has begun is complete within this time (K-24)."},
-    {"close_timeout", OPTION_DURATION, SERVER(close_timeout_ms), "5s", .min = 10, .max = HOUR_MS, .reloadable = true,
-     .doc = "How long a peer may take for its half of a close."},
-    {"drain_timeout", OPTION_DURATION, SERVER(drain_timeout_ms), "10s", .max = HOUR_MS, .reloadable = true,
-     .doc = "From SIGTERM to the end of the process at the latest (K-31)."},
-    {"spin_us", OPTION_COUNT, SERVER(spin_us), "0", .max = 10000,
-     .doc = "Microseconds that a shard looks for work before it sleeps, while work tends to come within them; 0 where "
-            "shards share cores."},
-    {"compression_level", OPTION_COUNT, SERVER(compression_level), "1", .min = 1, .max = 9,
-     .doc = "Of permessage-deflate: 1 is fast, 9 is small."},
-    {"direct_descriptors", OPTION_BOOL, SERVER(direct_descriptors), "true",
-     .doc = "Keep sockets in each ring's own table, beyond the process's limit of open files."},
+    OPTION("shards", COUNT, SERVER(shards), "0", .max = SHARDS_MAX,
+           .doc = "Threads that serve connections; 0: one per core that the process may use."),
+    OPTION("pin", BOOL, SERVER(pin), "true", .doc = "Pin each shard to a core."),
+    OPTION("log_level", CHOICE, SERVER(log_level), "info", .choices = log_levels, .reloadable = true,
+           .doc = "What is logged to stderr: this level and those before it."),
+    OPTION("log_format", CHOICE, SERVER(log_format), "logfmt", .choices = log_formats, .reloadable = true,
+           .doc = "Form of a log line."),
+    OPTION("connections_max", COUNT, SERVER(connections_max), "1000000", .min = 1,
+           .max = (uint64_t)SHARDS_MAX * CONNECTIONS_PER_SHARD_MAX,
+           .doc = "Connections of the whole process, split over the shards; beyond: not accepted."),
+    OPTION(
+        "connections_per_address", COUNT, SERVER(connections_per_address), "0", .max = UINT32_MAX, .reloadable = true,
+        .doc = "Connections of one address at a time, before and after any handshake; 0: no limit. Not for operators' "
+               "listeners."),
+    OPTION("channel_filters_max", SIZE, SERVER(channel_filters_max), "1MiB", .min = 1024, .reloadable = true,
+           .doc =
+               "Different filters of one channel's listeners, 64 bytes each and their text; beyond it a further one is "
+               "refused (1013)."),
+    OPTION("frame_memory", SIZE, SERVER(frame_memory_bytes), "1GiB", .min = MIB,
+           .doc =
+               "Memory for messages that wait for readers, whole process; who holds the oldest beyond it is closed."),
+    OPTION("send_buffer", SIZE, SERVER(send_buffer_bytes), "128KiB", .max = 64 * MIB,
+           .doc = "Kernel send buffer of a connection (SO_SNDBUF); 0: the kernel's default."),
+    OPTION("receive_buffer", SIZE, SERVER(receive_buffer_bytes), "64KiB", .max = 64 * MIB,
+           .doc = "Kernel receive buffer of a connection (SO_RCVBUF); 0: the kernel's default."),
+    OPTION("notsent_lowat", SIZE, SERVER(notsent_lowat_bytes), "128KiB", .max = 64 * MIB,
+           .doc = "Unsent bytes in the kernel beyond which a socket takes no more (TCP_NOTSENT_LOWAT); 0: unset."),
+    OPTION(
+        "zero_copy", CHOICE, SERVER(zero_copy), "auto", .choices = zero_copies, .reloadable = true,
+        .doc =
+            "Long sends read frames in place, except to peers where the kernel copies them all the same; off: never."),
+    OPTION("zero_copy_min", SIZE, SERVER(zero_copy_bytes_min), "16KiB", .min = 1, .max = 64 * MIB, .reloadable = true,
+           .doc = "Shorter sends are copied."),
+    OPTION("zero_copy_pinned_max", SIZE, SERVER(zero_copy_pinned_max), "256MiB", .reloadable = true,
+           .doc =
+               "Bytes on their way without a copy, whole process, split over the shards; beyond it sends are copied."),
+    OPTION("handshake_timeout", DURATION, SERVER(handshake_timeout_ms), "10s", .min = 10, .max = HOUR_MS,
+           .reloadable = true, .doc = "From accepting a connection to the answer to its request (K-24)."),
+    OPTION("message_timeout", DURATION, SERVER(message_timeout_ms), "60s", .min = 10, .max = HOUR_MS,
+           .reloadable = true, .doc = "A message that has begun is complete within this time (K-24)."),
+    OPTION("close_timeout", DURATION, SERVER(close_timeout_ms), "5s", .min = 10, .max = HOUR_MS, .reloadable = true,
+           .doc = "How long a peer may take for its half of a close."),
+    OPTION("drain_timeout", DURATION, SERVER(drain_timeout_ms), "10s", .max = HOUR_MS, .reloadable = true,
+           .doc = "From SIGTERM to the end of the process at the latest (K-31)."),
+    OPTION(
+        "spin_us", COUNT, SERVER(spin_us), "0", .max = 10000,
+        .doc =
+            "Microseconds that a shard looks for work before it sleeps, while work tends to come within them; 0 where "
+            "shards share cores."),
+    OPTION("compression_level", COUNT, SERVER(compression_level), "1", .min = 1, .max = 9,
+           .doc = "Of permessage-deflate: 1 is fast, 9 is small."),
+    OPTION("direct_descriptors", BOOL, SERVER(direct_descriptors), "true",
+           .doc = "Keep sockets in each ring's own table, beyond the process's limit of open files."),
     {0},
 };
 
 const struct option config_ingest_options[] = {
-    {"listen", OPTION_TEXTS, INGEST(listen), "127.0.0.1:9400", .doc = "Addresses for publishers; []: none."},
-    {"keys", OPTION_SECRETS, INGEST(keys), "", .reloadable = true,
-     .doc = "Who may publish what: \"KEY PATTERN [PATTERN...]\", a pattern being DIALECT/TOPIC with * for any rest; "
+    OPTION("listen", TEXTS, INGEST(listen), "127.0.0.1:9400", .doc = "Addresses for publishers; []: none."),
+    OPTION(
+        "keys", SECRETS, INGEST(keys), "", .reloadable = true,
+        .doc =
+            "Who may publish what: \"KEY PATTERN [PATTERN...]\", a pattern being DIALECT/TOPIC with * for any rest; "
             "without keys every publisher is refused. KEY certificate:NAME stands for a client certificate with that "
-            "common name."},
-    {"keys_file", OPTION_TEXT, INGEST(keys_file), "", .reloadable = true,
-     .doc = "The same from a file, one entry a line; relative to the working directory."},
-    {"body_bytes_max", OPTION_SIZE, INGEST(body_bytes_max), "16MiB", .min = 1, .max = INGEST_BODY_BYTES_MAX,
-     .reloadable = true, .doc = "Content of one request or message of a publisher (I-3)."},
-    {"outstanding_max", OPTION_COUNT, INGEST(outstanding_max), "1024", .min = 1, .max = MAIL_RING_ITEMS,
-     .doc = "Publishes of one shard that wait for their home; beyond it publishers wait."},
-    {"outstanding_bytes_max", OPTION_SIZE, INGEST(outstanding_bytes_max), "64MiB", .min = 1, .reloadable = true,
-     .doc = "Memory of the publishes of one shard that wait for their home; beyond it publishers wait."},
+            "common name."),
+    OPTION("keys_file", TEXT, INGEST(keys_file), "", .reloadable = true,
+           .doc = "The same from a file, one entry a line; relative to the working directory."),
+    OPTION("body_bytes_max", SIZE, INGEST(body_bytes_max), "16MiB", .min = 1, .max = INGEST_BODY_BYTES_MAX,
+           .reloadable = true, .doc = "Content of one request or message of a publisher (I-3)."),
+    OPTION("outstanding_max", COUNT, INGEST(outstanding_max), "1024", .min = 1, .max = MAIL_RING_ITEMS,
+           .doc = "Publishes of one shard that wait for their home; beyond it publishers wait."),
+    OPTION("outstanding_bytes_max", SIZE, INGEST(outstanding_bytes_max), "64MiB", .min = 1, .reloadable = true,
+           .doc = "Memory of the publishes of one shard that wait for their home; beyond it publishers wait."),
     {0},
 };
 
 const struct option config_admin_options[] = {
-    {"listen", OPTION_TEXTS, ADMIN(listen), "127.0.0.1:9401", .doc = "Addresses for health and metrics; []: none."},
+    OPTION("listen", TEXTS, ADMIN(listen), "127.0.0.1:9401", .doc = "Addresses for health and metrics; []: none."),
     {0},
 };
 
 static const char *const tls_versions[] = {"1.3", "1.2", NULL};
 
 const struct option config_tls_options[] = {
-    {"certificates", OPTION_TEXTS, TLS(certificates), "", .reloadable = true,
-     .doc = "Certificate chains and keys for listeners with `tls`, each \"CHAIN.pem KEY.pem\", paths relative to the "
-            "working directory. A client's server name (SNI) chooses; the first serves all others."},
-    {"client_authorities", OPTION_TEXT, TLS(client_authorities), "", .reloadable = true,
-     .doc = "PEM file of the authorities that sign clients' certificates, for listeners with `client=`."},
-    {"minimum_version", OPTION_CHOICE, TLS(minimum_version), "1.3", .choices = tls_versions, .reloadable = true,
-     .doc = "Oldest version of TLS that is spoken; 1.2 only with ECDHE and AEAD suites."},
-    {"ticket_lifetime", OPTION_DURATION, TLS(ticket_lifetime_ms), "12h", .max = 168 * HOUR_MS, .reloadable = true,
-     .doc = "For how long a client may resume its session with a ticket; 0: no tickets."},
-    {"handshakes_per_second", OPTION_COUNT, TLS(handshakes_per_second), "2000", .max = UINT32_MAX, .reloadable = true,
-     .doc = "TLS handshakes that each shard begins in a second; beyond it connections are closed before any "
-            "cryptography; 0: no limit."},
-    {"handshakes_max", OPTION_COUNT, TLS(handshakes_max), "1024", .min = 1, .max = UINT32_MAX, .reloadable = true,
-     .doc = "TLS handshakes of each shard that have begun and not ended; beyond it connections are closed."},
-    {"memory", OPTION_SIZE, TLS(memory_bytes), "1GiB", .reloadable = true,
-     .doc = "What the TLS library may hold for all sessions together; 0: no limit. About 5 KiB a session."},
-    {"buffer_memory", OPTION_SIZE, TLS(buffer_bytes), "256MiB", .min = MIB,
-     .doc = "Memory for records on their way to readers, whole process; beyond it TLS connections wait. Each "
-            "shard has 512 KiB at least."},
+    OPTION(
+        "certificates", TEXTS, TLS(certificates), "", .reloadable = true,
+        .doc =
+            "Certificate chains and keys for listeners with `tls`, each \"CHAIN.pem KEY.pem\", paths relative to the "
+            "working directory. A client's server name (SNI) chooses; the first serves all others."),
+    OPTION("client_authorities", TEXT, TLS(client_authorities), "", .reloadable = true,
+           .doc = "PEM file of the authorities that sign clients' certificates, for listeners with `client=`."),
+    OPTION("minimum_version", CHOICE, TLS(minimum_version), "1.3", .choices = tls_versions, .reloadable = true,
+           .doc = "Oldest version of TLS that is spoken; 1.2 only with ECDHE and AEAD suites."),
+    OPTION("ticket_lifetime", DURATION, TLS(ticket_lifetime_ms), "12h", .max = 168 * HOUR_MS, .reloadable = true,
+           .doc = "For how long a client may resume its session with a ticket; 0: no tickets."),
+    OPTION("handshakes_per_second", COUNT, TLS(handshakes_per_second), "2000", .max = UINT32_MAX, .reloadable = true,
+           .doc = "TLS handshakes that each shard begins in a second; beyond it connections are closed before any "
+                  "cryptography; 0: no limit."),
+    OPTION("handshakes_max", COUNT, TLS(handshakes_max), "1024", .min = 1, .max = UINT32_MAX, .reloadable = true,
+           .doc = "TLS handshakes of each shard that have begun and not ended; beyond it connections are closed."),
+    OPTION("memory", SIZE, TLS(memory_bytes), "1GiB", .reloadable = true,
+           .doc = "What the TLS library may hold for all sessions together; 0: no limit. About 5 KiB a session."),
+    OPTION("buffer_memory", SIZE, TLS(buffer_bytes), "256MiB", .min = MIB,
+           .doc = "Memory for records on their way to readers, whole process; beyond it TLS connections wait. Each "
+                  "shard has 512 KiB at least."),
     {0},
 };
 

@@ -57,22 +57,14 @@ static int parse_host(const char *host, struct ring_address addresses[2])
     return 1;
 }
 
-/* The next word of *text, of at most bytes_max - 1 characters; "" at the end. -EINVAL: too long. */
-static int next_word(const char **text, char *word, size_t bytes_max)
+static int parse_address(struct slice word, struct listen *out)
 {
-    *text += strspn(*text, " \t");
-    size_t bytes = strcspn(*text, " \t");
-    if (bytes >= bytes_max)
-        return -EINVAL;
-    memcpy(word, *text, bytes);
-    word[bytes] = '\0';
-    *text += bytes;
-    return 0;
-}
-
-static int parse_address(char *text, struct listen *out)
-{
+    char text[INET6_ADDRSTRLEN + 10];
     uint16_t port;
+    if (word.bytes >= sizeof text)
+        return -EINVAL;
+    memcpy(text, word.data, word.bytes);
+    text[word.bytes] = '\0';
     char *colon = strrchr(text, ':');
     if (colon == NULL || parse_port(colon + 1, &port) != 0)
         return -EINVAL;
@@ -85,24 +77,20 @@ static int parse_address(char *text, struct listen *out)
 
 int config_parse_listen(const char *text, struct listen *out)
 {
-    char word[INET6_ADDRSTRLEN + 10];
+    struct slice rest = slice_text(text);
     *out = (struct listen){0};
-    size_t bytes = strlen(text);
-    if (bytes == 0 || text[0] == ' ' || text[bytes - 1] == ' ' || next_word(&text, word, sizeof word) != 0 ||
-        parse_address(word, out) != 0)
+    if (rest.bytes == 0 || text[0] == ' ' || text[rest.bytes - 1] == ' ' ||
+        parse_address(slice_next_word(&rest), out) != 0)
         return -EINVAL;
-    for (;;) {
-        if (next_word(&text, word, sizeof word) != 0)
-            return -EINVAL;
-        if (word[0] == '\0')
-            return 0;
-        if (!out->tls && strcmp(word, "tls") == 0)
+    for (struct slice word = slice_next_word(&rest); word.bytes > 0; word = slice_next_word(&rest)) {
+        if (!out->tls && slice_is(word, "tls"))
             out->tls = true;
-        else if (out->tls && out->client == TLS_CLIENT_NONE && strcmp(word, "client=optional") == 0)
+        else if (out->tls && out->client == TLS_CLIENT_NONE && slice_is(word, "client=optional"))
             out->client = TLS_CLIENT_OPTIONAL;
-        else if (out->tls && out->client == TLS_CLIENT_NONE && strcmp(word, "client=required") == 0)
+        else if (out->tls && out->client == TLS_CLIENT_NONE && slice_is(word, "client=required"))
             out->client = TLS_CLIENT_REQUIRED;
         else
             return -EINVAL;
     }
+    return 0;
 }

@@ -33,8 +33,8 @@ static bool has_keys(const struct config *config, const struct config_section *s
 {
     const struct dialect_settings *settings = section->object;
     if (section->object == &config->ingest)
-        return config->ingest.all_keys.count > 0 || config->ingest.keys_file[0] != '\0';
-    return settings->key_list.count > 0 || settings->keys_file[0] != '\0';
+        return config->ingest.grants.count > 0 || config->ingest.keys_file[0] != '\0';
+    return settings->grants.count > 0 || settings->keys_file[0] != '\0';
 }
 
 /* `a` is of the configuration now, `b` of the next. */

@@ -103,7 +103,7 @@ char *config_file_read(const char *path, bool is_secret, struct config_findings 
 /* What *error of config_file_read means, in words. */
 const char *config_file_fault(int error);
 
-/* config_keys.c: fills ingest.all_keys and each dialect's key_list from the keys and the key files, and checks their
+/* config_keys.c: fills the grants of ingest and of each dialect from the keys and the key files, and checks their
  * form; a finding never shows a key. 0 or -ENOMEM. */
 int config_keys_load(struct config *config, struct config_findings *findings);
 void config_keys_free(struct config *config);

@@ -46,7 +46,7 @@ static void put_ingest_keys(const struct ingest_settings *ingest, struct buf *ou
     buf_put_byte(out, '[');
     for (uint32_t i = 0; i < ingest->keys.count; i++) {
         const char *patterns = strpbrk(ingest->keys.items[i], " \t");
-        buf_put_text(out, i == 0 ? "\"***" : ", \"***");
+        buf_put_text(out, i == 0 ? "\"" OPTION_MASK : ", \"" OPTION_MASK);
         buf_put_text(out, patterns == NULL ? "" : patterns);
         buf_put_byte(out, '"');
     }

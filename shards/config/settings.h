@@ -6,6 +6,7 @@
 
 #include "core/limits.h"
 #include "core/option.h"
+#include "protocol/grant.h"
 
 struct dialect_settings;
 struct tls_material;
@@ -44,7 +45,7 @@ struct ingest_settings {
     uint64_t body_bytes_max;
     uint64_t outstanding_max;       /* publishes of one shard that wait for their home; beyond: publishers wait */
     uint64_t outstanding_bytes_max; /* the memory that they take, per shard */
-    struct option_texts all_keys;   /* not an option: keys and the lines of keys_file */
+    struct grant_list grants;       /* not an option: keys and the lines of keys_file */
 };
 
 struct admin_settings {

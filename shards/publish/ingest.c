@@ -19,36 +19,14 @@
 
 /* ---- who may ---- */
 
-static struct slice first_word(struct slice text)
-{
-    size_t n = 0;
-    while (n < text.bytes && text.data[n] != ' ')
-        n++;
-    return slice_of(text.data, n);
-}
-
-static struct slice next_word(struct slice *text)
-{
-    while (text->bytes > 0 && text->data[0] == ' ')
-        *text = slice_skip(*text, 1);
-    struct slice word = first_word(*text);
-    *text = slice_skip(*text, word.bytes);
-    return word;
-}
-
 /* In an entry, what stands before the name of a certificate: a word that no request can bring. */
 #define CERTIFICATE "certificate:"
 
 /* The key that a request brings, or what its connection's certificate stands for; without data: neither. */
 static struct slice credential(const struct conn *conn, const struct http1_request *request, struct buf *memory)
 {
-    struct slice given = http1_header(request, "X-Ingest-Key");
-    if (given.data == NULL) {
-        struct slice value = http1_header(request, "Authorization");
-        if (slice_is_nocase(next_word(&value), "Bearer"))
-            given = next_word(&value);
-    }
-    if (given.data != NULL)
+    struct slice given;
+    if (token_header(request, "X-Ingest-Key", &given))
         return slice_starts(given, slice_text(CERTIFICATE)) ? slice_of(NULL, 0) : given;
     struct slice name = conn_tls_common_name(conn);
     if (name.bytes == 0)
@@ -60,60 +38,36 @@ static struct slice credential(const struct conn *conn, const struct http1_reque
 
 int ingest_key(const struct shard *shard, const struct conn *conn, const struct http1_request *request)
 {
-    const struct option_texts *keys = &shard->config->ingest.all_keys;
     uint8_t text[KEY_BYTES_MAX];
     struct buf memory = buf_of(text, sizeof text);
-    struct slice given = credential(conn, request, &memory);
-    if (given.data == NULL)
-        return -1;
-    int found = -1;
-    for (uint32_t i = 0; i < keys->count; i++) {
-        struct slice key = first_word(slice_text(keys->items[i]));
-        struct key_list one = {.keys = &key, .count = 1};
-        if (key_list_find(&one, given) == 0)
-            found = (int)i;
-    }
-    return found;
+    return grant_find(&shard->config->ingest.grants, credential(conn, request, &memory));
 }
 
 struct hash128 ingest_key_name(const struct shard *shard, uint32_t key)
 {
-    return siphash128(&shard->key, first_word(slice_text(shard->config->ingest.all_keys.items[key])));
+    return siphash128(&shard->key, shard->config->ingest.grants.items[key].key);
 }
 
 int ingest_key_named(const struct shard *shard, struct hash128 name)
 {
-    int found = -1;
-    for (uint32_t i = 0; i < shard->config->ingest.all_keys.count; i++) {
+    for (uint32_t i = 0; i < shard->config->ingest.grants.count; i++) {
         struct hash128 other = ingest_key_name(shard, i);
         if (other.low == name.low && other.high == name.high)
-            found = (int)i;
+            return (int)i;
     }
-    return found;
-}
-
-static bool pattern_matches(struct slice pattern, struct slice name)
-{
-    if (pattern.bytes > 0 && pattern.data[pattern.bytes - 1] == '*')
-        return slice_starts(name, slice_of(pattern.data, pattern.bytes - 1));
-    return slice_equal(pattern, name);
+    return -1;
 }
 
 bool ingest_permitted(const struct shard *shard, uint32_t key, const struct dialect *dialect, struct slice topic)
 {
+    const struct grant_list *grants = &shard->config->ingest.grants;
     uint8_t memory[CHANNEL_NAME_BYTES_MAX + 64];
     struct buf name = buf_of(memory, sizeof memory);
     buf_put_text(&name, dialect->name);
     buf_put_byte(&name, '/');
     buf_put(&name, topic);
-    if (key >= shard->config->ingest.all_keys.count || name.overflow)
-        return false; /* a reload has taken the key away */
-    struct slice rest = slice_text(shard->config->ingest.all_keys.items[key]);
-    next_word(&rest);
-    for (struct slice pattern = next_word(&rest); pattern.bytes > 0; pattern = next_word(&rest))
-        if (pattern_matches(pattern, buf_slice(&name)))
-            return true;
-    return false;
+    /* a reload may have taken the key away */
+    return key < grants->count && !name.overflow && grant_covers(&grants->items[key], buf_slice(&name));
 }
 
 static bool is_mounted(const struct shard *shard, uint32_t dialect)

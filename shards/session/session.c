@@ -221,8 +221,8 @@ static void revoke(struct shard *shard, struct conn *conn)
         return;
     const struct dialect_settings *settings = config_dialect(shard->config, conn->dialect);
     bool known = !settings->close_on_revoke;
-    for (uint32_t i = 0; i < settings->key_list.count && !known; i++) {
-        struct hash128 name = session_quota_name(shard, conn, QUOTA_KEY, settings->key_list.keys[i]);
+    for (uint32_t i = 0; i < settings->grants.count && !known; i++) {
+        struct hash128 name = session_quota_name(shard, conn, QUOTA_KEY, settings->grants.items[i].key);
         known = name.low == conn->session.key_name.low && name.high == conn->session.key_name.high;
     }
     if (!known)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns what clients and publishers do to a pure host (pure_client.h): it makes their requests and calls, in the order in which
- * a server would. It never carries an action out. Used by unit tests and transcripts. */
+/* Owns what clients and publishers do to a pure host (pure_client.h): it makes their requests and calls, in the order
+ * in which a server would. It never carries an action out. Used by unit tests and transcripts. */
 #include "tests/support/pure_client.h"
 
 #include "protocol/handshake.h"
@@ -41,7 +41,8 @@ struct pure_conn *pure_begin(struct pure_host *host, uint32_t index)
     return conn;
 }
 
-/* A request, with further header lines (with CRLF), on one of the REST paths. Its status; the content is in host->content. */
+/* A request, with further header lines (with CRLF), on one of the REST paths. Its status; the content is in
+ * host->content. */
 int pure_request(struct pure_host *host, uint32_t index, const char *method, const char *target, const char *headers)
 {
     static char head[65536];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What a test does with a dialect without a server (pure_host.h): connections come, speak and go, publishers ingest, time
- * moves on. Connections are named by their index below host->conn_count. */
+/* What a test does with a dialect without a server (pure_host.h): connections come, speak and go, publishers ingest,
+ * time moves on. Connections are named by their index below host->conn_count. */
 #ifndef RINGCAST_TESTS_SUPPORT_PURE_CLIENT_H
 #define RINGCAST_TESTS_SUPPORT_PURE_CLIENT_H
 
@@ -10,7 +10,8 @@
 struct http1_request pure_parse(const char *head, int *result);
 /* Ends what was on the connection before, and gives it a new session. */
 struct pure_conn *pure_begin(struct pure_host *host, uint32_t index);
-/* A request, with further header lines (with CRLF), on one of the REST paths. Its status; the content is in host->content. */
+/* A request, with further header lines (with CRLF), on one of the REST paths. Its status; the content is in
+ * host->content. */
 int pure_request(struct pure_host *host, uint32_t index, const char *method, const char *target, const char *headers);
 /* An upgrade request with further header lines (with CRLF). 101, or the status that it was refused with. */
 int pure_connect(struct pure_host *host, uint32_t index, const char *target, const char *headers);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the carrying out of a dialect's actions in memory (pure_host.h). It never opens a socket, reads a clock or judges what a
- * dialect says: that is for the test, or for whoever watches. Used by unit tests, transcripts and fuzz/dialect.c. */
+/* Owns the carrying out of a dialect's actions in memory (pure_host.h). It never opens a socket, reads a clock or
+ * judges what a dialect says: that is for the test, or for whoever watches. Used by unit tests, transcripts and
+ * fuzz/dialect.c. */
 #include "tests/support/pure_host.h"
 
 #include "core/check.h"

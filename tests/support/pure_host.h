@@ -134,8 +134,8 @@ struct actions *pure_actions(struct pure_host *host);
 void pure_actions_free(struct pure_host *host, struct actions *out);
 /* What a dialect knows in a call about this connection, with counts that are always of this moment. */
 struct dialect_call pure_call(struct pure_host *host, struct pure_conn *conn, struct actions *out);
-/* Carries the list out in order and gives it back. What follows a refused ACQUIRE is dropped; an answer that a REQUEST or
- * CENSUS brings is carried out at once. A list that has overflowed closes with 1011, or answers 500. */
+/* Carries the list out in order and gives it back. What follows a refused ACQUIRE is dropped; an answer that a REQUEST
+ * or CENSUS brings is carried out at once. A list that has overflowed closes with 1011, or answers 500. */
 void pure_apply(struct pure_host *host, struct pure_conn *conn, struct actions *out);
 /* The connection is gone: memberships, places, session. */
 void pure_end(struct pure_host *host, struct pure_conn *conn);

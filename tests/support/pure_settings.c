@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns a test's memory and how settings of a dialect are made without a configuration file. It never knows a dialect by itself.
- * Used by pure_host.c and by whoever reloads settings. */
+/* Owns a test's memory and how settings of a dialect are made without a configuration file. It never knows a dialect by
+ * itself. Used by pure_host.c and by whoever reloads settings. */
 #include "tests/support/pure_settings.h"
 
 #include <errno.h>
@@ -78,7 +78,7 @@ void *pure_settings(const struct dialect *dialect)
 void pure_settings_free(const struct dialect *dialect, void *settings)
 {
     struct dialect_settings *common = settings;
-    free(common->key_list.keys);
+    grant_list_free(&common->grants);
     option_release(settings, dialect_common_options);
     option_release(settings, dialect->options);
     free(settings);
@@ -87,11 +87,6 @@ void pure_settings_free(const struct dialect *dialect, void *settings)
 void pure_keys(void *settings)
 {
     struct dialect_settings *common = settings;
-    common->key_list.count = common->keys.count;
-    common->key_list.keys = pure_memory(2 * common->keys.count * sizeof(struct slice));
-    common->key_list.words = common->key_list.keys + common->keys.count;
-    for (uint32_t i = 0; i < common->keys.count; i++) {
-        common->key_list.words[i] = slice_text(common->keys.items[i]);
-        common->key_list.keys[i] = token_next_word(&common->key_list.words[i]);
-    }
+    if (grant_list_init(&common->grants, &common->keys) != 0)
+        abort();
 }

@@ -47,9 +47,9 @@ enum part { PART_NONE, PART_JOB, PART_EVENTS };
 static enum part find_part(struct slice path, struct buf *id)
 {
     static const char api[] = "/api", jobs[] = "/v1/jobs/", tail[] = "/ws";
-    size_t head_bytes = sizeof(jobs) - 1, tail_bytes = sizeof(tail) - 1;
+    size_t head_bytes = sizeof jobs - 1, tail_bytes = sizeof tail - 1;
     if (slice_starts(path, slice_text("/api/")))
-        path = slice_skip(path, sizeof(api) - 1);
+        path = slice_skip(path, sizeof api - 1);
     if (slice_is(path, "/v1/events"))
         return PART_EVENTS;
     if (!slice_starts(path, slice_text(jobs)) || path.bytes <= head_bytes + tail_bytes)
@@ -64,7 +64,7 @@ static enum part find_part(struct slice path, struct buf *id)
 static enum dialect_path aitbc_route(const void *settings, struct slice path)
 {
     uint8_t memory[JOB_ID_BYTES_MAX];
-    struct buf id = buf_of(memory, sizeof(memory));
+    struct buf id = buf_of(memory, sizeof memory);
     (void)settings;
     return find_part(path, &id) == PART_NONE ? DIALECT_PATH_NONE : DIALECT_PATH_SOCKET;
 }
@@ -107,12 +107,13 @@ static unsigned type_events(struct slice names)
     return set;
 }
 
-/* One of the two parameters held against the events that are there: only names of those are good. False: it is wrong. */
+/* One of the two parameters held against the events that are there: only names of those are good. False: it is
+ * wrong. */
 static bool narrow(const struct http1_request *request, const char *name, unsigned (*events)(struct slice),
                    unsigned *set)
 {
     uint8_t memory[NARROWING_BYTES_MAX];
-    struct buf value = buf_of(memory, sizeof(memory));
+    struct buf value = buf_of(memory, sizeof memory);
     int found = http1_query_get(request->query, name, &value);
     unsigned wanted = found > 0 ? events(buf_slice(&value)) : 0;
     if (found == 0)
@@ -137,7 +138,7 @@ static const char *aitbc_permission_fault(struct slice word)
     if (slice_is(word, "jobs") || slice_is(word, "blockchain") || slice_is(word, "marketplace"))
         return NULL;
     if (slice_starts(word, slice_text(jobs))) {
-        struct slice pattern = slice_skip(word, sizeof(jobs) - 1);
+        struct slice pattern = slice_skip(word, sizeof jobs - 1);
         if (pattern.bytes > 1 && pattern.data[pattern.bytes - 1] == '*')
             pattern.bytes--;
         if (job_id_valid(pattern))
@@ -149,24 +150,21 @@ static const char *aitbc_permission_fault(struct slice word)
 /* Whether `jobs`, `jobs:ID` or `jobs:PREFIX*` covers the job. */
 static bool covers_job(struct slice word, struct slice job)
 {
-    struct slice pattern = slice_skip(word, sizeof("jobs:") - 1);
+    static const char jobs[] = "jobs:";
     if (slice_is(word, "jobs"))
         return true;
-    if (!slice_starts(word, slice_text("jobs:")))
-        return false;
-    if (pattern.bytes > 0 && pattern.data[pattern.bytes - 1] == '*')
-        return slice_starts(job, slice_of(pattern.data, pattern.bytes - 1));
-    return slice_equal(pattern, job);
+    return slice_starts(word, slice_text(jobs)) && grant_pattern_matches(slice_skip(word, sizeof jobs - 1), job);
 }
 
 /* a key without words may do everything. */
-static bool permits(struct slice words, const struct wish *wish)
+static bool permits(const struct grant *grant, const struct wish *wish)
 {
     bool job = wish->job.bytes == 0;
     unsigned events = wish->events;
-    if (words.bytes == 0)
+    if (grant->word_count == 0)
         return true;
-    for (struct slice word = token_next_word(&words); word.bytes > 0; word = token_next_word(&words)) {
+    for (uint32_t i = 0; i < grant->word_count; i++) {
+        struct slice word = grant->words[i];
         job = job || covers_job(word, wish->job);
         if (slice_is(word, "blockchain"))
             events &= ~AITBC_BLOCKCHAIN_EVENTS;
@@ -187,7 +185,7 @@ static bool find_key(struct dialect_call *call, const struct http1_request *requ
         return true;
     if (token_from_request(request, "api_key", &call->out->text)) {
         *key = buf_since(&call->out->text, mark);
-        *index = key_list_find(&common->key_list, *key);
+        *index = grant_find(&common->grants, *key);
     }
     if (*index < 0)
         refuse(call, 401, "{\"error\":\"Authentication failed\"}");
@@ -213,7 +211,7 @@ static bool admit(struct dialect_call *call, const struct http1_request *request
     }
     if (index < 0)
         return true;
-    if (common->key_list.words != NULL && !permits(common->key_list.words[index], wish)) {
+    if (!permits(&common->grants.items[index], wish)) {
         refuse(call, 403, "{\"error\":\"Insufficient permissions\"}");
         return false;
     }
@@ -251,7 +249,7 @@ static void aitbc_open(struct dialect_call *call, const struct http1_request *re
 {
     const struct dialect_settings *common = call->settings;
     uint8_t memory[JOB_ID_BYTES_MAX];
-    struct buf id = buf_of(memory, sizeof(memory));
+    struct buf id = buf_of(memory, sizeof memory);
     enum part part = find_part(path, &id);
     struct wish wish = {.job = buf_slice(&id), .events = part == PART_EVENTS ? mounted_events(call) : 0};
     bool mounted = part == PART_JOB ? (call->mounts & (MOUNT_ALL | MOUNT_JOBS)) != 0 : wish.events != 0;
@@ -388,85 +386,29 @@ static void aitbc_traits(const void *settings, struct slice channel, struct chan
 static const char *const unknown_job_choices[] = {"reject", "wait", NULL};
 
 static const struct option aitbc_options[] = {
-    {.name = "jobs_listen",
-     .kind = OPTION_TEXTS,
-     .offset = AT(jobs_listen),
-     .fallback = "",
-     .doc = "Addresses that serve job states only."},
-    {.name = "blockchain_listen",
-     .kind = OPTION_TEXTS,
-     .offset = AT(blockchain_listen),
-     .fallback = "",
-     .doc = "Addresses that serve blockchain events; on one with marketplace_listen too the streams are merged."},
-    {.name = "marketplace_listen",
-     .kind = OPTION_TEXTS,
-     .offset = AT(marketplace_listen),
-     .fallback = "",
-     .doc = "Addresses that serve marketplace events."},
-    {.name = "jobs_public",
-     .kind = OPTION_BOOL,
-     .offset = AT(jobs_public),
-     .fallback = "false",
-     .reloadable = true,
-     .doc = "Job states need no key."},
-    {.name = "events_public",
-     .kind = OPTION_BOOL,
-     .offset = AT(events_public),
-     .fallback = "true",
-     .reloadable = true,
-     .doc = "Events need no key; one that is given must be good all the same."},
-    {.name = "unknown_job",
-     .kind = OPTION_CHOICE,
-     .offset = AT(unknown_job),
-     .fallback = "reject",
-     .choices = unknown_job_choices,
-     .reloadable = true,
-     .doc = "A job that nobody has reported: reject with 404, or wait for its first status."},
-    {.name = "unknown_job_wait",
-     .kind = OPTION_DURATION,
-     .offset = AT(unknown_job_wait_ms),
-     .fallback = "60s",
-     .reloadable = true,
-     .doc = "How long such a connection waits; 0: for ever."},
-    {.name = "close_after_end",
-     .kind = OPTION_DURATION,
-     .offset = AT(jobs.close_after_end_ms),
-     .fallback = "30s",
-     .reloadable = true,
-     .doc = "From the end of a job to the close of its connections; 0: they stay."},
-    {.name = "job_retention",
-     .kind = OPTION_DURATION,
-     .offset = AT(jobs.retention_ms),
-     .fallback = "24h",
-     .min = 1000,
-     .reloadable = true,
-     .doc = "How long the last status of a job that has ended can be read."},
-    {.name = "jobs_memory",
-     .kind = OPTION_SIZE,
-     .offset = AT(jobs.memory_bytes),
-     .fallback = "64MiB",
-     .min = 64U << 10,
-     .reloadable = true,
-     .doc = "Memory for jobs; beyond it those that have ended are forgotten, then new ones are refused."},
-    {.name = "detect_forks",
-     .kind = OPTION_BOOL,
-     .offset = AT(detect_forks),
-     .fallback = "true",
-     .reloadable = true,
-     .doc = "A block with the height of another and a different hash gives fork_detected."},
-    {.name = "sync_snapshot",
-     .kind = OPTION_BOOL,
-     .offset = AT(sync_snapshot),
-     .fallback = "false",
-     .reloadable = true,
-     .doc = "A new connection gets the newest sync_status at once."},
-    {.name = "offers_memory",
-     .kind = OPTION_SIZE,
-     .offset = AT(offers_memory_bytes),
-     .fallback = "16MiB",
-     .min = 64U << 10,
-     .reloadable = true,
-     .doc = "Memory for prices and expiry of offers; those that changed longest ago are forgotten beyond it."},
+    OPTION("jobs_listen", TEXTS, AT(jobs_listen), "", .doc = "Addresses that serve job states only."),
+    OPTION("blockchain_listen", TEXTS, AT(blockchain_listen), "",
+           .doc = "Addresses that serve blockchain events; on one with marketplace_listen too the streams are merged."),
+    OPTION("marketplace_listen", TEXTS, AT(marketplace_listen), "", .doc = "Addresses that serve marketplace events."),
+    OPTION("jobs_public", BOOL, AT(jobs_public), "false", .reloadable = true, .doc = "Job states need no key."),
+    OPTION("events_public", BOOL, AT(events_public), "true", .reloadable = true,
+           .doc = "Events need no key; one that is given must be good all the same."),
+    OPTION("unknown_job", CHOICE, AT(unknown_job), "reject", .choices = unknown_job_choices, .reloadable = true,
+           .doc = "A job that nobody has reported: reject with 404, or wait for its first status."),
+    OPTION("unknown_job_wait", DURATION, AT(unknown_job_wait_ms), "60s", .reloadable = true,
+           .doc = "How long such a connection waits; 0: for ever."),
+    OPTION("close_after_end", DURATION, AT(jobs.close_after_end_ms), "30s", .reloadable = true,
+           .doc = "From the end of a job to the close of its connections; 0: they stay."),
+    OPTION("job_retention", DURATION, AT(jobs.retention_ms), "24h", .min = 1000, .reloadable = true,
+           .doc = "How long the last status of a job that has ended can be read."),
+    OPTION("jobs_memory", SIZE, AT(jobs.memory_bytes), "64MiB", .min = 64U << 10, .reloadable = true,
+           .doc = "Memory for jobs; beyond it those that have ended are forgotten, then new ones are refused."),
+    OPTION("detect_forks", BOOL, AT(detect_forks), "true", .reloadable = true,
+           .doc = "A block with the height of another and a different hash gives fork_detected."),
+    OPTION("sync_snapshot", BOOL, AT(sync_snapshot), "false", .reloadable = true,
+           .doc = "A new connection gets the newest sync_status at once."),
+    OPTION("offers_memory", SIZE, AT(offers_memory_bytes), "16MiB", .min = 64U << 10, .reloadable = true,
+           .doc = "Memory for prices and expiry of offers; those that changed longest ago are forgotten beyond it."),
     {.name = NULL},
 };
 

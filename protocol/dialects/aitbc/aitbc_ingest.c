@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Owns the shapes of what is ingested for the dialect aitbc (aitbc.md): checks each object and rewrites it with its
- * documented fields first, in their order, times in their format, further fields of events behind them (I-14, Q-1, Q-8).
- * It never delivers and keeps nothing: the rewritten object goes to the service. The publisher API calls it through the
- * dialect's table. */
+ * documented fields first, in their order, times in their format, further fields of events behind them (I-14, Q-1,
+ * Q-8). It never delivers and keeps nothing: the rewritten object goes to the service. The publisher API calls it
+ * through the dialect's table. */
 #include "protocol/dialects/aitbc/aitbc.h"
 
 #include "core/check.h"
@@ -148,7 +148,7 @@ static bool put_hashes(struct ingest_call *call, const struct json_member *membe
 static bool read_time(const struct json_member *member, int64_t *unix_ms)
 {
     uint8_t memory[64];
-    struct buf space = buf_of(memory, sizeof(memory));
+    struct buf space = buf_of(memory, sizeof memory);
     uint64_t number;
     if (member->token == JSON_NUMBER)
         return json_u64(member->raw, &number) && timestamp_from_number(number, unix_ms);
@@ -177,7 +177,7 @@ static bool put_time(struct ingest_call *call, const struct json_member *member)
 static bool put_job_id(struct ingest_call *call, const struct json_member *member)
 {
     uint8_t memory[JOB_ID_BYTES_MAX];
-    struct buf space = buf_of(memory, sizeof(memory));
+    struct buf space = buf_of(memory, sizeof memory);
     if (member->token != JSON_STRING)
         return false;
     struct slice id = json_resolve(member->raw, member->escaped, &space);
@@ -190,7 +190,7 @@ static bool put_job_id(struct ingest_call *call, const struct json_member *membe
 static bool put_state(struct ingest_call *call, const struct json_member *member)
 {
     uint8_t memory[16];
-    struct buf space = buf_of(memory, sizeof(memory));
+    struct buf space = buf_of(memory, sizeof memory);
     if (member->token != JSON_STRING)
         return false;
     struct slice name = json_resolve(member->raw, member->escaped, &space);
@@ -222,7 +222,7 @@ static void put_name(struct ingest_call *call, struct slice text)
 static void put_plain_name(struct ingest_call *call, const char *name)
 {
     uint8_t memory[64];
-    struct buf quoted = buf_of(memory, sizeof(memory));
+    struct buf quoted = buf_of(memory, sizeof memory);
     json_put_string(&quoted, slice_text(name));
     check(!quoted.overflow);
     put_name(call, buf_slice(&quoted));
@@ -434,7 +434,7 @@ static int find_expiry(struct ingest_call *call, struct slice body, uint64_t *ex
 static int find_type(struct ingest_call *call, struct slice body, unsigned allowed, enum aitbc_event *type)
 {
     uint8_t memory[32];
-    struct buf space = buf_of(memory, sizeof(memory));
+    struct buf space = buf_of(memory, sizeof memory);
     struct json_member member = {.name = "type"};
     enum json_members result = json_find_members(body, JSON_DEPTH_MAX, false, &member, 1);
     if (result == JSON_MEMBERS_NOT_OBJECT)
@@ -458,14 +458,14 @@ static int ingest_event(struct ingest_call *call, struct slice body, unsigned al
 {
     enum aitbc_event type;
     uint64_t expiry_wall_ms = 0;
-    uint8_t expiry[sizeof(expiry_wall_ms)];
+    uint8_t expiry[sizeof expiry_wall_ms];
     int status = find_type(call, body, allowed, &type);
     if (status == 0 && allowed == AITBC_MARKETPLACE_EVENTS)
         status = find_expiry(call, body, &expiry_wall_ms);
     if (status != 0)
         return status;
     store_be64(expiry, expiry_wall_ms);
-    buf_put(call->text, slice_of(expiry, sizeof(expiry)));
+    buf_put(call->text, slice_of(expiry, sizeof expiry));
     call->request_kind = AITBC_EVENT + (uint32_t)type;
     return put_object(call, &event_shapes[type], body);
 }

@@ -62,16 +62,11 @@ enum aitbc_event aitbc_event_named(struct slice name)
     return type;
 }
 
-const char *aitbc_event_name(enum aitbc_event type)
-{
-    return type_names[type];
-}
-
 void aitbc_events_put(struct buf *out, unsigned set)
 {
     uint8_t bytes[2];
     store_be16(bytes, (uint16_t)set);
-    buf_put(out, slice_of(bytes, sizeof(bytes)));
+    buf_put(out, slice_of(bytes, sizeof bytes));
 }
 
 bool aitbc_events_match(struct slice variant, const struct event *event)
@@ -141,7 +136,7 @@ static int take_block(struct streams *streams, struct slice message, struct buf 
 {
     struct json_member block = {.name = "block"}, fields[] = {{.name = "height"}, {.name = "hash"}};
     uint8_t memory[FORK_HASH_BYTES_MAX];
-    struct buf space = buf_of(memory, sizeof(memory));
+    struct buf space = buf_of(memory, sizeof memory);
     uint64_t height = 0;
     int status = pass_on(streams, message, reply);
     if (status != 202 || !streams->settings->detect_forks)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* The stateful half of the dialect aitbc: job states, forks of the chain, offers of the market, put together as one service.
+/* The stateful half of the dialect aitbc: job states, forks of the chain, offers of the market, put together as one
+ * service.
  *
- * Its channels: one per job, named by its id (a status replaces a waiting one of the same state), and AITBC_EVENTS for all
- * blockchain and marketplace events, in the order in which they were taken. An event's level is its enum aitbc_event, and the
- * variant of a listener the set of those that it wants. */
+ * Its channels: one per job, named by its id (a status replaces a waiting one of the same state), and AITBC_EVENTS for
+ * all blockchain and marketplace events, in the order in which they were taken. An event's level is its enum
+ * aitbc_event, and the variant of a listener the set of those that it wants. */
 #ifndef RINGCAST_PROTOCOL_DIALECTS_AITBC_AITBC_STREAMS_H
 #define RINGCAST_PROTOCOL_DIALECTS_AITBC_AITBC_STREAMS_H
 
@@ -31,7 +32,6 @@ enum aitbc_event {
 
 /* AITBC_EVENT_TYPES when the name is none. */
 enum aitbc_event aitbc_event_named(struct slice name);
-const char *aitbc_event_name(enum aitbc_event type);
 /* The variant of a listener: two bytes, big-endian. */
 void aitbc_events_put(struct buf *out, unsigned set);
 /* Whether a listener with this variant gets the event; the channels of jobs have none. */
@@ -44,8 +44,8 @@ enum aitbc_request {
     AITBC_READ_SYNC,    /* 200 and the newest sync_status, or 404 */
     AITBC_READ_OFFERS,  /* 200 {"count":n,"offers":[...]}, or 404 */
     AITBC_JOB,          /* as job_status_update */
-    /* And an enum aitbc_event: eight bytes, when the offer expires in milliseconds since 1970, big-endian, 0 when it is not
-     * said; then the message as clients get it, checked and in the documented order. 202, 503. */
+    /* And an enum aitbc_event: eight bytes, when the offer expires in milliseconds since 1970, big-endian, 0 when it is
+     * not said; then the message as clients get it, checked and in the documented order. 202, 503. */
     AITBC_EVENT,
 };
 

@@ -28,7 +28,7 @@ void forks_init(struct forks *forks, struct siphash_key key)
 static void forget_oldest(struct forks *forks)
 {
     struct fork_height *oldest = list_entry(list_pop_front(&forks->heights), struct fork_height, node);
-    map_remove(&forks->by_height, slice_of(oldest->key, sizeof(oldest->key)));
+    map_remove(&forks->by_height, slice_of(oldest->key, sizeof oldest->key));
     for (uint32_t i = 0; i < oldest->count; i++)
         free((void *)(uintptr_t)oldest->hashes[i].data);
     free(oldest);
@@ -44,12 +44,12 @@ void forks_close(struct forks *forks)
 
 static struct fork_height *add_height(struct forks *forks, uint64_t height)
 {
-    struct fork_height *added = calloc(1, sizeof(*added));
+    struct fork_height *added = calloc(1, sizeof *added);
     if (added == NULL)
         return NULL;
     added->height = height;
     store_be64(added->key, height);
-    if (map_put(&forks->by_height, slice_of(added->key, sizeof(added->key)), added) != 0) {
+    if (map_put(&forks->by_height, slice_of(added->key, sizeof added->key), added) != 0) {
         free(added);
         return NULL;
     }
@@ -77,7 +77,7 @@ const struct fork_height *forks_add(struct forks *forks, uint64_t height, struct
     uint8_t key[8];
     store_be64(key, height);
     check(hash.bytes > 0 && hash.bytes <= FORK_HASH_BYTES_MAX);
-    struct fork_height *found = map_get(&forks->by_height, slice_of(key, sizeof(key)));
+    struct fork_height *found = map_get(&forks->by_height, slice_of(key, sizeof key));
     if (found == NULL)
         found = add_height(forks, height);
     if (found == NULL || !add_hash(found, hash))

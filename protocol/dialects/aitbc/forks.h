@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Which hashes blocks of a height had: two of them are a fork (A-37). Remembered are the FORK_HEIGHTS_MAX heights that came
- * last, and FORK_HASHES_MAX hashes of each; further ones are not told as forks. */
+/* Which hashes blocks of a height had: two of them are a fork (A-37). Remembered are the FORK_HEIGHTS_MAX heights that
+ * came last, and FORK_HASHES_MAX hashes of each; further ones are not told as forks. */
 #ifndef RINGCAST_PROTOCOL_DIALECTS_AITBC_FORKS_H
 #define RINGCAST_PROTOCOL_DIALECTS_AITBC_FORKS_H
 
@@ -23,10 +23,11 @@ struct fork_height;
 void forks_init(struct forks *forks, struct siphash_key key);
 void forks_close(struct forks *forks);
 
-/* A block has come. The height, when this hash (escapes resolved) competes with others that were there before; else, or when
- * memory is out, NULL. */
+/* A block has come. The height, when this hash (escapes resolved) competes with others that were there before; else, or
+ * when memory is out, NULL. */
 const struct fork_height *forks_add(struct forks *forks, uint64_t height, struct slice hash);
-/* Appends {"type":"fork_detected","height":...,"hashes":[...],"timestamp":"..."}, the hashes in the order in which they came. */
+/* Appends {"type":"fork_detected","height":...,"hashes":[...],"timestamp":"..."}, the hashes in the order in which they
+ * came. */
 void forks_print(const struct fork_height *height, uint64_t wall_ms, struct buf *out);
 
 #endif

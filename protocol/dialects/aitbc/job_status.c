@@ -53,11 +53,6 @@ enum job_state job_state_named(struct slice name)
     return state;
 }
 
-const char *job_state_name(enum job_state state)
-{
-    return state_names[state];
-}
-
 bool job_state_ended(enum job_state state)
 {
     return state >= JOB_COMPLETED;
@@ -125,7 +120,7 @@ static bool make_room(struct job_status *all, const struct job_settings *setting
 /* A job without status, in no list; NULL when memory is out. */
 static struct job *add_job(struct job_status *all, struct slice id)
 {
-    struct job *job = malloc(sizeof(*job) + id.bytes);
+    struct job *job = malloc(sizeof *job + id.bytes);
     if (job == NULL)
         return NULL;
     *job = (struct job){.phase = PHASE_LIVE};
@@ -164,7 +159,7 @@ static size_t message_bytes_max(struct slice id, const struct status *status)
 {
     static const char names[] = "{\"job_id\":\"\",\"state\":\"COMPLETED\",\"assigned_miner_id\":,\"timestamp\":,"
                                 "\"progress\":,\"error\":}";
-    return sizeof(names) + id.bytes + status->miner.bytes + status->timestamp.bytes + status->progress.bytes +
+    return sizeof names + id.bytes + status->miner.bytes + status->timestamp.bytes + status->progress.bytes +
            status->error.bytes;
 }
 
@@ -275,8 +270,8 @@ static int refuse(struct buf *reply, int status, const char *why)
     return status;
 }
 
-/* The job of the update, made when it is new and there is room for it and its status: what is known already is never refused
- * its next state. 0 or 503. */
+/* The job of the update, made when it is new and there is room for it and its status: what is known already is never
+ * refused its next state. 0 or 503. */
 static int job_for(struct job_status *all, const struct job_settings *settings, struct slice id,
                    const struct status *status, struct job **found, struct buf *reply)
 {
@@ -295,7 +290,7 @@ int job_status_update(struct job_status *all, const struct job_settings *setting
                       uint64_t wall_ms, struct buf *reply)
 {
     uint8_t memory[TIMESTAMP_ISO_BYTES + 2];
-    struct buf time = buf_of(memory, sizeof(memory));
+    struct buf time = buf_of(memory, sizeof memory);
     struct json_member given[MEMBERS] = {{.name = "job_id"},     {.name = "state"},    {.name = "assigned_miner_id"},
                                          {.name = "timestamp"},  {.name = "progress"}, {.name = "error"},
                                          {.name = "ttl_seconds"}};
@@ -351,7 +346,7 @@ int job_status_read_all(const struct job_status *all, struct buf *reply)
     size_t first = reply->used;
     for (const struct list_node *node = all->changed.head.prev; node != &all->changed.head; node = node->prev) {
         const struct job *job = list_entry(node, const struct job, changed);
-        if (job->message_bytes + sizeof(",]}") - 1 > reply->capacity - reply->used)
+        if (job->message_bytes + sizeof ",]}" - 1 > reply->capacity - reply->used)
             break;
         if (reply->used > first)
             buf_put_byte(reply, ',');
@@ -378,7 +373,7 @@ static bool expire(struct job_status *all, const struct job_settings *settings, 
                    uint64_t wall_ms, struct event *event)
 {
     uint8_t memory[TIMESTAMP_ISO_BYTES + 2];
-    struct buf time = buf_of(memory, sizeof(memory));
+    struct buf time = buf_of(memory, sizeof memory);
     struct status status = job->status;
     status.state = JOB_EXPIRED;
     status.timestamp = put_time(&time, wall_ms);

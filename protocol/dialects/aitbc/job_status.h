@@ -52,14 +52,13 @@ void job_status_close(struct job_status *all);
 
 /* JOB_STATES when the name is none. */
 enum job_state job_state_named(struct slice name);
-const char *job_state_name(enum job_state state);
 bool job_state_ended(enum job_state state);
 /* 1-128 of A-Z a-z 0-9 . _ : - (A-1) */
 bool job_id_valid(struct slice id);
 
-/* Takes an object that the dialect has checked: job_id and state; assigned_miner_id (a string or null), timestamp (in its
- * format), progress (0 to 1), error and ttl_seconds may be missing. 202; 409 after the end; 503 when memory is out or used up
- * by jobs that have not ended. On an error one sentence in `reply`. */
+/* Takes an object that the dialect has checked: job_id and state; assigned_miner_id (a string or null), timestamp (in
+ * its format), progress (0 to 1), error and ttl_seconds may be missing. 202; 409 after the end; 503 when memory is out
+ * or used up by jobs that have not ended. On an error one sentence in `reply`. */
 int job_status_update(struct job_status *all, const struct job_settings *settings, struct slice body, uint64_t now_ms,
                       uint64_t wall_ms, struct buf *reply);
 /* 200 and the last message of the job, or 404. */

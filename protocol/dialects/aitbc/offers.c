@@ -36,7 +36,7 @@ static struct slice string_value(struct slice text, struct buf *space)
 static struct offer *find(const struct offers *offers, struct slice id)
 {
     uint8_t memory[OFFER_ID_BYTES_MAX];
-    struct buf space = buf_of(memory, sizeof(memory));
+    struct buf space = buf_of(memory, sizeof memory);
     struct slice key = string_value(id, &space);
     check(!space.overflow);
     return map_get(&offers->by_id, key);
@@ -84,7 +84,7 @@ static struct offer *make(const struct offer_facts *facts, size_t bytes_max)
 {
     size_t bytes = 2 * facts->id.bytes + facts->price.bytes + facts->currency.bytes;
     size_t cost = sizeof(struct offer) + bytes + 2 * sizeof(struct map_entry);
-    struct offer *offer = cost > bytes_max ? NULL : malloc(sizeof(*offer) + bytes);
+    struct offer *offer = cost > bytes_max ? NULL : malloc(sizeof *offer + bytes);
     if (offer == NULL)
         return NULL;
     struct buf space = buf_of(offer->bytes, bytes);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What the market service remembers of offers: prices, for the previous price of an update (A-45), and times of expiry (A-43).
- * An offer that is matched, cancelled or expired is forgotten; so is, for want of memory, the one that changed longest ago. */
+/* What the market service remembers of offers: prices, for the previous price of an update (A-45), and times of expiry
+ * (A-43). An offer that is matched, cancelled or expired is forgotten; so is, for want of memory, the one that changed
+ * longest ago. */
 #ifndef RINGCAST_PROTOCOL_DIALECTS_AITBC_OFFERS_H
 #define RINGCAST_PROTOCOL_DIALECTS_AITBC_OFFERS_H
 
@@ -31,8 +32,8 @@ void offers_close(struct offers *offers);
 
 /* False: the offer is not known. The slices are good until it changes. */
 bool offers_get(const struct offers *offers, struct slice id, struct offer_facts *facts);
-/* Remembers an offer by its JSON text `facts->id`, instead of what was known of it. `expiry_ms` (monotonic): 0 keeps the time
- * that it has, UINT64_MAX has none. False when memory is out or `bytes_max` too small for it. */
+/* Remembers an offer by its JSON text `facts->id`, instead of what was known of it. `expiry_ms` (monotonic): 0 keeps
+ * the time that it has, UINT64_MAX has none. False when memory is out or `bytes_max` too small for it. */
 bool offers_put(struct offers *offers, const struct offer_facts *facts, uint64_t expiry_ms, size_t bytes_max);
 void offers_remove(struct offers *offers, struct slice id);
 /* {"count":n,"offers":[{"id":...,"price_per_hour":...,"currency":...},...]}, latest change first, as many as fit. */

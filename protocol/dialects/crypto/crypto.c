@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Owns the client's side of the dialect crypto (crypto.md): entry paths, commands, subscriptions, status, limits. It
- * never holds an object: what is published is the schedule service's; words are crypto_messages.c's, REST answers crypto_rest.c's,
- * shapes of ingest crypto_ingest.c's. Sessions and channels call it through the table at the end. */
+ * never holds an object: what is published is the schedule service's; words are crypto_messages.c's, REST answers
+ * crypto_rest.c's, shapes of ingest crypto_ingest.c's. Sessions and channels call it through the table at the end. */
 #include "protocol/dialects/crypto/crypto_messages.h"
 
 #include "core/check.h"
@@ -291,7 +291,7 @@ static void crypto_message(struct dialect_call *call, enum ws_opcode opcode, str
         crypto_send_error(call, command.id, "Invalid message format");
         return;
     }
-    for (size_t i = 0; i < sizeof(handlers) / sizeof(handlers[0]); i++) {
+    for (size_t i = 0; i < sizeof handlers / sizeof handlers[0]; i++) {
         if (json_raw_equal(command.action.raw, command.action.escaped, slice_text(handlers[i].action))) {
             handlers[i].handle(call, &command);
             return;
@@ -300,8 +300,8 @@ static void crypto_message(struct dialect_call *call, enum ws_opcode opcode, str
     refuse_action(call, &command);
 }
 
-/* C-58: each message beyond the limit is answered with the error, so that answers still pair with requests by their order;
- * who goes on for more than ten seconds is closed. A pause is a whole window without such a message. */
+/* C-58: each message beyond the limit is answered with the error, so that answers still pair with requests by their
+ * order; who goes on for more than ten seconds is closed. A pause is a whole window without such a message. */
 static void crypto_over_limit(struct dialect_call *call, enum ws_opcode opcode, struct slice message, uint64_t count)
 {
     const struct dialect_settings *settings = call->settings;
@@ -390,26 +390,12 @@ static const struct option crypto_options[] = {
     INTERVAL("scheduler", CRYPTO_SCHEDULER, "15s"),
     INTERVAL("huggingface", CRYPTO_HUGGINGFACE, "60s"),
     INTERVAL("persistence", CRYPTO_PERSISTENCE, "30s"),
-    {.name = "resend_unchanged",
-     .kind = OPTION_BOOL,
-     .offset = AT(resend_unchanged),
-     .fallback = "true",
-     .reloadable = true,
-     .doc = "An update goes out at each interval, also when nothing has changed."},
-    {.name = "memory",
-     .kind = OPTION_SIZE,
-     .offset = AT(memory_bytes),
-     .fallback = "8MiB",
-     .min = 1024,
-     .max = SCHEDULE_MEMORY_BYTES_MAX,
-     .reloadable = true,
-     .doc = "Memory for the newest objects of all services; what is beyond it is refused."},
-    {.name = "sources",
-     .kind = OPTION_TEXTS,
-     .offset = AT(sources),
-     .fallback = "",
-     .reloadable = true,
-     .doc = "In which order sources are preferred, as SERVICE=NAME NAME; without: as they are first seen."},
+    OPTION("resend_unchanged", BOOL, AT(resend_unchanged), "true", .reloadable = true,
+           .doc = "An update goes out at each interval, also when nothing has changed."),
+    OPTION("memory", SIZE, AT(memory_bytes), "8MiB", .min = 1024, .max = SCHEDULE_MEMORY_BYTES_MAX, .reloadable = true,
+           .doc = "Memory for the newest objects of all services; what is beyond it is refused."),
+    OPTION("sources", TEXTS, AT(sources), "", .reloadable = true,
+           .doc = "In which order sources are preferred, as SERVICE=NAME NAME; without: as they are first seen."),
     {.name = NULL},
 };
 

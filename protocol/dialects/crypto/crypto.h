@@ -65,7 +65,8 @@ struct crypto_settings {
     struct option_texts sources; /* "SERVICE=NAME NAME": the order in which sources are preferred */
 };
 
-/* The parts of an entry of `sources`. False when it is none: an unknown service, no name, or a name of the wrong size. */
+/* The parts of an entry of `sources`. False when it is none: an unknown service, no name, or a name of the wrong
+ * size. */
 bool crypto_sources_entry(const char *entry, enum crypto_service *topic, struct slice *names);
 
 /* The service of that name, or CRYPTO_SERVICES. */
@@ -81,8 +82,8 @@ void crypto_put_time(struct buf *out, const char *name, uint64_t wall_ms);
 void crypto_put_client_id(struct buf *out, uint64_t number, uint64_t connected_ms);
 /* ["name",...] of `count` services, each given as a byte. */
 void crypto_put_names(struct buf *out, const uint8_t *services, uint32_t count);
-/* {"name":count,...} of the services that anybody has subscribed to. What `describe` counts: the subscriptions to each, and
- * at CRYPTO_ALL the connections. */
+/* {"name":count,...} of the services that anybody has subscribed to. What `describe` counts: the subscriptions to each,
+ * and at CRYPTO_ALL the connections. */
 void crypto_put_counts(struct buf *out, const uint64_t counts[CENSUS_COUNTS]);
 
 /* What the REST half keeps of a request until its answer is there; owned by the session, freed with free(). */

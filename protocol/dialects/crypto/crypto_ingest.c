@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the shapes of what is ingested for the dialect crypto (crypto.md): checks the documented fields, brings times into
- * their format, stamps the object and finds out its source (I-9, I-14, Q-1, Q-8, Q-16). All else passes as it came.
- * It never delivers and keeps nothing: the object goes to the schedule service. The publisher API calls it through the
- * dialect's table. */
+/* Owns the shapes of what is ingested for the dialect crypto (crypto.md): checks the documented fields, brings times
+ * into their format, stamps the object and finds out its source (I-9, I-14, Q-1, Q-8, Q-16). All else passes as it
+ * came. It never delivers and keeps nothing: the object goes to the schedule service. The publisher API calls it
+ * through the dialect's table. */
 #include "core/check.h"
 #include "protocol/dialects/crypto/crypto.h"
 #include "protocol/dialects/crypto/schedule.h"
@@ -123,7 +123,7 @@ struct walk {
 static bool read_time(const struct json_value *value, int64_t *unix_ms)
 {
     uint8_t memory[64];
-    struct buf space = buf_of(memory, sizeof(memory));
+    struct buf space = buf_of(memory, sizeof memory);
     uint64_t number;
     if (value->token == JSON_NUMBER)
         return json_u64(value->raw, &number) && timestamp_from_number(number, unix_ms);
@@ -138,7 +138,7 @@ static bool take_time(struct walk *walk, const struct json_value *value)
 {
     struct buf *out = walk->call->text;
     uint8_t memory[TIMESTAMP_ISO_MS_BYTES];
-    struct buf text = buf_of(memory, sizeof(memory));
+    struct buf text = buf_of(memory, sizeof memory);
     int64_t unix_ms;
     if (!read_time(value, &unix_ms))
         return false;
@@ -311,7 +311,7 @@ int crypto_ingest(struct ingest_call *call, struct slice name, struct slice body
     enum { SOURCE, TIMESTAMP, MEMBERS };
     struct json_member members[MEMBERS] = {{.name = "source"}, {.name = "timestamp"}};
     uint8_t memory[SOURCE_NAME_BYTES_MAX];
-    struct buf space = buf_of(memory, sizeof(memory));
+    struct buf space = buf_of(memory, sizeof memory);
     enum crypto_service topic;
     int status = find_topic(call, name, &topic);
     if (status != 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the wording of what the dialect crypto itself says to a client: greetings, confirmations, status, errors. It never decides when,
- * and changes no session. Called by crypto.c. */
+/* Owns the wording of what the dialect crypto itself says to a client: greetings, confirmations, status, errors. It
+ * never decides when, and changes no session. Called by crypto.c. */
 #include "protocol/dialects/crypto/crypto_messages.h"
 
 #include "protocol/json.h"

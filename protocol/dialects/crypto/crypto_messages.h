@@ -18,8 +18,8 @@ struct crypto_session {
     struct crypto_query *query;                 /* of a REST request; owned */
 };
 
-/* C-28: an envelope is begun, then its `data` is appended to call->out->text, then it is sent. `id` is JSON text to be echoed (C-26), or
- * empty. */
+/* C-28: an envelope is begun, then its `data` is appended to call->out->text, then it is sent. `id` is JSON text to be
+ * echoed (C-26), or empty. */
 size_t crypto_begin_message(struct dialect_call *call, const char *type);
 void crypto_send_message(struct dialect_call *call, size_t mark, struct slice id);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the plain HTTP side of the dialect crypto (crypto.md): statistics, services, entry paths, the page about them, and
- * what is said to all other requests under /ws. It never opens a connection and keeps nothing but a query that waits
- * for its census. crypto.c calls it. */
+/* Owns the plain HTTP side of the dialect crypto (crypto.md): statistics, services, entry paths, the page about them,
+ * and what is said to all other requests under /ws. It never opens a connection and keeps nothing but a query that
+ * waits for its census. crypto.c calls it. */
 #include "core/check.h"
 #include "protocol/dialects/crypto/crypto.h"
 #include "protocol/handshake.h"
@@ -145,7 +145,7 @@ static int compare_entries(const void *left, const void *right)
 /* All sessions in order of connecting, on the heap; NULL when memory is out. */
 static struct slice *sort_census(struct slice census, uint64_t total)
 {
-    struct slice *entries = calloc((size_t)total + 1, sizeof(*entries));
+    struct slice *entries = calloc((size_t)total + 1, sizeof *entries);
     size_t count = 0;
     if (entries == NULL)
         return NULL;
@@ -154,7 +154,7 @@ static struct slice *sort_census(struct slice census, uint64_t total)
         count++;
     }
     check_op(count, ==, total);
-    qsort(entries, count, sizeof(*entries), compare_entries);
+    qsort(entries, count, sizeof *entries, compare_entries);
     return entries;
 }
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* The schedule service, the stateful half of the dialect crypto: it keeps the newest object of each topic, chooses among
- * its sources, and publishes it at the topic's interval as one event, whatever the number of listeners (C-36, C-38, C-46
- * to C-48, Q-15, Q-16).
+/* The schedule service, the stateful half of the dialect crypto: it keeps the newest object of each topic, chooses
+ * among its sources, and publishes it at the topic's interval as one event, whatever the number of listeners (C-36,
+ * C-38, C-46 to C-48, Q-15, Q-16).
  *
- * Three topics have objects of the server's own: which sources are healthy, which one each topic uses, and what runs when.
- * An ingested object takes the place of the first two; of the third its jobs are appended to the server's.
+ * Three topics have objects of the server's own: which sources are healthy, which one each topic uses, and what runs
+ * when. An ingested object takes the place of the first two; of the third its jobs are appended to the server's.
  *
  * What it keeps is within `memory`: objects that would be beyond it are refused, nothing is forgotten for them. */
 #ifndef RINGCAST_PROTOCOL_DIALECTS_CRYPTO_SCHEDULE_H

@@ -31,8 +31,8 @@ static inline uint64_t schedule_fresh_ms(const struct schedule_topic *topic)
     return SCHEDULE_FRESH_INTERVALS * topic->interval.period_ms;
 }
 
-/* Each appends one object; `topics` are all CRYPTO_TOPICS, in their order. Together at most 256 KiB, beside what has been
- * ingested. */
+/* Each appends one object; `topics` are all CRYPTO_TOPICS, in their order. Together at most 256 KiB, beside what has
+ * been ingested. */
 void schedule_report_health(struct buf *out, const struct schedule_topic *topics, uint64_t now_ms, uint64_t wall_ms);
 void schedule_report_pools(struct buf *out, const struct schedule_topic *topics, uint64_t now_ms, uint64_t wall_ms);
 void schedule_report_jobs(struct buf *out, const struct schedule_topic *topics, uint64_t now_ms, uint64_t wall_ms);

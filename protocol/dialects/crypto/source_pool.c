@@ -93,7 +93,7 @@ static bool make_room(struct source_pool *pool, uint64_t now_ms, uint64_t fresh_
     if (oldest == pool->count)
         return false;
     pool->count--;
-    memmove(&pool->items[oldest], &pool->items[oldest + 1], (pool->count - oldest) * sizeof(pool->items[0]));
+    memmove(&pool->items[oldest], &pool->items[oldest + 1], (pool->count - oldest) * sizeof pool->items[0]);
     if (pool->active > oldest)
         pool->active--;
     return true;

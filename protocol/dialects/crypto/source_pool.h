@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The sources of one thing, of which one is active at a time: the first healthy one in order of preference. Preferred are
- * those that the configuration names, in its order, then the others in the order in which they were first seen. A source
- * is healthy when its last data is at most `fresh_ms` old. While none is, the active one stays. */
+/* The sources of one thing, of which one is active at a time: the first healthy one in order of preference. Preferred
+ * are those that the configuration names, in its order, then the others in the order in which they were first seen. A
+ * source is healthy when its last data is at most `fresh_ms` old. While none is, the active one stays. */
 #ifndef RINGCAST_PROTOCOL_DIALECTS_CRYPTO_SOURCE_POOL_H
 #define RINGCAST_PROTOCOL_DIALECTS_CRYPTO_SOURCE_POOL_H
 

@@ -247,7 +247,7 @@ static int read_values(const struct chain *chain, struct buf *reply)
     size_t first = reply->used;
     for (const struct list_node *node = chain->values.head.prev; node != &chain->values.head; node = node->prev) {
         const struct chain_record *value = list_entry(node, const struct chain_record, node);
-        if (value->message.bytes + sizeof(",]}") - 1 > reply->capacity - reply->used)
+        if (value->message.bytes + sizeof ",]}" - 1 > reply->capacity - reply->used)
             break;
         if (reply->used > first)
             buf_put_byte(reply, ',');

@@ -11,7 +11,7 @@
 
 static void levels_merge(struct chain_levels *into, const struct chain_levels *from)
 {
-    for (size_t i = 0; i < sizeof(into->words) / sizeof(into->words[0]); i++)
+    for (size_t i = 0; i < sizeof into->words / sizeof into->words[0]; i++)
         into->words[i] |= from->words[i];
 }
 
@@ -205,7 +205,7 @@ static bool recall_block(const struct chain_branch *branch, struct chain_block *
 /* The levels at which a transaction was delivered out of abandoned blocks; NULL when memory is out. */
 static struct chain_levels *recall_tx(const struct chain_tx *before)
 {
-    struct chain_levels *levels = malloc(sizeof(*levels));
+    struct chain_levels *levels = malloc(sizeof *levels);
     if (levels == NULL)
         return NULL;
     *levels = before->block->txs_delivered;
@@ -229,7 +229,7 @@ static bool enter_txs(struct chain_branch *branch, struct chain_block *block, co
             tx->delivered_before = recall_tx(before);
             if (tx->delivered_before == NULL)
                 return false;
-            block->cost += sizeof(*tx->delivered_before);
+            block->cost += sizeof *tx->delivered_before;
         }
     }
     return true;

@@ -13,7 +13,7 @@ void chain_filter_put(struct buf *out, const struct chain_filter *filter)
     check_op(filter->level, <=, UINT16_MAX);
     check_op(filter->key.bytes, <=, CHAIN_FILTER_KEY_BYTES_MAX);
     store_be16(level, (uint16_t)filter->level);
-    buf_put(out, slice_of(level, sizeof(level)));
+    buf_put(out, slice_of(level, sizeof level));
     buf_put_byte(out, (uint8_t)filter->kind);
     buf_put_byte(out, (uint8_t)filter->key.bytes);
     buf_put(out, filter->key);

@@ -15,7 +15,7 @@ struct chain_message chain_message_place(uint8_t *memory, struct slice data)
 struct slice chain_message_seal(const struct chain_message *message, const char *type, const char *id, uint64_t number)
 {
     uint8_t memory[CHAIN_MESSAGE_HEAD_BYTES];
-    struct buf head = buf_of(memory, sizeof(memory));
+    struct buf head = buf_of(memory, sizeof memory);
     buf_put_text(&head, "{\"type\":\"");
     buf_put_text(&head, type);
     buf_put_text(&head, "\",\"id\":\"");

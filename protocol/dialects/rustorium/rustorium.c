@@ -137,7 +137,7 @@ static void rustorium_open(struct dialect_call *call, const struct http1_request
     (void)path;
     bool found = token_from_request(request, "token", &out->text);
     struct slice key = buf_since(&out->text, mark);
-    bool known = found && key_list_find(&common->key_list, key) >= 0;
+    bool known = found && grant_find(&common->grants, key) >= 0;
     if (attempts > 0)
         action_acquire(out, QUOTA_ADDRESS_ATTEMPTS, slice_text(""), attempts, ATTEMPTS_WINDOW_MS);
     if (attempts > 0 && known)
@@ -178,7 +178,7 @@ static uint16_t find_subscription(const struct dialect_call *call, const struct 
     uint16_t i = 0;
     for (; i < session->count; i++) {
         uint8_t memory[SUBSCRIPTION_ID_BYTES_MAX];
-        struct buf text = buf_of(memory, sizeof(memory));
+        struct buf text = buf_of(memory, sizeof memory);
         if (json_raw_equal(id->raw, id->escaped,
                            put_subscription_id(&text, call->connection, session->items[i]->number)))
             break;
@@ -198,7 +198,7 @@ static struct subscription *add_subscription(struct rustorium_session *session, 
         session->items = items;
         session->capacity = capacity;
     }
-    struct subscription *added = malloc(sizeof(*added) + filter.bytes);
+    struct subscription *added = malloc(sizeof *added + filter.bytes);
     if (added == NULL)
         return NULL;
     *added = (struct subscription){
@@ -257,7 +257,7 @@ static bool read_request(enum ws_opcode opcode, struct slice message, struct req
     enum { TYPE, ID, DATA, MEMBERS };
     struct json_member members[MEMBERS] = {{.name = "type"}, {.name = "id"}, {.name = "data"}};
     uint8_t memory[REQUEST_ID_BYTES_MAX];
-    struct buf id = buf_of(memory, sizeof(memory));
+    struct buf id = buf_of(memory, sizeof memory);
     request->id = slice_text("null");
     if (opcode != WS_TEXT || json_find_members(message, RUSTORIUM_DEPTH_MAX, true, members, MEMBERS) != JSON_MEMBERS_OK)
         return false;
@@ -311,7 +311,7 @@ static void subscribe(struct dialect_call *call, const struct request *request)
         return;
     }
     uint8_t key[CHAIN_FILTER_KEY_BYTES_MAX], encoded[CHAIN_FILTER_BYTES_MAX];
-    struct buf key_space = buf_of(key, sizeof(key)), filter_text = buf_of(encoded, sizeof(encoded));
+    struct buf key_space = buf_of(key, sizeof key), filter_text = buf_of(encoded, sizeof encoded);
     struct chain_filter filter;
     const char *error = rustorium_filter_read(channel, &members[1], &key_space, &filter);
     if (error == NULL && session->count == SUBSCRIPTIONS_MAX)
@@ -327,7 +327,7 @@ static void subscribe(struct dialect_call *call, const struct request *request)
         return;
     }
     uint8_t memory[SUBSCRIPTION_ID_BYTES_MAX * 2];
-    struct buf reply = buf_of(memory, sizeof(memory));
+    struct buf reply = buf_of(memory, sizeof memory);
     buf_put_text(&reply, "\"subscription_id\":\"");
     put_subscription_id(&reply, call->connection, added->number);
     buf_put_byte(&reply, '"');
@@ -381,7 +381,7 @@ static void rustorium_message(struct dialect_call *call, enum ws_opcode opcode, 
     } handlers[] = {{"subscribe", subscribe}, {"unsubscribe", unsubscribe}, {"ping", ping}};
     struct request request;
     if (read_request(opcode, message, &request)) {
-        for (size_t i = 0; i < sizeof(handlers) / sizeof(handlers[0]); i++) {
+        for (size_t i = 0; i < sizeof handlers / sizeof handlers[0]; i++) {
             if (json_raw_equal(request.type.raw, request.type.escaped, slice_text(handlers[i].type))) {
                 handlers[i].handle(call, &request);
                 return;
@@ -421,40 +421,16 @@ static const char *const auth_reject_choices[] = {"upgrade", "http401", NULL};
 static const char *const tx_source_choices[] = {"derive", "ingest", NULL};
 
 static const struct option rustorium_options[] = {
-    {.name = "auth_reject",
-     .kind = OPTION_CHOICE,
-     .offset = AT(auth_reject),
-     .fallback = "upgrade",
-     .choices = auth_reject_choices,
-     .reloadable = true,
-     .doc = "How a wrong token is refused: close code 4000 behind the upgrade, or HTTP status 401."},
-    {.name = "attempts_per_minute",
-     .kind = OPTION_COUNT,
-     .offset = AT(attempts_per_minute),
-     .fallback = "60",
-     .max = UINT32_MAX,
-     .reloadable = true,
-     .doc = "Connection attempts of an address, and of a key; 0: no limit."},
-    {.name = "tx_source",
-     .kind = OPTION_CHOICE,
-     .offset = AT(tx_source),
-     .fallback = "derive",
-     .choices = tx_source_choices,
-     .doc = "Transactions are derived from the blocks, or ingested ready-made."},
-    {.name = "chain_memory",
-     .kind = OPTION_SIZE,
-     .offset = AT(chain_memory_bytes),
-     .fallback = "64MiB",
-     .min = 64U << 10,
-     .reloadable = true,
-     .doc = "Memory for blocks and values; the oldest are forgotten beyond it."},
-    {.name = "state_retained",
-     .kind = OPTION_COUNT,
-     .offset = AT(state_retained),
-     .fallback = "1000",
-     .max = UINT32_MAX,
-     .reloadable = true,
-     .doc = "Keys whose newest value is kept for reading."},
+    OPTION("auth_reject", CHOICE, AT(auth_reject), "upgrade", .choices = auth_reject_choices, .reloadable = true,
+           .doc = "How a wrong token is refused: close code 4000 behind the upgrade, or HTTP status 401."),
+    OPTION("attempts_per_minute", COUNT, AT(attempts_per_minute), "60", .max = UINT32_MAX, .reloadable = true,
+           .doc = "Connection attempts of an address, and of a key; 0: no limit."),
+    OPTION("tx_source", CHOICE, AT(tx_source), "derive", .choices = tx_source_choices,
+           .doc = "Transactions are derived from the blocks, or ingested ready-made."),
+    OPTION("chain_memory", SIZE, AT(chain_memory_bytes), "64MiB", .min = 64U << 10, .reloadable = true,
+           .doc = "Memory for blocks and values; the oldest are forgotten beyond it."),
+    OPTION("state_retained", COUNT, AT(state_retained), "1000", .max = UINT32_MAX, .reloadable = true,
+           .doc = "Keys whose newest value is kept for reading."),
     {.name = NULL},
 };
 

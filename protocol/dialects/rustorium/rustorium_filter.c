@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the filters of the dialect rustorium: which members a channel knows and what they may hold (R-10, R-16, R-17). It never matches
- * an event: that is chain_filter's. Called by rustorium.c. */
+/* Owns the filters of the dialect rustorium: which members a channel knows and what they may hold (R-10, R-16, R-17).
+ * It never matches an event: that is chain_filter's. Called by rustorium.c. */
 #include "core/check.h"
 #include "protocol/dialects/rustorium/chain_branch.h"
 #include "protocol/dialects/rustorium/rustorium.h"

@@ -47,7 +47,7 @@ static int put_block_number(struct ingest_call *call, const struct json_member *
 static bool is_name(enum json_token token, struct slice raw)
 {
     uint8_t memory[NAME_TEXT_BYTES_MAX];
-    struct buf text = buf_of(memory, sizeof(memory));
+    struct buf text = buf_of(memory, sizeof memory);
     if (token != JSON_STRING)
         return false;
     json_unescape(raw, &text);
@@ -89,7 +89,7 @@ static int put_hashes(struct ingest_call *call, const struct json_member *member
 static int put_timestamp(struct ingest_call *call, const struct json_member *member)
 {
     uint8_t memory[64];
-    struct buf space = buf_of(memory, sizeof(memory));
+    struct buf space = buf_of(memory, sizeof memory);
     uint64_t number;
     int64_t unix_ms = 0;
     bool good = false;
@@ -185,7 +185,7 @@ static const struct shape shapes[] = {
 static int find_shape(struct ingest_call *call, struct slice topic, const struct shape **found)
 {
     const struct rustorium_settings *settings = call->settings;
-    for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
         if (!slice_is(topic, shapes[i].topic))
             continue;
         if (shapes[i].request == CHAIN_TX && settings->tx_source == RUSTORIUM_TX_DERIVE) /* */

@@ -17,7 +17,7 @@ struct stream {
 
 static void put(struct stream *stream, const void *data, size_t bytes)
 {
-    cr_assert_leq(bytes, sizeof(stream->data) - stream->bytes);
+    cr_assert_leq(bytes, sizeof stream->data - stream->bytes);
     memcpy(stream->data + stream->bytes, data, bytes);
     stream->bytes += bytes;
 }
@@ -53,7 +53,7 @@ static void feed(struct frames *frames, const uint8_t *data, size_t bytes, struc
         result = frames_next(frames, &input, &event);
         int n = 0;
         char *at = log->text + log->used;
-        size_t room = sizeof(log->text) - log->used;
+        size_t room = sizeof log->text - log->used;
         if (result == FRAMES_MESSAGE)
             n = snprintf(at, room, "message %u %d %u %zu|", event.opcode, event.stamped,
                          event.stamped ? event.stamp.sequence : 0, (size_t)event.bytes);

@@ -8,7 +8,7 @@ static struct url parsed(const char *text)
 {
     struct url url;
     uint8_t memory[256];
-    struct buf why = buf_of(memory, sizeof(memory));
+    struct buf why = buf_of(memory, sizeof memory);
     cr_assert(url_parse(&url, text, "ws", false, &why), "%s", text);
     return url;
 }
@@ -17,7 +17,7 @@ static void assert_refused(const char *text)
 {
     struct url url;
     uint8_t memory[256];
-    struct buf why = buf_of(memory, sizeof(memory));
+    struct buf why = buf_of(memory, sizeof memory);
     cr_assert_not(url_parse(&url, text, "ws", false, &why), "%s", text);
     cr_assert_gt(why.used, 0);
 }
@@ -43,7 +43,7 @@ Test(bench_url, an_s_or_the_option_means_tls_and_another_port)
     cr_assert_str_eq(url.authority, "a");
     cr_assert_str_eq(url.port, "443");
     uint8_t memory[256];
-    struct buf why = buf_of(memory, sizeof(memory));
+    struct buf why = buf_of(memory, sizeof memory);
     cr_assert(url_parse(&url, "http://a:81/", "http", true, &why));
     cr_assert(url.tls);
     cr_assert_str_eq(url.port, "81");
@@ -65,7 +65,7 @@ Test(bench_url, puts_the_channel_into_path_and_topic)
 {
     struct url url = parsed("ws://h/{channel}/x/{channel}?k={channel}");
     uint8_t memory[256];
-    struct buf out = buf_of(memory, sizeof(memory));
+    struct buf out = buf_of(memory, sizeof memory);
     url_put_path(&url, "c7", &out);
     cr_assert(slice_is(buf_slice(&out), "/c7/x/c7?k=c7"));
     buf_reset(&out);
@@ -83,7 +83,7 @@ Test(bench_opening, encodes_base64)
                              {"foob", "Zm9vYg=="},
                              {"fooba", "Zm9vYmE="},
                              {"foobar", "Zm9vYmFy"}};
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         uint8_t out[16];
         size_t bytes = base64_write(out, slice_text(rows[i][0]));
         cr_assert(slice_is(slice_of(out, bytes), rows[i][1]), "%s", rows[i][0]);
@@ -96,7 +96,7 @@ static void assert_verdict(const char *response, size_t response_bytes, enum ope
     for (size_t cut = 0; cut <= response_bytes; cut++) {
         struct opening opening = {.accept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="}; /* RFC 6455 section 1.3 */
         uint8_t memory[256];
-        struct buf why = buf_of(memory, sizeof(memory));
+        struct buf why = buf_of(memory, sizeof memory);
         struct slice input = slice_of(response, cut);
         enum opening_result result = opening_response(&opening, &input, false, &why);
         if (result == OPENING_MORE) {

@@ -18,7 +18,7 @@ static void note(struct log *log, enum nats_result result, const struct nats_eve
 {
     static const char *const names[] = {"more", "message", "ping", "refused", "bad"};
     char *at = log->text + log->used;
-    size_t room = sizeof(log->text) - log->used;
+    size_t room = sizeof log->text - log->used;
     int n = 0;
     if (result == NATS_MESSAGE)
         n = snprintf(at, room, "message %zu %d %u|", (size_t)event->bytes, event->stamped,
@@ -28,7 +28,7 @@ static void note(struct log *log, enum nats_result result, const struct nats_eve
     else if (result != NATS_MORE)
         n = snprintf(at, room, "%s|", names[result]);
     log->used += (size_t)n;
-    cr_assert_lt(log->used, sizeof(log->text));
+    cr_assert_lt(log->used, sizeof log->text);
 }
 
 /* One piece, placed before an unreadable page. */
@@ -105,7 +105,7 @@ Test(bench_nats, what_is_not_the_protocol_is_refused)
 Test(bench_nats, a_subscriber_subscribes_and_a_publisher_does_not)
 {
     uint8_t memory[NATS_LINE_BYTES_MAX];
-    struct buf out = buf_of(memory, sizeof(memory) - 1);
+    struct buf out = buf_of(memory, sizeof memory - 1);
     nats_put_connect(&out, "bench");
     memory[out.used] = '\0';
     cr_assert(strncmp((char *)memory, "CONNECT {", 9) == 0);

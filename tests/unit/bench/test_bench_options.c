@@ -17,7 +17,7 @@ static enum options_result parse(const char *line, char why[256])
     static char text[512];
     char *words[WORDS_MAX] = {"ringcast-bench"};
     int count = 1;
-    snprintf(text, sizeof(text), "%s", line);
+    snprintf(text, sizeof text, "%s", line);
     for (char *word = strtok(text, " "); word; word = strtok(NULL, " "))
         words[count++] = word;
     struct buf reason = buf_of(why, 255);

@@ -26,7 +26,7 @@ Test(bench_stamp, reads_back_what_was_written)
         uint8_t payload[1 + STAMP_BYTES] = {'"'};
         stamp_write(payload + 1, &in);
         size_t quoted = i % 2 == 0 ? 0 : 1; /* with and without the quotation mark of a JSON string */
-        cr_assert(stamp_read(slice_of(payload + quoted, sizeof(payload) - quoted), &out));
+        cr_assert(stamp_read(slice_of(payload + quoted, sizeof payload - quoted), &out));
         cr_assert_eq(out.source, in.source);
         cr_assert_eq(out.sequence, in.sequence);
         cr_assert_eq(out.sent_ns, in.sent_ns);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* core/arena: pieces never overlap, chunks are cut anew when they are empty, and random takes and gives come out even. */
+/* core/arena: pieces never overlap, chunks are cut anew when they are empty, and random takes and gives come out
+ * even. */
 #include "core/arena.h"
 #include "core/random.h"
 

@@ -87,3 +87,29 @@ Test(bytes, loads_back_what_was_stored)
     }
     guard_free(at, sizeof zeros);
 }
+
+Test(bytes, words_stand_between_blanks_and_tabs)
+{
+    static const struct {
+        const char *text, *words[4];
+    } rows[] = {
+        {"", {NULL}},
+        {" \t ", {NULL}},
+        {"one", {"one"}},
+        {"one two", {"one", "two"}},
+        {"\tone  two\t three ", {"one", "two", "three"}},
+        {"a\rb\n c", {"a\rb\n", "c"}},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        size_t bytes = strlen(rows[i].text);
+        uint8_t *at = guard_place(rows[i].text, bytes);
+        struct slice rest = slice_of(at, bytes);
+        for (size_t k = 0; rows[i].words[k] != NULL; k++)
+            cr_assert(slice_is(slice_next_word(&rest), rows[i].words[k]), "%s", rows[i].text);
+        cr_assert_eq(slice_next_word(&rest).bytes, 0);
+        cr_assert_eq(rest.bytes, 0);
+        guard_free(at, bytes);
+    }
+    struct slice none = {0};
+    cr_assert_eq(slice_next_word(&none).bytes, 0);
+}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Proves what a failed check says and that the process ends. Leaves a failed check by longjmp where it has to look at the
- * line, and lets it abort where that is the point. Run by unit_core. */
+/* Proves what a failed check says and that the process ends. Leaves a failed check by longjmp where it has to look at
+ * the line, and lets it abort where that is the point. Run by unit_core. */
 #include "core/check.h"
 
 #include <criterion/criterion.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Proves what a process says when a fault of its own ends it, and that it ends as it would have. Each death is a child's, whose
- * stderr is read. Run by unit_core. */
+/* Proves what a process says when a fault of its own ends it, and that it ends as it would have. Each death is a
+ * child's, whose stderr is read. Run by unit_core. */
 #include "core/check.h"
 #include "core/crash.h"
 #include "core/log.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Proves how settings are read from text and printed: units, ranges, lists, secrets, defaults, and what a wrong value is
- * answered with. Every text is parsed at the end of a page that is followed by one without access. Run by unit_core. */
+/* Proves how settings are read from text and printed: units, ranges, lists, secrets, defaults, and what a wrong
+ * value is answered with. Every text is parsed at the end of a page that is followed by one without access. Run by
+ * unit_core. */
 #include "core/option.h"
 #include "core/random.h"
 

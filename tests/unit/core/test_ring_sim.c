@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The simulated ring: that it keeps the contract of ring.h, that every fault can happen and is survived by a plain owner,
- * that a seed repeats its run, and that an owner's mistakes are caught. */
+/* The simulated ring: that it keeps the contract of ring.h, that every fault can happen and is survived by a plain
+ * owner, that a seed repeats its run, and that an owner's mistakes are caught. */
 #include "core/clock.h"
 #include "core/ring_sim.h"
 #include "tests/unit/core/last_words.h"
@@ -110,7 +110,7 @@ static uint8_t *make_pattern(uint32_t bytes)
     return data;
 }
 
-/* --- the contract -------------------------------------------------------------------------------------------------- */
+/* --- the contract ------------------------------------------------------------------------------------------------- */
 
 Test(ring_sim, nobody_is_reached_where_nobody_listens)
 {
@@ -482,7 +482,7 @@ Test(ring_sim, a_batch_of_sends_ends_in_a_row)
     stop(&world);
 }
 
-/* --- faults -------------------------------------------------------------------------------------------------------- */
+/* --- faults ------------------------------------------------------------------------------------------------------- */
 
 Test(ring_sim, each_fault_happens_when_it_is_certain)
 {
@@ -535,8 +535,8 @@ Test(ring_sim, each_fault_happens_when_it_is_certain)
     stop(&world);
 }
 
-/* An owner that echoes what its connections send, with one send of each at a time, and closes at the end of their stream:
- * small, but it keeps the whole contract and survives every fault that loses no bytes. */
+/* An owner that echoes what its connections send, with one send of each at a time, and closes at the end of their
+ * stream: small, but it keeps the whole contract and survives every fault that loses no bytes. */
 #define ECHO_SOCKETS 8
 #define ECHO_BYTES 20000
 
@@ -703,7 +703,7 @@ Test(ring_sim, streams_arrive_whole_whatever_the_faults_do_and_a_seed_repeats_it
     }
 }
 
-/* --- mistakes of the owner ------------------------------------------------------------------------------------------- */
+/* --- mistakes of the owner ---------------------------------------------------------------------------------------- */
 
 static uint32_t socket_in_use(struct world *world)
 {
@@ -786,7 +786,7 @@ Test(ring_sim, a_second_network_is_caught, .signal = SIGABRT)
     (void)sim_network_create(2, &calm, WINDOW);
 }
 
-/* --- sends without a copy --------------------------------------------------------------------------------------------- */
+/* --- sends without a copy ----------------------------------------------------------------------------------------- */
 
 static const struct ring_tag memory_tag = {.index = 9, .generation = 5};
 

@@ -85,7 +85,7 @@ static void give_back(struct world *world, struct ring_completion completion)
     ring_give_back(world->ring, completion.buffer);
 }
 
-/* --- by chance ------------------------------------------------------------------------------------------------------- */
+/* --- by chance ---------------------------------------------------------------------------------------------------- */
 
 Test(ring_sim_faults, a_send_fails_and_its_connection_is_harmed)
 {
@@ -339,7 +339,7 @@ Test(ring_sim_faults, a_listener_that_is_shut_down_ends_its_accept)
     stop(&world);
 }
 
-/* --- as directed ----------------------------------------------------------------------------------------------------- */
+/* --- as directed -------------------------------------------------------------------------------------------------- */
 
 struct script {
     enum ring_op op;

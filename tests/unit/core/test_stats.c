@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Proves how counters are counted and printed, and that the rows of stats.def give a page that Prometheus can read. Reads
- * the page back with a small parser of its own. Run by unit_core. */
+/* Proves how counters are counted and printed, and that the rows of stats.def give a page that Prometheus can read.
+ * Reads the page back with a small parser of its own. Run by unit_core. */
 #include "core/buf.h"
 #include "core/stats.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Threads: what a started one sees of its name, its core and the signals. And the kernel's clocks, which need no file of
- * their own. */
+/* Threads: what a started one sees of its name, its core and the signals. And the kernel's clocks, which need no file
+ * of their own. */
 #include "core/clock.h"
 #include "core/thread.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Counts the calls of the heap while a warm shard delivers a million messages over the real ring: there are none,
- * from the publish to the completed send. The program is linked with --wrap for each function of the heap, so that
- * every call of our own code comes through here; what the C library does within itself is not counted. */
+/* Counts the calls of the heap while a warm shard delivers a million messages over the real ring: there are none, from
+ * the publish to the completed send. The program is linked with --wrap for each function of the heap, so that every
+ * call of our own code comes through here; what the C library does within itself is not counted. */
 #include "core/log.h"
 #include "core/ring.h"
 #include "protocol/dialect.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* RFC 1951 and RFC 7692 section 7.2.2 by the letter, for whole messages, bit by bit: the oracle of inflate and the measure of
- * how far back a stream refers. Shares no code with zlib and is slow. */
+/* RFC 1951 and RFC 7692 section 7.2.2 by the letter, for whole messages, bit by bit: the oracle of inflate and the
+ * measure of how far back a stream refers. Shares no code with zlib and is slow. */
 #ifndef RINGCAST_TESTS_NAIVE_INFLATE_H
 #define RINGCAST_TESTS_NAIVE_INFLATE_H
 
@@ -213,8 +213,8 @@ static bool naive_block(struct naive_inflate *n, bool *final)
     }
 }
 
-/* The content of a whole message. `data` has the payload and behind it four bytes of room for the tail. False: it is none, or
- * longer than the capacity. */
+/* The content of a whole message. `data` has the payload and behind it four bytes of room for the tail. False: it is
+ * none, or longer than the capacity. */
 static bool naive_inflate_message(struct naive_inflate *n, uint8_t *data, size_t payload_bytes, uint8_t *out,
                                   size_t capacity)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* UTF-8 read the long way, as the oracle of the automaton: code points by arithmetic, then the rules of RFC 3629 on them. */
+/* UTF-8 read the long way, as the oracle of the automaton: code points by arithmetic, then the rules of RFC 3629 on
+ * them. */
 #ifndef RINGCAST_TESTS_NAIVE_UTF8_H
 #define RINGCAST_TESTS_NAIVE_UTF8_H
 

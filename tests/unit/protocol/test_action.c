@@ -9,7 +9,7 @@ static uint8_t text_memory[256];
 
 static void begin(void)
 {
-    out = (struct actions){.text = buf_of(text_memory, sizeof(text_memory))};
+    out = (struct actions){.text = buf_of(text_memory, sizeof text_memory)};
 }
 
 Test(action, actions_stand_in_order_with_their_arguments)
@@ -55,7 +55,7 @@ Test(action, too_many_actions_are_remembered_as_overflow)
 Test(action, too_much_text_is_remembered_as_overflow)
 {
     begin();
-    for (size_t i = 0; i <= sizeof(text_memory); i++)
+    for (size_t i = 0; i <= sizeof text_memory; i++)
         buf_put_byte(&out.text, 'x');
     action_send(&out, WS_TEXT, buf_slice(&out.text));
     cr_assert(out.overflow);

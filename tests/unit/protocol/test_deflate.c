@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Proves the sending half of permessage-deflate (K-3): the RFC's example, windows that are kept (by measuring every back
- * reference), results that depend on nothing but message and class, and memory that is never left. Run by unit_protocol. */
+/* Proves the sending half of permessage-deflate (K-3): the RFC's example, windows that are kept (by measuring every
+ * back reference), results that depend on nothing but message and class, and memory that is never left. Run by
+ * unit_protocol. */
 #include "core/poison.h"
 #include "core/random.h"
 #include "protocol/deflate.h"
@@ -67,7 +68,7 @@ static void assert_zlib_reads(struct slice payload, size_t wire_bytes, int windo
     inflateEnd(&stream);
 }
 
-/* ---- messages ---- */
+/* --- messages ----------------------------------------------------------------------------------------------------- */
 
 /* RFC 7692 sections 7.2.3.1 and 7.2.3.6 */
 Test(deflate, writes_the_examples_of_the_rfc)
@@ -206,7 +207,7 @@ Test(deflate, is_not_placed_with_a_level_that_does_not_compress, .signal = SIGAB
     deflater_place(memory, DEFLATER_BYTES, 0);
 }
 
-/* ---- classes ---- */
+/* --- classes ------------------------------------------------------------------------------------------------------ */
 
 Test(deflate, packs_parameters_into_classes)
 {
@@ -262,7 +263,7 @@ Test(deflate, makes_equal_bytes_for_classes_that_come_down_to_one)
     cr_assert_gt(shared, 300);
 }
 
-/* ---- the limit of received payloads (ws.h) ---- */
+/* --- the limit of received payloads (ws.h) ------------------------------------------------------------------------ */
 
 Test(deflate, may_take_more_room_than_the_message_but_not_more_than_allowed)
 {

@@ -33,7 +33,7 @@ Test(dialect, each_dialect_has_its_documented_limits)
         {"rustorium", 64 << 10, 1000, 60000, 10},
         {"aitbc", 64 << 10, 100, 1000, 0},
     };
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         pure_init(&host, rows[i].name);
         const struct dialect_settings *s = host.settings;
         cr_expect_eq(s->message_bytes_max, rows[i].message_bytes, "%s", rows[i].name);
@@ -74,7 +74,7 @@ Test(dialect, admits_known_keys_only)
         {"/echo?key=k1", "", 401},
         {"/echo?api_key=k1", "X-Api-Key: wrong\r\n", 401},
     };
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         cr_expect_eq(admit(cases[i].target, cases[i].headers, &host), cases[i].status, "%s %s", cases[i].target,
                      cases[i].headers);
         if (cases[i].status == 401) {

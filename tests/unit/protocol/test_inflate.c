@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Proves the receiving half of permessage-deflate (K-3, K-24): the RFC's examples, final and stored blocks, every kind of bad
- * payload, the limit, UTF-8 of the content, and random messages against a decoder that shares nothing with zlib. Whatever is
- * read here is read in all cuts. Run by unit_protocol. */
+/* Proves the receiving half of permessage-deflate (K-3, K-24): the RFC's examples, final and stored blocks, every kind
+ * of bad payload, the limit, UTF-8 of the content, and random messages against a decoder that shares nothing with zlib.
+ * Whatever is read here is read in all cuts. Run by unit_protocol. */
 #include "core/poison.h"
 #include "core/random.h"
 #include "protocol/deflate.h"
@@ -26,8 +26,8 @@ struct outcome {
     uint8_t content[2 * CONTENT_BYTES];
 };
 
-/* Gives one piece, placed at the end of a page; `out` never has more than out_max bytes of room, at the end of a page too.
- * Whether the message goes on. */
+/* Gives one piece, placed at the end of a page; `out` never has more than out_max bytes of room, at the end of a page
+ * too. Whether the message goes on. */
 static bool feed(struct inflater *inflater, const uint8_t *data, size_t bytes, bool last, size_t out_max,
                  struct outcome *outcome)
 {
@@ -81,8 +81,8 @@ static void read_whole(struct inflater *inflater, struct slice payload, uint64_t
     feed(inflater, payload.data, payload.bytes, true, sizeof outcome->content, outcome);
 }
 
-/* In one piece, in every two, byte by byte; with much room and with one byte of it. Content that is followed by an error is not
- * compared: how much of it comes out depends on the cuts. */
+/* In one piece, in every two, byte by byte; with much room and with one byte of it. Content that is followed by an
+ * error is not compared: how much of it comes out depends on the cuts. */
 static void assert_reads_as(struct slice payload, uint64_t bytes_max, bool text, unsigned code, struct slice content)
 {
     static struct outcome outcome;
@@ -113,7 +113,7 @@ static void assert_reads_as(struct slice payload, uint64_t bytes_max, bool text,
 
 #define BYTES(...) slice_of((const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
 
-/* ---- good messages ---- */
+/* --- good messages ------------------------------------------------------------------------------------------------ */
 
 Test(inflate, reads_the_examples_of_the_rfc)
 {
@@ -240,7 +240,7 @@ Test(inflate, is_not_placed_in_too_little_memory, .signal = SIGABRT)
     inflater_place(memory, INFLATER_BYTES - 1);
 }
 
-/* ---- bad payloads ---- */
+/* --- bad payloads ------------------------------------------------------------------------------------------------- */
 
 Test(inflate, refuses_what_is_not_deflate)
 {
@@ -276,7 +276,7 @@ Test(inflate, refuses_what_is_not_deflate)
     }
 }
 
-/* ---- limit (K-24) ---- */
+/* --- limit (K-24) ------------------------------------------------------------------------------------------------- */
 
 /* `bytes` zeros, compressed by zlib itself as much as it can. */
 static struct slice make_bomb(uint8_t *wire, size_t wire_max, size_t bytes)
@@ -351,7 +351,7 @@ Test(inflate, counts_the_limit_across_final_blocks)
     assert_reads_as(twice, 5, true, 1009, slice_text(""));
 }
 
-/* ---- text ---- */
+/* --- text --------------------------------------------------------------------------------------------------------- */
 
 Test(inflate, checks_the_content_of_text_as_utf8)
 {
@@ -391,7 +391,7 @@ Test(inflate, raises_of_several_faults_the_first)
     assert_reads_as(BYTES(0x00, 0x01, 0x00, 0xFE, 0xFF, 'a', 0x06), 1, true, 1007, slice_text(""));
 }
 
-/* ---- random messages ---- */
+/* --- random messages ---------------------------------------------------------------------------------------------- */
 
 /* A message as zlib makes it with any settings, flushed anywhere, finished now and then in the middle. */
 static size_t random_payload(struct random *random, struct slice content, uint8_t *wire, size_t wire_max)

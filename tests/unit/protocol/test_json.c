@@ -276,13 +276,13 @@ static const char *const refused[] = {
 
 Test(json, accepts_texts_of_the_grammar)
 {
-    for (size_t i = 0; i < sizeof(accepted) / sizeof(accepted[0]); i++)
+    for (size_t i = 0; i < sizeof accepted / sizeof accepted[0]; i++)
         cr_expect(valid(accepted[i]), "refused: %s", accepted[i]);
 }
 
 Test(json, refuses_all_other_texts)
 {
-    for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++)
         cr_expect_not(valid(refused[i]), "accepted: %s", refused[i]);
     cr_expect_not(valid_bytes("[\"a\0b\"]", 7, 8), "a NUL in a string");
     cr_expect_not(valid_bytes("[1]\0", 4, 8), "a NUL behind the value");
@@ -293,7 +293,7 @@ Test(json, refuses_all_other_texts)
 /* No proper prefix of an object or array is a text; none is read beyond its end. */
 Test(json, refuses_every_cut)
 {
-    for (size_t i = 0; i < sizeof(accepted) / sizeof(accepted[0]); i++) {
+    for (size_t i = 0; i < sizeof accepted / sizeof accepted[0]; i++) {
         const char *text = accepted[i];
         size_t bytes = strlen(text);
         if (text[0] != '[' && text[0] != '{' && text[0] != '"')
@@ -362,7 +362,7 @@ Test(json, yields_tokens_in_order)
     struct json_reader reader;
     struct json_value value;
     json_init(&reader, slice_text(text), 4);
-    for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {
+    for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {
         cr_assert_eq(json_next(&reader, &value), expected[i].token, "token %zu", i);
         cr_assert_eq(value.token, expected[i].token);
         cr_assert(slice_is(value.raw, expected[i].raw), "token %zu", i);
@@ -398,7 +398,7 @@ Test(json, skip_gives_the_whole_value)
         {"[ null ,2]", "null"},
         {"[{ } ,2]", "{ }"},
     };
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct json_reader reader;
         struct json_value value;
         struct slice text;
@@ -472,9 +472,9 @@ Test(json, tells_what_is_no_object_from_what_is_no_json)
     static const char *const others[] = {"[]", "1", "\"a\"", "null", " [{}] "};
     static const char *const broken[] = {"",           "{",         "{\"a\":1", "{\"a\":1}x",      "[1",
                                          "{\"a\":1,}", "{\"a\":[}", "\"\xff\"", "{\"a\":1,\"a\":2"};
-    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
         cr_expect_eq(find(others[i], true, &member, 1), JSON_MEMBERS_NOT_OBJECT, "%s", others[i]);
-    for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++)
+    for (size_t i = 0; i < sizeof broken / sizeof broken[0]; i++)
         cr_expect_eq(find(broken[i], true, &member, 1), JSON_MEMBERS_INVALID, "%s", broken[i]);
     cr_assert_eq(find("{}", true, &member, 1), JSON_MEMBERS_OK);
     cr_assert_eq(member.token, JSON_ERROR);
@@ -556,7 +556,7 @@ Test(json, compares_raw_strings_with_plain_ones)
 Test(json, resolve_copies_only_what_is_escaped)
 {
     uint8_t memory[8];
-    struct buf space = buf_of(memory, sizeof(memory));
+    struct buf space = buf_of(memory, sizeof memory);
     struct slice raw = slice_text("plain");
     cr_assert_eq(json_resolve(raw, false, &space).data, raw.data);
     cr_assert_eq(space.used, 0);
@@ -579,14 +579,14 @@ Test(json, writes_strings_with_golden_bytes)
         {"\0\x01\x1f x", 5, "\"\\u0000\\u0001\\u001f x\""},
         {"\x7f\xc3\xa9\xf0\x9f\x98\x80", 7, "\"\x7f\xc3\xa9\xf0\x9f\x98\x80\""},
     };
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         uint8_t memory[64];
-        struct buf out = buf_of(memory, sizeof(memory));
+        struct buf out = buf_of(memory, sizeof memory);
         json_put_string(&out, slice_of(cases[i].text, cases[i].bytes));
         cr_expect(slice_is(buf_slice(&out), cases[i].expected), "%zu: %.*s", i, (int)out.used, (char *)memory);
     }
     uint8_t small[3];
-    struct buf out = buf_of(small, sizeof(small));
+    struct buf out = buf_of(small, sizeof small);
     json_put_string(&out, slice_text("ab"));
     cr_assert(out.overflow);
 }
@@ -616,7 +616,7 @@ Test(json, any_string_comes_back)
         for (uint64_t n = random_below(&random, 40); n > 0; n--)
             bytes += random_character(&random, text + bytes);
         cr_assert(utf8_valid(slice_of(text, bytes)));
-        struct buf out = buf_of(written, sizeof(written)), back = buf_of(again, sizeof(again));
+        struct buf out = buf_of(written, sizeof written), back = buf_of(again, sizeof again);
         json_put_string(&out, slice_of(text, bytes));
         cr_assert(valid_bytes(written, out.used, 1));
         struct slice raw = slice_of(written + 1, out.used - 2);
@@ -653,7 +653,7 @@ Test(json, reads_whole_numbers_in_range)
                                           "0x1",
                                           "18446744073709551616",
                                           "99999999999999999999999"};
-    for (size_t k = 0; k < sizeof(neither) / sizeof(neither[0]); k++) {
+    for (size_t k = 0; k < sizeof neither / sizeof neither[0]; k++) {
         cr_expect_not(json_u64(slice_text(neither[k]), &u), "%s", neither[k]);
         cr_expect_not(json_i64(slice_text(neither[k]), &i), "%s", neither[k]);
     }
@@ -725,8 +725,8 @@ Test(json, random_values_have_the_shape_they_were_written_with)
     struct random random;
     random_init(&random, 14);
     for (int round = 0; round < 2000; round++) {
-        struct buf out = buf_of(text, sizeof(text)), expected = buf_of(made, sizeof(made)),
-                   found = buf_of(read, sizeof(read));
+        struct buf out = buf_of(text, sizeof text), expected = buf_of(made, sizeof made),
+                   found = buf_of(read, sizeof read);
         put_random(&random, 6, &out, &expected);
         buf_put_byte(&expected, '.');
         cr_assert(!out.overflow && !expected.overflow);
@@ -744,8 +744,8 @@ Test(json, survives_random_damage)
     struct random random;
     random_init(&random, 15);
     for (int round = 0; round < 3000; round++) {
-        struct buf out = buf_of(text, sizeof(text)), shape = buf_of(made, sizeof(made)),
-                   found = buf_of(read, sizeof(read));
+        struct buf out = buf_of(text, sizeof text), shape = buf_of(made, sizeof made),
+                   found = buf_of(read, sizeof read);
         put_random(&random, 5, &out, &shape);
         if (out.used == 0)
             continue;

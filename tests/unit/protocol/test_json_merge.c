@@ -41,7 +41,7 @@ Test(json_merge, merges_by_name)
         {"{\"caf\\u00e9\":{\"x\":1}}", "{\"caf\xc3\xa9\":{\"y\":2}}", "{\"caf\\u00e9\":{\"x\":1,\"y\":2}}"},
         {" { \"a\" : 1 , \"b\" : { } } ", "{\"b\":{\"c\":1.50}}", "{\"a\" : 1,\"b\" : {\"c\":1.50}}"},
     };
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         cr_expect_str_eq(merge(cases[i].older, cases[i].newer, 2), cases[i].merged, "%s", result);
     cr_expect_str_eq(merge("{\"m\":{\"x\":1}}", "{\"m\":{\"y\":2}}", 1), "{\"m\":{\"y\":2}}");
     cr_expect_str_eq(merge("{\"m\":{\"x\":{\"p\":1}}}", "{\"m\":{\"x\":{\"q\":2}}}", 3),
@@ -54,7 +54,7 @@ Test(json_merge, merges_by_name)
 static void random_object(struct random *random, char *text, size_t size, int values[NAMES])
 {
     size_t used = (size_t)snprintf(text, size, "{");
-    memset(values, 0, NAMES * sizeof(values[0]));
+    memset(values, 0, NAMES * sizeof values[0]);
     for (uint64_t n = random_below(random, 8); n > 0; n--) {
         int name = (int)random_below(random, NAMES);
         values[name] = 1 + (int)random_below(random, 1000);
@@ -70,13 +70,13 @@ Test(json_merge, agrees_with_a_model)
     for (int round = 0; round < 3000; round++) {
         char older[256], newer[256];
         int first[NAMES], second[NAMES];
-        random_object(&random, older, sizeof(older), first);
-        random_object(&random, newer, sizeof(newer), second);
+        random_object(&random, older, sizeof older, first);
+        random_object(&random, newer, sizeof newer, second);
         struct slice merged = slice_text(merge(older, newer, 2));
         for (int name = 0; name < NAMES; name++) {
             char text[8];
             uint64_t value = 0;
-            snprintf(text, sizeof(text), "n%d", name);
+            snprintf(text, sizeof text, "n%d", name);
             struct json_member member = {.name = text};
             cr_assert_eq(json_find_members(merged, JSON_DEPTH_MAX, true, &member, 1), JSON_MEMBERS_OK, "%s", result);
             if (member.token == JSON_NUMBER)
@@ -93,11 +93,11 @@ Test(json_merge, says_when_memory_is_out)
         return;
     static char older[1 << 20];
     static uint8_t memory[2 << 20];
-    size_t used = (size_t)snprintf(older, sizeof(older), "{\"a\":1");
-    for (int i = 0; used < sizeof(older) - 32; i++)
-        used += (size_t)snprintf(older + used, sizeof(older) - used, ",\"n%d\":1", i);
-    snprintf(older + used, sizeof(older) - used, "}");
-    struct buf out = buf_of(memory, sizeof(memory));
+    size_t used = (size_t)snprintf(older, sizeof older, "{\"a\":1");
+    for (int i = 0; used < sizeof older - 32; i++)
+        used += (size_t)snprintf(older + used, sizeof older - used, ",\"n%d\":1", i);
+    snprintf(older + used, sizeof older - used, "}");
+    struct buf out = buf_of(memory, sizeof memory);
     starve_begin();
     int error = json_merge(slice_text(older), slice_text("{\"a\":2}"), 2, &out);
     starve_end();

@@ -19,7 +19,7 @@ static bool parse(const char *text, int64_t *unix_ms)
 static void assert_text(int64_t unix_ms, const char *expected)
 {
     uint8_t memory[TIMESTAMP_ISO_BYTES];
-    struct buf out = buf_of(memory, sizeof(memory));
+    struct buf out = buf_of(memory, sizeof memory);
     timestamp_put_iso(&out, unix_ms);
     cr_assert(!out.overflow && slice_is(buf_slice(&out), expected), "%.*s instead of %s", (int)out.used, (char *)memory,
               expected);
@@ -40,7 +40,7 @@ Test(timestamp, knows_famous_instants)
         {"9999-12-31T23:59:59Z", 253402300799000},
         {"0000-01-01T00:00:00Z", -62167219200000},
     };
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         int64_t found = 1;
         cr_assert(parse(cases[i].text, &found), "%s", cases[i].text);
         cr_assert_eq(found, cases[i].unix_ms, "%s: %lld", cases[i].text, (long long)found);
@@ -61,9 +61,9 @@ Test(timestamp, writes_milliseconds)
         {-1, "1969-12-31T23:59:59.999Z"},
         {253402300799999, "9999-12-31T23:59:59.999Z"},
     };
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         uint8_t memory[TIMESTAMP_ISO_MS_BYTES];
-        struct buf out = buf_of(memory, sizeof(memory));
+        struct buf out = buf_of(memory, sizeof memory);
         int64_t back;
         timestamp_put_iso_ms(&out, cases[i].unix_ms);
         cr_assert(!out.overflow && slice_is(buf_slice(&out), cases[i].text), "%.*s", (int)out.used, (char *)memory);
@@ -117,7 +117,7 @@ Test(timestamp, refuses_what_is_no_time)
         "2024-01-23T12:34:56Z\n",
     };
     int64_t found;
-    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         cr_expect_not(parse(bad[i], &found), "%s", bad[i]);
 }
 
@@ -137,7 +137,7 @@ Test(timestamp, agrees_with_a_calendar_that_counts)
             for (int day = 1; day <= days_in(year, month); day++, days++) {
                 char text[64];
                 int64_t found;
-                snprintf(text, sizeof(text), "%04d-%02d-%02dT06:07:08Z", year, month, day);
+                snprintf(text, sizeof text, "%04d-%02d-%02dT06:07:08Z", year, month, day);
                 cr_assert(timestamp_parse_iso(slice_text(text), &found));
                 cr_assert_eq(found, (days * 86400 + 22028) * 1000, "%s", text);
                 assert_text(found, text);
@@ -153,7 +153,7 @@ Test(timestamp, any_time_comes_back)
     for (int round = 0; round < 10000; round++) {
         int64_t unix_ms = (int64_t)random_below(&random, 315569520000000) - 62167219200000, found;
         uint8_t memory[TIMESTAMP_ISO_BYTES];
-        struct buf out = buf_of(memory, sizeof(memory));
+        struct buf out = buf_of(memory, sizeof memory);
         timestamp_put_iso(&out, unix_ms);
         cr_assert(timestamp_parse_iso(buf_slice(&out), &found));
         cr_assert(found <= unix_ms && unix_ms - found < 1000, "%lld became %lld", (long long)unix_ms, (long long)found);

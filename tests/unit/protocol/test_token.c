@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Proves where a credential is taken from and that only the very key is found. Run by unit_protocol. */
+/* Proves where a credential is taken from and that only the very same is the same. Run by unit_protocol. */
 #include "core/random.h"
 #include "protocol/http1.h"
 #include "protocol/token.h"
@@ -8,46 +8,31 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 
-static int find(const struct slice *keys, uint32_t count, struct slice key)
+Test(token, is_the_same_only_when_every_byte_is)
 {
-    struct slice copy[8];
-    memcpy(copy, keys, count * sizeof *keys);
-    const struct key_list list = {.keys = copy, .count = count};
-    return key_list_find(&list, key);
-}
-
-Test(token, finds_only_the_very_key)
-{
-    const struct slice keys[] = {slice_text("alpha"), slice_text("beta-key"), slice_text(""), slice_text("alpha"),
-                                 slice_text("b")};
     static const struct {
-        const char *key;
-        int index;
-    } rows[] = {
-        {"alpha", 0},   {"beta-key", 1}, {"b", 4},      {"", -1},    {"alph", -1},
-        {"alphaa", -1}, {"alphb", -1},   {"Alpha", -1}, {"ata", -1}, {"bbbbbbbb", -1},
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-        cr_assert_eq(find(keys, 5, slice_text(rows[i].key)), rows[i].index, "%s", rows[i].key);
-    cr_assert_eq(find(keys, 0, slice_text("alpha")), -1);
-    cr_assert_eq(find(&keys[2], 1, slice_of("\0", 1)), -1, "an empty entry is no key");
-    const struct slice none = {0};
-    cr_assert_eq(find(&none, 1, slice_of("\0", 1)), -1);
-    cr_assert_eq(find(keys, 5, none), -1);
+        const char *known, *presented;
+    } rows[] = {{"alpha", "alph"}, {"alpha", "alphaa"}, {"alpha", "alphb"}, {"alpha", "Alpha"}, {"beta-key", "ata"},
+                {"b", "bbbbbbbb"}, {"alpha", ""},       {"", "alpha"},      {"", "b"}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        cr_assert_not(token_equal(slice_text(rows[i].known), slice_text(rows[i].presented)), "%s", rows[i].presented);
+        cr_assert(token_equal(slice_text(rows[i].known), slice_text(rows[i].known)));
+    }
+    cr_assert_not(token_equal(slice_text(""), slice_of("\0", 1)));
+    cr_assert_not(token_equal((struct slice){0}, slice_of("\0", 1)));
 }
 
 Test(token, is_not_misled_by_lengths_that_differ_by_a_multiple_of_256)
 {
     static uint8_t text[600];
     memset(text, 'k', sizeof text);
-    for (size_t known = 1; known <= 600; known += 299) {
-        const struct slice key = slice_of(text, known);
+    for (size_t known = 1; known <= 600; known += 299)
         for (size_t given = 1; given <= 600; given++)
-            cr_assert_eq(find(&key, 1, slice_of(text, given)), given == known ? 0 : -1, "%zu for %zu", given, known);
-    }
+            cr_assert_eq(token_equal(slice_of(text, known), slice_of(text, given)), given == known, "%zu for %zu",
+                         given, known);
 }
 
-Test(token, finds_like_a_plain_comparison_and_reads_no_further)
+Test(token, compares_like_a_plain_comparison_and_reads_no_further)
 {
     struct random random;
     random_init(&random, 13);
@@ -60,14 +45,13 @@ Test(token, finds_like_a_plain_comparison_and_reads_no_further)
         }
         uint8_t *a = guard_place(known, known_bytes), *b = guard_place(given, given_bytes);
         const struct slice key = slice_of(a, known_bytes), presented = slice_of(b, given_bytes);
-        bool same = given_bytes > 0 && slice_equal(key, presented);
-        cr_assert_eq(find(&key, 1, presented), same ? 0 : -1, "round %d", round);
+        cr_assert_eq(token_equal(key, presented), slice_equal(key, presented), "round %d", round);
         guard_free(a, known_bytes);
         guard_free(b, given_bytes);
     }
 }
 
-/* ---- requests (G-43: headers are accepted too) ---- */
+/* --- requests (G-43: headers are accepted too) -------------------------------------------------------------------- */
 
 static bool take(const char *target, const char *fields, const char *query_name, struct buf *out)
 {
@@ -143,4 +127,30 @@ Test(token, is_bounded)
     struct buf small = buf_of(memory, 3);
     cr_assert_not(take("/", "X-Api-Key: four\r\n", "token", &small));
     cr_assert_eq(small.used, 0);
+}
+
+Test(token, of_a_header_is_the_field_or_a_bearer)
+{
+    static const struct {
+        const char *fields, *token; /* NULL: none */
+    } rows[] = {
+        {"", NULL},
+        {"X-Ingest-Key: a b\r\nAuthorization: Bearer c\r\n", "a b"},
+        {"X-Ingest-Key:\r\nAuthorization: Bearer c\r\n", ""},
+        {"Authorization: bearer  c\r\n", "c"},
+        {"Authorization: Bearer\r\n", ""},
+        {"Authorization: Basic c\r\n", NULL},
+        {"X-Api-Key: a\r\n", NULL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct http1_request request;
+        char head[200];
+        size_t scanned = 0, head_bytes;
+        const char *why = "";
+        struct slice token;
+        snprintf(head, sizeof head, "GET / HTTP/1.1\r\nHost: a\r\n%s\r\n", rows[i].fields);
+        cr_assert_eq(http1_parse_head(slice_text(head), &scanned, &request, &head_bytes, &why), HTTP1_OK, "%s", why);
+        cr_assert_eq(token_header(&request, "X-Ingest-Key", &token), rows[i].token != NULL, "%s", rows[i].fields);
+        cr_assert(rows[i].token == NULL || slice_is(token, rows[i].token), "%s", rows[i].fields);
+    }
 }

@@ -31,7 +31,7 @@ struct player {
 static bool wrong(struct player *player, const char *what, const char *expected, const char *found)
 {
     if (player->error[0] == '\0')
-        snprintf(player->error, sizeof(player->error), "line %d: %s\n  expected %.4000s\n  found    %.4000s",
+        snprintf(player->error, sizeof player->error, "line %d: %s\n  expected %.4000s\n  found    %.4000s",
                  player->line, what, expected, found);
     return false;
 }
@@ -82,10 +82,10 @@ static void bind(struct player *player, const char *name, const char *value, siz
     char *old = binding(player, name);
     if (old == NULL) {
         cr_assert_lt(player->binding_count, BINDINGS_MAX);
-        snprintf(player->bindings[player->binding_count].name, sizeof(player->bindings[0].name), "%s", name);
+        snprintf(player->bindings[player->binding_count].name, sizeof player->bindings[0].name, "%s", name);
         old = player->bindings[player->binding_count++].value;
     }
-    cr_assert_lt(bytes, sizeof(player->bindings[0].value));
+    cr_assert_lt(bytes, sizeof player->bindings[0].value);
     memcpy(old, value, bytes);
     old[bytes] = '\0';
 }
@@ -100,9 +100,9 @@ static void expand(struct player *player, const char *text, char *out, size_t si
         size_t bytes = placeholder(text, name, &plus);
         const char *value = bytes == 0 ? NULL : binding(player, name);
         if (value != NULL && plus != 0)
-            snprintf(piece, sizeof(piece), "%ld", strtol(value, NULL, 10) + plus);
+            snprintf(piece, sizeof piece, "%ld", strtol(value, NULL, 10) + plus);
         else if (value != NULL)
-            snprintf(piece, sizeof(piece), "%s", value);
+            snprintf(piece, sizeof piece, "%s", value);
         size_t piece_bytes = strlen(piece);
         cr_assert_lt(used + piece_bytes, size);
         memcpy(out + used, piece, piece_bytes);
@@ -144,7 +144,7 @@ static size_t take_placeholder(struct player *player, const char *name, const ch
 static bool matches(struct player *player, const char *line, const char *found)
 {
     char expected[LINE_BYTES_MAX];
-    expand(player, line, expected, sizeof(expected));
+    expand(player, line, expected, sizeof expected);
     const char *e = expected, *f = found;
     while (*e != '\0') {
         char name[32];
@@ -158,7 +158,7 @@ static bool matches(struct player *player, const char *line, const char *found)
             char rest[LINE_BYTES_MAX];
             if (taken == 0)
                 return false;
-            expand(player, e + bytes, rest, sizeof(rest));
+            expand(player, e + bytes, rest, sizeof rest);
             return matches(player, rest, f + taken);
         }
     }
@@ -174,7 +174,7 @@ static uint32_t conn_index(struct player *player, const char *name)
         i++;
     if (i == player->conn_count) {
         cr_assert_lt(i, CONNS_MAX);
-        snprintf(player->conn_names[player->conn_count++], sizeof(player->conn_names[0]), "%s", name);
+        snprintf(player->conn_names[player->conn_count++], sizeof player->conn_names[0], "%s", name);
     }
     return i;
 }
@@ -210,8 +210,8 @@ static bool expect_status(struct player *player, int expected, int found)
     char left[16], right[16];
     if (expected == found)
         return true;
-    snprintf(left, sizeof(left), "%d", expected);
-    snprintf(right, sizeof(right), "%d", found);
+    snprintf(left, sizeof left, "%d", expected);
+    snprintf(right, sizeof right, "%d", found);
     return wrong(player, "another status", left, right);
 }
 
@@ -255,7 +255,7 @@ static bool play_expect_close(struct player *player, uint32_t conn, const char *
     char found[160];
     if (!nothing_waits(player, conn))
         return false;
-    snprintf(found, sizeof(found), "%d %s", state->close_code, state->close_reason != NULL ? state->close_reason : "");
+    snprintf(found, sizeof found, "%d %s", state->close_code, state->close_reason != NULL ? state->close_reason : "");
     return strcmp(expected, found) == 0 || wrong(player, "another close", expected, found);
 }
 
@@ -282,7 +282,7 @@ static bool play_control(struct player *player, const char *conn_name, char *ste
     }
     if (strcmp(step, "header") == 0) {
         size_t used = strlen(player->headers[conn]);
-        snprintf(player->headers[conn] + used, sizeof(player->headers[conn]) - used, "%s\r\n", argument);
+        snprintf(player->headers[conn] + used, sizeof player->headers[conn] - used, "%s\r\n", argument);
         return true;
     }
     if (strcmp(step, "connect") == 0)
@@ -346,7 +346,7 @@ static bool play_message(struct player *player, uint32_t conn, bool sent, bool b
     char sent_text[LINE_BYTES_MAX];
     size_t count = binary ? from_hex(text, bytes) : 0;
     if (sent) {
-        expand(player, text, sent_text, sizeof(sent_text));
+        expand(player, text, sent_text, sizeof sent_text);
         pure_send(player->host, conn, binary ? WS_BINARY : WS_TEXT,
                   binary ? slice_of(bytes, count) : slice_text(sent_text));
         return true;
@@ -366,7 +366,7 @@ static bool play_line(struct player *player, const char *line)
     size_t at = 0;
     if (line[0] == '\0' || line[0] == '#')
         return true;
-    snprintf(copy, sizeof(copy), "%s", line);
+    snprintf(copy, sizeof copy, "%s", line);
     for (; at < 7 && ((copy[at] >= 'A' && copy[at] <= 'Z') || is_digit(copy[at])); at++)
         name[at] = copy[at];
     char kind = copy[at];
@@ -380,7 +380,7 @@ static bool play_line(struct player *player, const char *line)
     case '@':
         return play_control(player, name, step);
     case '!':
-        expand(player, step, expanded, sizeof(expanded));
+        expand(player, step, expanded, sizeof expanded);
         return play_ingest(player, expanded);
     default:
         return play_message(player, conn_index(player, name), kind == '>', binary, step);
@@ -412,7 +412,7 @@ static bool play_loop(struct player *player, const char *head, const char **text
     for (long i = first; i <= last; i++) {
         *text = begin;
         player->line = begin_line;
-        snprintf(value, sizeof(value), "%ld", i);
+        snprintf(value, sizeof value, "%ld", i);
         bind(player, name, value, strlen(value));
         for (;;) {
             player->line++;
@@ -466,7 +466,7 @@ Test(transcripts, all_play_against_the_pure_dialects)
     static struct player player;
     char folder[1024];
     int played = 0;
-    snprintf(folder, sizeof(folder), "%s", __FILE__);
+    snprintf(folder, sizeof folder, "%s", __FILE__);
     char *tail = strstr(folder, "unit/protocol/");
     cr_assert_not_null(tail);
     strcpy(tail, "transcripts");
@@ -477,7 +477,7 @@ Test(transcripts, all_play_against_the_pure_dialects)
         size_t bytes = strlen(entry->d_name);
         if (bytes < 4 || strcmp(entry->d_name + bytes - 4, ".txt") != 0)
             continue;
-        snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name);
+        snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
         char *text = read_file(path);
         cr_expect(play(&player, text), "%s %s", entry->d_name, player.error);
         free(text);
@@ -523,7 +523,7 @@ Test(transcripts, player_notices_what_is_wrong)
         "@ dialect crypto\n@ request GET /ws/nonsense -> 404 {}\n",
         "@ dialect crypto\n@ request GET /ws/stats\n",
     };
-    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         cr_expect_not(play(&player, bad[i]), "passed: %s", bad[i]);
 }
 
@@ -540,6 +540,6 @@ Test(transcripts, player_takes_what_is_right)
         BEGIN "> at 2024-01-23T12:34:56.789Z\n< at <iso-ms>\n",
         BEGIN "> < and <1> and <a b>\n< < and <1> and <a b>\n",
     };
-    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
         cr_expect(play(&player, good[i]), "%s\n%s", good[i], player.error);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Proves TLS sessions in memory: handshakes however the bytes are cut, who is let in, what is on offer, names, records that no honest
- * peer sends, both ways to end. Run by unit_protocol, and with Debian's library by unit_tls_packaged. */
+/* Proves TLS sessions in memory: handshakes however the bytes are cut, who is let in, what is on offer, names, records
+ * that no honest peer sends, both ways to end. Run by unit_protocol, and with Debian's library by unit_tls_packaged. */
 #include "protocol/tls/tls_filter.h"
 #include "tests/unit/protocol/tls/tls_pair.h"
 
@@ -574,7 +574,8 @@ Test(tls, changes_its_key_before_it_is_worn)
     close_pair(&open);
 }
 
-/* The bound holds for AES-GCM: 2^24.5 records (RFC 8446 section 5.5), of which a send of ours makes a few more before it looks. */
+/* The bound holds for AES-GCM: 2^24.5 records (RFC 8446 section 5.5), of which a send of ours makes a few more before
+ * it looks. */
 Test(tls, a_key_protects_fewer_records_than_its_cipher_allows)
 {
     struct open_pair open;
@@ -682,7 +683,8 @@ Test(tls, refuses_what_is_no_hello)
     world_end(&world);
 }
 
-/* A hello with one byte changed: a session that cannot be used, or one that never comes about; and all memory is back. */
+/* A hello with one byte changed: a session that cannot be used, or one that never comes about; and all memory is
+ * back. */
 Test(tls, survives_a_hello_with_a_changed_byte)
 {
     struct tls_settings settings = PAIR_SETTINGS("server");

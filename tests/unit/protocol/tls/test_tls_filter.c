@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Proves the rules for record headers: which may come when, at what lengths, wherever the stream is cut. Run by unit_protocol. */
+/* Proves the rules for record headers: which may come when, at what lengths, wherever the stream is cut. Run by
+ * unit_protocol. */
 #include "protocol/tls/tls_filter.h"
 #include "tests/unit/guard.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Proves what the TLS library holds: a bound that is kept, every allocation refused once without harm, what an idle session costs, and
- * that all comes back. Run by unit_protocol. */
+/* Proves what the TLS library holds: a bound that is kept, every allocation refused once without harm, what an idle
+ * session costs, and that all comes back. Run by unit_protocol. */
 #include "tests/unit/protocol/tls/tls_pair.h"
 
 #include <criterion/criterion.h>
@@ -44,7 +44,8 @@ Test(tls_memory, an_idle_session_is_small)
     }
 }
 
-/* Contexts, a handshake with a client certificate, words both ways and an end, under a bound of so many bytes. Whether all went well. */
+/* Contexts, a handshake with a client certificate, words both ways and an end, under a bound of so many bytes. Whether
+ * all went well. */
 static bool live(const struct tls_settings *settings)
 {
     char why[256];
@@ -73,8 +74,8 @@ static bool live(const struct tls_settings *settings)
     return good;
 }
 
-/* Wherever memory runs out: a session that fails or cannot be made, and nothing held or harmed. (The old library gives a small block
- * back only the next time.) */
+/* Wherever memory runs out: a session that fails or cannot be made, and nothing held or harmed. (The old library gives
+ * a small block back only the next time.) */
 Test(tls_memory, survives_a_bound_of_any_size)
 {
     struct tls_settings settings = PAIR_SETTINGS("server", "client");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Proves tickets (RFC 8446 section 4.6.1): who knows the secret resumes, for a while, and never past a client certificate. The
- * client is wolfSSL by itself, because ours keeps no sessions. Run by unit_protocol. */
+/* Proves tickets (RFC 8446 section 4.6.1): who knows the secret resumes, for a while, and never past a client
+ * certificate. The client is wolfSSL by itself, because ours keeps no sessions. Run by unit_protocol. */
 #include "tests/unit/protocol/tls/tls_pair.h"
 
 #include <criterion/criterion.h>
@@ -188,8 +188,9 @@ Test(tls_ticket, gives_none_where_none_are_wanted)
     cr_assert(!resumes(&settings, &settings, 0, true));
 }
 
-/* A listener without client certificates and one that asks for them share secret and certificates; a ticket of the first must not
- * open the second, and of the second none may be resumed: whose certificate it was would be forgotten. */
+/* A listener without client certificates and one that asks for them share secret and certificates; a ticket of the
+ * first must not open the second, and of the second none may be resumed: whose certificate it was would be
+ * forgotten. */
 static void assert_certificates_are_shown(bool tls12)
 {
     pair_start(0);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Two ends of TLS and the bytes between them, in memory: what the tests of tls share. Certificates are made by tools/certs into the
- * build folder, so that no key lies in the repository. Bytes are given in copies that end where their memory ends. */
+/* Two ends of TLS and the bytes between them, in memory: what the tests of tls share. Certificates are made by
+ * tools/certs into the build folder, so that no key lies in the repository. Bytes are given in copies that end where
+ * their memory ends. */
 #ifndef RINGCAST_TESTS_UNIT_PROTOCOL_TLS_PAIR_H
 #define RINGCAST_TESTS_UNIT_PROTOCOL_TLS_PAIR_H
 

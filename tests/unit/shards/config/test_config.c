@@ -143,7 +143,7 @@ Test(config, has_safe_defaults_without_any_source)
     cr_expect_eq(config->ingest.listen.count, 1);
     cr_expect_str_eq(config->ingest.listen.items[0], "127.0.0.1:9400"); /* I-1 */
     cr_expect_eq(config->ingest.body_bytes_max, 16 << 20);              /* I-3 */
-    cr_expect_eq(config->ingest.all_keys.count, 0);
+    cr_expect_eq(config->ingest.grants.count, 0);
     cr_expect_str_eq(config->admin.listen.items[0], "127.0.0.1:9401");
     for (uint32_t i = 0; i < config->dialect_count; i++)
         cr_expect_eq(((struct dialect_settings *)config->dialects[i])->listen.count, 0, "dialects are off");
@@ -169,13 +169,15 @@ Test(config, reads_scalars_lists_and_sections_of_a_file)
     cr_expect_eq(config->server.log_level, LOG_DEBUG);
     cr_expect_eq(config->server.frame_memory_bytes, 64 << 20);
     cr_expect_eq(config->ingest.listen.count, 0);
-    cr_expect_eq(config->ingest.all_keys.count, 2);
-    cr_expect_str_eq(config->ingest.all_keys.items[0], "pub-1 plain/* rustorium/blocks");
+    cr_expect_eq(config->ingest.grants.count, 2);
+    cr_expect(slice_is(config->ingest.grants.items[0].key, "pub-1"));
+    cr_assert_eq(config->ingest.grants.items[0].word_count, 2);
+    cr_expect(slice_is(config->ingest.grants.items[0].words[1], "rustorium/blocks"));
     cr_expect_eq(plain->listen.count, 2);
     cr_expect_str_eq(plain->listen.items[1], "[::1]:9500");
     cr_expect_str_eq(plain->prefix, "/a/b");
-    cr_expect_eq(plain->key_list.count, 2);
-    cr_expect(slice_is(plain->key_list.keys[1], "k2"));
+    cr_expect_eq(plain->grants.count, 2);
+    cr_expect(slice_is(plain->grants.items[1].key, "k2"));
     config_free(config);
 }
 
@@ -242,8 +244,9 @@ Test(config, reads_keys_of_sections_from_the_environment)
     load(&loaded, NULL, environment, NULL);
     cr_assert_eq(loaded.result, 0, "%s", loaded.why);
     cr_expect_eq(((struct dialect_settings *)settings_of(loaded.config, "plain"))->listen.count, 2);
-    cr_expect_eq(loaded.config->ingest.all_keys.count, 2);
-    cr_expect_str_eq(loaded.config->ingest.all_keys.items[1], "b plain/x");
+    cr_expect_eq(loaded.config->ingest.grants.count, 2);
+    cr_expect(slice_is(loaded.config->ingest.grants.items[1].key, "b"));
+    cr_expect(slice_is(loaded.config->ingest.grants.items[1].words[0], "plain/x"));
     config_free(loaded.config);
 }
 
@@ -254,7 +257,7 @@ Test(config, leaves_the_variables_of_the_commands_alone)
     struct loaded loaded;
     load(&loaded, NULL, environment, NULL);
     cr_assert_eq(loaded.result, 0, "%s", loaded.why);
-    cr_expect_eq(loaded.config->ingest.all_keys.count, 0);
+    cr_expect_eq(loaded.config->ingest.grants.count, 0);
     config_free(loaded.config);
 }
 
@@ -265,10 +268,10 @@ Test(config, joins_the_keys_of_list_and_file)
     snprintf(text, sizeof text, "plain:\n  keys: [k1]\n  keys_file: %s\n", key_file);
     struct config *config = load_good(text);
     struct dialect_settings *plain = settings_of(config, "plain");
-    cr_assert_eq(plain->key_list.count, 3);
-    cr_expect(slice_is(plain->key_list.keys[0], "k1"));
-    cr_expect(slice_is(plain->key_list.keys[1], "k2"));
-    cr_expect(slice_is(plain->key_list.keys[2], "k3"));
+    cr_assert_eq(plain->grants.count, 3);
+    cr_expect(slice_is(plain->grants.items[0].key, "k1"));
+    cr_expect(slice_is(plain->grants.items[1].key, "k2"));
+    cr_expect(slice_is(plain->grants.items[2].key, "k3"));
     cr_expect_eq(plain->keys.count, 1, "the list itself stays as written");
     config_free(config);
 }
@@ -281,8 +284,8 @@ Test(config, reads_secrets_from_the_file_that_a_variable_names)
     write_file(key_file, "pub-1 plain/*\npub-2 *\n");
     load(&loaded, "ingest: {keys: [\"pub-0 *\"]}\n", environment, NULL);
     cr_assert_eq(loaded.result, 0, "%s", loaded.why);
-    cr_expect_eq(loaded.config->ingest.all_keys.count, 3, "KEYS_FILE is the key keys_file, which adds to the list");
-    cr_expect_str_eq(loaded.config->ingest.all_keys.items[2], "pub-2 *");
+    cr_expect_eq(loaded.config->ingest.grants.count, 3, "KEYS_FILE is the key keys_file, which adds to the list");
+    cr_expect(slice_is(loaded.config->ingest.grants.items[2].key, "pub-2"));
     config_free(loaded.config);
 }
 
@@ -349,7 +352,7 @@ Test(config, refuses_a_key_that_stands_twice)
 Test(config, resolves_anchors_and_aliases)
 {
     struct config *config = load_good("plain: {keys: &readers [a, b]}\necho: {keys: *readers}\n");
-    cr_expect_eq(((struct dialect_settings *)settings_of(config, "echo"))->key_list.count, 2);
+    cr_expect_eq(((struct dialect_settings *)settings_of(config, "echo"))->grants.count, 2);
     config_free(config);
     refuses("shards: *nobody\n", "@:1: is not YAML: found undefined alias\n");
 }
@@ -439,12 +442,16 @@ Test(config, checks_ingest_entries_without_showing_them) /* I-2 */
         "    - " SECRET " */x\n"
         "    - " SECRET " plane/x\n"
         "    - " SECRET "\xc3\xa9 *\n"
-        "    - " SECRET " plain/x echo/* *\n",
+        "    - " SECRET " plain/x echo/* *\n"
+        "    - other plain*\n"
+        "    - another **\n",
         "@:2: ingest.keys: entry 1: a pattern is missing; write \"KEY DIALECT/TOPIC\", or \"KEY *\" for everything\n"
         "@:2: ingest.keys: entry 2: a pattern is DIALECT/TOPIC, DIALECT/* or *\n"
         "@:2: ingest.keys: entry 3: '*' stands for any rest and comes last in a pattern\n"
         "@:2: ingest.keys: entry 4: a pattern names no known dialect\n"
-        "@:2: ingest.keys: entry 5: a key is visible ASCII without spaces\n");
+        "@:2: ingest.keys: entry 5: a key is visible ASCII without spaces\n"
+        "@:2: ingest.keys: entry 7: a pattern is DIALECT/TOPIC, DIALECT/* or *\n"
+        "@:2: ingest.keys: entry 8: '*' stands for any rest and comes last in a pattern\n");
 }
 
 Test(config, names_the_key_file_and_line_but_never_its_content)
@@ -471,15 +478,41 @@ Test(config, splits_keys_from_their_permissions) /* A-12 */
     write_file(key_file, "k3\n k4 \t jobs \t blockchain \n");
     snprintf(text, sizeof text, "aitbc:\n  keys: [\"k1  jobs:render-*   jobs:one\", k2]\n  keys_file: %s\n", key_file);
     struct config *config = load_good(text);
-    const struct key_list *list = &((struct dialect_settings *)settings_of(config, "aitbc"))->key_list;
+    const struct grant_list *list = &((struct dialect_settings *)settings_of(config, "aitbc"))->grants;
     static const char *const keys[] = {"k1", "k2", "k3", "k4"};
-    static const char *const words[] = {"jobs:render-* jobs:one", "", "", "jobs blockchain"};
+    static const char *const words[4][2] = {{"jobs:render-*", "jobs:one"}, {NULL}, {NULL}, {"jobs", "blockchain"}};
     cr_assert_eq(list->count, 4);
     for (uint32_t i = 0; i < 4; i++) {
-        cr_expect(slice_is(list->keys[i], keys[i]), "%u", i);
-        cr_expect(slice_is(list->words[i], words[i]), "%u", i);
+        cr_expect(slice_is(list->items[i].key, keys[i]), "%u", i);
+        cr_assert_eq(list->items[i].word_count, words[i][0] == NULL ? 0 : 2);
+        for (uint32_t k = 0; k < list->items[i].word_count; k++)
+            cr_expect(slice_is(list->items[i].words[k], words[i][k]), "%u", i);
     }
     config_free(config);
+}
+
+/* With two places for one key, who takes a right away in one of them may be mistaken. */
+Test(config, refuses_a_key_in_two_places_and_names_both_but_never_the_key)
+{
+    char text[256], expected[1024];
+    struct loaded loaded;
+    write_file(key_file, "k plain/a\n\n" SECRET " plain/*\n# a remark\nk plain/b\nlist *\nk *\n");
+    snprintf(text, sizeof text, "ingest:\n  keys: [list *, \"" SECRET "x *\", list plain/b]\n  keys_file: %s\n",
+             key_file);
+    snprintf(expected, sizeof expected,
+             "@:2: ingest.keys: entry 3: the key stands in entry 1 already; write it once, with all that it may do\n"
+             "@:3: ingest.keys_file: %s line 5: the key stands on line 1 already; write it once, with all that it may "
+             "do\n"
+             "@:3: ingest.keys_file: %s line 6: the key stands in entry 1 already; write it once, with all that it may "
+             "do\n"
+             "@:3: ingest.keys_file: %s line 7: the key stands on line 1 already; write it once, with all that it may "
+             "do\n",
+             key_file, key_file, key_file);
+    load(&loaded, text, NULL, NULL);
+    expect_findings(&loaded, expected);
+    cr_expect_null(strstr(loaded.why, SECRET));
+    refuses("plain: {keys: [a, b, a]}\n",
+            "@:1: plain.keys: entry 3: the key stands in entry 1 already; write it once, with all that it may do\n");
 }
 
 Test(config, refuses_permissions_that_are_none_without_showing_the_key)
@@ -601,10 +634,10 @@ Test(config, generates_a_file_that_loads_with_other_keys_each_time)
 
     struct config *config = load_good(first);
     struct dialect_settings *plain = settings_of(config, "plain");
-    cr_expect_eq(config->ingest.all_keys.count, 1);
+    cr_expect_eq(config->ingest.grants.count, 1);
     cr_expect_eq(plain->listen.count, 1);
-    cr_assert_eq(plain->key_list.count, 1);
-    cr_expect_eq(plain->key_list.keys[0].bytes, 64, "256 bits");
+    cr_assert_eq(plain->grants.count, 1);
+    cr_expect_eq(plain->grants.items[0].key.bytes, 64, "256 bits");
     config_free(config);
     sim_network_destroy(network);
 }

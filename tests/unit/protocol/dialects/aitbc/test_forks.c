@@ -10,7 +10,7 @@ static struct forks forks;
 static const char *add(uint64_t height, const char *hash)
 {
     static char text[1024];
-    struct buf out = buf_of(text, sizeof(text) - 1);
+    struct buf out = buf_of(text, sizeof text - 1);
     const struct fork_height *fork = forks_add(&forks, height, slice_text(hash));
     if (fork == NULL)
         return "none";
@@ -42,7 +42,7 @@ Test(forks, remembers_so_many_hashes_and_heights)
     char hash[16];
     forks_init(&forks, (struct siphash_key){1, 2});
     for (int i = 0; i < FORK_HASHES_MAX + 2; i++) {
-        snprintf(hash, sizeof(hash), "%d", i);
+        snprintf(hash, sizeof hash, "%d", i);
         cr_assert_eq(strcmp(add(UINT64_MAX, hash), "none") != 0, i > 0 && i < FORK_HASHES_MAX, "%d", i);
     }
     for (uint64_t height = 0; height < FORK_HEIGHTS_MAX; height++)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Proves the state machine of jobs (A-16 to A-29, Q-10) in simulated time: each transition, each limit of time at, before
- * and behind it, memory, and a model on random updates. Run by unit_protocol. */
+/* Proves the state machine of jobs (A-16 to A-29, Q-10) in simulated time: each transition, each limit of time at,
+ * before and behind it, memory, and a model on random updates. Run by unit_protocol. */
 #include "core/random.h"
 #include "protocol/dialects/aitbc/job_status.h"
 
@@ -36,10 +36,10 @@ static bool next(void)
     if (!job_status_next(&jobs, &settings, now_ms, WALL + now_ms - NOW, &event))
         return false;
     if (event.close_code != 0)
-        snprintf(last, sizeof(last), "%.*s: close %u %s", (int)event.channel.bytes, (const char *)event.channel.data,
+        snprintf(last, sizeof last, "%.*s: close %u %s", (int)event.channel.bytes, (const char *)event.channel.data,
                  event.close_code, event.close_reason);
     else
-        snprintf(last, sizeof(last), "%.*s: %.*s %u", (int)event.channel.bytes, (const char *)event.channel.data,
+        snprintf(last, sizeof last, "%.*s: %.*s %u", (int)event.channel.bytes, (const char *)event.channel.data,
                  (int)event.payload.bytes, (const char *)event.payload.data, event.conflate);
     return true;
 }
@@ -47,29 +47,29 @@ static bool next(void)
 /* The status of an update; the event that it gives, if any, is in `last`, else that is empty. */
 static int update(const char *body)
 {
-    struct buf reply = buf_of(reply_memory, sizeof(reply_memory) - 1);
+    struct buf reply = buf_of(reply_memory, sizeof reply_memory - 1);
     int status = job_status_update(&jobs, &settings, slice_text(body), now_ms, WALL + now_ms - NOW, &reply);
     reply_memory[reply.used] = '\0';
     last[0] = '\0';
     if (next())
         cr_assert_eq(status, 202);
-    char kept[sizeof(last)];
-    memcpy(kept, last, sizeof(last));
+    char kept[sizeof last];
+    memcpy(kept, last, sizeof last);
     cr_assert_not(next());
-    memcpy(last, kept, sizeof(last));
+    memcpy(last, kept, sizeof last);
     return status;
 }
 
 static int report(const char *id, const char *state)
 {
     char body[256];
-    snprintf(body, sizeof(body), "{\"job_id\":\"%s\",\"state\":\"%s\"}", id, state);
+    snprintf(body, sizeof body, "{\"job_id\":\"%s\",\"state\":\"%s\"}", id, state);
     return update(body);
 }
 
 static const char *read(const char *id)
 {
-    struct buf reply = buf_of(reply_memory, sizeof(reply_memory) - 1);
+    struct buf reply = buf_of(reply_memory, sizeof reply_memory - 1);
     int status = job_status_read(&jobs, slice_text(id), &reply);
     reply_memory[reply.used] = '\0';
     return status == 200 ? reply_memory : "";
@@ -91,15 +91,16 @@ static int advance(uint64_t ms)
     return events;
 }
 
+static const char *const names[JOB_STATES] = {"QUEUED", "RUNNING", "COMPLETED", "FAILED", "CANCELLED", "EXPIRED"};
+
 /* which state may follow which. */
 Test(job_status, knows_every_transition)
 {
-    static const char *const names[JOB_STATES] = {"QUEUED", "RUNNING", "COMPLETED", "FAILED", "CANCELLED", "EXPIRED"};
     begin();
     for (int from = 0; from < JOB_STATES; from++) {
         for (int to = 0; to < JOB_STATES; to++) {
             char id[16];
-            snprintf(id, sizeof(id), "j%d-%d", from, to);
+            snprintf(id, sizeof id, "j%d-%d", from, to);
             cr_assert_eq(report(id, names[from]), 202, "any state may be the first");
             cr_assert_str_neq(last, "");
             bool ended = from >= JOB_COMPLETED;
@@ -115,7 +116,7 @@ Test(job_status, knows_every_transition)
 Test(job_status, names_are_states)
 {
     for (int state = 0; state < JOB_STATES; state++) {
-        cr_assert_eq(job_state_named(slice_text(job_state_name((enum job_state)state))), (enum job_state)state);
+        cr_assert_eq(job_state_named(slice_text(names[state])), (enum job_state)state);
         cr_assert_eq(job_state_ended((enum job_state)state), state != JOB_QUEUED && state != JOB_RUNNING);
     }
     cr_assert_eq(job_state_named(slice_text("queued")), JOB_STATES);
@@ -126,7 +127,7 @@ Test(job_status, names_are_states)
 Test(job_status, ids_have_1_to_128_of_their_alphabet)
 {
     char id[130];
-    memset(id, 'a', sizeof(id));
+    memset(id, 'a', sizeof id);
     cr_assert_not(job_id_valid(slice_of(id, 0)));
     cr_assert(job_id_valid(slice_of(id, 1)));
     cr_assert(job_id_valid(slice_of(id, 128)));
@@ -169,11 +170,11 @@ Test(job_status, merges_updates)
          "\"state\":\"FAILED\",\"assigned_miner_id\":\"n\"" AT_11 ",\"progress\":0.9,\"error\":\"x\"} 0"},
     };
     begin();
-    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
         char body[512], expected[512] = "";
-        snprintf(body, sizeof(body), JOB("%s"), steps[i].given);
+        snprintf(body, sizeof body, JOB("%s"), steps[i].given);
         if (steps[i].message[0] != '\0')
-            snprintf(expected, sizeof(expected), "j: {\"job_id\":\"j\",%s", steps[i].message);
+            snprintf(expected, sizeof expected, "j: {\"job_id\":\"j\",%s", steps[i].message);
         cr_assert_eq(update(body), 202);
         cr_assert_str_eq(last, expected, "step %zu: %s", i, last);
     }
@@ -261,7 +262,8 @@ Test(job_status, listeners_may_stay)
     end();
 }
 
-/* Those that have ended go first, oldest end first; those whose listeners are still to be closed, and live ones, never. */
+/* Those that have ended go first, oldest end first; those whose listeners are still to be closed, and live ones,
+ * never. */
 Test(job_status, memory_is_bounded)
 {
     char id[16];
@@ -269,7 +271,7 @@ Test(job_status, memory_is_bounded)
     begin();
     int made = 0;
     for (int status; made < 1000; made++) {
-        snprintf(id, sizeof(id), "live-%d", made);
+        snprintf(id, sizeof id, "live-%d", made);
         if ((status = report(id, "RUNNING")) != 202) {
             cr_assert_eq(status, 503);
             cr_assert_str_eq(reply_memory, "aitbc.jobs_memory is used up by jobs that have not ended");
@@ -294,12 +296,12 @@ Test(job_status, memory_is_bounded)
 Test(job_status, reads_the_latest_change_first_as_far_as_there_is_room)
 {
     char memory[512];
-    struct buf out = buf_of(memory, sizeof(memory));
+    struct buf out = buf_of(memory, sizeof memory);
     begin();
     cr_assert_eq(job_status_read_all(&jobs, &out), 404);
     for (int i = 0; i < 9; i++) {
         char id[16];
-        snprintf(id, sizeof(id), "j%d", i);
+        snprintf(id, sizeof id, "j%d", i);
         report(id, "QUEUED");
     }
     report("j2", "RUNNING");
@@ -309,7 +311,7 @@ Test(job_status, reads_the_latest_change_first_as_far_as_there_is_room)
     cr_assert(json_valid(buf_slice(&out), 8));
     cr_assert(
         slice_starts(buf_slice(&out), slice_text("{\"count\":9,\"jobs\":[{\"job_id\":\"j2\",\"state\":\"RUNNING\"")));
-    cr_assert_gt(out.used, sizeof(memory) - 150);
+    cr_assert_gt(out.used, sizeof memory - 150);
     end();
 }
 
@@ -317,7 +319,6 @@ Test(job_status, reads_the_latest_change_first_as_far_as_there_is_room)
 Test(job_status, agrees_with_a_model_on_random_updates)
 {
     enum { COUNT = 20 };
-    static const char *const names[JOB_STATES] = {"QUEUED", "RUNNING", "COMPLETED", "FAILED", "CANCELLED", "EXPIRED"};
     struct {
         bool there;
         int state;
@@ -335,8 +336,8 @@ Test(job_status, agrees_with_a_model_on_random_updates)
             uint64_t ttl = random_chance(&random, 1, 3) ? 1 + random_below(&random, 40) : 0;
             char body[128], more[64] = "";
             if (ttl > 0)
-                snprintf(more, sizeof(more), ",\"ttl_seconds\":%u", (unsigned)ttl);
-            snprintf(body, sizeof(body), "{\"job_id\":\"j%zu\",\"state\":\"%s\"%s}", n, names[to], more);
+                snprintf(more, sizeof more, ",\"ttl_seconds\":%u", (unsigned)ttl);
+            snprintf(body, sizeof body, "{\"job_id\":\"j%zu\",\"state\":\"%s\"%s}", n, names[to], more);
             bool ended = model[n].there && model[n].state >= JOB_COMPLETED;
             bool change = !model[n].there || model[n].state != to;
             cr_assert_eq(update(body), ended ? 409 : 202, "step %d", step);
@@ -376,7 +377,7 @@ Test(job_status, agrees_with_a_model_on_random_updates)
         cr_assert_eq(advance(until - now_ms), expected, "step %d", step);
         for (size_t i = 0; i < COUNT; i++) {
             char id[16];
-            snprintf(id, sizeof(id), "j%zu", i);
+            snprintf(id, sizeof id, "j%zu", i);
             const char *found = read(id);
             cr_assert_eq(found[0] != '\0', model[i].there, "step %d", step);
             cr_assert(!model[i].there || strstr(found, names[model[i].state]) != NULL, "step %d: %s", step, found);

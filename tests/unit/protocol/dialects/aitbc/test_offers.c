@@ -23,7 +23,7 @@ static const char *price_of(const char *id)
     struct offer_facts facts;
     if (!offers_get(&offers, slice_text(id), &facts))
         return "unknown";
-    snprintf(text, sizeof(text), "%.*s %.*s", (int)facts.price.bytes, (const char *)facts.price.data,
+    snprintf(text, sizeof text, "%.*s %.*s", (int)facts.price.bytes, (const char *)facts.price.data,
              (int)facts.currency.bytes, (const char *)facts.currency.data);
     return text;
 }
@@ -31,7 +31,7 @@ static const char *price_of(const char *id)
 static const char *expired(void)
 {
     static char text[64];
-    struct buf out = buf_of(text, sizeof(text) - 1);
+    struct buf out = buf_of(text, sizeof text - 1);
     if (!offers_expire(&offers, &out))
         return "none";
     text[out.used] = '\0';
@@ -87,7 +87,7 @@ Test(offers, forget_the_one_that_changed_longest_ago)
     char id[16];
     offers_init(&offers, (struct siphash_key){1, 2});
     for (int i = 0; i < 1000; i++) {
-        snprintf(id, sizeof(id), "\"%04d\"", i);
+        snprintf(id, sizeof id, "\"%04d\"", i);
         cr_assert(put_offer(id, "1", "", UINT64_MAX));
         cr_assert(put_offer("\"0000\"", "1", "", 0));
         cr_assert_leq(offers.bytes, MEMORY);
@@ -107,16 +107,16 @@ Test(offers, print_as_many_as_fit)
     char memory[400], id[16];
     offers_init(&offers, (struct siphash_key){1, 2});
     for (int i = 0; i < 20; i++) {
-        snprintf(id, sizeof(id), "\"%d\"", i);
+        snprintf(id, sizeof id, "\"%d\"", i);
         put_offer(id, "0.5", i % 2 ? "\"AITBC\"" : "", UINT64_MAX);
     }
-    for (size_t capacity = 60; capacity <= sizeof(memory); capacity++) {
+    for (size_t capacity = 60; capacity <= sizeof memory; capacity++) {
         struct buf out = buf_of(memory, capacity);
         offers_print(&offers, &out);
         cr_assert_not(out.overflow, "%zu", capacity);
         cr_assert(json_valid(buf_slice(&out), 8));
     }
-    struct buf out = buf_of(memory, sizeof(memory) - 1);
+    struct buf out = buf_of(memory, sizeof memory - 1);
     offers_print(&offers, &out);
     cr_assert(
         slice_starts(buf_slice(&out), slice_text("{\"count\":20,\"offers\":[{\"id\":\"19\",\"price_per_hour\":0.5,"

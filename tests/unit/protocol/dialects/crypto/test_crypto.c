@@ -67,11 +67,11 @@ Test(crypto, owns_what_lies_under_ws_and_docs)
                                        "/ws/news/x", "/ws/News",     "/ws/explorers"};
     static const char *const others[] = {"/", "", "/wsx", "/w", "/docs/x", "/WS", "/v1/events", "*"};
     start(NULL, NULL);
-    for (size_t i = 0; i < sizeof(sockets) / sizeof(sockets[0]); i++)
+    for (size_t i = 0; i < sizeof sockets / sizeof sockets[0]; i++)
         cr_expect_eq(host.dialect->route(host.settings, slice_text(sockets[i])), DIALECT_PATH_SOCKET, "%s", sockets[i]);
-    for (size_t i = 0; i < sizeof(rest) / sizeof(rest[0]); i++)
+    for (size_t i = 0; i < sizeof rest / sizeof rest[0]; i++)
         cr_expect_eq(host.dialect->route(host.settings, slice_text(rest[i])), DIALECT_PATH_REST, "%s", rest[i]);
-    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
         cr_expect_eq(host.dialect->route(host.settings, slice_text(others[i])), DIALECT_PATH_NONE, "%s", others[i]);
     pure_close(&host);
 }
@@ -149,7 +149,7 @@ Test(crypto, takes_32_levels)
     char text[256];
     start_connected("/ws");
     for (size_t depth = 32; depth <= 33; depth++) {
-        size_t arrays = depth - 1, used = (size_t)snprintf(text, sizeof(text), "{\"action\":\"ping\",\"data\":");
+        size_t arrays = depth - 1, used = (size_t)snprintf(text, sizeof text, "{\"action\":\"ping\",\"data\":");
         memset(text + used, '[', arrays);
         memset(text + used + arrays, ']', arrays);
         strcpy(text + used + 2 * arrays, "}");
@@ -289,7 +289,7 @@ Test(crypto, lists_services_with_their_intervals)
     const char *at = host.content;
     for (size_t i = 0; i < CRYPTO_SERVICES; i++) {
         char name[64];
-        snprintf(name, sizeof(name), "{\"name\":\"%s\",", crypto_services[i].name);
+        snprintf(name, sizeof name, "{\"name\":\"%s\",", crypto_services[i].name);
         cr_assert_not_null(at = strstr(at, name), "%s in its order", name);
     }
     cr_assert_not_null(strstr(host.content, "\"update_interval_seconds\":5,\"endpoint\":\"/ws/market_data\"}"));
@@ -361,7 +361,7 @@ Test(crypto, lets_pages_of_allowed_origins_read)
     pure_close(&host);
     char header[600];
     start("origin_check", "true");
-    memset(header, 'h', sizeof(header));
+    memset(header, 'h', sizeof header);
     memcpy(header, "Origin: http://localhost:", 25);
     memset(header + 25, '0', 300); /* a port, written at length */
     memcpy(header + 325, "\r\n", 3);
@@ -388,7 +388,7 @@ static struct buf make_census(uint32_t count, uint64_t counts[CENSUS_COUNTS])
     static const uint8_t services[] = {CRYPTO_SYSTEM, CRYPTO_MARKET_DATA, CRYPTO_PERSISTENCE};
     struct buf census = buf_of(pure_memory(count * 80), count * 80);
     struct random random;
-    uint32_t *numbers = pure_memory(count * sizeof(*numbers));
+    uint32_t *numbers = pure_memory(count * sizeof *numbers);
     random_init(&random, count);
     for (uint32_t i = 0; i < count; i++) {
         uint32_t other = (uint32_t)random_below(&random, i + 1);
@@ -402,7 +402,7 @@ static struct buf make_census(uint32_t count, uint64_t counts[CENSUS_COUNTS])
         cr_assert_not(census.overflow);
     }
     free(numbers);
-    memset(counts, 0, CENSUS_COUNTS * sizeof(counts[0]));
+    memset(counts, 0, CENSUS_COUNTS * sizeof counts[0]);
     counts[CRYPTO_ALL] = count;
     return census;
 }
@@ -426,7 +426,7 @@ Test(crypto, lists_a_thousand_clients)
                  {30, "?limit=0", 1, 0, true},
                  {30, "?limit=10&offset=25", 26, 5, true}};
     start(NULL, NULL);
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char target[64], head[256], client[64];
         uint64_t counts[CENSUS_COUNTS];
         int result;
@@ -434,8 +434,8 @@ Test(crypto, lists_a_thousand_clients)
         struct actions *out = pure_actions(&host);
         struct pure_conn *conn = pure_begin(&host, 9);
         struct dialect_call call = pure_call(&host, conn, out);
-        snprintf(target, sizeof(target), "/ws/stats%s", cases[i].query);
-        snprintf(head, sizeof(head), "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", target);
+        snprintf(target, sizeof target, "/ws/stats%s", cases[i].query);
+        snprintf(head, sizeof head, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", target);
         struct http1_request request = pure_parse(head, &result);
         host.dialect->rest->request(&call, &request, request.path);
         cr_assert(out->count == 1 && out->items[0].kind == ACTION_CENSUS);
@@ -449,7 +449,7 @@ Test(crypto, lists_a_thousand_clients)
         const char *at = host.content;
         uint32_t shown = 0;
         for (; (at = strstr(at, "{\"client_id\":\"")) != NULL; at++, shown++) {
-            snprintf(client, sizeof(client), "{\"client_id\":\"client_%u_1706013", cases[i].first + shown);
+            snprintf(client, sizeof client, "{\"client_id\":\"client_%u_1706013", cases[i].first + shown);
             cr_assert_eq(strncmp(at, client, strlen(client)), 0, "%.60s", at);
         }
         cr_expect_eq(shown, cases[i].shown, "%u clients, %s", cases[i].clients, cases[i].query);
@@ -535,7 +535,7 @@ Test(crypto, keeps_objects_and_brings_times_into_format)
          "\"providers\":{\"coingecko\":{\"status\":\"healthy\",\"response_time_ms\":150,\"last_check\":"
          "\"2024-01-23T12:00:00.000Z\"}},\"timestamp\":\"2024-01-23T12:00:00.000Z\"}"},
     };
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         start(NULL, NULL);
         cr_assert_eq(pure_ingest(&host, cases[i].topic, cases[i].body), 202, "%s: %s", cases[i].body, host.reply);
         cr_assert_eq(pure_read(&host, cases[i].topic), 200);
@@ -590,7 +590,7 @@ Test(crypto, names_the_field_that_is_wrong)
         {"persistence", "{\"total_records\":\"many\"}", 422, "total_records"},
     };
     start(NULL, NULL);
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         cr_expect_eq(pure_ingest(&host, cases[i].topic, cases[i].body), cases[i].status, "%s", cases[i].body);
         cr_expect_str_eq(host.field, cases[i].field, "%s", cases[i].body);
     }
@@ -616,7 +616,7 @@ Test(crypto, finds_out_the_source)
         {"01234567890123456789012345678901234567890123456789012345678901234", "{}", NULL},
         {"\xff", "{}", NULL},
     };
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char expected[128];
         start(NULL, NULL);
         host.source = cases[i].header;
@@ -625,7 +625,7 @@ Test(crypto, finds_out_the_source)
             cr_expect_str_eq(host.field, cases[i].header != NULL ? "X-Source" : "source");
         } else {
             cr_assert_eq(pure_read(&host, "pool_manager"), 200);
-            snprintf(expected, sizeof(expected), "{\"pools\":{\"onchain\":{\"active_source\":\"%s\",", cases[i].source);
+            snprintf(expected, sizeof expected, "{\"pools\":{\"onchain\":{\"active_source\":\"%s\",", cases[i].source);
             cr_expect_eq(strncmp(host.reply, expected, strlen(expected)), 0, "%s", host.reply);
         }
         pure_close(&host);
@@ -660,9 +660,9 @@ Test(crypto, checks_the_order_of_sources)
         {"market_data=a a", "is no order of sources"},
         {"news=a,news=b", "has an order already"},
     };
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char text[256] = "";
-        struct buf why = buf_of(text, sizeof(text) - 1);
+        struct buf why = buf_of(text, sizeof text - 1);
         pure_init(&host, "crypto");
         cr_assert_eq(pure_set(&host, "sources", cases[i].value), 0);
         int result = host.dialect->check_settings(host.settings, &why);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Proves the schedule service and what it is made of: intervals without drift (C-38, K-16), pools of sources (C-47, Q-16),
- * the newest object per topic within its memory, snapshots (C-36, Q-15), the server's own reports (C-46 to C-48). Run by
- * unit_protocol. */
+/* Proves the schedule service and what it is made of: intervals without drift (C-38, K-16), pools of sources (C-47,
+ * Q-16), the newest object per topic within its memory, snapshots (C-36, Q-15), the server's own reports (C-46 to
+ * C-48). Run by unit_protocol. */
 #include "core/random.h"
 #include "protocol/dialects/crypto/crypto.h"
 #include "protocol/dialects/crypto/interval.h"
@@ -106,7 +106,7 @@ Test(source_pool, is_bounded)
     char name[8];
     source_pool_configure(&pool, slice_text("kept"));
     for (int i = 1; i < SOURCES_MAX; i++) {
-        snprintf(name, sizeof(name), "s%d", i);
+        snprintf(name, sizeof name, "s%d", i);
         (void)takes(&pool, name, 1000 + (uint64_t)i);
     }
     cr_assert_null(source_pool_note(&pool, slice_text("more"), 1050, 0, 0, 100), "all are configured or healthy");
@@ -129,7 +129,7 @@ Test(source_pool, names_are_bounded_text)
     cr_assert(source_names_valid(slice_text("a")));
     cr_assert(source_names_valid(slice_text("a b caf\xc3\xa9")));
     static const char *const bad[] = {"", " ", "a ", " a", "a  b", "a a", "1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17"};
-    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         cr_expect_not(source_names_valid(slice_text(bad[i])), "'%s'", bad[i]);
     cr_assert(source_names_valid(slice_text("1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16")));
 }
@@ -166,7 +166,7 @@ static void close_schedule(void)
 static void drain(void)
 {
     static uint8_t memory[1 << 20];
-    struct buf scratch = buf_of(memory, sizeof(memory)), out = buf_of(events, sizeof(events) - 1);
+    struct buf scratch = buf_of(memory, sizeof memory), out = buf_of(events, sizeof events - 1);
     struct event event;
     event_count = 0;
     while (buf_reset(&scratch), schedule_service.next(state, &scratch, &event)) {
@@ -181,7 +181,7 @@ static void drain(void)
 static int request(enum schedule_request kind, struct slice body)
 {
     struct service_request question = {.kind = (uint32_t)kind, .body = body, .now_ms = now_ms, .wall_ms = wall_ms};
-    struct buf out = buf_of(reply, sizeof(reply) - 1);
+    struct buf out = buf_of(reply, sizeof reply - 1);
     int status = schedule_service.request(state, &question, &out);
     cr_assert_not(out.overflow);
     reply[out.used] = '\0';
@@ -193,7 +193,7 @@ static int request(enum schedule_request kind, struct slice body)
 static int put_from(enum crypto_service topic, const char *source, bool merge, const char *object)
 {
     static uint8_t memory[1 << 20];
-    struct buf body = buf_of(memory, sizeof(memory));
+    struct buf body = buf_of(memory, sizeof memory);
     schedule_put_head(&body, &(struct schedule_head){
                                  .topic = (uint8_t)topic, .merge = merge, .source = slice_text(source), .delay_ms = 7});
     buf_put_text(&body, object);
@@ -239,7 +239,7 @@ static void listen_to(enum crypto_service topic, bool on)
 Test(schedule, head_comes_back)
 {
     uint8_t memory[64];
-    struct buf out = buf_of(memory, sizeof(memory));
+    struct buf out = buf_of(memory, sizeof memory);
     schedule_put_head(
         &out, &(struct schedule_head){.topic = 3, .merge = true, .source = slice_text("src"), .delay_ms = 1 << 20});
     cr_assert(slice_equal(buf_slice(&out), slice_of("\3\1\0\0\0\0\0\x10\0\0\0\3src", 15)), "golden bytes");
@@ -260,7 +260,7 @@ Test(schedule, publishes_the_newest_at_each_interval)
     cr_assert_eq(pass(10000, 0), 0);
     for (int i = 0; i < 500; i++) {
         char object[64];
-        snprintf(object, sizeof(object), "{\"prices\":{\"btc\":%d}}", i);
+        snprintf(object, sizeof object, "{\"prices\":{\"btc\":%d}}", i);
         cr_assert_eq(put(CRYPTO_MARKET_DATA, object), 202);
     }
     cr_assert_eq(pass(4999, 0), 0);
@@ -341,8 +341,8 @@ Test(schedule, gives_snapshots_of_what_there_is)
     put(CRYPTO_MARKET_DATA, "{\"a\":1}");
     now_ms += 1234;
     wall_ms += 1234;
-    cr_assert_eq(request(SCHEDULE_SNAPSHOT, slice_of(wanted, sizeof(wanted))), 200);
-    messages = slice_of(reply, sizeof(reply)); /* the length is known below */
+    cr_assert_eq(request(SCHEDULE_SNAPSHOT, slice_of(wanted, sizeof wanted)), 200);
+    messages = slice_of(reply, sizeof reply); /* the length is known below */
     uint64_t first = load_be64(messages.data), second = load_be64(messages.data + 8 + first);
     messages.bytes = (size_t)(16 + first + second);
     cr_assert(schedule_next_message(&messages, &message));
@@ -400,9 +400,9 @@ Test(schedule, answers_503_when_memory_is_out)
     static char object[900000];
     open_schedule(NULL, NULL);
     put(CRYPTO_NEWS, "{\"a\":1}");
-    fill(object, sizeof(object) - 1);
+    fill(object, sizeof object - 1);
     static uint8_t memory[1 << 20];
-    struct buf body = buf_of(memory, sizeof(memory));
+    struct buf body = buf_of(memory, sizeof memory);
     for (int merge = 0; merge <= 1; merge++) {
         buf_reset(&body);
         schedule_put_head(
@@ -435,7 +435,7 @@ Test(schedule, takes_data_from_the_active_source_only)
     cr_assert_str_eq(read_topic(CRYPTO_NEWS), "{\"b\":3}");
     for (int i = 0; i < SOURCES_MAX - 2; i++) {
         char name[8];
-        snprintf(name, sizeof(name), "n%d", i);
+        snprintf(name, sizeof name, "n%d", i);
         cr_assert_eq(put_from(CRYPTO_NEWS, name, false, "{}"), 202);
     }
     cr_assert_eq(put_from(CRYPTO_NEWS, "one-more", false, "{}"), 422);
@@ -499,7 +499,7 @@ Test(schedule, reports_are_bounded)
         bool report = topic >= CRYPTO_HEALTH_CHECKER && topic <= CRYPTO_SCHEDULER;
         for (int i = 0; i < SOURCES_MAX && !report; i++) {
             char name[SOURCE_NAME_BYTES_MAX + 1] = "";
-            memset(name, 1, sizeof(name) - 1);
+            memset(name, 1, sizeof name - 1);
             name[0] = (char)('a' + topic);
             name[1] = (char)('a' + i);
             cr_assert_eq(put_from(topic, name, false, "{}"), 202);

@@ -12,7 +12,7 @@ Test(echo, owns_one_path)
     pure_init(&host, "echo");
     pure_start(&host);
     static const char *const others[] = {"/", "/echo/", "/echos", "/ech", "/Echo", "/x/echo", "/%65cho"};
-    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
         cr_expect_eq(host.dialect->route(host.settings, slice_text(others[i])), DIALECT_PATH_NONE, "%s", others[i]);
     cr_assert_eq(host.dialect->route(host.settings, slice_text("/echo")), DIALECT_PATH_SOCKET);
     pure_close(&host);
@@ -28,7 +28,7 @@ Test(echo, returns_any_message_as_it_was)
     cr_assert_eq(pure_connect(&host, 0, "/echo", ""), 101);
     cr_assert_null(pure_take(&host, 0), "no greeting");
     for (int round = 0; round < 200; round++) {
-        size_t bytes = round == 0 ? 0 : random_below(&random, round % 10 == 0 ? sizeof(message) : 200);
+        size_t bytes = round == 0 ? 0 : random_below(&random, round % 10 == 0 ? sizeof message : 200);
         enum ws_opcode opcode = random_chance(&random, 1, 2) ? WS_TEXT : WS_BINARY;
         for (size_t i = 0; i < bytes; i++)
             message[i] = (uint8_t)(random_u64(&random) & 0x7F);
@@ -51,9 +51,9 @@ Test(echo, has_no_rate_limit_and_its_own_size_limit)
     for (int i = 0; i < 5000; i++)
         pure_send_text(&host, 0, "x");
     cr_assert_eq(host.conns[0].inbox_count, 5000);
-    pure_send(&host, 0, WS_BINARY, slice_of(message, sizeof(message) - 1));
+    pure_send(&host, 0, WS_BINARY, slice_of(message, sizeof message - 1));
     cr_assert(host.conns[0].open);
-    pure_send(&host, 0, WS_BINARY, slice_of(message, sizeof(message)));
+    pure_send(&host, 0, WS_BINARY, slice_of(message, sizeof message));
     cr_assert_eq(host.conns[0].close_code, WS_CLOSE_TOO_BIG);
     pure_close(&host);
 }

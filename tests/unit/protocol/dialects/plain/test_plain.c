@@ -43,7 +43,7 @@ Test(plain, takes_channel_names_of_the_documented_bytes)
     static const char *const bad[] = {
         "/plain/",   "/plain",   "/plai",     "/plain/a/b", "/plain/a+b",  "/plain/a%20b",  "/plain/%00", "/plain/%zz",
         "/plain/a%", "/plain/,", "/plain/a,", "/plain/,a",  "/plain/a,,b", "/plain/%C3%A9", "/plain/a~",  "/Plain/a"};
-    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         cr_expect_eq(status_of(bad[i]), 404, "%s", bad[i]);
     pure_close(&host);
 }
@@ -183,7 +183,7 @@ Test(plain, last_asks_for_retained_messages)
         {"last=%zz", 0, 400},
         {"last=99999999999999999999", 0, 400},
     };
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         static struct pure_conn conn;
         struct actions *out = pure_actions(&host);
         conn.session = pure_memory(host.dialect->session_bytes);
@@ -243,9 +243,9 @@ Test(plain, refuses_policies_that_are_none)
 {
     static const char *const bad[] = {
         "newest", "a=newest", "=latest", "a=", "a b=latest", "a=b=latest", "latest=a", "Latest"};
-    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         char memory[256];
-        struct buf why = buf_of(memory, sizeof(memory));
+        struct buf why = buf_of(memory, sizeof memory);
         start("policy", bad[i]);
         cr_expect_eq(host.dialect->check_settings(host.settings, &why), -EINVAL, "%s", bad[i]);
         cr_expect(slice_starts(buf_slice(&why), slice_text("policy: \"")), "%.*s", (int)why.used, memory);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Proves the chain service: filters and their union (R-18), confirmations and reorganisations (R-16, R-21 to R-26, Q-6)
+/* Proves the chain service: confirmations and reorganisations (R-16, R-21 to R-26, Q-6)
  * also against a small model, its bounds, and what it answers when memory is out. Run by unit_protocol. */
 #include "core/random.h"
 #include "protocol/dialects/rustorium/chain.h"
@@ -12,118 +12,6 @@
 #include <criterion/criterion.h>
 #include <malloc.h>
 #include <stdio.h>
-
-/* --- filters ------------------------------------------------------------------------------------------------------ */
-
-static struct slice encode(struct buf *out, uint32_t level, enum chain_filter_kind kind, const char *key)
-{
-    size_t mark = out->used;
-    chain_filter_put(out, &(struct chain_filter){.level = level, .kind = kind, .key = slice_text(key)});
-    return buf_since(out, mark);
-}
-
-Test(chain_filter, has_golden_bytes)
-{
-    uint8_t memory[64];
-    struct buf out = buf_of(memory, sizeof(memory));
-    cr_assert(slice_equal(encode(&out, 1000, CHAIN_FILTER_ANY, ""), slice_of("\x03\xe8*\0", 4)));
-    cr_assert(slice_equal(encode(&out, 1, CHAIN_FILTER_KEY, "0xt"), slice_of("\0\1=\3"
-                                                                             "0xt",
-                                                                             7)));
-    cr_assert(slice_equal(encode(&out, 0, CHAIN_FILTER_PREFIX, "a"), slice_of("\0\0^\1a", 5)));
-}
-
-Test(chain_filter, comes_back_filter_by_filter)
-{
-    uint8_t memory[64];
-    struct buf out = buf_of(memory, sizeof(memory));
-    struct chain_filter filter;
-    encode(&out, 3, CHAIN_FILTER_ANY, "");
-    encode(&out, 7, CHAIN_FILTER_PREFIX, "0x9");
-    struct slice variant = buf_slice(&out);
-    cr_assert(chain_filter_next(&variant, &filter));
-    cr_assert(filter.level == 3 && filter.kind == CHAIN_FILTER_ANY && filter.key.bytes == 0);
-    cr_assert(chain_filter_next(&variant, &filter));
-    cr_assert(filter.level == 7 && filter.kind == CHAIN_FILTER_PREFIX && slice_is(filter.key, "0x9"));
-    cr_assert_not(chain_filter_next(&variant, &filter));
-}
-
-static bool matches(struct slice variant, uint32_t level, const char *key)
-{
-    struct event event = {.level = level, .key = slice_text(key)};
-    return chain_filter_matches(variant, &event);
-}
-
-Test(chain_filter, matches_level_and_key)
-{
-    uint8_t memory[64];
-    struct buf out = buf_of(memory, sizeof(memory));
-    encode(&out, 1, CHAIN_FILTER_ANY, "");
-    encode(&out, 2, CHAIN_FILTER_KEY, "0xa");
-    encode(&out, 3, CHAIN_FILTER_PREFIX, "0xa");
-    struct slice v = buf_slice(&out);
-    cr_assert(matches(v, 1, "") && matches(v, 1, "x"));
-    cr_assert(matches(v, 2, "0xa") && !matches(v, 2, "0xab") && !matches(v, 2, "0x") && !matches(v, 2, ""));
-    cr_assert(matches(v, 3, "0xa") && matches(v, 3, "0xab") && !matches(v, 3, "0x"));
-    cr_assert(!matches(v, 0, "0xa") && !matches(v, 4, "0xa"));
-    cr_assert_not(matches(slice_text(""), 1, ""));
-}
-
-/* The same set of filters gives the same bytes in whatever order and how often, and matches what any one of them
- * matches. */
-Test(chain_filter, union_is_canonical)
-{
-    struct random random;
-    random_init(&random, 18);
-    for (int round = 0; round < 2000; round++) {
-        static uint8_t memory[8192], one_memory[8192], two_memory[8192];
-        struct buf out = buf_of(memory, sizeof(memory)), one = buf_of(one_memory, sizeof(one_memory)),
-                   two = buf_of(two_memory, sizeof(two_memory));
-        struct slice filters[40], shuffled[40];
-        size_t count = 1 + random_below(&random, 12), twice = 0;
-        for (size_t i = 0; i < count; i++) {
-            static const char *const keys[] = {"a", "ab", "b", "abc"};
-            static const enum chain_filter_kind kinds[] = {CHAIN_FILTER_ANY, CHAIN_FILTER_KEY, CHAIN_FILTER_PREFIX};
-            enum chain_filter_kind kind = kinds[random_below(&random, 3)];
-            filters[i] = encode(&out, (uint32_t)random_below(&random, 3), kind,
-                                kind == CHAIN_FILTER_ANY ? "" : keys[random_below(&random, 4)]);
-            shuffled[twice++] = filters[i];
-            if (random_chance(&random, 1, 3))
-                shuffled[twice++] = filters[i];
-        }
-        for (size_t i = twice; i-- > 1;) {
-            size_t other = random_below(&random, i + 1);
-            struct slice kept = shuffled[i];
-            shuffled[i] = shuffled[other];
-            shuffled[other] = kept;
-        }
-        static const char *const probes[] = {"", "a", "ab", "abc", "abcd", "b", "c"};
-        bool expected[3][7];
-        for (uint32_t level = 0; level < 3; level++)
-            for (size_t p = 0; p < 7; p++) {
-                expected[level][p] = false;
-                for (size_t i = 0; i < count; i++)
-                    expected[level][p] |= matches(filters[i], level, probes[p]);
-            }
-        chain_filter_union(filters, count, &one);
-        chain_filter_union(shuffled, twice, &two);
-        cr_assert(slice_equal(buf_slice(&one), buf_slice(&two)));
-        for (uint32_t level = 0; level < 3; level++)
-            for (size_t p = 0; p < 7; p++)
-                cr_assert_eq(matches(buf_slice(&one), level, probes[p]), expected[level][p]);
-    }
-}
-
-Test(chain_filter, union_leaves_out_what_any_covers)
-{
-    uint8_t memory[64], made[64];
-    struct buf out = buf_of(memory, sizeof(memory)), result = buf_of(made, sizeof(made));
-    struct slice filters[3] = {encode(&out, 1, CHAIN_FILTER_KEY, "k")};
-    filters[1] = encode(&out, 1, CHAIN_FILTER_ANY, "");
-    filters[2] = encode(&out, 2, CHAIN_FILTER_KEY, "k");
-    chain_filter_union(filters, 3, &result);
-    cr_assert(slice_equal(buf_slice(&result), slice_of("\0\1*\0\0\2=\1k", 9)));
-}
 
 /* --- the service -------------------------------------------------------------------------------------------------- */
 
@@ -150,8 +38,8 @@ static void close_chain(void)
 static void listen_to(const char *channel, uint32_t level, bool added)
 {
     uint8_t memory[16];
-    struct buf out = buf_of(memory, sizeof(memory));
-    encode(&out, level, CHAIN_FILTER_ANY, "");
+    struct buf out = buf_of(memory, sizeof memory);
+    chain_filter_put(&out, &(struct chain_filter){.level = level, .kind = CHAIN_FILTER_ANY, .key = slice_text("")});
     chain_service.interest(chain, slice_text(channel), buf_slice(&out), added);
 }
 
@@ -159,7 +47,7 @@ static void listen_to(const char *channel, uint32_t level, bool added)
 static void member_of(const char *payload, const char *name, char out[200])
 {
     char pattern[40];
-    snprintf(pattern, sizeof(pattern), "\"%s\":", name);
+    snprintf(pattern, sizeof pattern, "\"%s\":", name);
     const char *at = strstr(payload, pattern);
     cr_assert_not_null(at, "%s in %s", name, payload);
     at += strlen(pattern);
@@ -174,11 +62,11 @@ static void note(const struct event *event)
     size_t used = strlen(events);
     bool tx = slice_is(event->channel, CHAIN_CHANNEL_TRANSACTIONS),
          block = slice_is(event->channel, CHAIN_CHANNEL_BLOCKS);
-    cr_assert_lt(event->payload.bytes, sizeof(payload));
+    cr_assert_lt(event->payload.bytes, sizeof payload);
     memcpy(payload, event->payload.data, event->payload.bytes);
     payload[event->payload.bytes] = '\0';
     member_of(payload, tx ? "tx_hash" : block ? "hash" : "key", value);
-    snprintf(events + used, sizeof(events) - used, "%s%s@%u ", tx ? "t:" : block ? "" : "s:", value, event->level);
+    snprintf(events + used, sizeof events - used, "%s%s@%u ", tx ? "t:" : block ? "" : "s:", value, event->level);
     cr_assert_eq(event->opcode, WS_TEXT);
     last_event = event;
 }
@@ -187,7 +75,7 @@ static int request(enum chain_request kind, const char *body)
 {
     static uint8_t scratch_memory[4096];
     static struct event event;
-    struct buf answer = buf_of(reply, sizeof(reply) - 1), scratch = buf_of(scratch_memory, sizeof(scratch_memory));
+    struct buf answer = buf_of(reply, sizeof reply - 1), scratch = buf_of(scratch_memory, sizeof scratch_memory);
     struct service_request asked = {.kind = kind, .body = slice_text(body)};
     events[0] = '\0';
     int status = chain_service.request(chain, &asked, &answer);
@@ -200,7 +88,7 @@ static int request(enum chain_request kind, const char *body)
 static int block(const char *hash, const char *parent, const char *txs)
 {
     char body[2048];
-    snprintf(body, sizeof(body),
+    snprintf(body, sizeof body,
              "{\"number\":7,\"hash\":\"%s\",\"parent_hash\":\"%s\",\"timestamp\":\"2024-01-23T12:34:56Z\","
              "\"transactions\":[%s]}",
              hash, parent, txs);
@@ -254,7 +142,7 @@ Test(chain, gives_nothing_that_nobody_listens_to)
 Test(chain, builds_messages_around_the_objects)
 {
     static uint8_t scratch_memory[2048];
-    struct buf answer = buf_of(reply, sizeof(reply)), scratch = buf_of(scratch_memory, sizeof(scratch_memory));
+    struct buf answer = buf_of(reply, sizeof reply), scratch = buf_of(scratch_memory, sizeof scratch_memory);
     struct event event;
     open_chain();
     listen_to("blocks", 1, true);
@@ -378,8 +266,8 @@ Test(chain, counts_to_a_thousand)
     listen_to("blocks", 1000, true);
     listen_to("transactions", 999, true);
     for (int i = 0; i < 1100; i++) {
-        snprintf(hash, sizeof(hash), "h%d", i);
-        snprintf(parent, sizeof(parent), "h%d", i - 1);
+        snprintf(hash, sizeof hash, "h%d", i);
+        snprintf(parent, sizeof parent, "h%d", i - 1);
         block(hash, parent, i == 0 ? "\"first\"" : "");
         if (i == 998)
             assert_events("t:first@999 ");
@@ -387,7 +275,7 @@ Test(chain, counts_to_a_thousand)
             assert_events("");
         else {
             char expected[40];
-            snprintf(expected, sizeof(expected), "h%d@1000 ", i - 999);
+            snprintf(expected, sizeof expected, "h%d@1000 ", i - 999);
             assert_events(expected);
         }
     }
@@ -405,8 +293,8 @@ Test(chain, forgets_the_oldest_when_memory_is_full)
     listen_to("blocks", 1, true);
     listen_to("blocks", 900, true);
     for (int i = 0; i < 950; i++) {
-        snprintf(hash, sizeof(hash), "h%d", i);
-        snprintf(parent, sizeof(parent), "h%d", i - 1);
+        snprintf(hash, sizeof hash, "h%d", i);
+        snprintf(parent, sizeof parent, "h%d", i - 1);
         cr_assert_eq(block(hash, parent, ""), 202);
         cr_assert(strncmp(events, hash, strlen(hash)) == 0, "no 900 confirmations, but the first");
     }
@@ -473,8 +361,8 @@ Test(chain, forgets_values_before_blocks)
     settings.chain_memory_bytes = 64 << 10;
     block("a", "?", "");
     for (int i = 0; i < 100; i++) {
-        snprintf(body, sizeof(body), "{\"key\":\"k%d\",\"value\":\"%04000d\",\"block_number\":1,\"timestamp\":\"T\"}",
-                 i, 0);
+        snprintf(body, sizeof body, "{\"key\":\"k%d\",\"value\":\"%04000d\",\"block_number\":1,\"timestamp\":\"T\"}", i,
+                 0);
         cr_assert_eq(request(CHAIN_STATE, body), 202);
     }
     unsigned keys;
@@ -494,7 +382,7 @@ Test(chain, answers_reads_within_the_reply)
     block("a", "?", "");
     request(CHAIN_STATE, "{\"key\":\"a\",\"value\":\"\",\"block_number\":1,\"timestamp\":\"T\"}");
     request(CHAIN_STATE, "{\"key\":\"b\",\"value\":\"\",\"block_number\":1,\"timestamp\":\"T\"}");
-    struct buf answer = buf_of(small, sizeof(small));
+    struct buf answer = buf_of(small, sizeof small);
     struct service_request asked = {.kind = CHAIN_READ_STATE};
     cr_assert_eq(chain_service.request(chain, &asked, &answer), 200);
     cr_assert(
@@ -535,8 +423,8 @@ Test(chain, new_settings_count_from_the_next_request)
     char hash[24], parent[24];
     open_chain();
     for (int i = 0; i < 300; i++) {
-        snprintf(hash, sizeof(hash), "h%d", i);
-        snprintf(parent, sizeof(parent), "h%d", i - 1);
+        snprintf(hash, sizeof hash, "h%d", i);
+        snprintf(parent, sizeof parent, "h%d", i - 1);
         block(hash, parent, "");
     }
     smaller = settings;
@@ -683,8 +571,8 @@ static void model_step(struct model *model, struct random *random)
         for (int s = 0; s < model->blocks[index].tx_count; s++)
             model->blocks[index].txs[s] = (int)random_below(random, MODEL_TXS);
     }
-    snprintf(hash, sizeof(hash), "%d", model->blocks[index].name);
-    snprintf(parent, sizeof(parent), "%d", keep == 0 ? -1 : model->blocks[model->branch[keep - 1]].name);
+    snprintf(hash, sizeof hash, "%d", model->blocks[index].name);
+    snprintf(parent, sizeof parent, "%d", keep == 0 ? -1 : model->blocks[model->branch[keep - 1]].name);
     for (int s = 0, used = 0; s < model->blocks[index].tx_count; s++)
         used += sprintf(txs + used, "%s\"%d\"", s == 0 ? "" : ",", model->blocks[index].txs[s]);
     model->branch_count = keep;

@@ -48,7 +48,7 @@ static void assert_answer(const char *message, const char *expected)
 static const char *error_text(const char *id, int code, const char *message)
 {
     static char text[1024];
-    snprintf(text, sizeof(text),
+    snprintf(text, sizeof text,
              "{\"type\":\"error\",\"id\":%s,\"data\":null,\"error\":{\"code\":%d,\"message\":\"%s\"}}", id, code,
              message);
     return text;
@@ -69,7 +69,7 @@ Test(rustorium, owns_one_path)
     start(NULL, NULL);
     cr_assert_eq(host.dialect->route(host.settings, slice_text("/ws")), DIALECT_PATH_SOCKET);
     static const char *const others[] = {"/", "/ws/", "/wss", "/WS", "/api/ws", "/ws/all"};
-    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
         cr_expect_eq(host.dialect->route(host.settings, slice_text(others[i])), DIALECT_PATH_NONE, "%s", others[i]);
     pure_close(&host);
 }
@@ -94,7 +94,7 @@ Test(rustorium, takes_tokens_from_query_and_headers)
         {"/ws?token=%zz", "", false},
     };
     start("attempts_per_minute", "0");
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         cr_expect_eq(pure_connect(&host, 0, cases[i].target, cases[i].headers), 101);
         cr_expect_eq(host.conns[0].open, cases[i].good, "%s", cases[i].target);
         if (!cases[i].good) {
@@ -208,7 +208,7 @@ Test(rustorium, refuses_messages_that_are_none)
         {"{\"type\":\"heartbeat\",\"id\":\"a\",\"data\":{}}", "\"a\""},
     };
     start_connected();
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         assert_answer(cases[i].message, error_text(cases[i].id, 4002, "Invalid message format"));
         calm();
     }
@@ -241,9 +241,9 @@ Test(rustorium, echoes_ids_exactly)
     static const char *const ids[] = {"a",        "\\\"",    "\\\\",           "\\/",     "/",   "\\u0041", "\\n",
                                       "\xc3\xa9", "\\u00E9", "\\ud83d\\ude00", "\\u0000", "<&>", "null"};
     start_connected();
-    for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
-        snprintf(message, sizeof(message), "{ \"id\" : \"%s\" , \"type\":\"p\\u0069ng\"}", ids[i]);
-        snprintf(expected, sizeof(expected), "{\"type\":\"pong\",\"id\":\"%s\",\"data\":{},\"error\":null}", ids[i]);
+    for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++) {
+        snprintf(message, sizeof message, "{ \"id\" : \"%s\" , \"type\":\"p\\u0069ng\"}", ids[i]);
+        snprintf(expected, sizeof expected, "{\"type\":\"pong\",\"id\":\"%s\",\"data\":{},\"error\":null}", ids[i]);
         assert_answer(message, expected);
     }
     for (int bytes = 128; bytes <= 129; bytes++) {
@@ -251,8 +251,8 @@ Test(rustorium, echoes_ids_exactly)
             id[0] = '\0';
             for (int i = 0; i < bytes; i++)
                 strcat(id, escaped ? "\\u0078" : "x");
-            snprintf(message, sizeof(message), "{\"type\":\"ping\",\"id\":\"%s\"}", id);
-            snprintf(expected, sizeof(expected), "{\"type\":\"pong\",\"id\":\"%s\",\"data\":{},\"error\":null}", id);
+            snprintf(message, sizeof message, "{\"type\":\"ping\",\"id\":\"%s\"}", id);
+            snprintf(expected, sizeof expected, "{\"type\":\"pong\",\"id\":\"%s\",\"data\":{},\"error\":null}", id);
             assert_answer(message, bytes == 128 ? expected : error_text("null", 4002, "Invalid message format"));
         }
     }
@@ -284,7 +284,7 @@ Test(rustorium, other_answers_end_a_row_of_invalid_messages)
         "{\"type\":\"unsubscribe\",\"id\":\"a\",\"data\":{\"subscription_id\":\"00000001-1\"}}",
     };
     start_connected();
-    for (size_t k = 0; k < sizeof(good) / sizeof(good[0]); k++) {
+    for (size_t k = 0; k < sizeof good / sizeof good[0]; k++) {
         for (int i = 1; i <= 9; i++)
             pure_send_text(&host, 0, "x");
         pure_send_text(&host, 0, good[k]);
@@ -354,8 +354,8 @@ Test(rustorium, judges_channels_and_filters)
         {"{\"channel\":\"state\",\"filter\":{\"key\":{\"key\":\"a\"}}}", "Invalid filter"},
     };
     start_connected();
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        snprintf(message, sizeof(message), "{\"type\":\"subscribe\",\"id\":\"s\",\"data\":%s}", cases[i].data);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        snprintf(message, sizeof message, "{\"type\":\"subscribe\",\"id\":\"s\",\"data\":%s}", cases[i].data);
         pure_send_text(&host, 0, message);
         const char *answer = pure_take_text(&host, 0);
         if (cases[i].error != NULL)
@@ -365,7 +365,7 @@ Test(rustorium, judges_channels_and_filters)
                       cases[i].data, answer);
     }
     for (int bytes = 128; bytes <= 129; bytes++) {
-        snprintf(message, sizeof(message),
+        snprintf(message, sizeof message,
                  "{\"type\":\"subscribe\",\"id\":\"s\",\"data\":{\"channel\":\"state\",\"filter\":{\"key\":\"%.*s\"}}}",
                  bytes, id);
         pure_send_text(&host, 0, message);
@@ -387,7 +387,7 @@ static void take_id(uint32_t conn, char out[64])
 static void subscribe(uint32_t conn, const char *data, char id[64])
 {
     char message[512];
-    snprintf(message, sizeof(message), "{\"type\":\"subscribe\",\"id\":\"s\",\"data\":%s}", data);
+    snprintf(message, sizeof message, "{\"type\":\"subscribe\",\"id\":\"s\",\"data\":%s}", data);
     pure_send_text(&host, conn, message);
     take_id(conn, id);
 }
@@ -395,7 +395,7 @@ static void subscribe(uint32_t conn, const char *data, char id[64])
 static void unsubscribe(uint32_t conn, const char *id)
 {
     char message[512];
-    snprintf(message, sizeof(message), "{\"type\":\"unsubscribe\",\"id\":\"u\",\"data\":{\"subscription_id\":\"%s\"}}",
+    snprintf(message, sizeof message, "{\"type\":\"unsubscribe\",\"id\":\"u\",\"data\":{\"subscription_id\":\"%s\"}}",
              id);
     pure_send_text(&host, conn, message);
     cr_assert_str_eq(pure_take_text(&host, conn),
@@ -426,10 +426,10 @@ Test(rustorium, unsubscribes_what_is_its_own)
     subscribe(0, "{\"channel\":\"blocks\"}", id);
     subscribe(1, "{\"channel\":\"blocks\"}", other);
     cr_assert_str_neq(id, other);
-    snprintf(message, sizeof(message), "{\"type\":\"unsubscribe\",\"id\":\"u\",\"data\":{\"subscription_id\":\"%s\"}}",
+    snprintf(message, sizeof message, "{\"type\":\"unsubscribe\",\"id\":\"u\",\"data\":{\"subscription_id\":\"%s\"}}",
              other);
     assert_answer(message, error_text("\"u\"", 4003, "Unknown subscription"));
-    snprintf(message, sizeof(message),
+    snprintf(message, sizeof message,
              "{\"type\":\"unsubscribe\",\"id\":\"u\",\"data\":{\"subscription_id\":\"\\u%04x%s\"}}", id[0], id + 1);
     assert_answer(message, "{\"type\":\"unsubscribe_success\",\"id\":\"u\",\"data\":{},\"error\":null}");
     assert_answer(message, error_text("\"u\"", 4003, "Unknown subscription"));
@@ -498,7 +498,7 @@ Test(rustorium, random_subscriptions_agree_with_a_model)
             int kind = (int)random_below(&random, 3), slot = counts[c]++;
             held[c][slot].kind = kind;
             held[c][slot].key = keys[random_below(&random, 5)];
-            snprintf(text, sizeof(text),
+            snprintf(text, sizeof text,
                      kind == 0 ? "{\"channel\":\"state\"}" : "{\"channel\":\"state\",\"filter\":{\"%s\":\"%s\"}}",
                      kind == 1 ? "key" : "key_prefix", held[c][slot].key);
             subscribe(c, text, held[c][slot].id);
@@ -508,7 +508,7 @@ Test(rustorium, random_subscriptions_agree_with_a_model)
             held[c][slot] = held[c][--counts[c]];
         } else {
             const char *key = keys[random_below(&random, 5)];
-            snprintf(text, sizeof(text), "{\"key\":\"%s\",\"value\":\"\",\"block_number\":%d}", key, step);
+            snprintf(text, sizeof text, "{\"key\":\"%s\",\"value\":\"\",\"block_number\":%d}", key, step);
             cr_assert_eq(pure_ingest(&host, "state", text), 202);
             for (uint32_t k = 0; k < 3; k++) {
                 bool fits = false;
@@ -605,7 +605,7 @@ Test(rustorium, channels_are_lossless_and_retain_nothing)
 static int normalise(const char *topic, const char *body, char out[1000])
 {
     uint8_t memory[900];
-    struct buf text = buf_of(memory, sizeof(memory));
+    struct buf text = buf_of(memory, sizeof memory);
     struct ingest_call call = {.settings = host.settings, .wall_ms = PURE_WALL_MS + 999, .text = &text};
     int status = host.dialect->ingest->take(&call, slice_text(topic), slice_text(body));
     if (status == 0)
@@ -648,7 +648,7 @@ Test(rustorium, rewrites_objects_in_documented_order)
     };
     char found[1000];
     start("tx_source", "ingest");
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         cr_expect_eq(normalise(cases[i].topic, cases[i].body, found), 0, "%s", found);
         cr_expect_str_eq(found, cases[i].expected, "%s", found);
         cr_expect(json_valid(slice_text(found), 8));
@@ -716,7 +716,7 @@ Test(rustorium, names_the_field_that_is_wrong)
     };
     char found[1000];
     start("tx_source", "ingest");
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         normalise(cases[i].topic, cases[i].body, found);
         cr_expect_eq(strncmp(found, cases[i].expected, strlen(cases[i].expected)), 0, "%s: %s", cases[i].body, found);
         cr_expect_gt(strlen(found), strlen(cases[i].expected), "and says what would be right");
@@ -730,7 +730,7 @@ Test(rustorium, says_when_an_object_is_too_large_for_it)
 {
     char body[1200], found[1000];
     start(NULL, NULL);
-    snprintf(body, sizeof(body), "{\"key\":\"k\",\"value\":\"%01000d\",\"block_number\":1}", 0);
+    snprintf(body, sizeof body, "{\"key\":\"k\",\"value\":\"%01000d\",\"block_number\":1}", 0);
     cr_assert_eq(normalise("state", body, found), 422);
     cr_assert_str_eq(found, "422 : too large");
     pure_close(&host);
@@ -757,7 +757,7 @@ Test(rustorium, longest_hash_makes_an_event)
         strcat(hash, "\\u0001");
     pure_send_text(&host, 0, "{\"type\":\"subscribe\",\"id\":\"s\",\"data\":{\"channel\":\"transactions\"}}");
     pure_take(&host, 0);
-    snprintf(body, sizeof(body),
+    snprintf(body, sizeof body,
              "{\"number\":18446744073709551615,\"hash\":\"h\",\"parent_hash\":\"p\",\"timestamp\":0,\"transactions\":["
              "\"%s\"]}",
              hash);
