@@ -154,7 +154,7 @@ struct storage_request *storage_abandon(struct storage *storage);
 /* The request leaves until storage_take gives it back. false: too much is under way (counted); the request is still
  * the caller's. */
 bool storage_post(struct storage *storage, uint16_t origin, struct storage_request *request);
-/* After one or several posts: wakes storage, if it sleeps. Once a turn. */
+/* After posts, and after takes (which may have made room for reads that wait): wakes storage, if it sleeps. Once a turn. */
 void storage_ring(struct storage *storage, uint16_t origin);
 /* The next answer or NULL. */
 struct storage_request *storage_take(struct storage *storage, uint16_t origin);
