@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the program ringcast-storage: its options, the order of the runs and the table. It never writes a file but for --json.
- * Called by the shell.
+/* Owns the program ringcast-storage: its options, the order of the runs and the table. It never writes a file but for
+ * --json. Called by the shell.
  *
  *     ringcast-storage --dir /var/lib/ringcast        what a synced put costs there, beside a bare append and sync
  *     ringcast-storage --dir /dev/shm                 the same without a disk: what is left is CPU */

@@ -9,15 +9,15 @@
  *       storage_take                   <- out <-         answer: in the order of each shard's requests; wake who sleeps
  *
  * What holds:
- *   1. Status 0 of a COMMIT: its unit is on the disk, whole. Any other status: it is not kept, and nothing of it is seen;
- *      after a failed sync alone the next process may find it.
- *   2. A shard's answers come in the order of its requests. A read sees every unit that its shard has posted before it,
- *      and none behind it.
- *   3. Units of one *stream* of a shard are kept in their order without a gap: when one fails, all behind it of the same
- *      *life* fail too (-ECANCELED), also those that were on their way. Whoever was told begins the next life, with a
- *      higher number, from what a scan says.
- *   4. A shard has at most STORAGE_OUTSTANDING_MAX requests and STORAGE_BYTES_MAX bytes of units under way; so an answer
- *      always has room. */
+ *   1. Status 0 of a COMMIT: its unit is on the disk, whole. Any other status: it is not kept, and nothing of it is
+ *      seen; after a failed sync alone the next process may find it.
+ *   2. A shard's answers come in the order of its requests. A read sees every unit that its shard has posted before
+ *      it, and none behind it.
+ *   3. Units of one *stream* of a shard are kept in their order without a gap: when one fails, all behind it of the
+ *      same *life* fail too (-ECANCELED), also those that were on their way. Whoever was told begins the next life,
+ *      with a higher number, from what a scan says.
+ *   4. A shard has at most STORAGE_OUTSTANDING_MAX requests and STORAGE_BYTES_MAX bytes of units under way; so an
+ *      answer always has room. */
 #ifndef RINGCAST_SHARDS_STORAGE_STORAGE_H
 #define RINGCAST_SHARDS_STORAGE_STORAGE_H
 
@@ -154,7 +154,8 @@ struct storage_request *storage_abandon(struct storage *storage);
 /* The request leaves until storage_take gives it back. false: too much is under way (counted); the request is still
  * the caller's. */
 bool storage_post(struct storage *storage, uint16_t origin, struct storage_request *request);
-/* After one or several posts: wakes storage, if it sleeps. Once a turn. */
+/* After posts, and after takes (which may have made room for reads that wait): wakes storage, if it sleeps. Once a
+ * turn. */
 void storage_ring(struct storage *storage, uint16_t origin);
 /* The next answer or NULL. */
 struct storage_request *storage_take(struct storage *storage, uint16_t origin);

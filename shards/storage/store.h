@@ -68,8 +68,8 @@ int store_scan_begin(struct store *store, uint8_t table, struct slice after);
 int store_scan_next(struct store *store, struct store_record *record);
 void store_scan_end(struct store *store);
 
-/* Upkeep outside a transaction, as far as it is due: `idle` says that nobody waits. Errors are those of the disk; nothing
- * that was committed is touched by them. Of a store that is broken: its error, and nothing is done. */
+/* Upkeep outside a transaction, as far as it is due: `idle` says that nobody waits. Errors are those of the disk;
+ * nothing that was committed is touched by them. Of a store that is broken: its error, and nothing is done. */
 int store_tidy(struct store *store, bool idle);
 /* Whether store_tidy(store, true) would do something. */
 bool store_wants_tidying(const struct store *store);

@@ -19,7 +19,7 @@
 #include <stdlib.h>
 
 #define WAL_PAGES_DUE 4096 /* a checkpoint is due though there is work: 16 MiB */
-#define WAL_PAGES_IDLE 256 /* and when there is none: 1 MiB */
+#define WAL_PAGES_IDLE 64  /* and when there is none: 256 KiB */
 
 #define WHY_BYTES 512
 

@@ -20,7 +20,7 @@ struct model {
 /* Transaction `number` touches three keys: two puts of different lengths, a delete. */
 static size_t value_bytes(uint32_t number, uint32_t key)
 {
-    return number % 5 == 4 ? 300000 : 100 + 700 * key;
+    return number % 5 == 4 ? 70000 : 100 + 700 * key;
 }
 
 static void change_model(struct model *model, uint32_t number)
@@ -32,7 +32,7 @@ static void change_model(struct model *model, uint32_t number)
 
 static int put(struct store *store, uint32_t number, uint32_t key)
 {
-    static uint8_t value[300000];
+    static uint8_t value[70000];
     uint8_t name = (uint8_t)key;
     memset(value, (int)number, value_bytes(number, key));
     return store_put(store, 0, slice_of(&name, 1), slice_of(value, value_bytes(number, key)));
@@ -148,12 +148,12 @@ static void fail_each(enum fault_kind kind, uint64_t least)
 
 Test(store_faults, keeps_its_word_when_any_write_finds_no_room)
 {
-    fail_each(FAULT_WRITE_FULL, 400);
+    fail_each(FAULT_WRITE_FULL, 300);
 }
 
 Test(store_faults, keeps_its_word_when_any_write_fails)
 {
-    fail_each(FAULT_WRITE, 400);
+    fail_each(FAULT_WRITE, 300);
 }
 
 Test(store_faults, keeps_its_word_when_any_sync_fails)

@@ -264,6 +264,30 @@ Test(store_refusals, says_at_the_start_that_there_is_no_room)
     store_dir_remove(&dir);
 }
 
+/* A server that was stopped in good order comes up on a full disk, with what it has. */
+Test(store_refusals, opens_on_a_full_disk_when_its_log_is_empty)
+{
+    struct store_dir dir = store_dir_make();
+    store_dir_mount(&dir, "size=1m");
+    struct store *store = store_dir_open(&dir);
+    cr_assert_eq(store_dir_put(store, 0, "a", "1"), 0);
+    store_close(store);
+    char filler[128];
+    (void)snprintf(filler, sizeof filler, "%s/filler", dir.name);
+    int fd = open(filler, O_CREAT | O_WRONLY, 0600);
+    static const uint8_t page[4096];
+    while (write(fd, page, sizeof page) > 0) {
+    }
+    store = store_dir_open(&dir);
+    store_dir_has(store, 0, "a", "1");
+    cr_assert_eq(store_dir_put(store, 0, "b", "2"), -ENOSPC);
+    cr_assert_eq(ftruncate(fd, 0), 0);
+    (void)close(fd);
+    cr_assert_eq(store_dir_put(store, 0, "b", "2"), 0);
+    store_close(store);
+    store_dir_remove(&dir);
+}
+
 Test(store_refusals, takes_the_limit_of_a_files_length_for_a_full_disk)
 {
     struct store_dir dir = store_dir_make();
