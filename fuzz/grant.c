@@ -29,7 +29,7 @@ static struct slice naive_word(const char *line, uint32_t wanted)
 
 static int naive_find(const struct naive *naive, struct slice key)
 {
-    if (slice_is(presented, OPTION_MASK))
+    if (slice_is(key, OPTION_MASK))
         return -1;
     for (uint32_t i = 0; i < naive->count; i++)
         if (key.bytes > 0 && slice_equal(naive_word(naive->lines[i], 0), key))
