@@ -226,7 +226,7 @@ static void drain_service(struct run *run)
     struct buf scratch = buf_of(memory, sizeof(memory));
     struct event event;
     run->given = (struct slice){0};
-    while (buf_reset(&scratch), event = (struct event){0}, run->dialect->service->next(run->service, &scratch, &event))
+    while (buf_reset(&scratch), service_next_event(run->dialect->service, run->service, &scratch, &event))
         expect_event(run, &event);
     expect(!scratch.overflow);
     if (run->dialect->service->due != NULL)

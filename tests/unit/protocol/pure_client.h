@@ -92,6 +92,37 @@ static inline void pure_disconnect(struct pure_host *host, uint32_t index)
 {
     if (host->conns[index].open)
         pure_end(host, &host->conns[index]);
+    if (host->dialect->service != NULL && host->service != NULL)
+        pure_pump(host);
+}
+
+/* The process ends at this moment, with all its connections, and another begins from what is on the disk. */
+static inline void pure_crash(struct pure_host *host)
+{
+    pure_drop_effects(host);
+    host->hold = false;
+    for (uint32_t i = 0; i < PURE_CONNS_MAX; i++)
+        if (host->conns[i].open)
+            pure_end(host, &host->conns[i]);
+    host->dialect->service->close(host->service);
+    free(host->service);
+    pure_service_begin(host);
+}
+
+/* An orderly stop: what is said to all, then their close. */
+static inline void pure_farewell(struct pure_host *host)
+{
+    for (uint32_t i = 0; i < PURE_CONNS_MAX; i++) {
+        struct pure_conn *conn = &host->conns[i];
+        if (!conn->open)
+            continue;
+        struct actions *out = pure_actions();
+        struct dialect_call call = pure_call(host, conn, out);
+        if (host->dialect->farewell != NULL)
+            host->dialect->farewell(&call);
+        action_close(out, WS_CLOSE_GOING_AWAY, "going away");
+        pure_apply(host, conn, out);
+    }
 }
 
 /* A message of the client, within the limits or not. */
@@ -106,9 +137,11 @@ static inline void pure_send(struct pure_host *host, uint32_t index, enum ws_opc
     uint8_t *copy = pure_copy(message.data, message.bytes);
     struct slice own = slice_of(copy, message.bytes);
     uint64_t count = bucket_count(&conn->window, host->now_ms, common->messages_window_ms);
-    if (message.bytes > common->message_bytes_max)
+    if (message.bytes > common->message_bytes_max) {
+        if (host->dialect->too_big != NULL)
+            host->dialect->too_big(&call);
         action_close(out, WS_CLOSE_TOO_BIG, "message too big");
-    else if (common->messages_max == 0 || count <= common->messages_max)
+    } else if (common->messages_max == 0 || count <= common->messages_max)
         host->dialect->message(&call, opcode, own);
     else if (host->dialect->over_limit != NULL)
         host->dialect->over_limit(&call, opcode, own, count);
@@ -180,7 +213,8 @@ static inline void pure_advance(struct pure_host *host, uint64_t ms)
             pure_wake(host, next, heartbeat);
         } else {
             service->timer(host->service, host->now_ms, pure_wall_ms(host));
-            pure_drain(host);
+            pure_collect(host);
+            pure_pump(host);
         }
     }
     host->now_ms = until;
@@ -195,10 +229,8 @@ static inline int pure_do(struct pure_host *host, const struct ingest_call *call
         pure_publish(host, &call->event);
         return 202;
     case INGEST_REQUEST: {
-        struct buf reply = buf_of(host->reply, sizeof(host->reply) - 1);
-        int status = pure_ask(host, call->request_kind, call->body, &reply);
-        host->reply[reply.used] = '\0';
-        return status;
+        pure_ask_from(host, 0, 0, call->request_kind, call->body);
+        return host->answered_status;
     }
     case INGEST_NEWEST:
         for (size_t i = host->retained_count; i-- > 0;) {
@@ -272,9 +304,18 @@ static inline void pure_close(struct pure_host *host)
     for (size_t i = 0; i < host->retained_count; i++)
         free(host->retained[i].message.data);
     free(host->retained);
+    pure_drop_effects(host);
+    free(host->effects);
+    for (size_t i = 0; i < host->record_count; i++) {
+        free(host->records[i].key);
+        free(host->records[i].value);
+    }
+    free(host->records);
+    free(host->scratch);
     if (host->service != NULL)
         host->dialect->service->close(host->service);
     free(host->service);
+    host->service = NULL;
     free(common->key_list.keys);
     option_release(host->settings, dialect_common_options);
     option_release(host->settings, host->dialect->options);

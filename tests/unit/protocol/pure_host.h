@@ -15,6 +15,7 @@
 
 #define PURE_CONNS_MAX 256
 #define PURE_TEXT_BYTES (1U << 20)
+#define PURE_SCRATCH_BYTES (17U << 20)
 #define PURE_START_MS 1000000                /* the monotonic clock at the beginning, */
 #define PURE_WALL_MS UINT64_C(1706013296000) /* and the other: 2024-01-23T12:34:56Z */
 
@@ -70,10 +71,46 @@ struct pure_retained {
     uint64_t at_ms;
 };
 
+/* The store: what survives pure_crash. */
+struct pure_record {
+    uint8_t table;
+    uint8_t *key, *value;
+    size_t key_bytes, value_bytes;
+};
+
+/* An effect of the service that has not happened yet; its slices are owned. */
+struct pure_effect {
+    struct effect effect;
+    bool ends_unit;
+};
+
+/* A request that waits for its EFFECT_REPLY. */
+struct pure_asked {
+    uint64_t ticket; /* 0: free */
+    uint64_t number; /* of the connection; 0: not one */
+    uint32_t tag;
+};
+
 struct pure_host {
     const struct dialect *dialect;
     void *settings;
     void *service;
+    uint8_t *scratch;
+    struct pure_record *records;
+    size_t record_count;
+    uint64_t writes; /* PUTs and DELETEs that happened */
+    struct pure_effect *effects;
+    size_t effect_count, effect_capacity;
+    bool pumping;
+    bool hold; /* effects wait for pure_release: nothing is on the disk yet */
+    struct pure_asked asked[PURE_CONNS_MAX];
+    uint64_t tickets;
+    uint64_t answered;   /* ticket of the last reply to somebody who is no connection */
+    int answered_status; /* and what it was */
+    bool unheard;        /* what is published goes nowhere: a test looks at `published` */
+    void (*published)(void *context, const struct event *event);
+    void (*replied)(void *context, uint64_t ticket, int status, struct slice body);
+    void *context;
     uint64_t now_ms;
     uint64_t numbers;
     struct pure_conn conns[PURE_CONNS_MAX];
@@ -161,6 +198,39 @@ static inline void pure_init(struct pure_host *host, const char *dialect)
     host->mounts = 1;
 }
 
+static inline uint64_t pure_wall_ms(const struct pure_host *host)
+{
+    return PURE_WALL_MS + host->now_ms - PURE_START_MS;
+}
+
+static inline void pure_collect(struct pure_host *host);
+static inline void pure_pump(struct pure_host *host);
+
+/* Begins a life of the service from what the store has. */
+static inline void pure_service_begin(struct pure_host *host)
+{
+    const struct service *service = host->dialect->service;
+    const char *why = "";
+    host->service = pure_memory(service->state_bytes);
+    if (service->open(host->service, host->settings) != 0)
+        abort();
+    if (service->tables == NULL)
+        return;
+    for (uint8_t table = 0; service->tables[table].name != NULL; table++) {
+        for (size_t i = 0; i < host->record_count && service->tables[table].indexed; i++) {
+            const struct pure_record *record = &host->records[i];
+            if (record->table == table && service->load(host->service, table, slice_of(record->key, record->key_bytes),
+                                                        slice_of(record->value, record->value_bytes), &why) != 0) {
+                fprintf(stderr, "load: %s\n", why);
+                abort();
+            }
+        }
+    }
+    service->loaded(host->service, host->now_ms, pure_wall_ms(host));
+    pure_collect(host);
+    pure_pump(host);
+}
+
 /* After the options: the key list, and the service. */
 static inline void pure_start(struct pure_host *host)
 {
@@ -172,11 +242,9 @@ static inline void pure_start(struct pure_host *host)
         common->key_list.words[i] = slice_text(common->keys.items[i]);
         common->key_list.keys[i] = token_next_word(&common->key_list.words[i]);
     }
-    if (host->dialect->service != NULL) {
-        host->service = pure_memory(host->dialect->service->state_bytes);
-        if (host->dialect->service->open(host->service, host->settings) != 0)
-            abort();
-    }
+    host->scratch = malloc(PURE_SCRATCH_BYTES);
+    if (host->dialect->service != NULL)
+        pure_service_begin(host);
 }
 
 /* --- channels ----------------------------------------------------------------------------------------------------- */
@@ -364,11 +432,6 @@ static inline void pure_actions_free(struct actions *out)
     free(out);
 }
 
-static inline uint64_t pure_wall_ms(const struct pure_host *host)
-{
-    return PURE_WALL_MS + host->now_ms - PURE_START_MS;
-}
-
 static inline struct dialect_call pure_call_about(const struct pure_host *host, struct pure_conn *conn,
                                                   struct actions *out)
 {
@@ -401,7 +464,8 @@ static inline struct dialect_call pure_call(struct pure_host *host, struct pure_
 }
 
 static inline void pure_refused(struct pure_host *host, struct pure_conn *conn, enum quota_kind quota);
-static inline void pure_replied(struct pure_host *host, struct pure_conn *conn, const struct action *action);
+static inline void pure_counted(struct pure_host *host, struct pure_conn *conn, const struct action *action);
+static inline void pure_request_of(struct pure_host *host, struct pure_conn *conn, const struct action *action);
 
 /* In order; what follows a refused ACQUIRE is dropped. Frees the list. */
 static inline void pure_apply(struct pure_host *host, struct pure_conn *conn, struct actions *out)
@@ -449,8 +513,11 @@ static inline void pure_apply(struct pure_host *host, struct pure_conn *conn, st
             }
             break;
         case ACTION_REQUEST:
+            pure_request_of(host, conn, action);
+            pure_actions_free(out); /* the last of its row */
+            return;
         case ACTION_CENSUS:
-            pure_replied(host, conn, action);
+            pure_counted(host, conn, action);
             if (conn->session == NULL) { /* which has ended it */
                 pure_actions_free(out);
                 return;
@@ -475,24 +542,243 @@ static inline void pure_refused(struct pure_host *host, struct pure_conn *conn, 
     pure_apply(host, conn, out);
 }
 
-/* Events that the service has to give. */
-static inline void pure_drain(struct pure_host *host)
+/* --- the service and its store ------------------------------------------------------------------------------------ */
+
+static inline struct slice pure_slice_copy(struct slice from)
 {
-    static uint8_t scratch_memory[65536];
-    struct buf scratch = buf_of(scratch_memory, sizeof(scratch_memory));
-    struct event event;
-    while (host->dialect->service->next(host->service, &scratch, &event))
-        pure_publish(host, &event);
+    return slice_of(pure_copy(from.data, from.bytes), from.bytes);
+}
+
+static inline void pure_effect_free(struct pure_effect *one)
+{
+    free((void *)(uintptr_t)one->effect.event.channel.data);
+    free((void *)(uintptr_t)one->effect.event.payload.data);
+    free((void *)(uintptr_t)one->effect.event.key.data);
+    free((void *)(uintptr_t)one->effect.key.data);
+    free((void *)(uintptr_t)one->effect.body.data);
+}
+
+/* Takes what the last call of the service has led to: one unit. */
+static inline void pure_collect(struct pure_host *host)
+{
+    const struct service *service = host->dialect->service;
+    struct buf scratch = buf_of(host->scratch, PURE_SCRATCH_BYTES);
+    struct effect effect;
+    size_t before = host->effect_count;
+    while (buf_reset(&scratch), effect = (struct effect){0}, service->next(host->service, &scratch, &effect)) {
+        if (scratch.overflow || (effect.kind != EFFECT_PUBLISH && service->tables == NULL))
+            abort();
+        if (host->effect_count == host->effect_capacity) {
+            host->effect_capacity = host->effect_capacity * 2 + 16;
+            host->effects = realloc(host->effects, host->effect_capacity * sizeof(*host->effects));
+            if (host->effects == NULL)
+                abort();
+        }
+        effect.event.channel = pure_slice_copy(effect.event.channel);
+        effect.event.payload = pure_slice_copy(effect.event.payload);
+        effect.event.key = pure_slice_copy(effect.event.key);
+        effect.key = pure_slice_copy(effect.key);
+        effect.body = pure_slice_copy(effect.body);
+        host->effects[host->effect_count++] = (struct pure_effect){.effect = effect};
+    }
+    if (host->effect_count > before)
+        host->effects[host->effect_count - 1].ends_unit = true;
+}
+
+/* Where the record is, or would be; the records lie by table and key. */
+static inline size_t pure_record_at(const struct pure_host *host, uint8_t table, struct slice key, bool *found)
+{
+    size_t low = 0, high = host->record_count;
+    *found = false;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        const struct pure_record *record = &host->records[middle];
+        size_t common = record->key_bytes < key.bytes ? record->key_bytes : key.bytes;
+        int order = record->table != table ? (int)record->table - (int)table : memcmp(record->key, key.data, common);
+        if (order == 0 && record->key_bytes == key.bytes) {
+            *found = true;
+            return middle;
+        }
+        if (order < 0 || (order == 0 && record->key_bytes < key.bytes))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static inline void pure_write(struct pure_host *host, const struct effect *effect)
+{
+    bool found;
+    size_t at = pure_record_at(host, effect->table, effect->key, &found);
+    host->writes++;
+    if (effect->key.bytes > SERVICE_KEY_BYTES_MAX || effect->body.bytes > SERVICE_VALUE_BYTES_MAX)
+        abort();
+    if (found) {
+        free(host->records[at].key);
+        free(host->records[at].value);
+        memmove(&host->records[at], &host->records[at + 1], (--host->record_count - at) * sizeof(*host->records));
+    }
+    if (effect->kind == EFFECT_DELETE)
+        return;
+    host->records = realloc(host->records, (host->record_count + 1) * sizeof(*host->records));
+    if (host->records == NULL)
+        abort();
+    memmove(&host->records[at + 1], &host->records[at], (host->record_count++ - at) * sizeof(*host->records));
+    host->records[at] = (struct pure_record){.table = effect->table,
+                                             .key = pure_copy(effect->key.data, effect->key.bytes),
+                                             .key_bytes = effect->key.bytes,
+                                             .value = pure_copy(effect->body.data, effect->body.bytes),
+                                             .value_bytes = effect->body.bytes};
+}
+
+static inline void pure_fetch(struct pure_host *host, const struct effect *effect)
+{
+    bool found;
+    size_t at = pure_record_at(host, effect->table, effect->key, &found);
+    struct slice value = found ? slice_of(host->records[at].value, host->records[at].value_bytes) : slice_text("");
+    host->dialect->service->fetched(host->service, effect->ticket, found ? 200 : 404, value, host->now_ms,
+                                    pure_wall_ms(host));
+    pure_collect(host);
+}
+
+/* The answer has come: the dialect of the connection goes on, if it is still there. */
+static inline void pure_answer(struct pure_host *host, uint64_t ticket, int status, struct slice body)
+{
+    if (host->replied != NULL)
+        host->replied(host->context, ticket, status, body);
+    for (size_t i = 0; i < PURE_CONNS_MAX; i++) {
+        struct pure_asked asked = host->asked[i];
+        if (asked.ticket != ticket)
+            continue;
+        host->asked[i].ticket = 0;
+        for (size_t n = 0; n < PURE_CONNS_MAX; n++) {
+            struct pure_conn *conn = &host->conns[n];
+            if (conn->number != asked.number || conn->session == NULL)
+                continue;
+            struct actions *out = pure_actions();
+            struct dialect_call call = pure_call(host, conn, out);
+            struct dialect_reply reply = {.tag = asked.tag, .status = status, .body = body};
+            host->dialect->replied(&call, &reply);
+            pure_apply(host, conn, out);
+        }
+        return;
+    }
+    host->answered = ticket;
+    host->answered_status = status;
+    pure_name(host->reply, sizeof(host->reply), body);
+}
+
+static inline void pure_happen(struct pure_host *host, const struct effect *effect)
+{
+    switch (effect->kind) {
+    case EFFECT_PUBLISH:
+        if (host->published != NULL)
+            host->published(host->context, &effect->event);
+        if (!host->unheard)
+            pure_publish(host, &effect->event);
+        break;
+    case EFFECT_REPLY:
+        pure_answer(host, effect->ticket, effect->status, effect->body);
+        break;
+    case EFFECT_PUT:
+    case EFFECT_DELETE: /* before all else of its unit: pure_commit */
+        break;
+    case EFFECT_FETCH:
+        pure_fetch(host, effect);
+        break;
+    case EFFECT_RESTART:
+        abort();
+    }
+}
+
+/* The transaction of the unit that begins at `from`. */
+static inline void pure_commit(struct pure_host *host, size_t from)
+{
+    for (size_t i = from; i < host->effect_count; i++) {
+        const struct effect *effect = &host->effects[i].effect;
+        if (effect->kind == EFFECT_PUT || effect->kind == EFFECT_DELETE)
+            pure_write(host, effect);
+        if (host->effects[i].ends_unit)
+            return;
+    }
+}
+
+/* Lets all effects happen, and what follows from them. */
+static inline void pure_pump(struct pure_host *host)
+{
+    const struct service *service = host->dialect->service;
+    if (host->pumping || host->hold)
+        return;
+    host->pumping = true;
+    bool begins = true;
+    for (size_t at = 0;;) {
+        if (at == host->effect_count && service->tables != NULL && service->due(host->service) <= host->now_ms) {
+            service->timer(host->service, host->now_ms, pure_wall_ms(host));
+            pure_collect(host);
+        }
+        if (at == host->effect_count)
+            break;
+        if (begins)
+            pure_commit(host, at);
+        begins = host->effects[at].ends_unit;
+        struct pure_effect one = host->effects[at++];
+        pure_happen(host, &one.effect);
+        pure_effect_free(&one);
+    }
+    host->effect_count = 0;
+    host->pumping = false;
+}
+
+/* Commits are held back from now on, or (false) all of them happen. */
+static inline void pure_hold(struct pure_host *host, bool hold)
+{
+    host->hold = hold;
+    pure_pump(host);
+}
+
+static inline void pure_drop_effects(struct pure_host *host)
+{
+    for (size_t i = 0; i < host->effect_count; i++)
+        pure_effect_free(&host->effects[i]);
+    host->effect_count = 0;
+    memset(host->asked, 0, sizeof(host->asked));
+}
+
+static inline uint64_t pure_ask_from(struct pure_host *host, uint64_t number, uint32_t tag, uint32_t kind,
+                                     struct slice body)
+{
+    struct service_request request = {
+        .kind = kind, .body = body, .ticket = ++host->tickets, .now_ms = host->now_ms, .wall_ms = pure_wall_ms(host)};
+    struct buf reply = buf_of(pure_memory(PURE_TEXT_BYTES), PURE_TEXT_BYTES);
+    size_t place = 0;
+    while (number != 0 && host->asked[place].ticket != 0)
+        place++;
+    if (number != 0)
+        host->asked[place] = (struct pure_asked){request.ticket, number, tag};
+    int status = host->dialect->service->request(host->service, &request, &reply);
+    pure_collect(host);
+    pure_pump(host);
+    if (status != SERVICE_LATER)
+        pure_answer(host, request.ticket, status, buf_slice(&reply));
+    free(reply.data);
+    return request.ticket;
 }
 
 /* Passes a request to the service and publishes what follows. Its HTTP status. */
 static inline int pure_ask(struct pure_host *host, uint32_t kind, struct slice body, struct buf *reply)
 {
-    struct service_request request = {
-        .kind = kind, .body = body, .now_ms = host->now_ms, .wall_ms = pure_wall_ms(host)};
-    int status = host->dialect->service->request(host->service, &request, reply);
-    pure_drain(host);
-    return status;
+    uint64_t ticket = pure_ask_from(host, 0, 0, kind, body);
+    if (host->answered != ticket)
+        abort(); /* held back */
+    buf_reset(reply);
+    buf_put_text(reply, host->reply);
+    return host->answered_status;
+}
+
+static inline void pure_request_of(struct pure_host *host, struct pure_conn *conn, const struct action *action)
+{
+    pure_ask_from(host, conn->number, action->request.tag, action->request.kind, action->request.body);
 }
 
 /* What `describe` says of all sessions. */
@@ -508,26 +794,16 @@ static inline void pure_census(struct pure_host *host, struct buf *out, uint64_t
     }
 }
 
-/* Gets the answer to a REQUEST or CENSUS and lets the dialect go on from it. */
-static inline void pure_replied(struct pure_host *host, struct pure_conn *conn, const struct action *action)
+/* Gets the answer to a CENSUS and lets the dialect go on from it. */
+static inline void pure_counted(struct pure_host *host, struct pure_conn *conn, const struct action *action)
 {
     struct actions *out = pure_actions();
     struct buf body = buf_of(pure_memory(PURE_TEXT_BYTES), PURE_TEXT_BYTES);
     uint64_t counts[CENSUS_COUNTS] = {0};
-    struct dialect_reply reply = {.status = 200};
-    if (action->kind == ACTION_CENSUS) {
-        pure_census(host, &body, counts);
-        reply.tag = action->census.tag;
-        reply.counts = counts;
-    } else {
-        reply.status = pure_ask(host, action->request.kind, action->request.body, &body);
-        reply.tag = action->request.tag;
-    }
-    if (conn->session != NULL) { /* an event may have closed it */
-        struct dialect_call call = pure_call(host, conn, out);
-        reply.body = buf_slice(&body);
-        host->dialect->replied(&call, &reply);
-    }
+    pure_census(host, &body, counts);
+    struct dialect_reply reply = {.status = 200, .tag = action->census.tag, .counts = counts, .body = buf_slice(&body)};
+    struct dialect_call call = pure_call(host, conn, out);
+    host->dialect->replied(&call, &reply);
     pure_apply(host, conn, out);
     free(body.data);
 }
