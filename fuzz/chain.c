@@ -227,7 +227,7 @@ static void drain(struct run *run)
 {
     struct buf scratch = buf_of(run->scratch, sizeof run->scratch);
     struct event event;
-    while (chain_service.next(run->state, &scratch, &event))
+    while (service_next_event(&chain_service, run->state, &scratch, &event))
         expect_confirmed(run, &event);
     expect(!run->exact || run->model.expected_next == run->model.expected_count);
     run->model.expected_count = run->model.expected_next = 0;
@@ -239,11 +239,11 @@ static struct slice expect_record(struct run *run, const char *channel, const ch
 {
     struct buf scratch = buf_of(run->scratch, sizeof run->scratch);
     struct event event, none;
-    expect(chain_service.next(run->state, &scratch, &event));
+    expect(service_next_event(&chain_service, run->state, &scratch, &event));
     expect(slice_is(event.channel, channel) && event.opcode == WS_TEXT && event.key.bytes > 0);
     struct slice data = expect_envelope(event.payload, type, id, number);
     uint8_t *copy = fuzz_copy(data);
-    expect(!chain_service.next(run->state, &scratch, &none));
+    expect(!service_next_event(&chain_service, run->state, &scratch, &none));
     struct slice kept = slice_of(run->body, data.bytes);
     memcpy(run->body, copy, data.bytes);
     free(copy);

@@ -71,7 +71,7 @@ static bool publish_events(struct shard *shard, uint8_t dialect, void *state)
     struct buf scratch = buf_of(shard->services->scratch, SERVICE_SCRATCH_BYTES);
     struct event event;
     bool complete = true;
-    while (buf_reset(&scratch), event = (struct event){0}, service->next(state, &scratch, &event)) {
+    while (buf_reset(&scratch), service_next_event(service, state, &scratch, &event)) {
         check(!scratch.overflow);
         struct channel *channel = channel_find(shard, dialect, event.channel);
         uint32_t receivers;

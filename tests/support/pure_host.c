@@ -450,7 +450,7 @@ void pure_drain(struct pure_host *host)
 {
     struct buf scratch = buf_of(host->scratch, PURE_SCRATCH_BYTES);
     struct event event = {0};
-    while (host->dialect->service->next(host->service, &scratch, &event)) {
+    while (service_next_event(host->dialect->service, host->service, &scratch, &event)) {
         check(!scratch.overflow);
         pure_publish(host, &event);
         buf_reset(&scratch);

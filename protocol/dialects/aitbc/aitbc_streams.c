@@ -351,8 +351,9 @@ static bool expire_offer(struct streams *streams, struct buf *scratch, struct ev
     return true;
 }
 
-static bool streams_next(void *state, struct buf *scratch, struct event *event)
+static bool streams_next(void *state, struct buf *scratch, struct effect *effect)
 {
+    struct event *event = &effect->event;
     struct streams *streams = state;
     if (streams->pending) {
         streams->pending = false;

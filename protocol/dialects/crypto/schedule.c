@@ -194,8 +194,9 @@ static int read_snapshots(const struct schedule *schedule, struct slice topics, 
     return 200;
 }
 
-static bool schedule_next(void *state, struct buf *scratch, struct event *event)
+static bool schedule_next(void *state, struct buf *scratch, struct effect *effect)
 {
+    struct event *event = &effect->event;
     struct schedule *schedule = state;
     while (schedule->at < CRYPTO_TOPICS) {
         uint32_t number = schedule->at++;

@@ -331,8 +331,9 @@ static bool give_tx(struct chain *chain, struct buf *scratch, struct event *even
     return false;
 }
 
-static bool chain_next(void *state, struct buf *scratch, struct event *event)
+static bool chain_next(void *state, struct buf *scratch, struct effect *effect)
 {
+    struct event *event = &effect->event;
     struct chain *chain = state;
     while (chain->pending != PENDING_NOTHING) {
         if (chain->pending == PENDING_RECORD) {

@@ -169,7 +169,7 @@ static void drain(void)
     struct buf scratch = buf_of(memory, sizeof memory), out = buf_of(events, sizeof events - 1);
     struct event event;
     event_count = 0;
-    while (buf_reset(&scratch), schedule_service.next(state, &scratch, &event)) {
+    while (buf_reset(&scratch), service_next_event(&schedule_service, state, &scratch, &event)) {
         cr_assert(event.opcode == WS_TEXT && event.close_code == 0 && !scratch.overflow);
         buf_put(&out, event.payload);
         buf_put_byte(&out, '\n');

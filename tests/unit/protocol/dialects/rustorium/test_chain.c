@@ -80,7 +80,7 @@ static int request(enum chain_request kind, const char *body)
     events[0] = '\0';
     int status = chain_service.request(chain, &asked, &answer);
     reply[answer.used] = '\0';
-    while (chain_service.next(chain, &scratch, &event))
+    while (service_next_event(&chain_service, chain, &scratch, &event))
         note(&event);
     return status;
 }
@@ -153,19 +153,19 @@ Test(chain, builds_messages_around_the_objects)
         .body = slice_text("{\"number\":900,\"hash\":\"0x0900\",\"parent_hash\":\"z\",\"timestamp\":"
                            "\"2024-01-23T12:34:56Z\",\"transactions\":[\"\\u0041\"]}")};
     cr_assert_eq(chain_service.request(chain, &asked, &answer), 202);
-    cr_assert(chain_service.next(chain, &scratch, &event));
+    cr_assert(service_next_event(&chain_service, chain, &scratch, &event));
     cr_assert(slice_is(
         event.payload,
         "{\"type\":\"new_block\",\"id\":\"block2\",\"data\":{\"number\":900,\"hash\":\"0x0900\",\"parent_hash\":"
         "\"z\",\"timestamp\":\"2024-01-23T12:34:56Z\",\"transactions\":[\"\\u0041\"]},\"error\":null}"));
     cr_assert(event.level == 1 && event.key.bytes == 0);
-    cr_assert(chain_service.next(chain, &scratch, &event));
+    cr_assert(service_next_event(&chain_service, chain, &scratch, &event));
     cr_assert(
         slice_is(event.payload,
                  "{\"type\":\"tx_confirmed\",\"id\":\"tx1\",\"data\":{\"tx_hash\":\"\\u0041\",\"block_number\":900,"
                  "\"timestamp\":\"2024-01-23T12:34:56Z\",\"confirmations\":1},\"error\":null}"));
     cr_assert(slice_is(event.key, "A"), "compared with its escapes resolved");
-    cr_assert_not(chain_service.next(chain, &scratch, &event));
+    cr_assert_not(service_next_event(&chain_service, chain, &scratch, &event));
     close_chain();
 }
 
