@@ -119,7 +119,7 @@ Test(errands, answers_a_session_behind_what_was_published_before_it_asked)
     ask_service(&two);
     publish(&two, "2");
     serve(&two);
-    cr_assert_str_eq(mailed(&two), "sdprdp");
+    cr_assert_str_eq(mailed(&two), "sdrdpp");
     two_end(&two);
 }
 
