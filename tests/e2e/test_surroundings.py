@@ -245,6 +245,44 @@ def test_a_start_says_which_dialects_are_open():
         expect("open to everybody" in server.log(), False)
 
 
+def in_memory(pid, tail):
+    """What stands in the memory that the process may write in front of these bytes, and they: up to 15 bytes back."""
+    found = set()
+    with open(f"/proc/{pid}/maps", encoding="utf-8") as maps, open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+        for line in maps:
+            span, flags = line.split()[:2]
+            if not flags.startswith("rw"):
+                continue
+            begin, end = (int(part, 16) for part in span.split("-"))
+            with contextlib.suppress(OSError, OverflowError):
+                memory.seek(begin)
+                text = memory.read(end - begin)
+                at = text.find(tail)
+                while at >= 0:
+                    found.add(text[max(at - 15, 0):at + len(tail)])
+                    at = text.find(tail, at + 1)
+    return found
+
+
+def test_keys_that_are_gone_are_gone_from_memory():
+    """L3: behind a reload nothing of a file of keys stays but the keys that it has now."""
+    old, new = ([f"{word}-key-{i:03}-of-the-test" for i in range(100)] for word in ("former", "present"))
+    with Server(plain={}, ingest={}) as server:
+        for section, words in (("plain", ""), ("ingest", " plain/*")):
+            path = pathlib.Path(server.folder.name) / f"{section}.keys"
+            for round_number, keys in enumerate((old, new)):
+                path.write_text("".join(f"{key}{words}\n" for key in keys), encoding="utf-8")
+                server.reload(**{section: {"keys_file": str(path)}})
+                try:
+                    found = in_memory(server.process.pid, b"-of-the-test")
+                except PermissionError as why:
+                    raise Skip("this user may not read the memory of the server") from why
+                counts = [sum(any(spot.endswith(key.encode()) for spot in found) for key in keys) for keys in (old, new)]
+                expect(counts, [100, 0] if round_number == 0 else [0, 100], f"{section}, reload {round_number + 1}")
+            path.write_text("another" + words, encoding="utf-8")
+            server.reload()
+
+
 # --- containers ---
 
 def test_variables_of_kubernetes_are_no_settings():
