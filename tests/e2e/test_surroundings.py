@@ -158,6 +158,35 @@ def test_process_1_hears_term_and_hup():
         expect(server.wait(10), 0, "exit code")
 
 
+def test_term_is_heard_while_a_shard_stands_still():
+    """A reload waits for all shards. One of them is held in front of its next system call: TERM ends the process all the same, with 1
+    because that shard did not take part."""
+    if shutil.which("strace") is None:
+        raise Skip("strace is not installed")
+    with Server(plain={"keys": ["key-of-plain"]}, server={"drain_timeout": "500ms"}, traced=False) as server:
+        tasks = pathlib.Path(f"/proc/{server.process.pid}/task")
+        shard = next(task.name for task in tasks.iterdir() if (task / "comm").read_text() == "shard-1\n")
+        held = subprocess.Popen(["strace", "-p", shard, "-e", "inject=io_uring_enter:delay_enter=60s", "-o", "/dev/null"],
+                                stderr=subprocess.PIPE, text=True)
+        try:
+            if "attached" not in held.stderr.readline():
+                raise Skip("this machine does not allow a trace")
+            server.sections["plain"]["keys"] = []
+            server.write_config()
+            server.signal(signal.SIGHUP)
+            until(lambda: "now open to everybody" in server.log(), what="settings to be handed out")
+            server.signal(signal.SIGTERM)
+            until(lambda: "a shard has not ended in time" in server.log(), 20, "the last line")
+            held.kill()  # a thread that is traced ends when its tracer lets it go
+            expect(server.wait(20), 1, "exit code")
+            expect("configuration reloaded" in server.log(), False, "shard 1 never took it over")
+            expect("draining" in server.log(), True, "TERM was heard")
+        finally:
+            held.kill()
+            held.wait()
+        server.stop = lambda: None  # it has ended, and not well
+
+
 # --- files ---
 
 def test_settings_from_a_pipe_count_once():
