@@ -505,6 +505,7 @@ void shard_destroy(struct shard *shard)
         pins_destroy(&shard->pins);
         quotas_destroy(&shard->quotas);
     }
+    tls_tickets_release(shard->tls.tickets); /* of a start that has failed before the rest was there */
     codec_destroy(&shard->codec);
     mailbox_destroy(&shard->mail, shard->count);
     parcel_pool_destroy(&shard->parcels);

@@ -121,6 +121,13 @@ static void report_result(const struct sim_child *child)
            (unsigned long long)result->deliveries, (unsigned long long)result->hash);
 }
 
+/* By the fields: what stands behind the last one is nobody's. */
+static bool same_run(const struct sim_result *a, const struct sim_result *b)
+{
+    return a->hash == b->hash && a->virtual_ms == b->virtual_ms && a->steps == b->steps &&
+           a->published == b->published && a->deliveries == b->deliveries && a->repeats == b->repeats;
+}
+
 /* A seed has passed: for the second time it must have had the same run. Whether the process is at work again. */
 static bool passed(struct farm *farm, uint32_t index)
 {
@@ -133,7 +140,7 @@ static bool passed(struct farm *farm, uint32_t index)
         farm->allocations = child->result->steps;
     if (farm->again[index]) {
         farm->again[index] = false;
-        if (memcmp(&farm->first[index], child->result, sizeof *child->result) != 0) {
+        if (!same_run(&farm->first[index], child->result)) {
             fprintf(stderr, "sim: seed %llu does not repeat: traces %016llx and %016llx\n", (unsigned long long)seed,
                     (unsigned long long)farm->first[index].hash, (unsigned long long)child->result->hash);
             farm->failed++;
