@@ -43,6 +43,11 @@ def echoes(server, word=b"x"):
         expect(wire.frame(), (TEXT, word))
 
 
+def log_of_start(server):
+    """It is written a moment behind what it tells of."""
+    return until(lambda: server.log() if 'msg="ready"' in server.log() else None, what="the line about being ready")
+
+
 def cause_lines(server, count):
     """Requests that are refused with a line each."""
     for _ in range(count):
@@ -148,7 +153,7 @@ def test_process_1_hears_term_and_hup():
     with Piped(prefix=prefix, echo={}) as server:
         outer = server.process.pid
         pid = int(pathlib.Path(f"/proc/{outer}/task/{outer}/children").read_text().split()[0])
-        expect(re.search(r"pid=(\d+)", server.log())[1], "1")
+        expect(re.search(r"pid=(\d+)", log_of_start(server))[1], "1")
         os.kill(pid, signal.SIGUSR1)
         os.kill(pid, signal.SIGHUP)
         until(lambda: "configuration reloaded" in server.log(), what="the reload")
@@ -268,10 +273,10 @@ def test_empty_variables_over_keys_are_refused():
 def test_a_start_says_which_dialects_are_open():
     """W12: one line; none when all ask for keys."""
     with Server(echo={}, plain={"keys": ["key-of-plain"]}, rustorium={}) as server:
-        lines = [line for line in server.log().splitlines() if "open to everybody" in line]
+        lines = [line for line in log_of_start(server).splitlines() if "open to everybody" in line]
         expect((len(lines), "dialects=echo" in lines[0]), (1, True), lines)
     with Server(plain={"keys": ["key-of-plain"]}) as server:
-        expect("open to everybody" in server.log(), False)
+        expect("open to everybody" in log_of_start(server), False)
 
 
 def in_memory(pid, tail):
@@ -324,7 +329,7 @@ def test_variables_of_kubernetes_are_no_settings():
             base = f"{name}_PORT_{port}"
             links |= {base: "tcp://10.0.0.11:9500", f"{base}_PROTO": "tcp", f"{base}_PORT": "9500", f"{base}_ADDR": "10.0.0.11"}
     with Server(echo={}, environment=links) as server:
-        lines = [line for line in server.log().splitlines() if "Kubernetes" in line]
+        lines = [line for line in log_of_start(server).splitlines() if "Kubernetes" in line]
         expect((len(lines), f"{len(links)} variables" in lines[0]), (1, True), lines)
     for name, value in (("RINGCAST_PORT", "9500"), ("RINGCAST_SHARD", "2"), ("RINGCAST_PLAIN_PORT_A", "x")):
         done = subprocess.run([BINARY, "check"], env={name: value}, capture_output=True, text=True, check=False)
