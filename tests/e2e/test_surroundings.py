@@ -317,6 +317,25 @@ def test_keys_that_are_gone_are_gone_from_memory():
             server.reload()
 
 
+def test_files_with_keys_that_everybody_may_read_are_warned_of():
+    """L12: the configuration with keys in it, a file of keys, a certificate's key; each with its name."""
+    with Server(plain={"keys": ["key-of-plain"]}) as server:
+        folder = pathlib.Path(server.folder.name)
+        keys = folder / "more.keys"
+        keys.write_text("key-of-the-file\n", encoding="utf-8")
+        server.sections["plain"]["keys_file"] = str(keys)
+        server.write_config()
+        for mode, count in ((0o600, 0), (0o640, 0), (0o644, 1)):
+            for path, other in ((pathlib.Path(server.config_path), keys), (keys, pathlib.Path(server.config_path))):
+                os.chmod(other, 0o600)
+                os.chmod(path, mode)
+                done = subprocess.run([BINARY, "check", "-c", server.config_path], capture_output=True, text=True, check=True,
+                                      env=server.environment)
+                expect((done.stderr.count("everybody may read it"), done.stderr.count(f"{path}: ")), (count, count), done.stderr)
+        server.reload()
+        expect(server.log().count("everybody may read it"), 1, server.log())
+
+
 # --- containers ---
 
 def test_variables_of_kubernetes_are_no_settings():
