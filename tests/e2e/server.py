@@ -113,7 +113,7 @@ class Server:
                 *self.arguments]
 
     def write_config(self):
-        with open(self.config_path, "w", encoding="utf-8") as file:
+        with open(self.config_path, "w", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
             file.write(to_yaml(self.sections))
 
     def start(self):

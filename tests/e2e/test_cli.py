@@ -207,6 +207,7 @@ def test_check_prints_what_would_load_again():
         again = server.config_path + ".again"
         with open(again, "w", encoding="utf-8") as file:
             file.write(out)
+        os.chmod(again, 0o600)
         code, second, err = run("check", "-c", again)
         expect((code, err), (0, ""))
 
