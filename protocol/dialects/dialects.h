@@ -10,5 +10,6 @@ extern const struct dialect echo_dialect;
 extern const struct dialect rustorium_dialect;
 extern const struct dialect aitbc_dialect;
 extern const struct dialect crypto_dialect;
+extern const struct dialect emprops_dialect;
 
 #endif
