@@ -234,7 +234,7 @@ static void worker_request(struct hub *hub, enum hub_request kind, struct sessio
     }
     hearing_put(hub, worker);
     if (!heard)
-        hearing_offer_waiting(hub, worker);
+        hub->offer_to = worker;
 }
 
 static void session_request(struct hub *hub, enum hub_request kind, struct session *session,
@@ -291,6 +291,7 @@ static int hub_request(void *state, const struct service_request *request, struc
     hub_take_fields(request->body, &fields);
     hub->ticket = request->ticket;
     hub->answered = false;
+    hub->offer_to = NULL;
     hub->requests++;
     if (request->kind == HUB_ALERT) {
         struct buf *out = effects_open(hub, fields.at[FIELD_TEXT].bytes);
@@ -305,6 +306,8 @@ static int hub_request(void *state, const struct service_request *request, struc
             session_request(hub, (enum hub_request)request->kind, session, &fields);
         if (!hub->answered)
             hub_answer(hub);
+        if (hub->offer_to != NULL)
+            hearing_offer_waiting(hub, hub->offer_to);
     }
     check(hub->effects.lost || hub->effects.reply_used == 0);
     end(hub);

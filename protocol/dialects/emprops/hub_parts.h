@@ -259,6 +259,7 @@ struct hub {
     uint64_t now_ms, wall_ms; /* of the last call that knew them */
     uint64_t ticket;          /* of the request at hand */
     bool answered;            /* or to be answered later */
+    struct worker *offer_to;  /* E-50, behind the answer; or NULL */
     uint64_t began_ms;
 
     struct slab jobs;

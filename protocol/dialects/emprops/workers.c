@@ -305,7 +305,7 @@ int worker_register(struct hub *hub, struct session *session, const struct hub_f
     effects_item(hub, HUB_REGISTERED, slice_of("w", 1), worker->id);
     confirm(hub, session, worker, fields);
     hearing_put(hub, worker);
-    hearing_offer_waiting(hub, worker);
+    hub->offer_to = worker;
     return 0;
 }
 
@@ -331,7 +331,7 @@ int worker_change(struct hub *hub, struct worker *worker, const struct hub_field
     hearing_update(hub, worker);
     hearing_put(hub, worker);
     if (error == 0 && (!heard || worker->free > free))
-        hearing_offer_waiting(hub, worker);
+        hub->offer_to = worker;
     return error;
 }
 
@@ -404,7 +404,7 @@ void worker_heartbeat(struct hub *hub, struct worker *worker, const struct hub_f
     hearing_update(hub, worker);
     hearing_put(hub, worker);
     if (!heard)
-        hearing_offer_waiting(hub, worker);
+        hub->offer_to = worker;
 }
 
 /* --- jobs ------------------------------------------------------------------------------------------------------------------ */
