@@ -480,6 +480,7 @@ void job_forget(struct hub *hub, struct job *job);
 void jobs_sweep(struct hub *hub);
 void job_timer(struct hub *hub, struct job *job);
 void job_cache(struct hub *hub, struct job *job, struct slice requirements, struct slice payload);
+void job_uncache(struct hub *hub, struct job *job);
 bool job_cached(const struct job *job, struct slice *requirements, struct slice *payload);
 /* What those see who follow it: a claim that was not accepted is none to them. */
 enum job_status job_seen(const struct job *job);

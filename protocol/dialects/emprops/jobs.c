@@ -155,7 +155,7 @@ void job_set_status(struct hub *hub, struct job *job, enum job_status status)
 
 /* --- payloads ----------------------------------------------------------------------------------------------------------- */
 
-static void uncache(struct hub *hub, struct job *job)
+void job_uncache(struct hub *hub, struct job *job)
 {
     if (job->cached == NULL)
         return;
@@ -222,7 +222,7 @@ void job_forget(struct hub *hub, struct job *job)
     subscriptions_end_of_job(hub, job);
     drop_expired(hub, job);
     wheel_cancel(&hub->job_wheel, &job->timer);
-    uncache(hub, job);
+    job_uncache(hub, job);
     text_drop(&job->customer);
     details_drop(job);
     client_drop(hub, job->client);
@@ -239,7 +239,7 @@ void job_end(struct hub *hub, struct job *job, enum job_status status, uint64_t 
     job->ended_ms = ended_ms;
     drop_expired(hub, job);
     subscriptions_end_of_job(hub, job);
-    uncache(hub, job);
+    job_uncache(hub, job);
     details_drop(job);
     text_drop(&job->customer);
     group_at(hub, job->group)->kind->live--;
