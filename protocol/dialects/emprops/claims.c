@@ -215,7 +215,6 @@ static void accept(struct hub *hub, struct job *job, const struct hub_fields *gi
         return;
     job->accepted = true;
     job->attempts++;
-    job->accepted_ms = hub->now_ms;
     job_uncache(hub, job); /* should it be assigned again, it is read */
     wheel_cancel(&hub->job_wheel, &job->timer);
     struct change change = {.status = ASSIGNED, .previous = QUEUED, .worker = true};

@@ -64,14 +64,13 @@ struct job {
     uint8_t status;        /* enum job_status */
     uint8_t loaded_status; /* while records are loaded */
     uint8_t priority;
-    uint16_t attempts;    /* accepted assignments (E-41) */
-    uint32_t claim_ms;    /* of ASSIGNED: time to accept */
-    uint64_t accepted_ms; /* monotonic, of the acceptance (E-48) */
-    bool accepted : 1;    /* of ASSIGNED */
-    bool large : 1;       /* the payload is a record of its own */
-    bool missing : 1;     /* from the last heartbeat (E-48) */
-    bool listed : 1;      /* in this one */
-    bool fetching : 1;    /* its payload is on the way to a claim */
+    uint16_t attempts; /* accepted assignments (E-41) */
+    uint32_t claim_ms; /* of ASSIGNED: time to accept */
+    bool accepted : 1; /* of ASSIGNED */
+    bool large : 1;    /* the payload is a record of its own */
+    bool missing : 1;  /* from the last heartbeat (E-48) */
+    bool listed : 1;   /* in this one */
+    bool fetching : 1; /* its payload is on the way to a claim */
 };
 
 _Static_assert(sizeof(struct job) <= 256, "what waits needs an index entry of at most 256 bytes");
