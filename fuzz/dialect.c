@@ -43,6 +43,9 @@ struct run {
     bool timer_set, origin_bad;
     uint64_t now_ms;
     struct slice given; /* what the present call was given */
+    uint64_t ticket, fetch;
+    int answer; /* of the request at hand; 0: not yet */
+    struct buf answered;
     struct member members[MEMBERS_MAX];
     uint32_t member_count;
     struct actions *out;
@@ -220,15 +223,44 @@ static void expect_event(struct run *run, const struct event *event)
             run->dialect->matches(slice_of(run->members[i].variant, run->members[i].variant_bytes), event);
 }
 
+/* What a service does to a store that has nothing to read: a record is never there. */
+static void expect_effect(struct run *run, const struct effect *effect)
+{
+    bool record = effect->kind == EFFECT_PUT || effect->kind == EFFECT_DELETE || effect->kind == EFFECT_FETCH;
+    expect(effect->kind == EFFECT_PUBLISH || run->dialect->service->tables != NULL);
+    expect(!record || (effect->key.bytes >= 1 && effect->key.bytes <= SERVICE_KEY_BYTES_MAX));
+    expect(effect->kind != EFFECT_PUT || json_valid(effect->body, JSON_DEPTH_MAX));
+    if (effect->kind == EFFECT_PUBLISH)
+        expect_event(run, &effect->event);
+    if (effect->kind == EFFECT_FETCH) {
+        expect(run->fetch == 0 && effect->ticket != 0);
+        run->fetch = effect->ticket;
+    }
+    if (effect->kind != EFFECT_REPLY)
+        return;
+    expect(effect->ticket == run->ticket && run->answer == 0);
+    run->answer = effect->status;
+    buf_reset(&run->answered);
+    buf_put(&run->answered, effect->body);
+    expect(!run->answered.overflow);
+}
+
 static void drain_service(struct run *run)
 {
     static uint8_t memory[1U << 18];
-    struct buf scratch = buf_of(memory, sizeof(memory));
-    struct event event;
-    run->given = (struct slice){0};
-    while (buf_reset(&scratch), service_next_event(run->dialect->service, run->service, &scratch, &event))
-        expect_event(run, &event);
-    expect(!scratch.overflow);
+    const struct service *service = run->dialect->service;
+    do {
+        struct buf scratch = buf_of(memory, sizeof(memory));
+        struct effect effect;
+        uint64_t fetch = run->fetch;
+        run->given = (struct slice){0};
+        run->fetch = 0;
+        if (fetch != 0)
+            service->fetched(run->service, fetch, 404, slice_text(""), run->now_ms, WALL_MS + run->now_ms);
+        while (buf_reset(&scratch), effect = (struct effect){0}, service->next(run->service, &scratch, &effect))
+            expect_effect(run, &effect);
+        expect(!scratch.overflow);
+    } while (run->fetch != 0);
     if (run->dialect->service->due != NULL)
         (void)run->dialect->service->due(run->service);
 }
@@ -239,7 +271,15 @@ static int ask_service(struct run *run, uint32_t kind, struct slice body, struct
     uint8_t *copy = fuzz_copy(body); /* it is good for the call only */
     struct service_request request = {
         .kind = kind, .body = slice_of(copy, body.bytes), .now_ms = run->now_ms, .wall_ms = WALL_MS + run->now_ms};
+    request.ticket = ++run->ticket;
+    run->answer = 0;
+    run->answered = *reply;
     int status = run->dialect->service->request(run->service, &request, reply);
+    if (status == SERVICE_LATER) {
+        drain_service(run);
+        *reply = run->answered;
+        status = run->answer;
+    }
     free(copy);
     expect(status == 200 || status == 202 || status == 404 || status == 409 || status == 422 || status == 503);
     expect(!reply->overflow);
@@ -706,6 +746,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
             run->service = fuzz_zeroed(run->dialect->service->state_bytes);
             expect(run->dialect->service->open(run->service, run->settings) == 0);
             run->dialect->service->settings(run->service, run->settings);
+            if (run->dialect->service->tables != NULL)
+                run->dialect->service->loaded(run->service, run->now_ms, WALL_MS + run->now_ms);
         }
         for (uint32_t i = 0; i < STEPS_MAX && run->input.left > 0; i++)
             step(run);

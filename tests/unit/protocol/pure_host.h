@@ -14,7 +14,9 @@
 #include <stdlib.h>
 
 #define PURE_CONNS_MAX 256
+#ifndef PURE_TEXT_BYTES
 #define PURE_TEXT_BYTES (1U << 20)
+#endif
 #define PURE_SCRATCH_BYTES (17U << 20)
 #define PURE_START_MS 1000000                /* the monotonic clock at the beginning, */
 #define PURE_WALL_MS UINT64_C(1706013296000) /* and the other: 2024-01-23T12:34:56Z */
