@@ -91,8 +91,8 @@ static bool init_parts(struct shard *shard, const struct shard_options *options)
                      shard->number, shard->idle);
     errands_init(shard->errands, shard->number);
     quotas_init(shard->quotas, shard->key);
-    return conn_tls_init(shard, options->ticket_secret, options->started_s) &&
-           slab_init(&shard->conns->slab, sizeof(struct conn), connections) == 0 &&
+    return slab_init(&shard->conns->slab, sizeof(struct conn), connections) == 0 &&
+           conn_tls_init(shard, options->ticket_secret, options->started_s) &&
            flush_queue_init(&shard->flush->express, connections) &&
            flush_queue_init(&shard->flush->bulk, connections) && pins_init(shard->pins, shard->count) == 0 &&
            audiences_init(shard->audiences, shard->count) == 0 && channels_init(shard->channels, shard->key) == 0 &&
