@@ -62,8 +62,9 @@ bool service_publish(struct shard *shard, uint8_t dialect, const struct event *e
 void service_fill(struct errand *errand, int status, struct slice reply)
 {
     errand->status = status;
-    if (reply.bytes > 0)
-        errand->reply = malloc(reply.bytes);
+    if (reply.bytes == 0)
+        return;
+    errand->reply = malloc(reply.bytes);
     if (errand->reply != NULL) {
         memcpy(errand->reply, reply.data, reply.bytes);
         errand->reply_bytes = reply.bytes;

@@ -538,8 +538,10 @@ static bool start(struct server *server)
         clock_entropy(server->ticket_secret, sizeof server->ticket_secret) != 0 ||
         !ports_collect(&server->ports, server->config) || !ports_settle(&server->ports))
         return false;
-    return make_rings(server) && make_storage(server) && make_shards(server) && start_storage(server) &&
-           start_threads(server);
+    if (!make_rings(server) || !make_storage(server) || !make_shards(server) || !start_storage(server))
+        return false;
+    log_notices(server->config, NULL);
+    return start_threads(server);
 }
 
 int server_run(struct config *config, const struct config_source *source, const struct server_build *build)
@@ -565,7 +567,6 @@ int server_run(struct config *config, const struct config_source *source, const 
         destroy(server);
         return 1;
     }
-    log_notices(server->config, NULL);
     log_ready(server);
     serve(server, &signals);
     if (!wait_for_end(server)) {

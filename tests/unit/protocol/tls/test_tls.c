@@ -227,6 +227,37 @@ Test(tls, chooses_the_certificate_by_name)
     world_end(&world);
 }
 
+/* Whether the server of "server" (localhost, 127.0.0.1, ::1), or of `identity`, is believed to have this address. */
+static bool has_address(const char *identity, const char *text, struct slice address)
+{
+    const char *const names[] = {identity, NULL};
+    struct tls_settings settings = pair_settings(names);
+    struct world world = world_of(&settings, NULL);
+    struct pair pair;
+    pair_init(&pair, tls_create_client_at(world.client, text, address), tls_create(world.server, TLS_CLIENT_NONE));
+    pair_run(&pair, PAIR_BYTES);
+    bool established = pair_is_established(&pair);
+    if (!established)
+        cr_expect_str_eq(tls_why(pair.client.tls), "the peer's certificate is for another address");
+    pair_destroy(&pair);
+    world_end(&world);
+    return established;
+}
+
+/* RFC 9110 section 4.3.5: a name that is spelled like an address is none (the certificate "addressless" has such names only). */
+Test(tls, verifies_addresses_as_addresses)
+{
+    static const uint8_t v4[] = {127, 0, 0, 1}, other[] = {127, 0, 0, 2}, v6[16] = {[15] = 1};
+    static const uint8_t mapped[16] = {[10] = 0xFF, [11] = 0xFF, 127, 0, 0, 1};
+    cr_expect(has_address("server", "127.0.0.1", slice_of(v4, sizeof v4)));
+    cr_expect(has_address("server", "::1", slice_of(v6, sizeof v6)));
+    cr_expect(!has_address("server", "127.0.0.2", slice_of(other, sizeof other)));
+    cr_expect(!has_address("server", "::ffff:127.0.0.1", slice_of(mapped, sizeof mapped)));
+    cr_expect(!has_address("addressless", "127.0.0.1", slice_of(v4, sizeof v4)));
+    cr_expect(!has_address("addressless", "::1", slice_of(v6, sizeof v6)));
+    cr_expect(!has_address("other", "127.0.0.1", slice_of(v4, sizeof v4)));
+}
+
 /* --- client certificates ------------------------------------------------------------------------------------------ */
 
 static void assert_client(const char *identity, enum tls_client_certificate wanted, bool tls12, const char *name,
