@@ -14,7 +14,7 @@ static uint32_t choose(void *context, uint32_t bound)
     return fuzz_below(context, bound);
 }
 
-/* --- against the model ------------------------------------------------------------------------------------------------- */
+/* --- against the model -------------------------------------------------------------------------------------------- */
 
 static void play_model(struct play *play, struct fuzz_input *input)
 {
@@ -26,7 +26,7 @@ static void play_model(struct play *play, struct fuzz_input *input)
     expect(play->error[0] == '\0');
 }
 
-/* --- anything --------------------------------------------------------------------------------------------------------------- */
+/* --- anything ----------------------------------------------------------------------------------------------------- */
 
 static const char *const types[] = {"register_client",
                                     "register_worker",

@@ -60,7 +60,7 @@ struct play {
     char last[640]; /* what was done last */
 };
 
-/* --- what is foretold ---------------------------------------------------------------------------------------------- */
+/* --- what is foretold --------------------------------------------------------------------------------------------- */
 
 static const char *const play_names[] = {"queued",    "queued", "assigned", "in_progress",
                                          "completed", "failed", "cancelled"};
@@ -194,7 +194,7 @@ static inline void play_release(struct play *play, int job)
     one->missing = 0;
 }
 
-/* --- what happens in the model ------------------------------------------------------------------------------------- */
+/* --- what happens in the model ------------------------------------------------------------------------------------ */
 
 static inline void play_accept(struct play *play, int job)
 {
@@ -294,7 +294,7 @@ static inline void play_time(struct play *play, uint64_t until)
     }
 }
 
-/* --- what really comes ----------------------------------------------------------------------------------------------- */
+/* --- what really comes -------------------------------------------------------------------------------------------- */
 
 static inline int play_job_named(const struct play *play, struct slice id)
 {
@@ -363,7 +363,7 @@ static inline void play_compare(struct play *play)
     }
 }
 
-/* --- steps ------------------------------------------------------------------------------------------------------------- */
+/* --- steps -------------------------------------------------------------------------------------------------------- */
 
 static inline uint32_t play_choose(struct play *play, uint32_t bound)
 {
@@ -668,7 +668,7 @@ static inline void play_restart(struct play *play)
     play_come_all(play);
 }
 
-/* --- the play -------------------------------------------------------------------------------------------------------- */
+/* --- the play ----------------------------------------------------------------------------------------------------- */
 
 static inline void play_begin(struct play *play)
 {

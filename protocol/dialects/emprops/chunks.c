@@ -252,7 +252,7 @@ void emprops_chunk(struct dialect_call *call, const struct incoming *in)
     ask_for_memory(call);
 }
 
-/* --- the whole --------------------------------------------------------------------------------------------------------------------- */
+/* --- the whole ---------------------------------------------------------------------------------------------------- */
 
 /* chunked_message_complete in `out`, which has room for it. */
 static void put_complete(const struct dialect_call *call, const struct assembly *one, struct slice message,

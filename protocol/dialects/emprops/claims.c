@@ -41,7 +41,7 @@ static void keep_details(struct hub *hub, struct job *job, const struct hub_fiel
     keep_text(hub, &job->details->estimated, fields->at[FIELD_ESTIMATED]);
 }
 
-/* --- claiming --------------------------------------------------------------------------------------------------------------- */
+/* --- claiming ----------------------------------------------------------------------------------------------------- */
 
 static void put_assigned(struct hub *hub, const struct job *job, const struct waiting *waiting,
                          struct slice requirements, struct slice payload)
@@ -178,7 +178,7 @@ void claim_fetched(struct hub *hub, struct waiting *waiting, int status, struct 
         end_claim(hub, waiting);
 }
 
-/* --- the claimed job ------------------------------------------------------------------------------------------------------- */
+/* --- the claimed job ---------------------------------------------------------------------------------------------- */
 
 /* The job that the message is about, when the event may happen to it; else NULL, and the worker has been told. *again: it has
  * happened before (E-39). */
@@ -330,7 +330,7 @@ void claim_complete(struct hub *hub, struct worker *worker, const struct hub_fie
     end_held(hub, worker, job, COMPLETED); /* job_completed_ack stands for it: E-84 */
 }
 
-/* --- failures ---------------------------------------------------------------------------------------------------------------- */
+/* --- failures ----------------------------------------------------------------------------------------------------- */
 
 static void put_failed_ack(struct hub *hub, const struct job *job, const struct worker *worker, bool retry,
                            const struct hub_fields *fields)

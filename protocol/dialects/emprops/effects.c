@@ -129,7 +129,7 @@ void effects_close(struct hub *hub, uint64_t connection, uint16_t code, const ch
     item->close_reason = reason;
 }
 
-/* --- answers -------------------------------------------------------------------------------------------------------- */
+/* --- answers ------------------------------------------------------------------------------------------------------ */
 
 void effects_item(struct hub *hub, enum hub_item item, struct slice first, struct slice second)
 {
@@ -172,7 +172,7 @@ void effects_reply(struct hub *hub, uint64_t ticket, int status)
     effects->reply_used = 0;
 }
 
-/* --- records -------------------------------------------------------------------------------------------------------- */
+/* --- records ------------------------------------------------------------------------------------------------------ */
 
 static struct pending_effect *record(struct hub *hub, enum effect_kind kind, enum hub_table table, struct slice key)
 {
@@ -202,7 +202,7 @@ void effects_fetch(struct hub *hub, enum hub_table table, struct slice key, uint
     record(hub, EFFECT_FETCH, table, key)->ticket = number;
 }
 
-/* --- giving out ----------------------------------------------------------------------------------------------------- */
+/* --- giving out --------------------------------------------------------------------------------------------------- */
 
 static void forget_all(struct effects *effects)
 {
@@ -260,7 +260,7 @@ void effects_free(struct hub *hub)
     free(hub->effects.reply);
 }
 
-/* --- texts ---------------------------------------------------------------------------------------------------------- */
+/* --- texts -------------------------------------------------------------------------------------------------------- */
 
 struct text *text_make(struct slice bytes)
 {

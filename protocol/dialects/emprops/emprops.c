@@ -11,7 +11,7 @@
 
 #define HEARTBEAT_MS 30000 /* E-81 */
 
-/* --- errors ------------------------------------------------------------------------------------------------------------------ */
+/* --- errors ------------------------------------------------------------------------------------------------------- */
 
 void emprops_error(struct dialect_call *call, enum message_fault fault, struct slice details, struct slice id)
 {
@@ -47,7 +47,7 @@ void emprops_invalid(struct dialect_call *call, const struct incoming *in, const
     action_send(call->out, WS_TEXT, buf_since(text, mark));
 }
 
-/* --- tokens -------------------------------------------------------------------------------------------------------------------- */
+/* --- tokens ------------------------------------------------------------------------------------------------------- */
 
 bool emprops_secured(const struct dialect_call *call)
 {
@@ -90,7 +90,7 @@ uint8_t emprops_rights_of(const struct dialect_call *call, struct slice key)
     return all;
 }
 
-/* --- opening ------------------------------------------------------------------------------------------------------------------- */
+/* --- opening ------------------------------------------------------------------------------------------------------ */
 
 /* E-1, Q-21 */
 static enum dialect_path emprops_route(const void *settings, struct slice path)
@@ -168,7 +168,7 @@ static void emprops_end(void *state)
     emprops_chunks_free(session);
 }
 
-/* --- messages ------------------------------------------------------------------------------------------------------------------- */
+/* --- messages ----------------------------------------------------------------------------------------------------- */
 
 static void emprops_message(struct dialect_call *call, enum ws_opcode opcode, struct slice message)
 {
@@ -229,7 +229,7 @@ static void emprops_farewell(struct dialect_call *call)
     action_send(call->out, WS_TEXT, buf_since(text, mark));
 }
 
-/* --- answers of the hub ---------------------------------------------------------------------------------------------------------- */
+/* --- answers of the hub ------------------------------------------------------------------------------------------- */
 
 static void note_registered(struct emprops_session *session, struct slice as)
 {

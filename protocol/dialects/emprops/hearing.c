@@ -96,7 +96,7 @@ void hearing_joined(struct hub *hub, struct worker *worker)
         hearing_leave(hub, worker);
 }
 
-/* --- offers ------------------------------------------------------------------------------------------------------------- */
+/* --- offers ------------------------------------------------------------------------------------------------------- */
 
 /* The first text of a list of a group's needs; false: there is none. */
 static bool first_of_list(struct slice *needs, struct slice *text)

@@ -45,7 +45,7 @@ struct job *job_at(const struct hub *hub, uint32_t index)
     return slab_at(&hub->jobs, index);
 }
 
-/* --- ids --------------------------------------------------------------------------------------------------------------- */
+/* --- ids ---------------------------------------------------------------------------------------------------------- */
 
 struct slice job_key(const struct job *job)
 {
@@ -153,7 +153,7 @@ void job_set_status(struct hub *hub, struct job *job, enum job_status status)
         queue_put(hub, job);
 }
 
-/* --- payloads ----------------------------------------------------------------------------------------------------------- */
+/* --- payloads ----------------------------------------------------------------------------------------------------- */
 
 void job_uncache(struct hub *hub, struct job *job)
 {
@@ -191,7 +191,7 @@ bool job_cached(const struct job *job, struct slice *requirements, struct slice 
     return true;
 }
 
-/* --- the end ------------------------------------------------------------------------------------------------------------- */
+/* --- the end ------------------------------------------------------------------------------------------------------ */
 
 static void drop_expired(struct hub *hub, struct job *job)
 {

@@ -8,7 +8,7 @@
 
 #include <errno.h>
 
-/* --- messages -------------------------------------------------------------------------------------------------------------- */
+/* --- messages ----------------------------------------------------------------------------------------------------- */
 
 /* E-61 */
 void put_update(const struct hub *hub, const struct job *job, const struct change *change, struct buf *out)
@@ -60,7 +60,7 @@ void put_completed(const struct hub *hub, const struct job *job, struct slice re
     put_result(out, "result", result, whole);
 }
 
-/* --- delivery --------------------------------------------------------------------------------------------------------------- */
+/* --- delivery ----------------------------------------------------------------------------------------------------- */
 
 /* One event on its way to all who follow the job. */
 struct delivery {
@@ -193,7 +193,7 @@ void notify_completed(struct hub *hub, const struct job *job, struct slice resul
     deliver(hub, job, COMPLETED, &delivery, true);
 }
 
-/* --- subscriptions ------------------------------------------------------------------------------------------------------------ */
+/* --- subscriptions ------------------------------------------------------------------------------------------------ */
 
 /* E-51 */
 void notify_subscribe_job(struct hub *hub, struct session *session, const struct hub_fields *fields)
@@ -317,7 +317,7 @@ void notify_interest(struct hub *hub, struct slice variant, bool added)
         set->filter_joined = added;
 }
 
-/* --- other news --------------------------------------------------------------------------------------------------------------- */
+/* --- other news --------------------------------------------------------------------------------------------------- */
 
 /* E-66, E-67: with the time of the hub. */
 void notify_pass_on(struct hub *hub, const struct hub_fields *fields)

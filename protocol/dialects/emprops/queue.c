@@ -130,7 +130,7 @@ uint32_t tree_at(const struct hub *hub, uint32_t root, uint32_t rank, enum tree 
     return NONE;
 }
 
-/* --- the queue -------------------------------------------------------------------------------------------------------- */
+/* --- the queue ---------------------------------------------------------------------------------------------------- */
 
 static void set_bit(uint64_t *row, uint32_t bit, bool on)
 {

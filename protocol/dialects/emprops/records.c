@@ -97,7 +97,7 @@ void record_forget(struct hub *hub, const struct job *job)
         effects_delete(hub, HUB_TABLE_PAYLOADS, job_key(job));
 }
 
-/* --- reading ------------------------------------------------------------------------------------------------------------------ */
+/* --- reading ------------------------------------------------------------------------------------------------------ */
 
 static struct slice text_of(const struct json_member *member)
 {
@@ -131,7 +131,7 @@ bool record_end_read(struct slice value, struct record_end *end)
     return true;
 }
 
-/* --- loading ------------------------------------------------------------------------------------------------------------------ */
+/* --- loading ------------------------------------------------------------------------------------------------------ */
 
 /* A member that is a string of at most `most` bytes, resolved into `space`; data NULL: it is not there. */
 static bool read_text(const struct json_member *member, size_t most, struct buf *space, struct slice *text)

@@ -9,7 +9,7 @@
 
 #define ORIGINAL_BYTES_MAX 1024 /* of an unknown message (E-72, Q-30) */
 
-/* --- jobs ------------------------------------------------------------------------------------------------------------------------- */
+/* --- jobs --------------------------------------------------------------------------------------------------------- */
 
 static bool put_needs(struct dialect_call *call, const struct incoming *in, struct buf *out)
 {
@@ -108,7 +108,7 @@ static void subscribe_job(struct dialect_call *call, const struct incoming *in)
     about_job(call, in, HUB_SUBSCRIBE_JOB);
 }
 
-/* --- the connection ------------------------------------------------------------------------------------------------------------------- */
+/* --- the connection ----------------------------------------------------------------------------------------------- */
 
 /* A worker's sign of life (E-47). */
 static void touch(struct dialect_call *call)
@@ -146,7 +146,7 @@ static void disconnect(struct dialect_call *call, const struct incoming *in)
     outgoing_end(&out, in, HUB_DISCONNECT, TAG_MESSAGE);
 }
 
-/* --- dispatch -------------------------------------------------------------------------------------------------------------------------- */
+/* --- dispatch ----------------------------------------------------------------------------------------------------- */
 
 static const struct handler {
     const char *type;

@@ -38,7 +38,7 @@ void sessions_free(struct hub *hub)
     slab_destroy(&hub->subscription_sets);
 }
 
-/* --- subscriptions ---------------------------------------------------------------------------------------------------- */
+/* --- subscriptions ------------------------------------------------------------------------------------------------ */
 
 static struct subscriptions *set_at(const struct hub *hub, uint32_t index)
 {
@@ -146,7 +146,7 @@ void subscriptions_timer(struct hub *hub, struct subscriptions *set)
     client_drop(hub, owner);
 }
 
-/* --- clients ---------------------------------------------------------------------------------------------------------- */
+/* --- clients ------------------------------------------------------------------------------------------------------ */
 
 struct client *client_at(const struct hub *hub, uint32_t index)
 {
@@ -223,7 +223,7 @@ static void join_client(struct hub *hub, struct session *session, uint32_t index
         hub->client_sessions++;
 }
 
-/* --- sessions --------------------------------------------------------------------------------------------------------- */
+/* --- sessions ----------------------------------------------------------------------------------------------------- */
 
 struct session *session_at(const struct hub *hub, struct handle handle)
 {
@@ -296,7 +296,7 @@ bool session_owns(const struct hub *hub, const struct session *session, const st
     return session_at(hub, job->session) == session;
 }
 
-/* --- registration ----------------------------------------------------------------------------------------------------- */
+/* --- registration ------------------------------------------------------------------------------------------------- */
 
 /* E-7, E-11: unique in the process, because the connection's number is. */
 void put_connection_id(struct buf *out, const char *prefix, uint64_t connection)

@@ -7,7 +7,7 @@
 
 #include "core/check.h"
 
-/* --- subscriptions -------------------------------------------------------------------------------------------------------------------- */
+/* --- subscriptions ------------------------------------------------------------------------------------------------ */
 
 /* The states of a filter as bits; false: one is none. */
 static bool read_states(struct slice json, uint8_t *states)

@@ -7,7 +7,7 @@
 #define CLAIM_TIMEOUT_MIN_MS 1000 /* E-34 */
 #define CLAIM_TIMEOUT_MAX_MS 600000
 
-/* --- workers ------------------------------------------------------------------------------------------------------------------------ */
+/* --- workers ------------------------------------------------------------------------------------------------------ */
 
 /* The worker that the message names, for the hub to compare (E-44). */
 static bool worker_begin(struct dialect_call *call, const struct incoming *in, size_t bytes, struct outgoing *out)

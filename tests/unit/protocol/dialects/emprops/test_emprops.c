@@ -264,7 +264,7 @@ Test(emprops, cuts_what_it_does_not_know_after_1024_bytes) /* E-72, Q-30 */
     pure_close(&host);
 }
 
-/* --- chunks ----------------------------------------------------------------------------------------------------------- */
+/* --- chunks ------------------------------------------------------------------------------------------------------- */
 
 /* Sends a text in pieces. */
 static void send_chunks(uint32_t conn, const char *id, struct slice text, uint32_t total, const char *hash)
