@@ -3,7 +3,8 @@
  * time passes and when the process is killed, against the reference model (tests/support/hub_model.h), which foretells every message.
  * With an odd first byte the players also say what the input has, whole or inside a well-formed message; then the model is out, and
  * every message must be JSON with a type and the time, each request to the hub answered, and each record one that a new life loads. */
-#define PURE_TEXT_BYTES (512U << 10)
+#define PURE_TEXT_BYTES (64U << 10) /* less than a request may need: then it has memory of its own */
+#define PURE_CONNS_MAX 16
 #include "fuzz/fuzz.h"
 #include "tests/support/hub_model.h"
 
@@ -84,8 +85,9 @@ static void say_anything(struct play *play, struct fuzz_input *input, uint32_t c
         buf_put_text(&out, type);
         buf_put_text(&out, "\",\"job_id\":\"");
         buf_put_text(&out, job);
-        buf_put_text(&out, "\",\"job_type\":\"t\",\"payload\":{},\"result\":{},\"progress\":1,\"client_type\":\"job_client\","
-                           "\"client_id\":\"c\",\"worker_id\":\"w1\",\"capabilities\":{\"services\":[\"a\",\"b\"]}");
+        buf_put_text(&out,
+                     "\",\"job_type\":\"t\",\"payload\":{},\"result\":{},\"progress\":1,\"client_type\":\"job_client\","
+                     "\"client_id\":\"c\",\"worker_id\":\"w1\",\"capabilities\":{\"services\":[\"a\",\"b\"]}");
         if (piece.bytes > 0)
             buf_put_byte(&out, ',');
     }

@@ -13,7 +13,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#ifndef PURE_CONNS_MAX
 #define PURE_CONNS_MAX 256
+#endif
+#define PURE_CLASSES_MAX 256
 #ifndef PURE_TEXT_BYTES
 #define PURE_TEXT_BYTES (1U << 20)
 #endif
@@ -118,7 +121,7 @@ struct pure_host {
     struct pure_conn conns[PURE_CONNS_MAX];
     struct pure_quota quotas[64];
     uint32_t quota_count;
-    struct pure_class classes[PURE_CONNS_MAX];
+    struct pure_class classes[PURE_CLASSES_MAX];
     uint32_t class_count;
     struct pure_retained *retained;
     size_t retained_count;
@@ -260,9 +263,10 @@ static inline void pure_interest(struct pure_host *host, const struct pure_membe
                         slice_of(member->variant, member->variant_bytes)))
             class = &host->classes[i];
     if (class == NULL) {
-        if (host->class_count == PURE_CONNS_MAX)
+        if (host->class_count == PURE_CLASSES_MAX)
             abort();
         class = &host->classes[host->class_count++];
+        *class = (struct pure_class){.count = 0};
         memcpy(class->channel, member->channel, sizeof(class->channel));
         class->variant = pure_copy(member->variant, member->variant_bytes);
         class->variant_bytes = member->variant_bytes;
@@ -272,6 +276,10 @@ static inline void pure_interest(struct pure_host *host, const struct pure_membe
     if (edge && host->dialect->service != NULL && host->dialect->service->interest != NULL)
         host->dialect->service->interest(host->service, slice_text(class->channel),
                                          slice_of(class->variant, class->variant_bytes), added);
+    if (class->count == 0) {
+        free(class->variant);
+        *class = host->classes[--host->class_count];
+    }
 }
 
 static inline void pure_leave(struct pure_host *host, struct pure_conn *conn, uint32_t index)
