@@ -42,7 +42,8 @@ struct run {
     enum life life;
     bool timer_set, origin_bad;
     uint64_t now_ms;
-    struct slice given; /* what the present call was given */
+    struct slice given;  /* what the present call was given */
+    uint64_t connection; /* of the session, each its own */
     uint64_t ticket, fetch;
     int answer; /* of the request at hand; 0: not yet */
     struct buf answered;
@@ -202,7 +203,7 @@ static struct dialect_call begin_call(struct run *run, struct slice given)
                                  .session = run->session,
                                  .now_ms = run->now_ms,
                                  .wall_ms = WALL_MS + run->now_ms,
-                                 .connection = 7,
+                                 .connection = run->connection,
                                  .received_wall_ms = WALL_MS,
                                  .sessions = run->dialect->describe != NULL ? 1 : 0,
                                  .recent_counts = run->dialect->describe != NULL ? counts : NULL,
@@ -444,6 +445,7 @@ static void step_open(struct run *run)
     end_session(run);
     run->session = fuzz_zeroed(run->dialect->session_bytes + 1);
     run->life = LIFE_NEW;
+    run->connection++;
     struct dialect_call call = begin_call(run, buf_slice(&head));
     run->dialect->open(&call, &request, request.path);
     expect(run->out->count > 0);
@@ -736,6 +738,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     choose_dialect(run);
     run->life = LIFE_OVER;
     run->now_ms = 1000;
+    run->connection = 6;
     run->out = fuzz_zeroed(sizeof(*run->out));
     run->out->text = buf_of(malloc(TEXT_BYTES), TEXT_BYTES);
     run->chosen = run->input;

@@ -185,9 +185,10 @@ struct session {
     uint64_t reserved_bytes; /* for chunks */
     uint32_t classes;        /* of listeners of its channel: one for each compression */
     bool monitor, chunked;
-    bool submitted;        /* a job, as nobody's client */
-    bool alerted;          /* a monitor that is told of alerts without a subscription */
-    struct list_node gone; /* linked: its connection has ended */
+    bool submitted;                    /* a job, as nobody's client */
+    bool alerted;                      /* a monitor that is told of alerts without a subscription */
+    bool hears_alerts, hears_monitors; /* it listens to these channels */
+    struct list_node gone;             /* linked: its connection has ended */
 };
 
 struct client {
@@ -381,6 +382,8 @@ struct subscriptions *session_subscriptions(const struct hub *hub, const struct 
 bool session_owns(const struct hub *hub, const struct session *session, const struct job *job);
 void subscriptions_timer(struct hub *hub, struct subscriptions *set);
 /* -ENOMEM, or -ENOSPC beyond subscriptions_max; nothing happens when there is one. */
+/* Joins or leaves the channel of alerts, as it is to hear of them. */
+void session_hear_alerts(struct hub *hub, struct session *session);
 void put_connection_id(struct buf *out, const char *prefix, uint64_t connection);
 int subscription_add(struct hub *hub, struct session *session, struct job *job);
 void subscriptions_end_of_job(struct hub *hub, struct job *job);
