@@ -352,4 +352,5 @@ const struct dialect emprops_dialect = {
     .traits = emprops_traits,
     .matches = filter_matches,
     .ingest = emprops_ingest,
+    .read = emprops_read_state,
 };

@@ -204,6 +204,7 @@ void notify_subscribe_job(struct hub *hub, struct session *session, const struct
     bool ended = status_ended((enum job_status)job->status);
     int error = ended || session_owns(hub, session, job) ? 0 : subscription_add(hub, session, job);
     if (error == -ENOSPC) {
+        hub_count(hub, COUNT_refused_subscriptions);
         hub_invalid(hub, "job_id", "Too many subscriptions", fields);
         return;
     }
