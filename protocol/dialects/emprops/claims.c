@@ -93,6 +93,7 @@ static bool assign_next(struct hub *hub, struct waiting *waiting)
             continue;
         }
         if (!job_cached(job, &requirements, &payload)) {
+            hub_count(hub, COUNT_fetched_payloads);
             hub_fetch(hub, waiting, job->large ? HUB_TABLE_PAYLOADS : HUB_TABLE_JOBS, job_key(job));
             return false;
         }
@@ -389,6 +390,7 @@ void claim_lost(struct hub *hub, struct job *job)
     struct worker *worker = worker_at(hub, job->worker);
     enum job_status seen = job_seen(job);
     bool last = job->attempts >= hub->settings->attempts_max;
+    hub_count(hub, COUNT_lost_jobs);
     enum outcome outcome = transition((enum job_status)job->status, last ? EVENT_LOST_LAST : EVENT_LOST);
     wheel_cancel(&hub->job_wheel, &job->timer);
     if (outcome_status(outcome) == FAILED) {
@@ -413,6 +415,7 @@ void claim_expire(struct hub *hub, struct job *job)
 {
     struct worker *worker = worker_at(hub, job->worker);
     check_op(transition((enum job_status)job->status, EVENT_EXPIRE), ==, GO_QUEUED);
+    hub_count(hub, COUNT_expired_claims);
     if (job->expired != NONE)
         worker_drop(hub, worker_at(hub, job->expired));
     job->expired = worker->index;

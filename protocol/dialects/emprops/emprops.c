@@ -350,5 +350,5 @@ const struct dialect emprops_dialect = {
     .end = emprops_end,
     .traits = emprops_traits,
     .matches = filter_matches,
-    .ingest = &(const struct dialect_ingest){.take = emprops_ingest},
+    .ingest = &(const struct dialect_ingest){.take = emprops_ingest, .read = emprops_read_state},
 };

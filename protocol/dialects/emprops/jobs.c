@@ -216,6 +216,7 @@ void job_forget(struct hub *hub, struct job *job)
         else
             hub->ended_newest = job->list_older;
         record_forget(hub, job);
+        hub_count(hub, COUNT_forgotten_jobs);
     }
     if (job->status < JOB_STATUSES)
         hub->counts[job->status]--;

@@ -204,6 +204,7 @@ void notify_subscribe_job(struct hub *hub, struct session *session, const struct
     bool ended = status_ended((enum job_status)job->status);
     int error = ended || session_owns(hub, session, job) ? 0 : subscription_add(hub, session, job);
     if (error == -ENOSPC) {
+        hub_count(hub, COUNT_refused_subscriptions);
         hub_invalid(hub, "job_id", "Too many subscriptions", fields);
         return;
     }
@@ -285,11 +286,12 @@ void notify_subscribe(struct hub *hub, struct session *session, const struct hub
         set->filter_json = text_make(fields->at[FIELD_FILTER_JSON]);
         join(hub, session, set, fields->at[FIELD_FILTER]);
     } else {
-        if (list_linked(&set->filtered))
+        if (list_linked(&set->filtered)) {
             list_remove(&set->filtered);
+            effects_item(hub, HUB_LEAVE, slice_text(HUB_CHANNEL_NOTIFICATIONS), slice_of(NULL, 0));
+        }
         text_drop(&set->filter);
         set->filter_joined = false;
-        effects_item(hub, HUB_LEAVE, slice_text(HUB_CHANNEL_NOTIFICATIONS), slice_of(NULL, 0));
     }
     confirm(hub, ++hub->last_subscription, fields);
 }

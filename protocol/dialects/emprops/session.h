@@ -136,5 +136,6 @@ void emprops_chunks_free(struct emprops_session *session);
 uint64_t emprops_chunks_bytes(const struct emprops_session *session);
 
 int emprops_ingest(struct ingest_call *call, struct slice topic, struct slice body);
+int emprops_read_state(struct ingest_call *call, struct slice topic);
 
 #endif

@@ -340,6 +340,20 @@ static void confirm(struct hub *hub, const struct session *session, const struct
     effects_send(hub);
 }
 
+/* Has the session join or leave the channel, if it is not there, or is. */
+static void hear(struct hub *hub, const char *channel, bool *hears, bool wanted)
+{
+    if (wanted != *hears)
+        effects_item(hub, wanted ? HUB_JOIN : HUB_LEAVE, slice_text(channel), slice_text(""));
+    *hears = wanted;
+}
+
+void session_hear_alerts(struct hub *hub, struct session *session)
+{
+    bool wanted = session->alerted || session_subscriptions(hub, session)->interval_s != 0;
+    hear(hub, HUB_CHANNEL_ALERTS, &session->hears_alerts, wanted);
+}
+
 /* What the client has left behind comes back to it (E-82). */
 static void restore(struct hub *hub, struct session *session)
 {
@@ -359,7 +373,7 @@ static void restore(struct hub *hub, struct session *session)
         notify_rejoin(hub, session);
     if (kept->interval_s != 0) {
         statistics_resume(hub, kept);
-        effects_item(hub, HUB_JOIN, slice_text(HUB_CHANNEL_ALERTS), slice_text(""));
+        session_hear_alerts(hub, session);
     }
 }
 
@@ -376,11 +390,9 @@ int session_register_client(struct hub *hub, struct session *session, const stru
     confirm(hub, session, fields);
     hub_ack(hub, fields, "register_client");
     session->alerted = session->monitor && (granted & EMPROPS_STATS);
-    if (session->alerted)
-        effects_item(hub, HUB_JOIN, slice_text(HUB_CHANNEL_ALERTS), slice_text(""));
-    if (session->monitor && (granted & EMPROPS_ALL_JOBS))
-        effects_item(hub, HUB_JOIN, slice_text(HUB_CHANNEL_MONITORS), slice_text(""));
+    hear(hub, HUB_CHANNEL_MONITORS, &session->hears_monitors, session->monitor && (granted & EMPROPS_ALL_JOBS));
     restore(hub, session);
+    session_hear_alerts(hub, session);
     return 0;
 }
 

@@ -335,14 +335,11 @@ void statistics_subscribe(struct hub *hub, struct session *session, const struct
     message_end(out, fields->at[FIELD_ID], hub->wall_ms);
     effects_send(hub);
     hub_ack(hub, fields, "subscribe_stats");
-    if (set->interval_s != 0) {
+    if (set->interval_s != 0)
         statistics_resume(hub, set);
-        effects_item(hub, HUB_JOIN, slice_text(HUB_CHANNEL_ALERTS), slice_of(NULL, 0));
-        return;
-    }
-    wheel_cancel(&hub->set_wheel, &set->timer);
-    if (!session->alerted)
-        effects_item(hub, HUB_LEAVE, slice_text(HUB_CHANNEL_ALERTS), slice_of(NULL, 0));
+    else
+        wheel_cancel(&hub->set_wheel, &set->timer);
+    session_hear_alerts(hub, session);
 }
 
 /* E-57 */
