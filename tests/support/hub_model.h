@@ -666,6 +666,37 @@ static inline void play_restart(struct play *play)
     play_come_all(play);
 }
 
+/* One of the things that change jobs. */
+static inline void play_change(struct play *play, uint32_t what)
+{
+    if (what < 8)
+        play_submit(play);
+    else if (what < 14)
+        play_claim(play);
+    else if (what < 25)
+        play_work(play);
+    else
+        play_cancel(play);
+}
+
+/* The process is killed before what somebody has asked for is on the disk: nothing of it was said, and nothing of it has been. */
+static inline void play_torn(struct play *play)
+{
+    static struct play_job jobs[PLAY_JOBS_MAX];
+    int count = play->job_count;
+    memcpy(jobs, play->jobs, sizeof(jobs));
+    pure_hold(&play->host, true);
+    play_change(play, play_choose(play, 27));
+    for (int c = 0; c < PLAY_CONNS; c++) {
+        if (pure_take(&play->host, (uint32_t)c) != NULL)
+            play_fail(play, "something was said before it was kept", "(nothing)", play->last);
+        play->expected_count[c] = 0;
+    }
+    memcpy(play->jobs, jobs, sizeof(jobs));
+    play->job_count = count;
+    play_restart(play);
+}
+
 /* --- the play -------------------------------------------------------------------------------------------------------- */
 
 static inline void play_begin(struct play *play)
@@ -677,6 +708,8 @@ static inline void play_begin(struct play *play)
     pure_set(&play->host, "queue_threshold", "100000");
     pure_set(&play->host, "messages_max", "0");
     pure_set(&play->host, "unmatched_after", "24h");
+    if (play_choose(play, 2) == 1)
+        pure_set(&play->host, "cache", "0"); /* then every payload is read for its claim */
     pure_start(&play->host);
     play_come_all(play);
     play_compare(play);
@@ -693,20 +726,17 @@ static inline bool play_step(struct play *play)
     play_compare(play);
     if (play->ambiguous || play->error[0] != '\0')
         return false;
-    if (what < 8)
-        play_submit(play);
-    else if (what < 14)
-        play_claim(play);
-    else if (what < 25)
-        play_work(play);
-    else if (what < 27)
-        play_cancel(play);
+    uint32_t end = what < 31 ? 0 : play_choose(play, 8);
+    if (what < 27)
+        play_change(play, what);
     else if (what < 29)
         play_ask(play);
     else if (what < 31)
         play_come_or_go(play);
-    else if (play_choose(play, 8) == 0)
+    else if (end == 0)
         play_restart(play);
+    else if (end == 1)
+        play_torn(play);
     play_compare(play);
     return !play->ambiguous && play->error[0] == '\0';
 }

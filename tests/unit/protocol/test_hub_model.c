@@ -6,7 +6,9 @@
 
 #include <criterion/criterion.h>
 
+#ifndef SEEDS
 #define SEEDS 60
+#endif
 #define STEPS 250
 
 static uint32_t choose(void *context, uint32_t bound)
