@@ -18,7 +18,7 @@ int jobs_init(struct hub *hub)
     hub->bucket_count = BUCKETS_FIRST;
     for (uint32_t i = 0; i < BUCKETS_FIRST; i++)
         hub->buckets[i] = NONE;
-    return slab_init(&hub->jobs, sizeof(struct job), 1U << 28);
+    return slab_init(&hub->jobs, sizeof(struct job), 1U << 25);
 }
 
 void jobs_free(struct hub *hub)

@@ -15,9 +15,9 @@ int sessions_init(struct hub *hub)
     map_init(&hub->session_map, hub->secret);
     map_init(&hub->client_map, hub->secret);
     if (slab_init(&hub->sessions, sizeof(struct session), 1U << 22) != 0 ||
-        slab_init(&hub->clients, sizeof(struct client), 1U << 24) != 0 ||
-        slab_init(&hub->subscriptions, sizeof(struct subscription), 1U << 26) != 0 ||
-        slab_init(&hub->subscription_sets, sizeof(struct subscriptions), 1U << 24) != 0)
+        slab_init(&hub->clients, sizeof(struct client), 1U << 23) != 0 ||
+        slab_init(&hub->subscriptions, sizeof(struct subscription), 1U << 24) != 0 ||
+        slab_init(&hub->subscription_sets, sizeof(struct subscriptions), 1U << 23) != 0)
         return -ENOMEM;
     return 0;
 }

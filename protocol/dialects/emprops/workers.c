@@ -30,7 +30,7 @@ int workers_init(struct hub *hub)
     map_init(&hub->worker_map, hub->secret);
     if (slab_init(&hub->classes, sizeof(struct class), CLASSES_MAX) != 0)
         return -ENOMEM;
-    return slab_init(&hub->workers, sizeof(struct worker), 1U << 24);
+    return slab_init(&hub->workers, sizeof(struct worker), 1U << 23);
 }
 
 void workers_free(struct hub *hub)
