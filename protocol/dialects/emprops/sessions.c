@@ -354,6 +354,21 @@ void session_hear_alerts(struct hub *hub, struct session *session)
     hear(hub, HUB_CHANNEL_ALERTS, &session->hears_alerts, wanted);
 }
 
+/* What the session has subscribed to before it said who it is counts more than what was kept. */
+static void take_newer(struct subscriptions *own, struct subscriptions *kept)
+{
+    if (own->filter != NULL) {
+        text_drop(&kept->filter);
+        text_drop(&kept->filter_json);
+        kept->filter = text_share(own->filter);
+        kept->filter_json = text_share(own->filter_json);
+    }
+    if (own->interval_s != 0) {
+        kept->interval_s = own->interval_s;
+        kept->sections = own->sections;
+    }
+}
+
 /* What the client has left behind comes back to it (E-82). */
 static void restore(struct hub *hub, struct session *session)
 {
@@ -362,11 +377,17 @@ static void restore(struct hub *hub, struct session *session)
         return;
     struct subscriptions *kept = set_at(hub, client->kept);
     uint32_t own = session->subscriptions;
+    take_newer(set_at(hub, own), kept);
     wheel_cancel(&hub->set_wheel, &kept->timer);
     session->subscriptions = client->kept;
     kept->session = session->index;
     kept->client = NONE;
     client->kept = NONE;
+    for (uint32_t at = set_at(hub, own)->first; at != NONE;) {
+        const struct subscription *one = slab_at(&hub->subscriptions, at);
+        (void)subscription_add(hub, session, job_at(hub, one->job)); /* beyond the bound those that were kept count */
+        at = one->owner_older;
+    }
     set_free(hub, own);
     client_drop(hub, session->client);
     if (kept->filter != NULL)
