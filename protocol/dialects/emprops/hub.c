@@ -198,7 +198,6 @@ static void worker_request(struct hub *hub, enum hub_request kind, struct sessio
         return;
     }
     struct worker *worker = worker_at(hub, session->worker);
-    worker->heard_ms = hub->now_ms;
     if (hub_has(fields, FIELD_WORKER_ID) && !slice_equal(fields->at[FIELD_WORKER_ID], worker->id)) {
         hub_invalid(hub, "worker_id", "Must be the registered worker", fields);
         return;
@@ -328,6 +327,8 @@ static int hub_request(void *state, const struct service_request *request, struc
         put_counters(hub);
     } else {
         struct session *session = session_of(hub, hub_number(&fields, FIELD_SESSION, 0));
+        if (session != NULL && session->worker != NONE)
+            worker_at(hub, session->worker)->heard_ms = hub->now_ms; /* E-47: whatever it says */
         if (session == NULL)
             hub->effects.lost = true;
         else

@@ -31,6 +31,8 @@ Test(hub_workers, silent_for_two_intervals_are_dead)
     begin_job(&host, 1, 0, job);
     pure_advance(&host, 100000);
     say(&host, 1, "{\"type\":\"pong\"}"); /* any message is a sign of life */
+    pure_advance(&host, 100000);
+    say(&host, 1, "{\"type\":\"request_job_status\",\"job_id\":\"%s\"}", job);
     pure_advance(&host, 119000);
     cr_assert(host.conns[1].open);
     pure_advance(&host, 1001);
