@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns what the hub of emprops promises of jobs: a play of clients, workers and a monitor in which the input decides what each does, when
- * time passes and when the process is killed, against the reference model (tests/support/hub_model.h, hub_play.h), which foretells every message.
- * With an odd first byte the players also say what the input has, whole or inside a well-formed message; then the model is out, and
- * every message must be JSON with a type and the time, each request to the hub answered, and each record one that a new life loads. */
+/* Owns what the hub of emprops promises of jobs: a play of clients, workers and a monitor in which the input decides
+ * what each does, when time passes and when the process is killed, against the reference model
+ * (tests/support/hub_model.h, hub_play.h), which foretells every message. With an odd first byte the players also say
+ * what the input has, whole or inside a well-formed message; then the model is out, and every message must be JSON
+ * with a type and the time, each request to the hub answered, and each record one that a new life loads. */
 #define PURE_TEXT_BYTES (64U << 10) /* less than a request may need: then it has memory of its own */
 #define PURE_CONNS_MAX 16
 #include "fuzz/fuzz.h"
@@ -15,7 +16,7 @@ static uint32_t choose(void *context, uint32_t bound)
     return fuzz_below(context, bound);
 }
 
-/* --- against the model ------------------------------------------------------------------------------------------------- */
+/* --- against the model -------------------------------------------------------------------------------------------- */
 
 static void play_model(struct play *play, struct fuzz_input *input)
 {
@@ -27,7 +28,7 @@ static void play_model(struct play *play, struct fuzz_input *input)
     expect(play->error[0] == '\0');
 }
 
-/* --- anything --------------------------------------------------------------------------------------------------------------- */
+/* --- anything ----------------------------------------------------------------------------------------------------- */
 
 static const char *const types[] = {"register_client",
                                     "register_worker",

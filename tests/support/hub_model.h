@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The reference model of the states of jobs (requirements 4.8), written the long way, and a play of clients, workers and a monitor
- * against the dialect emprops in which every message that anybody gets must be the one that the model foretells. Jobs are an array that
- * is searched, time is one list of what is due. Who decides what happens next is the caller: a seed or a fuzzer's input.
+/* The reference model of the states of jobs (requirements 4.8), written the long way, and a play of clients, workers
+ * and a monitor against the dialect emprops in which every message that anybody gets must be the one that the model
+ * foretells. Jobs are an array that is searched, time is one list of what is due. Who decides what happens next is the
+ * caller: a seed or a fuzzer's input.
  *
  * The players: clients 0 and 1 are registered, 2 is not; workers are 3 to 6; 7 is a monitor that hears of everything. */
 #ifndef RINGCAST_TESTS_HUB_MODEL_H
@@ -58,7 +59,7 @@ struct play {
     char last[640]; /* what was done last */
 };
 
-/* --- what is foretold ---------------------------------------------------------------------------------------------- */
+/* --- what is foretold --------------------------------------------------------------------------------------------- */
 
 static const char *const play_names[] = {"queued",    "queued", "assigned", "in_progress",
                                          "completed", "failed", "cancelled"};
@@ -116,7 +117,8 @@ static inline bool play_before(const struct play_job *a, const struct play_job *
     return a->priority != b->priority ? a->priority > b->priority : a < b;
 }
 
-/* The claimable job that comes first for the worker, behind `after` when not NULL; -1: none. A preferred kind: -1 none. */
+/* The claimable job that comes first for the worker, behind `after` when not NULL; -1: none. A preferred kind: -1
+ * none. */
 static inline int play_best(const struct play *play, int worker, const struct play_job *after, int preferred)
 {
     int best = -1;
@@ -192,7 +194,7 @@ static inline void play_release(struct play *play, int job)
     one->missing = 0;
 }
 
-/* --- what happens in the model ------------------------------------------------------------------------------------- */
+/* --- what happens in the model ------------------------------------------------------------------------------------ */
 
 static inline void play_accept(struct play *play, int job)
 {
@@ -292,7 +294,7 @@ static inline void play_time(struct play *play, uint64_t until)
     }
 }
 
-/* --- what really comes ----------------------------------------------------------------------------------------------- */
+/* --- what really comes -------------------------------------------------------------------------------------------- */
 
 static inline int play_job_named(const struct play *play, struct slice id)
 {

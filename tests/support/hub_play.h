@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* A play against the dialect emprops: what clients, workers, time and the end of the process do, one step at a time, with the messages that
- * the model (hub_model.h) foretells of each. */
+/* A play against the dialect emprops: what clients, workers, time and the end of the process do, one step at a time,
+ * with the messages that the model (hub_model.h) foretells of each. */
 #ifndef RINGCAST_TESTS_HUB_PLAY_H
 #define RINGCAST_TESTS_HUB_PLAY_H
 
 #include "tests/support/hub_model.h"
 
-/* --- steps ------------------------------------------------------------------------------------------------------------- */
+/* --- steps -------------------------------------------------------------------------------------------------------- */
 
 static inline uint32_t play_choose(struct play *play, uint32_t bound)
 {
@@ -324,7 +324,8 @@ static inline void play_change(struct play *play, uint32_t what)
         play_cancel(play);
 }
 
-/* The process is killed before what somebody has asked for is on the disk: nothing of it was said, and nothing of it has been. */
+/* The process is killed before what somebody has asked for is on the disk: nothing of it was said, and nothing of it
+ * has been. */
 static inline void play_torn(struct play *play)
 {
     static struct play_job jobs[PLAY_JOBS_MAX];
@@ -342,7 +343,7 @@ static inline void play_torn(struct play *play)
     play_restart(play);
 }
 
-/* --- the play -------------------------------------------------------------------------------------------------------- */
+/* --- the play ----------------------------------------------------------------------------------------------------- */
 
 static inline void play_begin(struct play *play)
 {

@@ -11,7 +11,7 @@
 #include <criterion/criterion.h>
 #include <stdarg.h>
 
-/* --- over the dialect ------------------------------------------------------------------------------------------------ */
+/* --- over the dialect --------------------------------------------------------------------------------------------- */
 
 __attribute__((format(printf, 3, 4))) static inline void say(struct pure_host *host, uint32_t conn, const char *format,
                                                              ...)
@@ -103,7 +103,7 @@ static inline void begin_job(struct pure_host *host, uint32_t worker, uint32_t c
     take(host, client, "job_update");
 }
 
-/* --- with the hub alone ---------------------------------------------------------------------------------------------- */
+/* --- with the hub alone ------------------------------------------------------------------------------------------- */
 
 /* A hub without sessions: requests in, effects counted. */
 struct lone_hub {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the one use of cryptography of the dialect: the hash that says whether all chunks of a message have come. The library's code
- * computes it. Called for both directions, by chunks.c and long_messages.c. */
+/* Owns the one use of cryptography of the dialect: the hash that says whether all chunks of a message have come. The
+ * library's code computes it. Called for both directions, by chunks.c and long_messages.c. */
 #include "protocol/dialects/emprops/hash.h"
 
 #include "core/check.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns who is connected: sessions, the clients that they registered as, and what each has subscribed to, also while it is away (E-82).
- * It never writes a message but the confirmations of registration. hub.c calls it, and the other nouns look sessions up. */
+/* Owns who is connected: sessions, the clients that they registered as, and what each has subscribed to, also while it
+ * is away (E-82). It never writes a message but the confirmations of registration. hub.c calls it, and the other nouns
+ * look sessions up. */
 #include "protocol/dialects/emprops/hub_parts.h"
 
 #include <errno.h>
@@ -38,7 +39,7 @@ void sessions_free(struct hub *hub)
     slab_destroy(&hub->subscription_sets);
 }
 
-/* --- subscriptions ---------------------------------------------------------------------------------------------------- */
+/* --- subscriptions ------------------------------------------------------------------------------------------------ */
 
 static struct subscriptions *set_at(const struct hub *hub, uint32_t index)
 {
@@ -146,7 +147,7 @@ void subscriptions_timer(struct hub *hub, struct subscriptions *set)
     client_drop(hub, owner);
 }
 
-/* --- clients ---------------------------------------------------------------------------------------------------------- */
+/* --- clients ------------------------------------------------------------------------------------------------------ */
 
 struct client *client_at(const struct hub *hub, uint32_t index)
 {
@@ -223,7 +224,7 @@ static void join_client(struct hub *hub, struct session *session, uint32_t index
         hub->client_sessions++;
 }
 
-/* --- sessions --------------------------------------------------------------------------------------------------------- */
+/* --- sessions ----------------------------------------------------------------------------------------------------- */
 
 struct session *session_at(const struct hub *hub, struct handle handle)
 {
@@ -296,7 +297,7 @@ bool session_owns(const struct hub *hub, const struct session *session, const st
     return session_at(hub, job->session) == session;
 }
 
-/* --- registration ----------------------------------------------------------------------------------------------------- */
+/* --- registration ------------------------------------------------------------------------------------------------- */
 
 /* E-7, E-11: unique in the process, because the connection's number is. */
 void put_connection_id(struct buf *out, const char *prefix, uint64_t connection)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The dialect emprops at the session: paths, life of a connection, subscriptions that outlive it, long messages in both directions (E-1,
- * E-12, E-28, E-51, E-59, E-63, E-73 to E-87, K-22, Q-21, Q-23, Q-25). Run by unit_protocol. */
+/* The dialect emprops at the session: paths, life of a connection, subscriptions that outlive it, long messages in
+ * both directions (E-1, E-12, E-28, E-51, E-59, E-63, E-73 to E-87, K-22, Q-21, Q-23, Q-25). Run by unit_protocol. */
 #include "protocol/base64.h"
 #include "protocol/dialects/emprops/emprops.h"
 #include "protocol/dialects/emprops/hash.h"
@@ -309,7 +309,7 @@ Test(emprops, cuts_what_it_does_not_know_after_1024_bytes) /* E-72, Q-30 */
     pure_close(&host);
 }
 
-/* --- chunks ----------------------------------------------------------------------------------------------------------- */
+/* --- chunks ------------------------------------------------------------------------------------------------------- */
 
 /* Sends a text in pieces. */
 static void send_chunks(uint32_t conn, const char *id, struct slice text, uint32_t total, const char *hash)

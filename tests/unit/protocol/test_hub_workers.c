@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Workers: registration, slots, life and death, and who is told of what waits (E-10 to E-12, E-19, E-20, E-45 to E-50, E-60, Q-27, Q-28).
- * Run by unit_protocol. */
+/* Workers: registration, slots, life and death, and who is told of what waits (E-10 to E-12, E-19, E-20, E-45 to E-50,
+ * E-60, Q-27, Q-28). Run by unit_protocol. */
 #include "protocol/dialects/emprops/hub_parts.h"
 #include "tests/support/hub_talk.h"
 
