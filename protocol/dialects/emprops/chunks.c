@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the messages of one connection that come in pieces (E-75 to E-79, Q-30): collects them, bounds them, checks the hash, and gives the
- * whole to requests.c. The memory of all connections is counted at the hub, which is asked for each piece. It never knows what a
- * message means. requests.c hands pieces on to it, emprops.c answers and time.
+/* Owns the messages of one connection that come in pieces (E-75 to E-79, Q-30): collects them, bounds them, checks the
+ * hash, and gives the whole to requests.c. The memory of all connections is counted at the hub, which is asked for
+ * each piece. It never knows what a message means. requests.c hands pieces on to it, emprops.c answers and time.
  *
- * Index 0 says that they count from 0, index N that they count from 1; so there are N + 1 places, and N pieces make the whole. */
+ * Index 0 says that they count from 0, index N that they count from 1; so there are N + 1 places, and N pieces make
+ * the whole. */
 #include "protocol/dialects/emprops/session.h"
 
 #include "core/check.h"
@@ -252,7 +253,7 @@ void emprops_chunk(struct dialect_call *call, const struct incoming *in)
     ask_for_memory(call);
 }
 
-/* --- the whole --------------------------------------------------------------------------------------------------------------------- */
+/* --- the whole ---------------------------------------------------------------------------------------------------- */
 
 /* chunked_message_complete in `out`, which has room for it. */
 static void put_complete(const struct dialect_call *call, const struct assembly *one, struct slice message,

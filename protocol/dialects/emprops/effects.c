@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns what the current call leads to: messages, records and answers, written one behind the other into one block of memory and given
- * out in order. It never decides who gets what. All nouns of the hub write here; hub.c gives out. */
+/* Owns what the current call leads to: messages, records and answers, written one behind the other into one block of
+ * memory and given out in order. It never decides who gets what. All nouns of the hub write here; hub.c gives out. */
 #include "protocol/dialects/emprops/hub_parts.h"
 
 #include <stdlib.h>
@@ -135,7 +135,7 @@ void effects_close(struct hub *hub, uint64_t connection, uint16_t code, const ch
     item->close_reason = reason;
 }
 
-/* --- answers -------------------------------------------------------------------------------------------------------- */
+/* --- answers ------------------------------------------------------------------------------------------------------ */
 
 void effects_item(struct hub *hub, enum hub_item item, struct slice first, struct slice second)
 {
@@ -178,7 +178,7 @@ void effects_reply(struct hub *hub, uint64_t ticket, int status)
     effects->reply_used = 0;
 }
 
-/* --- records -------------------------------------------------------------------------------------------------------- */
+/* --- records ------------------------------------------------------------------------------------------------------ */
 
 static struct pending_effect *record(struct hub *hub, enum effect_kind kind, enum hub_table table, struct slice key)
 {
@@ -208,7 +208,7 @@ void effects_fetch(struct hub *hub, enum hub_table table, struct slice key, uint
     record(hub, EFFECT_FETCH, table, key)->ticket = number;
 }
 
-/* --- giving out ----------------------------------------------------------------------------------------------------- */
+/* --- giving out --------------------------------------------------------------------------------------------------- */
 
 static void forget_all(struct effects *effects)
 {
@@ -266,7 +266,7 @@ void effects_free(struct hub *hub)
     free(hub->effects.reply);
 }
 
-/* --- texts ---------------------------------------------------------------------------------------------------------- */
+/* --- texts -------------------------------------------------------------------------------------------------------- */
 
 struct text *text_make(struct slice bytes)
 {

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the hub as a service: takes requests, timers and records, hands them to the nouns, and sees to it that each request is answered
- * once. It knows the rules of none of them. The service host calls it, through the table at the end. */
+/* Owns the hub as a service: takes requests, timers and records, hands them to the nouns, and sees to it that each
+ * request is answered once. It knows the rules of none of them. The service host calls it, through the table at the
+ * end. */
 #include "protocol/dialects/emprops/hub_parts.h"
 #include "protocol/json.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-/* --- answers ---------------------------------------------------------------------------------------------------------------- */
+/* --- answers ------------------------------------------------------------------------------------------------------ */
 
 void hub_answer(struct hub *hub)
 {
@@ -49,7 +50,7 @@ void hub_ack(struct hub *hub, const struct hub_fields *fields, const char *type)
     effects_send(hub);
 }
 
-/* --- what waits for a record -------------------------------------------------------------------------------------------------- */
+/* --- what waits for a record -------------------------------------------------------------------------------------- */
 
 struct waiting *hub_wait(struct hub *hub, enum wait_kind kind, uint32_t jobs, const struct hub_fields *fields)
 {
@@ -98,7 +99,7 @@ struct job *job_of_wait(const struct hub *hub, const struct waiting *waiting, ui
     return place < waiting->count ? slab_get(&hub->jobs, waiting->jobs[place]) : NULL;
 }
 
-/* --- calls ----------------------------------------------------------------------------------------------------------------------- */
+/* --- calls -------------------------------------------------------------------------------------------------------- */
 
 static void run_timers(struct hub *hub)
 {
@@ -151,7 +152,7 @@ static void hub_loaded(void *state, uint64_t now_ms, uint64_t wall_ms)
     end(hub);
 }
 
-/* --- requests ----------------------------------------------------------------------------------------------------------------- */
+/* --- requests ----------------------------------------------------------------------------------------------------- */
 
 static void reserve(struct hub *hub, struct session *session, const struct hub_fields *fields)
 {
@@ -198,7 +199,6 @@ static void worker_request(struct hub *hub, enum hub_request kind, struct sessio
         return;
     }
     struct worker *worker = worker_at(hub, session->worker);
-    worker->heard_ms = hub->now_ms;
     if (hub_has(fields, FIELD_WORKER_ID) && !slice_equal(fields->at[FIELD_WORKER_ID], worker->id)) {
         hub_invalid(hub, "worker_id", "Must be the registered worker", fields);
         return;
@@ -328,6 +328,8 @@ static int hub_request(void *state, const struct service_request *request, struc
         put_counters(hub);
     } else {
         struct session *session = session_of(hub, hub_number(&fields, FIELD_SESSION, 0));
+        if (session != NULL && session->worker != NONE)
+            worker_at(hub, session->worker)->heard_ms = hub->now_ms; /* E-47: whatever it says */
         if (session == NULL)
             hub->effects.lost = true;
         else
@@ -367,7 +369,7 @@ static bool hub_next(void *state, struct buf *scratch, struct effect *effect)
     return effects_next(state, effect);
 }
 
-/* --- time ------------------------------------------------------------------------------------------------------------------------ */
+/* --- time --------------------------------------------------------------------------------------------------------- */
 
 static uint64_t hub_due(const void *state)
 {
@@ -403,7 +405,7 @@ static void hub_interest(void *state, struct slice channel, struct slice variant
         sessions_interest(hub, connection, added);
 }
 
-/* --- the service ---------------------------------------------------------------------------------------------------------------- */
+/* --- the service -------------------------------------------------------------------------------------------------- */
 
 static int hub_open(void *state, const void *settings)
 {

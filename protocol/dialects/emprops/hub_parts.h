@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* What the nouns of the hub say to each other. Each has a file: effects (what a call leads to), sessions (who is connected, clients), workers
- * (and their classes), hearing (who is told of what waits), queue and groups (order, what fits), jobs (identity, payloads, ends),
- * submissions and claims (what clients and workers do with jobs), notifications (who is told what), statistics (counts, alerts),
- * records (what is kept). hub.c takes the calls and hands them on. */
+/* What the nouns of the hub say to each other. Each has a file: effects (what a call leads to), sessions (who is
+ * connected, clients), workers (and their classes), hearing (who is told of what waits), queue and groups (order, what
+ * fits), jobs (identity, payloads, ends), submissions and claims (what clients and workers do with jobs),
+ * notifications (who is told what), statistics (counts, alerts), records (what is kept). hub.c takes the calls and
+ * hands them on. */
 #ifndef RINGCAST_PROTOCOL_DIALECTS_EMPROPS_HUB_PARTS_H
 #define RINGCAST_PROTOCOL_DIALECTS_EMPROPS_HUB_PARTS_H
 
 #include "protocol/dialects/emprops/hub_state.h"
 #include "protocol/dialects/emprops/messages.h"
 
-/* --- effects.c: what the current call leads to --------------------------------------------------------------------- */
+/* --- effects.c: what the current call leads to -------------------------------------------------------------------- */
 
 /* A message is opened, written, and then published or answered. Room for `bytes_max`, and for what frames it (4 KiB). */
 struct buf *effects_open(struct hub *hub, size_t bytes_max);
@@ -21,7 +22,7 @@ void effects_publish_to(struct hub *hub, uint64_t connection, uint32_t conflate,
 /* The message becomes an item of the answer. */
 void effects_send(struct hub *hub);
 
-/* --- long_messages.c: E-80 ------------------------------------------------------------------------------------------------ */
+/* --- long_messages.c: E-80 ---------------------------------------------------------------------------------------- */
 
 /* The message of that type to this session, in chunks when it takes them and the message is long enough. */
 void long_publish(struct hub *hub, const struct session *session, uint32_t conflate, const char *type,
@@ -29,7 +30,7 @@ void long_publish(struct hub *hub, const struct session *session, uint32_t confl
 /* The same as items of the answer. */
 void long_send(struct hub *hub, const struct session *session, const char *type, struct message message);
 
-/* --- effects.c, continued ------------------------------------------------------------------------------------------------ */
+/* --- effects.c, continued ----------------------------------------------------------------------------------------- */
 
 void effects_item(struct hub *hub, enum hub_item item, struct slice first, struct slice second);
 /* Items that were written before. */
@@ -44,7 +45,7 @@ void effects_fetch(struct hub *hub, enum hub_table table, struct slice key, uint
 bool effects_next(struct hub *hub, struct effect *effect);
 void effects_free(struct hub *hub);
 
-/* --- texts ---------------------------------------------------------------------------------------------------------- */
+/* --- texts -------------------------------------------------------------------------------------------------------- */
 
 struct text *text_make(struct slice bytes); /* one user; NULL: no memory, or data NULL */
 struct text *text_share(struct text *text); /* NULL: NULL */
@@ -54,7 +55,7 @@ static inline struct slice text_slice(const struct text *text)
     return text == NULL ? slice_of(NULL, 0) : slice_of(text->data, text->bytes);
 }
 
-/* --- sessions.c ------------------------------------------------------------------------------------------------------ */
+/* --- sessions.c --------------------------------------------------------------------------------------------------- */
 
 int sessions_init(struct hub *hub);
 void sessions_free(struct hub *hub);
@@ -82,11 +83,12 @@ void put_connection_id(struct buf *out, const char *prefix, uint64_t connection)
 int subscription_add(struct hub *hub, struct session *session, struct job *job);
 void subscriptions_end_of_job(struct hub *hub, struct job *job);
 
-/* --- queue.c ----------------------------------------------------------------------------------------------------------- */
+/* --- queue.c ------------------------------------------------------------------------------------------------------ */
 
 int queue_init(struct hub *hub);
 void queue_free(struct hub *hub);
-/* The group of that kind and needs, made when it is not known. NONE: no memory, or too many groups. The caller is a user. */
+/* The group of that kind and needs, made when it is not known. NONE: no memory, or too many groups. The caller is a
+ * user. */
 uint32_t group_take(struct hub *hub, struct slice kind, struct slice needs);
 void group_drop(struct hub *hub, uint32_t index);
 struct group *group_at(const struct hub *hub, uint32_t index);
@@ -95,8 +97,8 @@ void queue_remove(struct hub *hub, struct job *job);
 /* 1 + the jobs before it, of one that is queued (E-18). */
 uint32_t queue_position(const struct hub *hub, const struct job *job);
 uint32_t queue_depth(const struct hub *hub); /* claimable */
-/* The job that comes first among those that the class can do; preferred kinds come first within a priority (E-31). `gpu_gb` NULL:
- * no bound by it. */
+/* The job that comes first among those that the class can do; preferred kinds come first within a priority (E-31).
+ * `gpu_gb` NULL: no bound by it. */
 struct preference {
     const struct kind *kinds[EMPROPS_LIST_MAX];
     uint32_t count;
@@ -114,7 +116,7 @@ void queue_class_removed(struct hub *hub, const struct class *class);
 void group_watch(struct hub *hub, struct group *group);
 void group_timer(struct hub *hub, struct group *group);
 
-/* --- workers.c --------------------------------------------------------------------------------------------------------- */
+/* --- workers.c ---------------------------------------------------------------------------------------------------- */
 
 int workers_init(struct hub *hub);
 void workers_free(struct hub *hub);
@@ -137,7 +139,7 @@ void worker_timer(struct hub *hub, struct worker *worker);
 void worker_take_job(struct hub *hub, struct worker *worker, struct job *job);
 void worker_lose_job(struct hub *hub, struct worker *worker, struct job *job);
 
-/* --- hearing.c --------------------------------------------------------------------------------------------------------- */
+/* --- hearing.c ---------------------------------------------------------------------------------------------------- */
 
 /* Behind every change of what decides whether it is told of jobs: connection, slots, status, wish, class. */
 void hearing_update(struct hub *hub, struct worker *worker);
@@ -155,7 +157,7 @@ void hearing_offer_waiting(struct hub *hub, struct worker *worker);
 const char *worker_status_text(enum worker_status status);
 enum worker_status worker_status_named(struct slice name);
 
-/* --- jobs.c -------------------------------------------------------------------------------------------------------------- */
+/* --- jobs.c ------------------------------------------------------------------------------------------------------- */
 
 int jobs_init(struct hub *hub);
 void jobs_free(struct hub *hub);
@@ -181,7 +183,7 @@ bool job_cached(const struct job *job, struct slice *requirements, struct slice 
 /* What those see who follow it: a claim that was not accepted is none to them. */
 enum job_status job_seen(const struct job *job);
 
-/* --- submissions.c ------------------------------------------------------------------------------------------------------ */
+/* --- submissions.c ------------------------------------------------------------------------------------------------ */
 
 void submit_job(struct hub *hub, struct session *session, const struct hub_fields *fields);
 void submit_status(struct hub *hub, struct session *session, const struct hub_fields *fields);
@@ -193,7 +195,7 @@ struct job *submit_find(struct hub *hub, const struct session *session, const st
 /* Fetches how an ended job ended, for submit_fetched. */
 void submit_fetch(struct hub *hub, const struct job *job, enum wait_kind kind, const struct hub_fields *fields);
 
-/* --- claims.c ------------------------------------------------------------------------------------------------------------ */
+/* --- claims.c ----------------------------------------------------------------------------------------------------- */
 
 struct job_details {
     struct text *progress, *message, *step, *estimated; /* JSON; NULL: not given */
@@ -211,7 +213,7 @@ void claim_delay_over(struct hub *hub, struct job *job);
 /* The record of a claim that waited for it. */
 void claim_fetched(struct hub *hub, struct waiting *waiting, int status, struct slice value);
 
-/* --- notifications.c ---------------------------------------------------------------------------------------------------- */
+/* --- notifications.c ---------------------------------------------------------------------------------------------- */
 
 /* What is said of a change; JSON, data NULL: left out. */
 struct change {
@@ -237,7 +239,7 @@ void notify_rejoin(struct hub *hub, struct session *session);
 void notify_interest(struct hub *hub, struct slice variant, bool added);
 void notify_pass_on(struct hub *hub, const struct hub_fields *fields);
 
-/* --- statistics.c -------------------------------------------------------------------------------------------------------- */
+/* --- statistics.c ------------------------------------------------------------------------------------------------- */
 
 void statistics_subscribe(struct hub *hub, struct session *session, const struct hub_fields *fields);
 void statistics_resume(struct hub *hub, struct subscriptions *set);
@@ -249,7 +251,7 @@ void statistics_waited(struct hub *hub, uint64_t ms);
 void statistics_alerts(struct hub *hub);
 uint64_t statistics_due(const struct hub *hub);
 
-/* --- records.c ------------------------------------------------------------------------------------------------------------ */
+/* --- records.c ---------------------------------------------------------------------------------------------------- */
 
 void record_job(struct hub *hub, struct job *job, const struct hub_fields *fields);
 void record_state(struct hub *hub, const struct job *job);
@@ -273,7 +275,8 @@ static inline void hub_count(struct hub *hub, enum hub_counter counter)
 }
 /* The answer goes here in the order of effects; without it, behind all others. */
 void hub_answer(struct hub *hub);
-/* A place among those who wait for a record; NULL: no memory, and the call counts as lost. The request is answered later. */
+/* A place among those who wait for a record; NULL: no memory, and the call counts as lost. The request is answered
+ * later. */
 struct waiting *hub_wait(struct hub *hub, enum wait_kind kind, uint32_t jobs, const struct hub_fields *fields);
 void hub_fetch(struct hub *hub, struct waiting *waiting, enum hub_table table, struct slice key);
 void hub_wait_end(struct hub *hub, struct waiting *waiting);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the hub holds: jobs and their groups, workers and their classes, sessions, clients, subscriptions, and what a call leads to. Who
- * changes which is said in hub_parts.h. */
+/* What the hub holds: jobs and their groups, workers and their classes, sessions, clients, subscriptions, and what a
+ * call leads to. Who changes which is said in hub_parts.h. */
 #ifndef RINGCAST_PROTOCOL_DIALECTS_EMPROPS_HUB_STATE_H
 #define RINGCAST_PROTOCOL_DIALECTS_EMPROPS_HUB_STATE_H
 
@@ -29,7 +29,8 @@ _Static_assert(GROUPS_MAX == CLASSES_MAX, "one size of row for both");
 
 enum tree { TREE_ALL, TREE_GROUP, TREES };
 
-/* A job's place in a tree that is ordered by priority (higher first) and then by the sequence of acceptance (E-17), a treap. */
+/* A job's place in a tree that is ordered by priority (higher first) and then by the sequence of acceptance (E-17), a
+ * treap. */
 struct node {
     uint32_t left, right;
     uint32_t size; /* of the subtree */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns what may be published into the dialect emprops from outside, and read there: alerts in the shape of system_alert (I-10), and the
- * hub's counters (I-15). Jobs come from clients only. The ingest side calls it. */
+/* Owns what may be published into the dialect emprops from outside, and read there: alerts in the shape of
+ * system_alert (I-10), and the hub's counters (I-15). Jobs come from clients only. The ingest side calls it. */
 #include "protocol/dialects/emprops/session.h"
 
 #include "protocol/json_merge.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns how a message that is too long for one frame of a client's liking is sent: in chunks, to those who said that they take them
- * (E-80, Q-23). It never shortens one. notifications.c, submissions.c and claims.c send by it what may be long. */
+/* Owns how a message that is too long for one frame of a client's liking is sent: in chunks, to those who said that
+ * they take them (E-80, Q-23). It never shortens one. notifications.c, submissions.c and claims.c send by it what may
+ * be long. */
 #include "protocol/dialects/emprops/hub_parts.h"
 
 #include "protocol/base64.h"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns what clients ask of their jobs: submission, status, cancellation (E-14 to E-28). It never assigns one. hub.c hands requests on
- * to it, and the records that a question waited for. */
+/* Owns what clients ask of their jobs: submission, status, cancellation (E-14 to E-28). It never assigns one. hub.c
+ * hands requests on to it, and the records that a question waited for. */
 #include "protocol/dialects/emprops/hub_parts.h"
 
-/* --- submission ---------------------------------------------------------------------------------------------------------- */
+/* --- submission --------------------------------------------------------------------------------------------------- */
 
 /* E-20 */
 static void put_estimate(const struct hub *hub, const struct job *job, uint32_t position, struct buf *out)
@@ -108,7 +108,7 @@ void submit_job(struct hub *hub, struct session *session, const struct hub_field
     notify_update(hub, job, &(struct change){.status = QUEUED, .first = true});
 }
 
-/* --- questions ------------------------------------------------------------------------------------------------------------- */
+/* --- questions ---------------------------------------------------------------------------------------------------- */
 
 struct job *submit_find(struct hub *hub, const struct session *session, const struct hub_fields *fields)
 {
@@ -233,7 +233,7 @@ void submit_fetched(struct hub *hub, const struct waiting *waiting, int status, 
         effects_send(hub);
 }
 
-/* --- cancellation ---------------------------------------------------------------------------------------------------------- */
+/* --- cancellation ------------------------------------------------------------------------------------------------- */
 
 /* E-26, and E-27 when it is for the worker. */
 static void put_cancelled(struct hub *hub, const struct job *job, uint64_t at_ms, const struct worker *worker,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The dialect emprops at the session: paths, life of a connection, subscriptions that outlive it, long messages in both directions (E-1,
- * E-12, E-28, E-51, E-59, E-63, E-73 to E-87, K-22, Q-21, Q-23, Q-25). Run by unit_protocol. */
+/* The dialect emprops at the session: paths, life of a connection, subscriptions that outlive it, long messages in
+ * both directions (E-1, E-12, E-28, E-51, E-59, E-63, E-73 to E-87, K-22, Q-21, Q-23, Q-25). Run by unit_protocol. */
 #include "protocol/base64.h"
 #include "protocol/dialects/emprops/emprops.h"
 #include "protocol/sha256.h"
@@ -199,6 +199,51 @@ Test(emprops, keeps_subscriptions_of_a_client_that_wants_it) /* E-82 */
     pure_close(&host);
 }
 
+Test(emprops, joins_what_was_kept_to_what_is_new) /* E-82 */
+{
+    start();
+    come_client(&host, 0, "c");
+    come_client(&host, 1, "watcher");
+    const char *jobs[2] = {submit(&host, 0, ""), submit(&host, 0, "")};
+    say(&host, 1, "{\"type\":\"subscribe_job\",\"job_id\":\"%s\"}", jobs[0]);
+    say(&host, 1, "{\"type\":\"disconnect\",\"cleanup_subscriptions\":false}");
+    come(&host, 1);
+    say(&host, 1, "{\"type\":\"subscribe_job\",\"job_id\":\"%s\"}", jobs[1]);
+    take(&host, 1, "subscription_confirmed");
+    take(&host, 1, "job_update");
+    say(&host, 1, "{\"type\":\"subscribe_job_notifications\",\"filters\":{\"status\":[\"failed\"]}}");
+    take(&host, 1, "job_notifications_subscribed");
+    say(&host, 1, "{\"type\":\"register_client\",\"client_type\":\"job_client\",\"client_id\":\"watcher\"}");
+    take(&host, 1, "client_registered");
+    for (int i = 0; i < 2; i++) {
+        say(&host, 0, "{\"type\":\"cancel_job\",\"job_id\":\"%s\"}", jobs[i]);
+        cr_expect_str_eq(member_of(take(&host, 1, "job_update"), "job_id"), jobs[i]);
+    }
+    take_none(&host, 1);
+    pure_close(&host);
+}
+
+Test(emprops, registers_again_with_other_capabilities) /* E-12 */
+{
+    start();
+    come_client(&host, 0, "c");
+    come_worker(&host, 1, "w", ",\"subscribe_to_jobs\":true");
+    const char *job = submit(&host, 0, "");
+    take(&host, 1, "job_available");
+    claim(&host, 1);
+    say(&host, 1,
+        "{\"type\":\"register_worker\",\"worker_id\":\"w\",\"capabilities\":{\"services\":[\"s\"]},"
+        "\"subscribe_to_jobs\":true}");
+    take(&host, 1, "worker_registered");
+    say(&host, 0,
+        "{\"type\":\"submit_job\",\"job_type\":\"t\",\"payload\":{},\"requirements\":{\"service_type\":\"s\"}}");
+    cr_expect_str_eq(member_of(take(&host, 0, "job_accepted"), "notified_workers"), "1");
+    take(&host, 1, "job_available");
+    say(&host, 1, "{\"type\":\"complete_job\",\"job_id\":\"%s\",\"result\":{}}", job);
+    take(&host, 1, "job_completed_ack");
+    pure_close(&host);
+}
+
 Test(emprops, says_goodbye_when_the_server_stops) /* E-83 */
 {
     start();
@@ -264,7 +309,7 @@ Test(emprops, cuts_what_it_does_not_know_after_1024_bytes) /* E-72, Q-30 */
     pure_close(&host);
 }
 
-/* --- chunks ----------------------------------------------------------------------------------------------------------- */
+/* --- chunks ------------------------------------------------------------------------------------------------------- */
 
 /* Sends a text in pieces. */
 static void send_chunks(uint32_t conn, const char *id, struct slice text, uint32_t total, const char *hash)

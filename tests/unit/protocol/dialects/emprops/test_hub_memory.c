@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A hub that finds no memory in the middle of a change: the call is lost as a whole, and the next life begins from what is kept. Run by
- * unit_protocol. */
+/* A hub that finds no memory in the middle of a change: the call is lost as a whole, and the next life begins from
+ * what is kept. Run by unit_protocol. */
 #include "protocol/dialects/emprops/hub_parts.h"
 #include "tests/support/hub_talk.h"
 #include "tests/unit/starve.h"
