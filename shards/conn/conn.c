@@ -237,12 +237,12 @@ void conn_on_timer(struct shard *shard, struct wheel_timer *timer)
 /* ---- ending ---- */
 
 /* Whatever the connection was part of lets it go: audiences, quotas, waiting lists. */
-static void leave(struct shard *shard, struct conn *conn)
+static void leave(struct shard *shard, struct conn *conn, enum close_reason why)
 {
     if (list_linked(&conn->wait))
         list_remove(&conn->wait);
     if (conn_role(conn)->leave != NULL)
-        conn_role(conn)->leave(shard, conn);
+        conn_role(conn)->leave(shard, conn, (uint8_t)why);
     conn->corked = false;
 }
 
@@ -254,7 +254,9 @@ void conn_close(struct shard *shard, struct conn *conn, enum close_reason why, u
     }
     if (conn->state != CONN_OPEN)
         return;
-    leave(shard, conn);
+    leave(shard, conn, why);
+    if (conn->state != CONN_OPEN)
+        return; /* it could not take what was said */
     conn->why = (uint8_t)why;
     conn->state = CONN_CLOSING;
     conn->deadline_ms = shard->now_ms + shard->config->server.close_timeout_ms;
@@ -288,7 +290,7 @@ void conn_finish(struct shard *shard, struct conn *conn, enum close_reason why)
 {
     if (conn->state == CONN_DYING || conn->state == CONN_LINGER)
         return;
-    leave(shard, conn);
+    leave(shard, conn, CLOSE_NONE);
     if (conn->why == CLOSE_NONE)
         conn->why = (uint8_t)why;
     conn->state = CONN_LINGER;
@@ -306,7 +308,7 @@ void conn_terminate(struct shard *shard, struct conn *conn, enum close_reason wh
 {
     if (conn->state == CONN_DYING)
         return;
-    leave(shard, conn);
+    leave(shard, conn, CLOSE_NONE);
     if (conn->why == CLOSE_NONE)
         conn->why = (uint8_t)why;
     shard_note(shard, FLIGHT_TERMINATE, conn->index, conn->why, conn->state);

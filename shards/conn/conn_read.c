@@ -512,9 +512,9 @@ void conn_on_receive(struct shard *shard, struct conn *conn, const struct ring_c
     if (!completion->more)
         conn->receiving = conn->stopping = false;
     if (completion->result > 0) {
+        conn->heard = true;
         stats_add(&shard->stats, STAT_BYTES_IN, (uint64_t)completion->result);
         conn->received_ms = shard->now_ms;
-        conn->heard = true;
         if (conn->tls != NULL)
             conn_tls_receive(shard, conn, slice_of(completion->data.data, completion->data.bytes));
         else

@@ -44,8 +44,9 @@ typedef void role_timer_fn(struct shard *shard, struct conn *conn);
 typedef void role_resume_fn(struct shard *shard, struct conn *conn);
 /* New settings, in OPEN: ends what is no longer allowed. */
 typedef void role_reload_fn(struct shard *shard, struct conn *conn);
-/* It begins to end (conn.state is still what it was): it is to be part of nothing any more. May be called again. */
-typedef void role_leave_fn(struct shard *shard, struct conn *conn);
+/* It begins to end (conn.state is still what it was): it is to be part of nothing any more. May be called again. `why`: a close frame is
+ * about to be sent for that reason (enum close_reason), and the role may say something before it; CLOSE_NONE: nothing can be said. */
+typedef void role_leave_fn(struct shard *shard, struct conn *conn, uint8_t why);
 /* Its slot goes back: frees what the role holds. */
 typedef void role_end_fn(struct shard *shard, struct conn *conn);
 /* In OPEN. */

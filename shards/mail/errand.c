@@ -105,6 +105,11 @@ void errand_forward(struct shard *shard, struct errand *errand, uint16_t home)
     mail_post(shard, home, (struct mail){.kind = MAIL_ASK, .errand = errand});
 }
 
+void errand_answer_behind(struct shard *shard, struct errand *errand)
+{
+    list_push_back(&shard->errands->behind, &errand->node);
+}
+
 void errand_answer(struct shard *shard, struct errand *errand)
 {
     mail_post(shard, errand->origin, (struct mail){.kind = MAIL_ANSWER, .errand = errand});

@@ -99,7 +99,9 @@ bool errand_has_room(const struct shard *shard);
 void errand_ask(struct shard *shard, struct errand *errand, uint16_t home);
 /* On a tour: sends it on to the next shard. */
 void errand_forward(struct shard *shard, struct errand *errand, uint16_t home);
-/* Sends its answer home, */
+/* Sends its answer home when everything that was published in this turn is in all mailboxes, */
+void errand_answer_behind(struct shard *shard, struct errand *errand);
+/* or at once, */
 void errand_answer(struct shard *shard, struct errand *errand);
 /* where it has come. */
 void errand_returned(struct shard *shard, const struct errand *errand);

@@ -56,6 +56,9 @@ struct mail {
             struct segment *segment; /* only compared: it may be gone by then */
             uint64_t serial;
         } cut;
+        struct {
+            uint8_t dialect;
+        } restart;
     };
 };
 

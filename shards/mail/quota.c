@@ -113,7 +113,7 @@ void quota_on_acquire(struct shard *shard, const struct mail *mail)
 {
     struct mail answer = *mail;
     answer.kind = MAIL_ACQUIRED;
-    answer.granted = quota_take(shard->quotas, mail->acquire.name, (enum quota_kind)mail->quota, mail->acquire.limit,
+    answer.granted = quota_take(shard->quotas, mail->acquire.name, mail->quota, mail->acquire.limit,
                                 mail->acquire.window_ms, shard->now_ms);
     mail_post(shard, mail->from, answer);
 }

@@ -62,9 +62,35 @@ void session_count(struct shard *shard, uint8_t dialect, int change)
     stats_add(&shard->stats, STAT_SESSIONS, (uint64_t)(int64_t)change);
 }
 
-/* role.leave: it stops being a listener and gives its places back. */
-static void leave(struct shard *shard, struct conn *conn)
+/* Sends what a call has appended, SENDs only, at once, past a row of actions that waits: it answers nothing. */
+static void send_all(struct shard *shard, struct conn *conn)
 {
+    const struct actions *actions = shard->sessions->actions;
+    for (uint32_t i = 0; i < actions->count && conn->state == CONN_OPEN; i++) {
+        check_op(actions->items[i].kind, ==, ACTION_SEND);
+        conn_send_message(shard, conn, actions->items[i].send.opcode, actions->items[i].send.payload);
+    }
+}
+
+/* What a dialect has to say before some closes. */
+static void say_last_words(struct shard *shard, struct conn *conn, enum close_reason why)
+{
+    const struct dialect *dialect = dialects[conn->dialect];
+    void (*words)(struct dialect_call *) = why == CLOSE_TOO_BIG    ? dialect->too_big
+                                           : why == CLOSE_SHUTDOWN ? dialect->farewell
+                                                                   : NULL;
+    if (words == NULL)
+        return;
+    struct dialect_call call = session_call_begin(shard, conn);
+    words(&call);
+    send_all(shard, conn);
+}
+
+/* role.leave: it stops being a listener and gives its places back. */
+static void leave(struct shard *shard, struct conn *conn, uint8_t why)
+{
+    if (conn->state == CONN_OPEN)
+        say_last_words(shard, conn, (enum close_reason)why);
     audience_leave_all(shard, conn);
     session_give_back_places(shard, conn);
     session_drop_pending(conn);
@@ -206,12 +232,7 @@ static void heartbeat(struct shard *shard, struct conn *conn)
 {
     struct dialect_call call = session_call_begin(shard, conn);
     dialects[conn->dialect]->heartbeat(&call);
-    /* Sent at once, past a row of actions that waits: a heartbeat answers nothing. */
-    for (uint32_t i = 0; i < shard->sessions->actions->count && conn->state == CONN_OPEN; i++) {
-        check_op(shard->sessions->actions->items[i].kind, ==, ACTION_SEND);
-        conn_send_message(shard, conn, shard->sessions->actions->items[i].send.opcode,
-                          shard->sessions->actions->items[i].send.payload);
-    }
+    send_all(shard, conn);
 }
 
 /* role.reload: closes a session whose key is no longer configured, unless close_on_revoke is off. */

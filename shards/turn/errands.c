@@ -12,7 +12,7 @@
 #include "shards/shard.h"
 
 /* errand.def says what they mean. */
-enum when { NOW, FLUSHED, BEHIND, TOUR };
+enum when { NOW, LATER, BEHIND, TOUR };
 
 static const struct {
     void (*serve)(struct shard *shard, struct errand *errand);
@@ -33,12 +33,10 @@ void errands_on_ask(struct shard *shard, const struct mail *mail)
     case NOW:
         errand_answer(shard, errand);
         break;
-    case FLUSHED:
-        errands_flush(shard);
-        errand_answer(shard, errand);
+    case LATER:
         break;
     case BEHIND:
-        list_push_back(&shard->errands->behind, &errand->node);
+        errand_answer_behind(shard, errand);
         break;
     case TOUR:
         if (errand->home + 1 < shard->count)

@@ -8,6 +8,7 @@
 #include "shards/shard.h"
 
 struct listener;
+struct storage;
 
 /* What a shard is made from. */
 struct shard_options {
@@ -21,6 +22,7 @@ struct shard_options {
     const struct config *config;      /* owned by the server */
     const struct listener *listeners; /* templates, copied; each socket already listening or RING_SOCKET_NONE */
     uint32_t listener_count;
+    struct storage *storage; /* for services that keep records; NULL: there is none */
 };
 
 /* A shard on the heap, or NULL when memory is out. */

@@ -172,6 +172,17 @@ static inline void world_end(struct world *world)
     config_free(world->config);
 }
 
+/* New settings for all shards, as a reload brings them. */
+static inline void world_reload(struct world *world, const char *const *sets)
+{
+    struct config *before = world->config;
+    world->config = world_config(sets);
+    for (uint16_t i = 0; i < world->count; i++)
+        atomic_store(&world->shards[i]->config_next, world->config);
+    world_settle(world);
+    config_free(before);
+}
+
 /* ---- peers ---- */
 
 struct peer {
