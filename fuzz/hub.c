@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns what the hub of emprops promises of jobs: a play of clients, workers and a monitor in which the input decides what each does, when
- * time passes and when the process is killed, against the reference model (tests/support/hub_model.h), which foretells every message.
- * With an odd first byte the players also say what the input has, whole or inside a well-formed message; then the model is out, and
- * every message must be JSON with a type and the time, each request to the hub answered, and each record one that a new life loads. */
+/* Owns what the hub of emprops promises of jobs: a play of clients, workers and a monitor in which the input decides
+ * what each does, when time passes and when the process is killed, against the reference model
+ * (tests/support/hub_model.h, hub_play.h), which foretells every message. With an odd first byte the players also say
+ * what the input has, whole or inside a well-formed message; then the model is out, and every message must be JSON
+ * with a type and the time, each request to the hub answered, and each record one that a new life loads. */
 #include "fuzz/fuzz.h"
-#include "protocol/json.h"
-#include "tests/support/hub_model.h"
+#include "tests/support/hub_play.h"
 
 #define STEPS_MAX 160
 
@@ -14,7 +14,7 @@ static uint32_t choose(void *context, uint32_t bound)
     return fuzz_below(context, bound);
 }
 
-/* --- against the model ------------------------------------------------------------------------------------------------- */
+/* --- against the model -------------------------------------------------------------------------------------------- */
 
 static void play_model(struct play *play, struct fuzz_input *input)
 {
@@ -26,7 +26,7 @@ static void play_model(struct play *play, struct fuzz_input *input)
     expect(play->error[0] == '\0');
 }
 
-/* --- anything --------------------------------------------------------------------------------------------------------------- */
+/* --- anything ----------------------------------------------------------------------------------------------------- */
 
 static const char *const types[] = {"register_client",
                                     "register_worker",

@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* --- over the dialect ------------------------------------------------------------------------------------------------ */
+/* --- over the dialect --------------------------------------------------------------------------------------------- */
 
 __attribute__((format(printf, 3, 4))) static inline void say(struct pure_host *host, uint32_t conn, const char *format,
                                                              ...)
@@ -105,7 +105,7 @@ static inline void begin_job(struct pure_host *host, uint32_t worker, uint32_t c
     take(host, client, "job_update");
 }
 
-/* --- with the hub alone ---------------------------------------------------------------------------------------------- */
+/* --- with the hub alone ------------------------------------------------------------------------------------------- */
 
 /* A hub without sessions: requests in, effects counted. */
 struct lone_hub {

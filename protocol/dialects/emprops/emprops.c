@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns a connection's life in the dialect emprops (emprops.md): admission, greeting, what the hub's answers turn into, pings, farewell,
- * and the table of the dialect. It never reads a message (requests.c does) and holds no job (the hub does). Sessions and channels call
- * it through the table at the end. */
+/* Owns a connection's life in the dialect emprops (emprops.md): admission, greeting, what the hub's answers turn into,
+ * pings, farewell, and the table of the dialect. It never reads a message (requests.c does) and holds no job (the hub
+ * does). Sessions and channels call it through the table at the end. */
 #include "protocol/dialects/emprops/session.h"
 
 #include "core/check.h"
@@ -11,7 +11,7 @@
 
 #define HEARTBEAT_MS 30000 /* E-81 */
 
-/* --- errors ------------------------------------------------------------------------------------------------------------------ */
+/* --- errors ------------------------------------------------------------------------------------------------------- */
 
 void emprops_error(struct dialect_call *call, enum message_fault fault, struct slice details, struct slice id)
 {
@@ -47,7 +47,7 @@ void emprops_invalid(struct dialect_call *call, const struct incoming *in, const
     action_send(call->out, WS_TEXT, buf_since(text, mark));
 }
 
-/* --- tokens -------------------------------------------------------------------------------------------------------------------- */
+/* --- tokens ------------------------------------------------------------------------------------------------------- */
 
 bool emprops_secured(const struct dialect_call *call)
 {
@@ -90,7 +90,7 @@ uint8_t emprops_rights_of(const struct dialect_call *call, struct slice key)
     return all;
 }
 
-/* --- opening ------------------------------------------------------------------------------------------------------------------- */
+/* --- opening ------------------------------------------------------------------------------------------------------ */
 
 /* E-1, Q-21 */
 static enum dialect_path emprops_route(const void *settings, struct slice path)
@@ -168,7 +168,7 @@ static void emprops_end(void *state)
     emprops_chunks_free(session);
 }
 
-/* --- messages ------------------------------------------------------------------------------------------------------------------- */
+/* --- messages ----------------------------------------------------------------------------------------------------- */
 
 static void emprops_message(struct dialect_call *call, enum ws_opcode opcode, struct slice message)
 {
@@ -229,7 +229,7 @@ static void emprops_farewell(struct dialect_call *call)
     action_send(call->out, WS_TEXT, buf_since(text, mark));
 }
 
-/* --- answers of the hub ---------------------------------------------------------------------------------------------------------- */
+/* --- answers of the hub ------------------------------------------------------------------------------------------- */
 
 static void note_registered(struct emprops_session *session, struct slice as)
 {
@@ -241,7 +241,8 @@ static void note_registered(struct emprops_session *session, struct slice as)
     session->monitor = as.data[0] == 'm';
 }
 
-/* Carries out the items of an answer; whether a request must follow that says that the session listens to its class's channel. */
+/* Carries out the items of an answer; whether a request must follow that says that the session listens to its class's
+ * channel. */
 static bool carry_out(struct dialect_call *call, struct slice body)
 {
     struct actions *out = call->out;
@@ -350,5 +351,5 @@ const struct dialect emprops_dialect = {
     .end = emprops_end,
     .traits = emprops_traits,
     .matches = filter_matches,
-    .ingest = &(const struct dialect_ingest){.take = emprops_ingest},
+    .ingest = &(const struct dialect_ingest){.take = emprops_ingest, .read = emprops_read_state},
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the groups of jobs that need the same, the kinds of jobs, and which class of workers can do which group. It never orders jobs
- * (queue.c does) and never counts slots (workers.c does). jobs.c takes and drops groups, workers.c says which classes there are. */
+/* Owns the groups of jobs that need the same, the kinds of jobs, and which class of workers can do which group. It
+ * never orders jobs (queue.c does) and never counts slots (workers.c does). jobs.c takes and drops groups, workers.c
+ * says which classes there are. */
 #include "protocol/dialects/emprops/hub_parts.h"
 #include "protocol/dialects/emprops/requirements.h"
 
@@ -53,7 +54,7 @@ struct group *group_at(const struct hub *hub, uint32_t index)
     return slab_at(&hub->groups, index);
 }
 
-/* --- kinds ------------------------------------------------------------------------------------------------------------ */
+/* --- kinds -------------------------------------------------------------------------------------------------------- */
 
 struct kind *kind_find(const struct hub *hub, struct slice name)
 {
@@ -106,7 +107,7 @@ void kind_processed(struct kind *kind, double seconds)
     kind->average_seconds += AVERAGE_WEIGHT * (seconds - kind->average_seconds);
 }
 
-/* --- groups ----------------------------------------------------------------------------------------------------------- */
+/* --- groups ------------------------------------------------------------------------------------------------------- */
 
 /* Whether jobs wait that no living worker can do, seen from both sides: begins or ends the wait for the alert (E-65). */
 void group_watch(struct hub *hub, struct group *group)
@@ -199,7 +200,7 @@ void group_drop(struct hub *hub, uint32_t index)
     slab_free(&hub->groups, index);
 }
 
-/* --- classes ---------------------------------------------------------------------------------------------------------- */
+/* --- classes ------------------------------------------------------------------------------------------------------ */
 
 void queue_class_added(struct hub *hub, struct class *class)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the jobs: which there are, by what id, in which state, how many of each, which payloads need not be fetched, and how long an
- * ended one is known (E-16, E-25). It never says anything: submissions.c and claims.c do. Called by both, and by records.c. */
+/* Owns the jobs: which there are, by what id, in which state, how many of each, which payloads need not be fetched,
+ * and how long an ended one is known (E-16, E-25). It never says anything: submissions.c and claims.c do. Called by
+ * both, and by records.c. */
 #include "protocol/dialects/emprops/hub_parts.h"
 
 #include <errno.h>
@@ -18,7 +19,7 @@ int jobs_init(struct hub *hub)
     hub->bucket_count = BUCKETS_FIRST;
     for (uint32_t i = 0; i < BUCKETS_FIRST; i++)
         hub->buckets[i] = NONE;
-    return slab_init(&hub->jobs, sizeof(struct job), 1U << 28);
+    return slab_init(&hub->jobs, sizeof(struct job), 1U << 25);
 }
 
 void jobs_free(struct hub *hub)
@@ -45,7 +46,7 @@ struct job *job_at(const struct hub *hub, uint32_t index)
     return slab_at(&hub->jobs, index);
 }
 
-/* --- ids --------------------------------------------------------------------------------------------------------------- */
+/* --- ids ---------------------------------------------------------------------------------------------------------- */
 
 struct slice job_key(const struct job *job)
 {
@@ -153,7 +154,7 @@ void job_set_status(struct hub *hub, struct job *job, enum job_status status)
         queue_put(hub, job);
 }
 
-/* --- payloads ----------------------------------------------------------------------------------------------------------- */
+/* --- payloads ----------------------------------------------------------------------------------------------------- */
 
 void job_uncache(struct hub *hub, struct job *job)
 {
@@ -191,7 +192,7 @@ bool job_cached(const struct job *job, struct slice *requirements, struct slice 
     return true;
 }
 
-/* --- the end ------------------------------------------------------------------------------------------------------------- */
+/* --- the end ------------------------------------------------------------------------------------------------------ */
 
 static void drop_expired(struct hub *hub, struct job *job)
 {
@@ -216,6 +217,7 @@ void job_forget(struct hub *hub, struct job *job)
         else
             hub->ended_newest = job->list_older;
         record_forget(hub, job);
+        hub_count(hub, COUNT_forgotten_jobs);
     }
     if (job->status < JOB_STATUSES)
         hub->counts[job->status]--;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns how the members of a client's message are read and checked one by one, and how a request to the hub is written from them. It knows
- * no type of message. requests.c and its siblings call it. */
+/* Owns how the members of a client's message are read and checked one by one, and how a request to the hub is written
+ * from them. It knows no type of message. requests.c and its siblings call it. */
 #include "protocol/dialects/emprops/session.h"
 
 #include "core/check.h"
@@ -9,7 +9,7 @@
 
 #define SHORT_FIELDS_BYTES (160U << 10) /* of a request besides its long fields */
 
-/* --- writing a request ------------------------------------------------------------------------------------------------------- */
+/* --- writing a request -------------------------------------------------------------------------------------------- */
 
 bool outgoing_begin(struct dialect_call *call, size_t bytes, struct outgoing *out)
 {
@@ -50,7 +50,7 @@ void outgoing_end(struct outgoing *out, const struct incoming *in, enum hub_requ
     action_request(call->out, kind, buf_since(out->out, out->mark), tag);
 }
 
-/* --- reading ---------------------------------------------------------------------------------------------------- */
+/* --- reading ------------------------------------------------------------------------------------------------------ */
 
 static const char *const names[MEMBERS] = {
 #define MEMBER(name) [M_##name] = #name,

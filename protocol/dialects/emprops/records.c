@@ -8,8 +8,8 @@
  *               {"status","attempts","retry_at","worker_id","started_at","ended_at"}
  *   results   how it ended: {"result","processing_time","error","error_details","reason"}
  *
- * jobs and states make the index at the start; the others are read when they are asked for. Assignments that are not accepted and
- * progress are not kept: after a restart they would be undone anyway (E-84). */
+ * jobs and states make the index at the start; the others are read when they are asked for. Assignments that are not
+ * accepted and progress are not kept: after a restart they would be undone anyway (E-84). */
 #include "protocol/dialects/emprops/hub_parts.h"
 #include "protocol/dialects/emprops/requirements.h"
 
@@ -97,7 +97,7 @@ void record_forget(struct hub *hub, const struct job *job)
         effects_delete(hub, HUB_TABLE_PAYLOADS, job_key(job));
 }
 
-/* --- reading ------------------------------------------------------------------------------------------------------------------ */
+/* --- reading ------------------------------------------------------------------------------------------------------ */
 
 static struct slice text_of(const struct json_member *member)
 {
@@ -131,7 +131,7 @@ bool record_end_read(struct slice value, struct record_end *end)
     return true;
 }
 
-/* --- loading ------------------------------------------------------------------------------------------------------------------ */
+/* --- loading ------------------------------------------------------------------------------------------------------ */
 
 /* A member that is a string of at most `most` bytes, resolved into `space`; data NULL: it is not there. */
 static bool read_text(const struct json_member *member, size_t most, struct buf *space, struct slice *text)

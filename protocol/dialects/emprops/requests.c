@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the meaning of clients' messages about jobs and the connection, and the table of all types: each is checked and becomes a request
- * to the hub, or an error (E-14 to E-28, E-72, E-81, E-82). It holds nothing and decides nothing about jobs. emprops.c gives it messages
- * as they come, chunks.c those that came in pieces. */
+/* Owns the meaning of clients' messages about jobs and the connection, and the table of all types: each is checked and
+ * becomes a request to the hub, or an error (E-14 to E-28, E-72, E-81, E-82). It holds nothing and decides nothing
+ * about jobs. emprops.c gives it messages as they come, chunks.c those that came in pieces. */
 #include "protocol/dialects/emprops/requirements.h"
 #include "protocol/dialects/emprops/session.h"
 
@@ -9,7 +9,7 @@
 
 #define ORIGINAL_BYTES_MAX 1024 /* of an unknown message (E-72, Q-30) */
 
-/* --- jobs ------------------------------------------------------------------------------------------------------------------------- */
+/* --- jobs --------------------------------------------------------------------------------------------------------- */
 
 static bool put_needs(struct dialect_call *call, const struct incoming *in, struct buf *out)
 {
@@ -108,7 +108,7 @@ static void subscribe_job(struct dialect_call *call, const struct incoming *in)
     about_job(call, in, HUB_SUBSCRIBE_JOB);
 }
 
-/* --- the connection ------------------------------------------------------------------------------------------------------------------- */
+/* --- the connection ----------------------------------------------------------------------------------------------- */
 
 /* A worker's sign of life (E-47). */
 static void touch(struct dialect_call *call)
@@ -146,7 +146,7 @@ static void disconnect(struct dialect_call *call, const struct incoming *in)
     outgoing_end(&out, in, HUB_DISCONNECT, TAG_MESSAGE);
 }
 
-/* --- dispatch -------------------------------------------------------------------------------------------------------------------------- */
+/* --- dispatch ----------------------------------------------------------------------------------------------------- */
 
 static const struct handler {
     const char *type;

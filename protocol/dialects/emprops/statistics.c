@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the counts that are shown, the messages of those who subscribed to them, each at its own interval (Q-22), and the alerts (E-55 to
- * E-58, E-64, E-65). It changes nothing else. The nouns tell it what has happened; hub.c asks it for alerts behind each call. */
+/* Owns the counts that are shown, the messages of those who subscribed to them, each at its own interval (Q-22), and
+ * the alerts (E-55 to E-58, E-64, E-65). It changes nothing else. The nouns tell it what has happened; hub.c asks it
+ * for alerts behind each call. */
 #include "protocol/dialects/emprops/hub_parts.h"
 #include "protocol/dialects/emprops/requirements.h"
 #include "protocol/json.h"
@@ -11,7 +12,7 @@
 #define AVERAGE_WEIGHT 0.05 /* of the newest waiting time */
 #define STATUS_CONFLATE 1   /* jobs have numbers with the highest bit */
 
-/* --- counting --------------------------------------------------------------------------------------------------------------- */
+/* --- counting ----------------------------------------------------------------------------------------------------- */
 
 /* The hour slides on to this second. */
 static void slide(struct hub *hub, uint64_t second)
@@ -52,7 +53,7 @@ static uint64_t pending(const struct hub *hub)
     return (uint64_t)hub->counts[QUEUED] + hub->counts[DELAYED];
 }
 
-/* --- alerts ------------------------------------------------------------------------------------------------------------------- */
+/* --- alerts ------------------------------------------------------------------------------------------------------- */
 
 /* Members of an alert behind the first: `{` or a type stands before. */
 static void put_alert(struct buf *out, const char *severity, const char *category, const char *text)
@@ -133,7 +134,7 @@ uint64_t statistics_due(const struct hub *hub)
     return due;
 }
 
-/* --- the message --------------------------------------------------------------------------------------------------------------- */
+/* --- the message -------------------------------------------------------------------------------------------------- */
 
 /* With at most three digits behind the point. */
 static void put_seconds(struct buf *out, double seconds)
@@ -297,7 +298,7 @@ static void put_status(struct hub *hub, uint32_t sections, struct slice id)
     message_end(out, id, hub->wall_ms);
 }
 
-/* --- subscribers --------------------------------------------------------------------------------------------------------------- */
+/* --- subscribers -------------------------------------------------------------------------------------------------- */
 
 /* On the grid that began with the subscription; times that were missed are not made up for. */
 void statistics_send(struct hub *hub, struct subscriptions *set)
@@ -335,14 +336,11 @@ void statistics_subscribe(struct hub *hub, struct session *session, const struct
     message_end(out, fields->at[FIELD_ID], hub->wall_ms);
     effects_send(hub);
     hub_ack(hub, fields, "subscribe_stats");
-    if (set->interval_s != 0) {
+    if (set->interval_s != 0)
         statistics_resume(hub, set);
-        effects_item(hub, HUB_JOIN, slice_text(HUB_CHANNEL_ALERTS), slice_of(NULL, 0));
-        return;
-    }
-    wheel_cancel(&hub->set_wheel, &set->timer);
-    if (!session->alerted)
-        effects_item(hub, HUB_LEAVE, slice_text(HUB_CHANNEL_ALERTS), slice_of(NULL, 0));
+    else
+        wheel_cancel(&hub->set_wheel, &set->timer);
+    session_hear_alerts(hub, session);
 }
 
 /* E-57 */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns what clients ask of their jobs: submission, status, cancellation (E-14 to E-28). It never assigns one. hub.c hands requests on
- * to it, and the records that a question waited for. */
+/* Owns what clients ask of their jobs: submission, status, cancellation (E-14 to E-28). It never assigns one. hub.c
+ * hands requests on to it, and the records that a question waited for. */
 #include "protocol/dialects/emprops/hub_parts.h"
 
-/* --- submission ---------------------------------------------------------------------------------------------------------- */
+/* --- submission --------------------------------------------------------------------------------------------------- */
 
 /* E-20 */
 static void put_estimate(const struct hub *hub, const struct job *job, uint32_t position, struct buf *out)
@@ -84,11 +84,13 @@ void submit_job(struct hub *hub, struct session *session, const struct hub_field
 {
     uint64_t most = hub->settings->queue_max, waiting = (uint64_t)hub->counts[QUEUED] + hub->counts[DELAYED];
     if (waiting >= most || waiting + hub->counts[ASSIGNED] + hub->counts[IN_PROGRESS] >= 2 * most) {
+        hub_count(hub, waiting >= most ? COUNT_refused_queue_max : COUNT_refused_jobs_max);
         refuse_full(hub, waiting >= most ? "waiting_jobs" : "jobs", waiting >= most ? most : 2 * most, fields);
         return;
     }
     uint32_t group = group_take(hub, fields->at[FIELD_JOB_TYPE], fields->at[FIELD_NEEDS]);
     if (group == NONE && hub->groups.count_live == GROUPS_MAX) {
+        hub_count(hub, COUNT_refused_requirements);
         refuse_full(hub, "different_requirements", GROUPS_MAX, fields);
         return;
     }
@@ -106,7 +108,7 @@ void submit_job(struct hub *hub, struct session *session, const struct hub_field
     notify_update(hub, job, &(struct change){.status = QUEUED, .first = true});
 }
 
-/* --- questions ------------------------------------------------------------------------------------------------------------- */
+/* --- questions ---------------------------------------------------------------------------------------------------- */
 
 struct job *submit_find(struct hub *hub, const struct session *session, const struct hub_fields *fields)
 {
@@ -128,6 +130,7 @@ void submit_fetch(struct hub *hub, const struct job *job, enum wait_kind kind, c
         return;
     waiting->jobs[0] = slab_handle(&hub->jobs, job->index);
     waiting->count = 1;
+    hub_count(hub, COUNT_fetched_results);
     hub_fetch(hub, waiting, HUB_TABLE_RESULTS, job_key(job));
 }
 
@@ -230,7 +233,7 @@ void submit_fetched(struct hub *hub, const struct waiting *waiting, int status, 
         effects_send(hub);
 }
 
-/* --- cancellation ---------------------------------------------------------------------------------------------------------- */
+/* --- cancellation ------------------------------------------------------------------------------------------------- */
 
 /* E-26, and E-27 when it is for the worker. */
 static void put_cancelled(struct hub *hub, const struct job *job, uint64_t at_ms, const struct worker *worker,

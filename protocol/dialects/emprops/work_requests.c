@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the meaning of workers' messages: each is checked and becomes a request to the hub, or an error (E-29 to E-49, E-66, E-67). It holds
- * nothing. requests.c hands them on to it by its table. */
+/* Owns the meaning of workers' messages: each is checked and becomes a request to the hub, or an error (E-29 to E-49,
+ * E-66, E-67). It holds nothing. requests.c hands them on to it by its table. */
 #include "protocol/dialects/emprops/requirements.h"
 #include "protocol/dialects/emprops/session.h"
 
 #define CLAIM_TIMEOUT_MIN_MS 1000 /* E-34 */
 #define CLAIM_TIMEOUT_MAX_MS 600000
 
-/* --- workers ------------------------------------------------------------------------------------------------------------------------ */
+/* --- workers ------------------------------------------------------------------------------------------------------ */
 
 /* The worker that the message names, for the hub to compare (E-44). */
 static bool worker_begin(struct dialect_call *call, const struct incoming *in, size_t bytes, struct outgoing *out)

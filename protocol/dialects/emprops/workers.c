@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the workers: who they are, what they can (their class), how many slots they have, the jobs that they hold, and whether they live
- * (E-10, E-12, E-45 to E-49, Q-27). It never chooses a job and never tells of one. hub.c hands requests and timers on to it. */
+/* Owns the workers: who they are, what they can (their class), how many slots they have, the jobs that they hold, and
+ * whether they live (E-10, E-12, E-45 to E-49, Q-27). It never chooses a job and never tells of one. hub.c hands
+ * requests and timers on to it. */
 #include "protocol/dialects/emprops/hub_parts.h"
 #include "protocol/dialects/emprops/requirements.h"
 
@@ -30,7 +31,7 @@ int workers_init(struct hub *hub)
     map_init(&hub->worker_map, hub->secret);
     if (slab_init(&hub->classes, sizeof(struct class), CLASSES_MAX) != 0)
         return -ENOMEM;
-    return slab_init(&hub->workers, sizeof(struct worker), 1U << 24);
+    return slab_init(&hub->workers, sizeof(struct worker), 1U << 23);
 }
 
 void workers_free(struct hub *hub)
@@ -61,9 +62,10 @@ struct class *class_at(const struct hub *hub, uint32_t index)
     return slab_at(&hub->classes, index);
 }
 
-/* --- classes ------------------------------------------------------------------------------------------------------------ */
+/* --- classes ------------------------------------------------------------------------------------------------------ */
 
-/* The class of these capabilities, made when it is not known; NULL: *error is -ENOMEM or -ENOSPC. The caller is a user. */
+/* The class of these capabilities, made when it is not known; NULL: *error is -ENOMEM or -ENOSPC. The caller is a
+ * user. */
 static struct class *class_take(struct hub *hub, struct slice key, int *error)
 {
     struct class *class = map_get(&hub->class_map, key);
@@ -104,7 +106,7 @@ static void class_drop(struct hub *hub, struct class *class)
     slab_free(&hub->classes, class->index);
 }
 
-/* --- what a worker adds to its class --------------------------------------------------------------------------------- */
+/* --- what a worker adds to its class ------------------------------------------------------------------------------ */
 
 /* Slots of a connected worker; taken out before they change and put in again behind. */
 static void count_slots(struct hub *hub, const struct worker *worker, bool in)
@@ -150,7 +152,7 @@ static void detach(struct hub *hub, struct worker *worker)
     wheel_cancel(&hub->worker_wheel, &worker->timer);
 }
 
-/* --- being ------------------------------------------------------------------------------------------------------------- */
+/* --- being -------------------------------------------------------------------------------------------------------- */
 
 struct worker *worker_take(struct hub *hub, struct slice id)
 {
@@ -218,7 +220,7 @@ void worker_timer(struct hub *hub, struct worker *worker)
     worker_die(hub, worker);
 }
 
-/* --- registration ------------------------------------------------------------------------------------------------------ */
+/* --- registration ------------------------------------------------------------------------------------------------- */
 
 /* The capabilities that the fields give, those that are missing as they were (E-49). */
 static void put_capabilities(const struct hub_fields *fields, struct slice old, struct buf *out)
@@ -335,7 +337,7 @@ int worker_change(struct hub *hub, struct worker *worker, const struct hub_field
     return error;
 }
 
-/* --- heartbeats ---------------------------------------------------------------------------------------------------------- */
+/* --- heartbeats --------------------------------------------------------------------------------------------------- */
 
 /* E-27, Q-28: a job that it believes to have is not its any more. */
 static void tell_gone(struct hub *hub, const struct worker *worker, const struct job *job)
@@ -407,7 +409,7 @@ void worker_heartbeat(struct hub *hub, struct worker *worker, const struct hub_f
         hub->offer_to = worker;
 }
 
-/* --- jobs ------------------------------------------------------------------------------------------------------------------ */
+/* --- jobs --------------------------------------------------------------------------------------------------------- */
 
 void worker_take_job(struct hub *hub, struct worker *worker, struct job *job)
 {
