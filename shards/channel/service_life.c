@@ -80,7 +80,7 @@ static void log_life(const struct service_life *life, enum log_level level, cons
     log_end(&line);
 }
 
-/* ---- talking to storage ---- */
+/* --- talking to storage ------------------------------------------------------------------------------------------- */
 
 static struct storage_request *request_make(const struct service_life *life, enum storage_kind kind, uint8_t table)
 {
@@ -111,7 +111,7 @@ static bool post(struct shard *shard, struct storage_request *request)
     return true;
 }
 
-/* ---- what waits ---- */
+/* --- what waits --------------------------------------------------------------------------------------------------- */
 
 static void held_free(struct service_life *life, struct held *held)
 {
@@ -190,7 +190,7 @@ static int take_effect(struct service_life *life, struct unit_of_life *unit, con
     return -ENOMEM;
 }
 
-/* ---- the end of a life ---- */
+/* --- the end of a life -------------------------------------------------------------------------------------------- */
 
 static void refuse(struct shard *shard, struct errand *errand)
 {
@@ -224,7 +224,7 @@ static void life_end(struct shard *shard, struct service_life *life, int error, 
         mail_post(shard, to, (struct mail){.kind = MAIL_RESTART, .restart = {.dialect = life->dialect}});
 }
 
-/* ---- saying ---- */
+/* --- saying ------------------------------------------------------------------------------------------------------- */
 
 static void reply(struct shard *shard, struct service_life *life, const struct effect *effect)
 {
@@ -286,7 +286,7 @@ static void go_on(struct shard *shard, struct service_life *life)
     }
 }
 
-/* ---- calls ---- */
+/* --- calls -------------------------------------------------------------------------------------------------------- */
 
 /* Gathers what the last call has caused into a unit, behind which `answer` (or NULL) is said, and goes on. */
 static void gather(struct shard *shard, struct service_life *life, const struct effect *answer)
@@ -348,7 +348,7 @@ bool service_life_is_up(const struct service_life *life)
     return atomic_load_explicit(&life->up, memory_order_relaxed);
 }
 
-/* ---- the beginning of a life ---- */
+/* --- the beginning of a life -------------------------------------------------------------------------------------- */
 
 /* Asks for the records of the table behind `key`. */
 static void scan(struct shard *shard, struct service_life *life, struct slice key)
@@ -419,7 +419,7 @@ static bool life_begin(struct shard *shard, struct service_life *life)
     return true;
 }
 
-/* ---- what storage answers ---- */
+/* --- what storage answers ----------------------------------------------------------------------------------------- */
 
 static void on_kept(struct shard *shard, struct service_life *life, struct storage_request *request)
 {
@@ -581,7 +581,7 @@ bool service_host_is_quiet(const struct shard *shard)
     return true;
 }
 
-/* ---- making and ending ---- */
+/* --- making and ending -------------------------------------------------------------------------------------------- */
 
 /* Whether a listener leads to the dialect, or publishers can. */
 static bool is_on(const struct shard *shard, uint8_t dialect)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the tests of shards/ share: some shards over the simulated network, ticked in one thread, and peers that connect to
- * them. Time stands still unless a test moves it. */
+/* What the tests of shards/ share: some shards over the simulated network, ticked in one thread, and peers that connect
+ * to them. Time stands still unless a test moves it. */
 #ifndef RINGCAST_TESTS_SHARDS_WORLD_H
 #define RINGCAST_TESTS_SHARDS_WORLD_H
 
@@ -192,7 +192,7 @@ static inline void world_reload(struct world *world, const char *const *sets)
     config_free(before);
 }
 
-/* ---- peers ---- */
+/* --- peers -------------------------------------------------------------------------------------------------------- */
 
 struct peer {
     int number;
