@@ -14,7 +14,7 @@
 #define STEPS_MAX 160
 #define SETTINGS_MAX 7
 #define ROUNDS_MAX 16 /* of asking the service in one step */
-#define NUMBER 7      /* of every connection: inputs name ids that are made of it */
+#define NUMBER 7      /* of the first connection, then one more: inputs name ids that are made of it */
 
 /* The connections: one that opens and speaks, and one for each REST request beside it. */
 enum { SOCKET, REST, CONNS };
@@ -34,6 +34,7 @@ struct run {
     struct slice given; /* what the present call was given */
     uint32_t refuse_in; /* the how many-th ACQUIRE from now is refused; 0: none */
     uint32_t rounds;    /* questions asked in this step */
+    uint64_t number;    /* of the next connection that is no REST request */
 };
 
 /* --- rules for what comes back ------------------------------------------------------------------------------------ */
@@ -259,7 +260,7 @@ static void request_socket(struct run *run, const struct http1_request *request,
 {
     pure_disconnect(&run->host, SOCKET);
     struct pure_conn *conn = pure_begin(&run->host, SOCKET);
-    conn->number = NUMBER;
+    conn->number = run->number++;
     struct dialect_call call = begin_call(run, conn, head);
     call.origin_allowed = !origin_bad;
     run->host.dialect->open(&call, request, request->path);
@@ -567,6 +568,8 @@ static void begin_host(struct run *run)
                                      .answer = watch_answer,
                                      .census = watch_census};
     run->host.watch = &run->watch;
+    run->host.numbers = UINT32_MAX; /* those of REST requests are others */
+    run->number = NUMBER;
     run->chosen = run->input;
     take_settings(run->host.dialect, run->host.settings, &run->input, false);
     judge_permissions(run->host.dialect, run->host.settings);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns what the hub of emprops promises of jobs: a play of clients, workers and a monitor in which the input decides what each does, when
- * time passes and when the process is killed, against the reference model (tests/support/hub_model.h), which foretells every message.
- * With an odd first byte the players also say what the input has, whole or inside a well-formed message; then the model is out, and
- * every message must be JSON with a type and the time, each request to the hub answered, and each record one that a new life loads. */
+/* Owns what the hub of emprops promises of jobs: a play of clients, workers and a monitor in which the input decides
+ * what each does, when time passes and when the process is killed, against the reference model
+ * (tests/support/hub_model.h, hub_play.h), which foretells every message. With an odd first byte the players also say
+ * what the input has, whole or inside a well-formed message; then the model is out, and every message must be JSON
+ * with a type and the time, each request to the hub answered, and each record one that a new life loads. */
 #include "fuzz/fuzz.h"
-#include "protocol/json.h"
-#include "tests/support/hub_model.h"
+#include "tests/support/hub_play.h"
 
 #define STEPS_MAX 160
 

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the messages of one connection that come in pieces (E-75 to E-79, Q-30): collects them, bounds them, checks the hash, and gives the
- * whole to requests.c. The memory of all connections is counted at the hub, which is asked for each piece. It never knows what a
- * message means. requests.c hands pieces on to it, emprops.c answers and time.
+/* Owns the messages of one connection that come in pieces (E-75 to E-79, Q-30): collects them, bounds them, checks the
+ * hash, and gives the whole to requests.c. The memory of all connections is counted at the hub, which is asked for
+ * each piece. It never knows what a message means. requests.c hands pieces on to it, emprops.c answers and time.
  *
- * Index 0 says that they count from 0, index N that they count from 1; so there are N + 1 places, and N pieces make the whole. */
-#include "protocol/dialects/emprops/hash.h"
+ * Index 0 says that they count from 0, index N that they count from 1; so there are N + 1 places, and N pieces make
+ * the whole. */
 #include "protocol/dialects/emprops/session.h"
 
 #include "core/check.h"
 #include "protocol/base64.h"
+#include "protocol/sha256.h"
 
 #include <stdlib.h>
 
@@ -24,7 +25,7 @@ struct piece {
 struct assembly {
     char *id; /* as written, without quotes; NULL: the place is free */
     size_t id_bytes;
-    char hash[HASH_TEXT_BYTES];
+    char hash[SHA256_TEXT_BYTES];
     char type[64]; /* original_type */
     uint32_t total, count;
     size_t bytes;
@@ -95,26 +96,26 @@ static struct assembly *find(struct chunks *chunks, struct slice id)
 }
 
 /* Hexadecimal digits of the hash in lower case, without its prefix; false: it is none. */
-static bool read_hash(const struct json_member *member, char hash[HASH_TEXT_BYTES])
+static bool read_hash(const struct json_member *member, char hash[SHA256_TEXT_BYTES])
 {
     struct slice raw = member->raw;
     if (member->token != JSON_STRING || member->escaped)
         return false;
     if (slice_starts(raw, slice_text("sha256:")))
         raw = slice_skip(raw, 7);
-    for (size_t i = 0; i < raw.bytes && raw.bytes == HASH_TEXT_BYTES; i++) {
+    for (size_t i = 0; i < raw.bytes && raw.bytes == SHA256_TEXT_BYTES; i++) {
         hash[i] = (char)ascii_lower(raw.data[i]);
         if (!((hash[i] >= '0' && hash[i] <= '9') || (hash[i] >= 'a' && hash[i] <= 'f')))
             return false;
     }
-    return raw.bytes == HASH_TEXT_BYTES;
+    return raw.bytes == SHA256_TEXT_BYTES;
 }
 
 /* What a chunk says of itself. */
 struct chunk {
     struct slice id;
     uint64_t index, total;
-    char hash[HASH_TEXT_BYTES];
+    char hash[SHA256_TEXT_BYTES];
 };
 
 /* NULL, or the field that is wrong, with *what. */
@@ -312,7 +313,7 @@ static uint8_t *join(struct emprops_session *session, const struct assembly *one
 static void assemble(struct dialect_call *call, struct assembly *one)
 {
     struct emprops_session *session = call->session;
-    char hash[HASH_TEXT_BYTES + 1], type[sizeof one->type];
+    char hash[SHA256_TEXT_BYTES + 1], type[sizeof one->type];
     struct slice id = slice_of(one->id, one->id_bytes), none = slice_of(NULL, 0);
     size_t room;
     uint8_t *whole = join(session, one, &room);
@@ -322,8 +323,8 @@ static void assemble(struct dialect_call *call, struct assembly *one)
     }
     struct slice message = slice_of(whole, one->bytes);
     struct buf out = buf_of(whole + one->bytes, room);
-    hash_text(message, hash);
-    if (memcmp(hash, one->hash, HASH_TEXT_BYTES) != 0) {
+    sha256_text(message, hash);
+    if (memcmp(hash, one->hash, SHA256_TEXT_BYTES) != 0) {
         fail(call, one, FAULT_CHUNK_HASH_MISMATCH, id, NULL, NULL, none);
         return;
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns what workers do with jobs: claim, accept, work, complete, fail, and what becomes of a job whose worker does not (E-29 to E-44,
- * E-47, E-88 to E-97). What may happen in which state is transitions.def's. hub.c hands requests, timers and records on to it. */
+/* Owns what workers do with jobs: claim, accept, work, complete, fail, and what becomes of a job whose worker does not
+ * (E-29 to E-44, E-47, E-88 to E-97). What may happen in which state is transitions.def's. hub.c hands requests,
+ * timers and records on to it. */
 #include "protocol/dialects/emprops/hub_parts.h"
 #include "protocol/dialects/emprops/requirements.h"
 
@@ -93,6 +94,7 @@ static bool assign_next(struct hub *hub, struct waiting *waiting)
             continue;
         }
         if (!job_cached(job, &requirements, &payload)) {
+            hub_count(hub, COUNT_fetched_payloads);
             hub_fetch(hub, waiting, job->large ? HUB_TABLE_PAYLOADS : HUB_TABLE_JOBS, job_key(job));
             return false;
         }
@@ -180,8 +182,8 @@ void claim_fetched(struct hub *hub, struct waiting *waiting, int status, struct 
 
 /* --- the claimed job ---------------------------------------------------------------------------------------------- */
 
-/* The job that the message is about, when the event may happen to it; else NULL, and the worker has been told. *again: it has
- * happened before (E-39). */
+/* The job that the message is about, when the event may happen to it; else NULL, and the worker has been told. *again:
+ * it has happened before (E-39). */
 static struct job *claimed(struct hub *hub, const struct worker *worker, const struct hub_fields *fields,
                            enum job_event event, bool *again)
 {
@@ -389,6 +391,7 @@ void claim_lost(struct hub *hub, struct job *job)
     struct worker *worker = worker_at(hub, job->worker);
     enum job_status seen = job_seen(job);
     bool last = job->attempts >= hub->settings->attempts_max;
+    hub_count(hub, COUNT_lost_jobs);
     enum outcome outcome = transition((enum job_status)job->status, last ? EVENT_LOST_LAST : EVENT_LOST);
     wheel_cancel(&hub->job_wheel, &job->timer);
     if (outcome_status(outcome) == FAILED) {
@@ -413,6 +416,7 @@ void claim_expire(struct hub *hub, struct job *job)
 {
     struct worker *worker = worker_at(hub, job->worker);
     check_op(transition((enum job_status)job->status, EVENT_EXPIRE), ==, GO_QUEUED);
+    hub_count(hub, COUNT_expired_claims);
     if (job->expired != NONE)
         worker_drop(hub, worker_at(hub, job->expired));
     job->expired = worker->index;

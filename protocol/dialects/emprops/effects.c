@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns what the current call leads to: messages, records and answers, written one behind the other into one block of memory and given
- * out in order. It never decides who gets what. All nouns of the hub write here; hub.c gives out. */
+/* Owns what the current call leads to: messages, records and answers, written one behind the other into one block of
+ * memory and given out in order. It never decides who gets what. All nouns of the hub write here; hub.c gives out. */
 #include "protocol/dialects/emprops/hub_parts.h"
 
 #include <stdlib.h>
@@ -79,9 +79,15 @@ struct message effects_message(struct hub *hub)
     return message;
 }
 
+/* What lies at an offset; when nothing was written there may be no memory at all. */
+static struct slice lying_at(const struct effects *effects, size_t at, size_t bytes)
+{
+    return bytes == 0 ? slice_text("") : slice_of(effects->memory + at, bytes);
+}
+
 struct slice effects_text(const struct hub *hub, struct message message)
 {
-    return slice_of(hub->effects.memory + message.at, message.bytes);
+    return lying_at(&hub->effects, message.at, message.bytes);
 }
 
 static struct pending_effect *publish(struct hub *hub, struct slice channel, struct slice key, struct message message)
@@ -234,11 +240,11 @@ bool effects_next(struct hub *hub, struct effect *effect)
         return false;
     }
     const struct pending_effect *item = &effects->items[effects->at++];
-    struct slice payload = slice_of(effects->memory + item->payload, item->payload_bytes);
-    struct slice key = slice_of(effects->memory + item->key, item->key_bytes);
+    struct slice payload = lying_at(effects, item->payload, item->payload_bytes);
+    struct slice key = lying_at(effects, item->key, item->key_bytes);
     *effect = (struct effect){.kind = item->kind, .table = item->table, .ticket = item->ticket, .status = item->status};
     if (item->kind == EFFECT_PUBLISH) {
-        effect->event = (struct event){.channel = slice_of(effects->memory + item->channel, item->channel_bytes),
+        effect->event = (struct event){.channel = lying_at(effects, item->channel, item->channel_bytes),
                                        .payload = payload,
                                        .opcode = WS_TEXT,
                                        .level = item->level,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns a connection's life in the dialect emprops (emprops.md): admission, greeting, what the hub's answers turn into, pings, farewell,
- * and the table of the dialect. It never reads a message (requests.c does) and holds no job (the hub does). Sessions and channels call
- * it through the table at the end. */
+/* Owns a connection's life in the dialect emprops (emprops.md): admission, greeting, what the hub's answers turn into,
+ * pings, farewell, and the table of the dialect. It never reads a message (requests.c does) and holds no job (the hub
+ * does). Sessions and channels call it through the table at the end. */
 #include "protocol/dialects/emprops/session.h"
 
 #include "core/check.h"
@@ -241,7 +241,8 @@ static void note_registered(struct emprops_session *session, struct slice as)
     session->monitor = as.data[0] == 'm';
 }
 
-/* Carries out the items of an answer; whether a request must follow that says that the session listens to its class's channel. */
+/* Carries out the items of an answer; whether a request must follow that says that the session listens to its class's
+ * channel. */
 static bool carry_out(struct dialect_call *call, struct slice body)
 {
     struct actions *out = call->out;
@@ -350,5 +351,5 @@ const struct dialect emprops_dialect = {
     .end = emprops_end,
     .traits = emprops_traits,
     .matches = filter_matches,
-    .ingest = &(const struct dialect_ingest){.take = emprops_ingest},
+    .ingest = &(const struct dialect_ingest){.take = emprops_ingest, .read = emprops_read_state},
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns how a filter of job notifications is written down, and whether an event passes it. It is asked once for each class of listeners
- * and event, at the home of the channel. The dialect writes filters, the hub events, the channel asks. */
+/* Owns how a filter of job notifications is written down, and whether an event passes it. It is asked once for each
+ * class of listeners and event, at the home of the channel. The dialect writes filters, the hub events, the channel
+ * asks. */
 #include "protocol/dialects/emprops/filter.h"
 
 #include "core/check.h"

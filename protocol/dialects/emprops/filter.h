@@ -8,8 +8,9 @@
  *   kinds         count, then each behind its length, sorted
  *   last byte     0: a class that all such filters share; 8: behind eight bytes that are one connection's number
  *
- * An event's key: level as the state's bit and priority (level = bit << 8 | priority), key = length and text of the kind, length and
- * text of the customer (255: none), then the variants' that are to be passed over: nothing, or one whole. */
+ * An event's key: level as the state's bit and priority (level = bit << 8 | priority), key = length and text of the
+ * kind, length and text of the customer (255: none), then the variants' that are to be passed over: nothing, or one
+ * whole. */
 #ifndef RINGCAST_PROTOCOL_DIALECTS_EMPROPS_FILTER_H
 #define RINGCAST_PROTOCOL_DIALECTS_EMPROPS_FILTER_H
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the groups of jobs that need the same, the kinds of jobs, and which class of workers can do which group. It never orders jobs
- * (queue.c does) and never counts slots (workers.c does). jobs.c takes and drops groups, workers.c says which classes there are. */
+/* Owns the groups of jobs that need the same, the kinds of jobs, and which class of workers can do which group. It
+ * never orders jobs (queue.c does) and never counts slots (workers.c does). jobs.c takes and drops groups, workers.c
+ * says which classes there are. */
 #include "protocol/dialects/emprops/hub_parts.h"
 #include "protocol/dialects/emprops/requirements.h"
 

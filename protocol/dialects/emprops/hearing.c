@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns which workers are told of a job that waits (E-60, E-50), and how: the first few of a class each on the channel of its session,
- * the others together by the channel of their class, so that one frame reaches ten thousand. It never assigns a job.
- * workers.c says what has changed, jobs.c and claims.c have jobs offered.
+/* Owns which workers are told of a job that waits (E-60, E-50), and how: the first few of a class each on the channel
+ * of its session, the others together by the channel of their class, so that one frame reaches ten thousand. It never
+ * assigns a job. workers.c says what has changed, jobs.c and claims.c have jobs offered.
  *
- * Only the session itself can join or leave the channel of its class, in the answer to a request of its own. A worker that becomes free
- * otherwise is told directly until then; one that joins is told directly until its session says that it has joined. */
+ * Only the session itself can join or leave the channel of its class, in the answer to a request of its own. A worker
+ * that becomes free otherwise is told directly until then; one that joins is told directly until its session says that
+ * it has joined. */
 #include "protocol/dialects/emprops/hub_parts.h"
 #include "protocol/dialects/emprops/requirements.h"
 

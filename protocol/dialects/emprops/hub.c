@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the hub as a service: takes requests, timers and records, hands them to the nouns, and sees to it that each request is answered
- * once. It knows the rules of none of them. The service host calls it, through the table at the end. */
+/* Owns the hub as a service: takes requests, timers and records, hands them to the nouns, and sees to it that each
+ * request is answered once. It knows the rules of none of them. The service host calls it, through the table at the
+ * end. */
 #include "protocol/dialects/emprops/hub_parts.h"
 #include "protocol/json.h"
 
@@ -161,6 +162,8 @@ static void reserve(struct hub *hub, struct session *session, const struct hub_f
         hub->chunk_bytes = others + bytes;
         session->reserved_bytes = bytes;
     }
+    if (!room)
+        hub_count(hub, COUNT_refused_chunk_memory);
     effects_reply(hub, hub->ticket, room ? 200 : 422);
     hub->answered = true;
 }
@@ -180,6 +183,8 @@ static void disconnect(struct hub *hub, struct session *session, const struct hu
 static void registered(struct hub *hub, int error, const struct hub_fields *fields)
 {
     if (error == -ENOSPC)
+        hub_count(hub, COUNT_refused_capabilities);
+    if (error == -ENOSPC)
         hub_invalid(hub, "capabilities", "Too many workers with different capabilities", fields);
     else if (error != 0)
         hub->effects.lost = true;
@@ -194,7 +199,6 @@ static void worker_request(struct hub *hub, enum hub_request kind, struct sessio
         return;
     }
     struct worker *worker = worker_at(hub, session->worker);
-    worker->heard_ms = hub->now_ms;
     if (hub_has(fields, FIELD_WORKER_ID) && !slice_equal(fields->at[FIELD_WORKER_ID], worker->id)) {
         hub_invalid(hub, "worker_id", "Must be the registered worker", fields);
         return;
@@ -279,6 +283,28 @@ static void session_request(struct hub *hub, enum hub_request kind, struct sessi
     }
 }
 
+/* I-15: for operators, as JSON and not as items. */
+static void put_counters(struct hub *hub)
+{
+    static const char *const names[] = {
+#define COUNTER(name, what) #name,
+#include "protocol/dialects/emprops/counters.def"
+#undef COUNTER
+    };
+    uint8_t memory[2048];
+    struct buf out = buf_of(memory, sizeof memory);
+    for (size_t i = 0; i < HUB_COUNTERS; i++) {
+        buf_put_text(&out, i == 0 ? "{\"" : ",\"");
+        buf_put_text(&out, names[i]);
+        buf_put_text(&out, "\":");
+        buf_put_u64(&out, hub->counters[i]);
+    }
+    buf_put_byte(&out, '}');
+    check(!out.overflow);
+    effects_said(hub, buf_slice(&out));
+    effects_reply(hub, hub->ticket, 200);
+}
+
 static int hub_request(void *state, const struct service_request *request, struct buf *reply)
 {
     struct hub *hub = state;
@@ -298,8 +324,12 @@ static int hub_request(void *state, const struct service_request *request, struc
         buf_put(out, fields.at[FIELD_TEXT]);
         effects_publish(hub, slice_text(HUB_CHANNEL_ALERTS), slice_of(NULL, 0), 0, effects_message(hub));
         effects_reply(hub, hub->ticket, 202);
+    } else if (request->kind == HUB_COUNTERS_NOW) {
+        put_counters(hub);
     } else {
         struct session *session = session_of(hub, hub_number(&fields, FIELD_SESSION, 0));
+        if (session != NULL && session->worker != NONE)
+            worker_at(hub, session->worker)->heard_ms = hub->now_ms; /* E-47: whatever it says */
         if (session == NULL)
             hub->effects.lost = true;
         else
@@ -320,6 +350,8 @@ static void hub_fetched(void *state, uint64_t ticket, int status, struct slice v
     begin(hub, now_ms, wall_ms);
     struct waiting *waiting = map_remove(&hub->waiting, slice_of(&ticket, sizeof ticket));
     check(waiting != NULL);
+    if (status != 200)
+        hub_count(hub, COUNT_failed_fetches);
     if (waiting->kind == WAIT_CLAIM) {
         claim_fetched(hub, waiting, status, value);
     } else {

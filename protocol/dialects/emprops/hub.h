@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The hub as its sessions see it: the service of the dialect, the requests that it takes and the items of its answers. A request
- * is a row of fields that the dialect has checked; an answer is a row of items that the dialect carries out. */
+/* The hub as its sessions see it: the service of the dialect, the requests that it takes and the items of its answers.
+ * A request is a row of fields that the dialect has checked; an answer is a row of items that the dialect carries out. */
 #ifndef RINGCAST_PROTOCOL_DIALECTS_EMPROPS_HUB_H
 #define RINGCAST_PROTOCOL_DIALECTS_EMPROPS_HUB_H
 
@@ -29,12 +29,13 @@ enum hub_request {
     HUB_NOTIFICATIONS,
     HUB_STATS,
     HUB_STATS_NOW,
-    HUB_PASS_ON,    /* service_request, connector_ws_status */
-    HUB_DISCONNECT, /* of a client or worker that says so */
-    HUB_TOUCH,      /* a worker lives */
-    HUB_JOINED,     /* a worker listens to the channel of its class now */
-    HUB_RESERVE,    /* memory for chunks: FIELD_BYTES, in all for this session */
-    HUB_ALERT,      /* ingested */
+    HUB_PASS_ON,      /* service_request, connector_ws_status */
+    HUB_DISCONNECT,   /* of a client or worker that says so */
+    HUB_TOUCH,        /* a worker lives */
+    HUB_JOINED,       /* a worker listens to the channel of its class now */
+    HUB_RESERVE,      /* memory for chunks: FIELD_BYTES, in all for this session */
+    HUB_ALERT,        /* ingested */
+    HUB_COUNTERS_NOW, /* read by operators */
     HUB_REQUESTS,
 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns how requests to the hub and its answers are written down: fields behind their number and length, items behind their kind and two
- * lengths. It knows the meaning of none. Both halves of the dialect call it. */
+/* Owns how requests to the hub and its answers are written down: fields behind their number and length, items behind
+ * their kind and two lengths. It knows the meaning of none. Both halves of the dialect call it. */
 #include "core/check.h"
 #include "protocol/dialects/emprops/hub.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns what may be published into the dialect emprops from outside: alerts, in the shape of system_alert (I-10). Jobs come from clients
- * only. The ingest side calls it. */
+/* Owns what may be published into the dialect emprops from outside, and read there: alerts in the shape of
+ * system_alert (I-10), and the hub's counters (I-15). Jobs come from clients only. The ingest side calls it. */
 #include "protocol/dialects/emprops/session.h"
 
 #include "protocol/json_merge.h"
@@ -10,6 +10,16 @@ static int refuse(struct ingest_call *call, int status, const char *field, const
     call->field = field;
     call->message = message;
     return status;
+}
+
+int emprops_read_state(struct ingest_call *call, struct slice topic)
+{
+    if (!slice_is(topic, "counters"))
+        return refuse(call, 404, "", "unknown topic; there is counters");
+    call->kind = INGEST_REQUEST;
+    call->request_kind = HUB_COUNTERS_NOW;
+    call->body = slice_text("");
+    return 0;
 }
 
 int emprops_ingest(struct ingest_call *call, struct slice topic, struct slice body)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the jobs: which there are, by what id, in which state, how many of each, which payloads need not be fetched, and how long an
- * ended one is known (E-16, E-25). It never says anything: submissions.c and claims.c do. Called by both, and by records.c. */
+/* Owns the jobs: which there are, by what id, in which state, how many of each, which payloads need not be fetched,
+ * and how long an ended one is known (E-16, E-25). It never says anything: submissions.c and claims.c do. Called by
+ * both, and by records.c. */
 #include "protocol/dialects/emprops/hub_parts.h"
 
 #include <errno.h>
@@ -18,7 +19,7 @@ int jobs_init(struct hub *hub)
     hub->bucket_count = BUCKETS_FIRST;
     for (uint32_t i = 0; i < BUCKETS_FIRST; i++)
         hub->buckets[i] = NONE;
-    return slab_init(&hub->jobs, sizeof(struct job), 1U << 28);
+    return slab_init(&hub->jobs, sizeof(struct job), 1U << 25);
 }
 
 void jobs_free(struct hub *hub)
@@ -216,6 +217,7 @@ void job_forget(struct hub *hub, struct job *job)
         else
             hub->ended_newest = job->list_older;
         record_forget(hub, job);
+        hub_count(hub, COUNT_forgotten_jobs);
     }
     if (job->status < JOB_STATUSES)
         hub->counts[job->status]--;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns how a message that is too long for one frame of a client's liking is sent: in chunks, to those who said that they take them
- * (E-80, Q-23). It never shortens one. notifications.c, submissions.c and claims.c send by it what may be long. */
-#include "protocol/dialects/emprops/hash.h"
+/* Owns how a message that is too long for one frame of a client's liking is sent: in chunks, to those who said that
+ * they take them (E-80, Q-23). It never shortens one. notifications.c, submissions.c and claims.c send by it what may
+ * be long. */
 #include "protocol/dialects/emprops/hub_parts.h"
 
 #include "protocol/base64.h"
+#include "protocol/sha256.h"
 
 #include <stdlib.h>
 
@@ -31,7 +32,7 @@ static void put_chunk(struct hub *hub, uint64_t number, uint64_t index, uint64_t
 
 static void in_chunks(struct hub *hub, uint64_t connection, bool answer, const char *type, struct message message)
 {
-    char hash[HASH_TEXT_BYTES + 1];
+    char hash[SHA256_TEXT_BYTES + 1];
     uint64_t number = ++hub->last_chunked, total = (message.bytes + EMPROPS_CHUNK_BYTES - 1) / EMPROPS_CHUNK_BYTES;
     uint8_t *data = malloc(EMPROPS_CHUNK_BYTES); /* effects move while they grow */
     if (data == NULL || hub->effects.lost) {
@@ -39,7 +40,7 @@ static void in_chunks(struct hub *hub, uint64_t connection, bool answer, const c
         free(data);
         return;
     }
-    hash_text(effects_text(hub, message), hash);
+    sha256_text(effects_text(hub, message), hash);
     for (uint64_t i = 0; i < total; i++) {
         struct slice rest = slice_skip(effects_text(hub, message), (size_t)i * EMPROPS_CHUNK_BYTES);
         size_t bytes = rest.bytes < EMPROPS_CHUNK_BYTES ? rest.bytes : EMPROPS_CHUNK_BYTES;

@@ -13,7 +13,8 @@ void message_u64(struct buf *out, const char *name, uint64_t value);
 void message_iso(struct buf *out, const char *name, uint64_t wall_ms); /* ISO-s */
 /* `,"NAME":` */
 void message_member(struct buf *out, const char *name);
-/* An object of the members of `json` (an object) that are no objects or arrays, as many as fit into `bytes_max`. */
+/* An object of the members of `json` (an object) that are no objects or arrays, as many as fit into `bytes_max`
+ * (Q-23). */
 void message_scalars(struct buf *out, struct slice json, size_t bytes_max);
 /* request_id when `id` (JSON) is there, timestamp, and the end. */
 void message_end(struct buf *out, struct slice id, uint64_t wall_ms);

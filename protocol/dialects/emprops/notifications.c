@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns who is told what of a job: its submitter and subscribers each on the channel of their session, all with a filter together by
- * one channel (E-28, E-37, E-51 to E-63). A session that both reach gets the event once (E-59). It never changes a job. */
+/* Owns who is told what of a job: its submitter and subscribers each on the channel of their session, all with a
+ * filter together by one channel (E-28, E-37, E-51 to E-63). A session that both reach gets the event once (E-59). It
+ * never changes a job. */
 #include "protocol/dialects/emprops/filter.h"
 #include "protocol/dialects/emprops/hub_parts.h"
 
@@ -204,6 +205,7 @@ void notify_subscribe_job(struct hub *hub, struct session *session, const struct
     bool ended = status_ended((enum job_status)job->status);
     int error = ended || session_owns(hub, session, job) ? 0 : subscription_add(hub, session, job);
     if (error == -ENOSPC) {
+        hub_count(hub, COUNT_refused_subscriptions);
         hub_invalid(hub, "job_id", "Too many subscriptions", fields);
         return;
     }
@@ -251,8 +253,8 @@ static void confirm(struct hub *hub, uint64_t number, const struct hub_fields *f
     hub_ack(hub, fields, "subscribe_job_notifications");
 }
 
-/* Has the session listen with this filter (a shared variant). Where it may be told of a job in another way as well, it listens by a
- * variant of its own, and the hub learns from the channel when that has begun. */
+/* Has the session listen with this filter (a shared variant). Where it may be told of a job in another way as well, it
+ * listens by a variant of its own, and the hub learns from the channel when that has begun. */
 static void join(struct hub *hub, const struct session *session, struct subscriptions *set, struct slice variant)
 {
     uint8_t memory[FILTER_BYTES_MAX + 16];
@@ -285,11 +287,12 @@ void notify_subscribe(struct hub *hub, struct session *session, const struct hub
         set->filter_json = text_make(fields->at[FIELD_FILTER_JSON]);
         join(hub, session, set, fields->at[FIELD_FILTER]);
     } else {
-        if (list_linked(&set->filtered))
+        if (list_linked(&set->filtered)) {
             list_remove(&set->filtered);
+            effects_item(hub, HUB_LEAVE, slice_text(HUB_CHANNEL_NOTIFICATIONS), slice_of(NULL, 0));
+        }
         text_drop(&set->filter);
         set->filter_joined = false;
-        effects_item(hub, HUB_LEAVE, slice_text(HUB_CHANNEL_NOTIFICATIONS), slice_of(NULL, 0));
     }
     confirm(hub, ++hub->last_subscription, fields);
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the order of the jobs that wait: a treap over all of them, which counts, and one for each group of jobs that need the same. It
- * never knows what a job is about or who works. jobs.c and claims.c put and remove, claims.c and workers.c look for what fits.
+/* Owns the order of the jobs that wait: a treap over all of them, which counts, and one for each group of jobs that
+ * need the same. It never knows what a job is about or who works. jobs.c and claims.c put and remove, claims.c and
+ * workers.c look for what fits.
  *
- * Costs with n waiting jobs in g groups: put, remove, position O(log n); the best for a class of workers O(g/64 + groups of it that
- * wait + log n), so nothing in n when none fits. */
+ * Costs with n waiting jobs in g groups: put, remove, position O(log n); the best for a class of workers O(g/64 +
+ * groups of it that wait + log n), so nothing in n when none fits. */
 #include "protocol/dialects/emprops/queue.h"
 
 #include "protocol/dialects/emprops/hub_parts.h"

@@ -8,8 +8,8 @@
  *               {"status","attempts","retry_at","worker_id","started_at","ended_at"}
  *   results   how it ended: {"result","processing_time","error","error_details","reason"}
  *
- * jobs and states make the index at the start; the others are read when they are asked for. Assignments that are not accepted and
- * progress are not kept: after a restart they would be undone anyway (E-84). */
+ * jobs and states make the index at the start; the others are read when they are asked for. Assignments that are not
+ * accepted and progress are not kept: after a restart they would be undone anyway (E-84). */
 #include "protocol/dialects/emprops/hub_parts.h"
 #include "protocol/dialects/emprops/requirements.h"
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns who a connection says it is, and whether its token lets it be that (E-6 to E-13). It keeps nothing: the hub does, once it has
- * confirmed. requests.c hands register messages on to it. */
+/* Owns who a connection says it is, and whether its token lets it be that (E-6 to E-13). It keeps nothing: the hub
+ * does, once it has confirmed. requests.c hands register messages on to it. */
 #include "protocol/dialects/emprops/requirements.h"
 #include "protocol/dialects/emprops/session.h"
 
-/* The rights of this session with the token of the message, if it has one; a place of the token is asked for. 0: not let in. */
+/* The rights of this session with the token of the message, if it has one; a place of the token is asked for. 0: not
+ * let in. */
 static uint8_t rights(struct dialect_call *call, const struct incoming *in)
 {
     const struct dialect_settings *settings = call->settings;

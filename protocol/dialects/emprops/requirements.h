@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What a job needs and what a worker can do, in one canonical form each, so that equal ones are equal bytes and whoever waits or
- * works alike is one group or class (E-30).
+/* What a job needs and what a worker can do, in one canonical form each, so that equal ones are equal bytes and
+ * whoever waits or works alike is one group or class (E-30).
  *
  *   needs         list of services (0 or 1) | list of components (0 or 1) | hardware
  *   capabilities  list of services | list of components | hardware
@@ -18,12 +18,12 @@
 
 /* Reads a JSON array of strings (data NULL: an empty list) into a list. NULL, or what is wrong. */
 const char *requirements_put_list(struct slice json, struct buf *out);
-/* Reads the object `hardware` (data NULL: none). `positive`: numbers must be above 0 (E-21). NULL, or what is wrong with the
- * member *name (as written). */
+/* Reads the object `hardware` (data NULL: none). `positive`: numbers must be above 0 (E-21). NULL, or what is wrong
+ * with the member *name (as written). */
 const char *requirements_put_hardware(struct slice json, bool positive, struct buf *out, struct slice *name,
                                       struct slice *value);
-/* Reads `requirements` of a job (JSON, data NULL: none) into the form of needs. NULL, or what is wrong with *field, whose value is
- * *value. Of a member of `hardware` *field is "hardware". */
+/* Reads `requirements` of a job (JSON, data NULL: none) into the form of needs. NULL, or what is wrong with *field,
+ * whose value is *value. Of a member of `hardware` *field is "hardware". */
 const char *requirements_put_needs(struct slice json, struct buf *out, const char **field, struct slice *value);
 /* A JSON number as a double; false when it is not finite. */
 bool requirements_number(struct slice raw, double *value);

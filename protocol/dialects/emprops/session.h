@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the files of the dialect's half at the session share: emprops.c (connections, registration, answers), requests.c (messages
- * become requests to the hub), chunks.c (messages that come in pieces). */
+/* What the files of the dialect's half at the session share: emprops.c (connections, registration, answers),
+ * requests.c (messages become requests to the hub), chunks.c (messages that come in pieces). */
 #ifndef RINGCAST_PROTOCOL_DIALECTS_EMPROPS_SESSION_H
 #define RINGCAST_PROTOCOL_DIALECTS_EMPROPS_SESSION_H
 
@@ -58,8 +58,8 @@ static inline bool incoming_has(const struct incoming *in, enum member member)
     return in->at[member].token != JSON_ERROR && in->at[member].token != JSON_NULL;
 }
 
-/* requests.c: a whole message, whatever it is; one that came in chunks too (`original_type`: as its chunks said; data NULL: it did
- * not). False: it was no JSON object with a type. */
+/* requests.c: a whole message, whatever it is; one that came in chunks too (`original_type`: as its chunks said; data
+ * NULL: it did not). False: it was no JSON object with a type. */
 void emprops_take(struct dialect_call *call, struct slice message, struct slice original_type);
 /* Reads the members; false: the error has been appended. */
 bool emprops_read(struct dialect_call *call, struct slice message, struct incoming *in);
@@ -136,5 +136,6 @@ void emprops_chunks_free(struct emprops_session *session);
 uint64_t emprops_chunks_bytes(const struct emprops_session *session);
 
 int emprops_ingest(struct ingest_call *call, struct slice topic, struct slice body);
+int emprops_read_state(struct ingest_call *call, struct slice topic);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns who is connected: sessions, the clients that they registered as, and what each has subscribed to, also while it is away (E-82).
- * It never writes a message but the confirmations of registration. hub.c calls it, and the other nouns look sessions up. */
+/* Owns who is connected: sessions, the clients that they registered as, and what each has subscribed to, also while it
+ * is away (E-82). It never writes a message but the confirmations of registration. hub.c calls it, and the other nouns
+ * look sessions up. */
 #include "protocol/dialects/emprops/hub_parts.h"
 
 #include <errno.h>
@@ -15,9 +16,9 @@ int sessions_init(struct hub *hub)
     map_init(&hub->session_map, hub->secret);
     map_init(&hub->client_map, hub->secret);
     if (slab_init(&hub->sessions, sizeof(struct session), 1U << 22) != 0 ||
-        slab_init(&hub->clients, sizeof(struct client), 1U << 24) != 0 ||
-        slab_init(&hub->subscriptions, sizeof(struct subscription), 1U << 26) != 0 ||
-        slab_init(&hub->subscription_sets, sizeof(struct subscriptions), 1U << 24) != 0)
+        slab_init(&hub->clients, sizeof(struct client), 1U << 23) != 0 ||
+        slab_init(&hub->subscriptions, sizeof(struct subscription), 1U << 24) != 0 ||
+        slab_init(&hub->subscription_sets, sizeof(struct subscriptions), 1U << 23) != 0)
         return -ENOMEM;
     return 0;
 }
@@ -340,6 +341,35 @@ static void confirm(struct hub *hub, const struct session *session, const struct
     effects_send(hub);
 }
 
+/* Has the session join or leave the channel, if it is not there, or is. */
+static void hear(struct hub *hub, const char *channel, bool *hears, bool wanted)
+{
+    if (wanted != *hears)
+        effects_item(hub, wanted ? HUB_JOIN : HUB_LEAVE, slice_text(channel), slice_text(""));
+    *hears = wanted;
+}
+
+void session_hear_alerts(struct hub *hub, struct session *session)
+{
+    bool wanted = session->alerted || session_subscriptions(hub, session)->interval_s != 0;
+    hear(hub, HUB_CHANNEL_ALERTS, &session->hears_alerts, wanted);
+}
+
+/* What the session has subscribed to before it said who it is counts more than what was kept. */
+static void take_newer(struct subscriptions *own, struct subscriptions *kept)
+{
+    if (own->filter != NULL) {
+        text_drop(&kept->filter);
+        text_drop(&kept->filter_json);
+        kept->filter = text_share(own->filter);
+        kept->filter_json = text_share(own->filter_json);
+    }
+    if (own->interval_s != 0) {
+        kept->interval_s = own->interval_s;
+        kept->sections = own->sections;
+    }
+}
+
 /* What the client has left behind comes back to it (E-82). */
 static void restore(struct hub *hub, struct session *session)
 {
@@ -348,18 +378,24 @@ static void restore(struct hub *hub, struct session *session)
         return;
     struct subscriptions *kept = set_at(hub, client->kept);
     uint32_t own = session->subscriptions;
+    take_newer(set_at(hub, own), kept);
     wheel_cancel(&hub->set_wheel, &kept->timer);
     session->subscriptions = client->kept;
     kept->session = session->index;
     kept->client = NONE;
     client->kept = NONE;
+    for (uint32_t at = set_at(hub, own)->first; at != NONE;) {
+        const struct subscription *one = slab_at(&hub->subscriptions, at);
+        (void)subscription_add(hub, session, job_at(hub, one->job)); /* beyond the bound those that were kept count */
+        at = one->owner_older;
+    }
     set_free(hub, own);
     client_drop(hub, session->client);
     if (kept->filter != NULL)
         notify_rejoin(hub, session);
     if (kept->interval_s != 0) {
         statistics_resume(hub, kept);
-        effects_item(hub, HUB_JOIN, slice_text(HUB_CHANNEL_ALERTS), slice_text(""));
+        session_hear_alerts(hub, session);
     }
 }
 
@@ -376,11 +412,9 @@ int session_register_client(struct hub *hub, struct session *session, const stru
     confirm(hub, session, fields);
     hub_ack(hub, fields, "register_client");
     session->alerted = session->monitor && (granted & EMPROPS_STATS);
-    if (session->alerted)
-        effects_item(hub, HUB_JOIN, slice_text(HUB_CHANNEL_ALERTS), slice_text(""));
-    if (session->monitor && (granted & EMPROPS_ALL_JOBS))
-        effects_item(hub, HUB_JOIN, slice_text(HUB_CHANNEL_MONITORS), slice_text(""));
+    hear(hub, HUB_CHANNEL_MONITORS, &session->hears_monitors, session->monitor && (granted & EMPROPS_ALL_JOBS));
     restore(hub, session);
+    session_hear_alerts(hub, session);
     return 0;
 }
 

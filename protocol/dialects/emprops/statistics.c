@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the counts that are shown, the messages of those who subscribed to them, each at its own interval (Q-22), and the alerts (E-55 to
- * E-58, E-64, E-65). It changes nothing else. The nouns tell it what has happened; hub.c asks it for alerts behind each call. */
+/* Owns the counts that are shown, the messages of those who subscribed to them, each at its own interval (Q-22), and
+ * the alerts (E-55 to E-58, E-64, E-65). It changes nothing else. The nouns tell it what has happened; hub.c asks it
+ * for alerts behind each call. */
 #include "protocol/dialects/emprops/hub_parts.h"
 #include "protocol/dialects/emprops/requirements.h"
 #include "protocol/json.h"
@@ -335,14 +336,11 @@ void statistics_subscribe(struct hub *hub, struct session *session, const struct
     message_end(out, fields->at[FIELD_ID], hub->wall_ms);
     effects_send(hub);
     hub_ack(hub, fields, "subscribe_stats");
-    if (set->interval_s != 0) {
+    if (set->interval_s != 0)
         statistics_resume(hub, set);
-        effects_item(hub, HUB_JOIN, slice_text(HUB_CHANNEL_ALERTS), slice_of(NULL, 0));
-        return;
-    }
-    wheel_cancel(&hub->set_wheel, &set->timer);
-    if (!session->alerted)
-        effects_item(hub, HUB_LEAVE, slice_text(HUB_CHANNEL_ALERTS), slice_of(NULL, 0));
+    else
+        wheel_cancel(&hub->set_wheel, &set->timer);
+    session_hear_alerts(hub, session);
 }
 
 /* E-57 */

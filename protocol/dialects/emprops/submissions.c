@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns what clients ask of their jobs: submission, status, cancellation (E-14 to E-28). It never assigns one. hub.c hands requests on
- * to it, and the records that a question waited for. */
+/* Owns what clients ask of their jobs: submission, status, cancellation (E-14 to E-28). It never assigns one. hub.c
+ * hands requests on to it, and the records that a question waited for. */
 #include "protocol/dialects/emprops/hub_parts.h"
 
 /* --- submission --------------------------------------------------------------------------------------------------- */
@@ -84,11 +84,13 @@ void submit_job(struct hub *hub, struct session *session, const struct hub_field
 {
     uint64_t most = hub->settings->queue_max, waiting = (uint64_t)hub->counts[QUEUED] + hub->counts[DELAYED];
     if (waiting >= most || waiting + hub->counts[ASSIGNED] + hub->counts[IN_PROGRESS] >= 2 * most) {
+        hub_count(hub, waiting >= most ? COUNT_refused_queue_max : COUNT_refused_jobs_max);
         refuse_full(hub, waiting >= most ? "waiting_jobs" : "jobs", waiting >= most ? most : 2 * most, fields);
         return;
     }
     uint32_t group = group_take(hub, fields->at[FIELD_JOB_TYPE], fields->at[FIELD_NEEDS]);
     if (group == NONE && hub->groups.count_live == GROUPS_MAX) {
+        hub_count(hub, COUNT_refused_requirements);
         refuse_full(hub, "different_requirements", GROUPS_MAX, fields);
         return;
     }
@@ -128,6 +130,7 @@ void submit_fetch(struct hub *hub, const struct job *job, enum wait_kind kind, c
         return;
     waiting->jobs[0] = slab_handle(&hub->jobs, job->index);
     waiting->count = 1;
+    hub_count(hub, COUNT_fetched_results);
     hub_fetch(hub, waiting, HUB_TABLE_RESULTS, job_key(job));
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the meaning of messages that subscribe to notifications and statistics: each is checked and becomes a request to the hub, or an
- * error (E-52 to E-57). It holds nothing. requests.c hands them on to it by its table. */
+/* Owns the meaning of messages that subscribe to notifications and statistics: each is checked and becomes a request
+ * to the hub, or an error (E-52 to E-57). It holds nothing. requests.c hands them on to it by its table. */
 #include "protocol/dialects/emprops/filter.h"
 #include "protocol/dialects/emprops/requirements.h"
 #include "protocol/dialects/emprops/session.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the meaning of workers' messages: each is checked and becomes a request to the hub, or an error (E-29 to E-49, E-66, E-67). It holds
- * nothing. requests.c hands them on to it by its table. */
+/* Owns the meaning of workers' messages: each is checked and becomes a request to the hub, or an error (E-29 to E-49,
+ * E-66, E-67). It holds nothing. requests.c hands them on to it by its table. */
 #include "protocol/dialects/emprops/requirements.h"
 #include "protocol/dialects/emprops/session.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the workers: who they are, what they can (their class), how many slots they have, the jobs that they hold, and whether they live
- * (E-10, E-12, E-45 to E-49, Q-27). It never chooses a job and never tells of one. hub.c hands requests and timers on to it. */
+/* Owns the workers: who they are, what they can (their class), how many slots they have, the jobs that they hold, and
+ * whether they live (E-10, E-12, E-45 to E-49, Q-27). It never chooses a job and never tells of one. hub.c hands
+ * requests and timers on to it. */
 #include "protocol/dialects/emprops/hub_parts.h"
 #include "protocol/dialects/emprops/requirements.h"
 
@@ -30,7 +31,7 @@ int workers_init(struct hub *hub)
     map_init(&hub->worker_map, hub->secret);
     if (slab_init(&hub->classes, sizeof(struct class), CLASSES_MAX) != 0)
         return -ENOMEM;
-    return slab_init(&hub->workers, sizeof(struct worker), 1U << 24);
+    return slab_init(&hub->workers, sizeof(struct worker), 1U << 23);
 }
 
 void workers_free(struct hub *hub)
@@ -63,7 +64,8 @@ struct class *class_at(const struct hub *hub, uint32_t index)
 
 /* --- classes ------------------------------------------------------------------------------------------------------ */
 
-/* The class of these capabilities, made when it is not known; NULL: *error is -ENOMEM or -ENOSPC. The caller is a user. */
+/* The class of these capabilities, made when it is not known; NULL: *error is -ENOMEM or -ENOSPC. The caller is a
+ * user. */
 static struct class *class_take(struct hub *hub, struct slice key, int *error)
 {
     struct class *class = map_get(&hub->class_map, key);

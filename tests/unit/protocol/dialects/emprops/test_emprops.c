@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* The dialect emprops at the session: paths, life of a connection, subscriptions that outlive it, long messages in both directions (E-1,
- * E-12, E-28, E-51, E-59, E-63, E-73 to E-87, K-22, Q-21, Q-23, Q-25). Run by unit_protocol. */
+/* The dialect emprops at the session: paths, life of a connection, subscriptions that outlive it, long messages in
+ * both directions (E-1, E-12, E-28, E-51, E-59, E-63, E-73 to E-87, K-22, Q-21, Q-23, Q-25). Run by unit_protocol. */
 #include "protocol/base64.h"
 #include "protocol/dialects/emprops/emprops.h"
-#include "protocol/dialects/emprops/hash.h"
+#include "protocol/sha256.h"
 #include "tests/support/hub_talk.h"
 
 static struct pure_host host;
@@ -199,6 +199,51 @@ Test(emprops, keeps_subscriptions_of_a_client_that_wants_it) /* E-82 */
     pure_close(&host);
 }
 
+Test(emprops, joins_what_was_kept_to_what_is_new) /* E-82 */
+{
+    start();
+    come_client(&host, 0, "c");
+    come_client(&host, 1, "watcher");
+    const char *jobs[2] = {submit(&host, 0, ""), submit(&host, 0, "")};
+    say(&host, 1, "{\"type\":\"subscribe_job\",\"job_id\":\"%s\"}", jobs[0]);
+    say(&host, 1, "{\"type\":\"disconnect\",\"cleanup_subscriptions\":false}");
+    come(&host, 1);
+    say(&host, 1, "{\"type\":\"subscribe_job\",\"job_id\":\"%s\"}", jobs[1]);
+    take(&host, 1, "subscription_confirmed");
+    take(&host, 1, "job_update");
+    say(&host, 1, "{\"type\":\"subscribe_job_notifications\",\"filters\":{\"status\":[\"failed\"]}}");
+    take(&host, 1, "job_notifications_subscribed");
+    say(&host, 1, "{\"type\":\"register_client\",\"client_type\":\"job_client\",\"client_id\":\"watcher\"}");
+    take(&host, 1, "client_registered");
+    for (int i = 0; i < 2; i++) {
+        say(&host, 0, "{\"type\":\"cancel_job\",\"job_id\":\"%s\"}", jobs[i]);
+        cr_expect_str_eq(member_of(take(&host, 1, "job_update"), "job_id"), jobs[i]);
+    }
+    take_none(&host, 1);
+    pure_close(&host);
+}
+
+Test(emprops, registers_again_with_other_capabilities) /* E-12 */
+{
+    start();
+    come_client(&host, 0, "c");
+    come_worker(&host, 1, "w", ",\"subscribe_to_jobs\":true");
+    const char *job = submit(&host, 0, "");
+    take(&host, 1, "job_available");
+    claim(&host, 1);
+    say(&host, 1,
+        "{\"type\":\"register_worker\",\"worker_id\":\"w\",\"capabilities\":{\"services\":[\"s\"]},"
+        "\"subscribe_to_jobs\":true}");
+    take(&host, 1, "worker_registered");
+    say(&host, 0,
+        "{\"type\":\"submit_job\",\"job_type\":\"t\",\"payload\":{},\"requirements\":{\"service_type\":\"s\"}}");
+    cr_expect_str_eq(member_of(take(&host, 0, "job_accepted"), "notified_workers"), "1");
+    take(&host, 1, "job_available");
+    say(&host, 1, "{\"type\":\"complete_job\",\"job_id\":\"%s\",\"result\":{}}", job);
+    take(&host, 1, "job_completed_ack");
+    pure_close(&host);
+}
+
 Test(emprops, says_goodbye_when_the_server_stops) /* E-83 */
 {
     start();
@@ -270,9 +315,9 @@ Test(emprops, cuts_what_it_does_not_know_after_1024_bytes) /* E-72, Q-30 */
 static void send_chunks(uint32_t conn, const char *id, struct slice text, uint32_t total, const char *hash)
 {
     static char message[3 << 20], data[3 << 20];
-    char own[HASH_TEXT_BYTES + 1];
+    char own[SHA256_TEXT_BYTES + 1];
     size_t size = (text.bytes + total - 1) / total;
-    hash_text(text, own);
+    sha256_text(text, own);
     for (uint32_t i = 0; i < total; i++) {
         struct slice rest = slice_skip(text, i * size);
         struct buf encoded = buf_of(data, sizeof(data) - 1);
@@ -319,8 +364,8 @@ Test(emprops, bounds_the_memory_of_chunks_by_connection_and_by_process) /* E-77,
     cr_expect_str_eq(member_of(member_of(error, "details"), "field"), "data");
 
     /* both at once are too much for the process: two of three pieces of each stay */
-    char hash[HASH_TEXT_BYTES + 1];
-    hash_text(slice_of(text, 4000), hash);
+    char hash[SHA256_TEXT_BYTES + 1];
+    sha256_text(slice_of(text, 4000), hash);
     for (uint32_t c = 0; c < 2; c++) {
         static char message[12000], data[8000];
         struct buf encoded = buf_of(data, sizeof(data) - 1);
@@ -373,7 +418,7 @@ Test(emprops, takes_a_large_result_in_chunks_and_gives_it_out_in_chunks) /* E-75
     const struct pure_message *one = pure_take(&host, 0);
     cr_assert(one != NULL && one->bytes > 2 << 20);
     struct buf out = buf_of(whole, sizeof(whole));
-    char hash[HASH_TEXT_BYTES + 1] = "", own[HASH_TEXT_BYTES + 1];
+    char hash[SHA256_TEXT_BYTES + 1] = "", own[SHA256_TEXT_BYTES + 1];
     uint64_t count = 0, total = 1;
     for (; count < total; count++) {
         const struct pure_message *piece = pure_take(&host, 2);
@@ -387,11 +432,11 @@ Test(emprops, takes_a_large_result_in_chunks_and_gives_it_out_in_chunks) /* E-75
         cr_assert_eq(json_find_members(slice_of(piece->data, piece->bytes), 4, false, m, 5), JSON_MEMBERS_OK);
         cr_assert(json_u64(m[1].raw, &index) && index == count && json_u64(m[2].raw, &total));
         cr_assert(base64_decode(m[0].raw, &out));
-        memcpy(hash, m[3].raw.data, HASH_TEXT_BYTES);
+        memcpy(hash, m[3].raw.data, SHA256_TEXT_BYTES);
         cr_assert(slice_is(m[4].raw, "job_completed"));
     }
     cr_expect_eq(total, 9);
-    hash_text(buf_slice(&out), own);
+    sha256_text(buf_slice(&out), own);
     cr_expect_str_eq(hash, own);
     cr_expect(slice_equal(buf_slice(&out), slice_of(one->data, one->bytes)));
     pure_close(&host);

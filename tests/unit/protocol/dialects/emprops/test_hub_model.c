@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* The hub against its reference model (tests/support/hub_model.h): random plays of clients, workers and a monitor, with restarts from
- * what is on the disk (E-16 to E-19, E-28, E-39, E-42, E-47, E-50, E-60 to E-63, E-84, E-88 to E-98, Q-24, Q-26 to Q-28). Run by unit_protocol. */
+/* The hub against its reference model (tests/support/hub_model.h, hub_play.h): random plays of clients, workers and a
+ * monitor, with restarts from what is on the disk (E-16 to E-19, E-28, E-39, E-42, E-47, E-50, E-60 to E-63, E-84,
+ * E-88, E-89, E-90, E-91, E-92, E-93, E-94, E-95, E-96, E-97, E-98, Q-24, Q-26 to Q-28). Run by unit_protocol. */
 #include "core/random.h"
-#include "tests/support/hub_model.h"
+#include "tests/support/hub_play.h"
 
 #include <criterion/criterion.h>
 
+#ifndef SEEDS
 #define SEEDS 60
+#endif
 #define STEPS 250
 
 static uint32_t choose(void *context, uint32_t bound)

@@ -88,6 +88,7 @@ Test(hub_queue, stays_low_with_100000_jobs_in_the_order_of_their_coming)
     cr_assert_str_eq(member_of(lone.reply, "error_code"), "QUEUE_FULL");
     cr_assert_str_eq(member_of(lone.reply, "details"), "{\"limit\":\"waiting_jobs\",\"maximum\":100000}");
     cr_assert_eq(lone.puts, 100000, "nothing is kept of what is refused");
+    cr_assert_eq(hub->counters[COUNT_refused_queue_max], 1);
 
     /* none of them fits: the claim looks at no job */
     lone_worker(&lone, 2, "b", false);
@@ -141,6 +142,7 @@ Test(hub_queue, bounds_the_number_of_different_requirements)
     lone_submit(&lone, "t", 50, "one-more", slice_text("{}"));
     cr_assert_str_eq(member_of(lone.reply, "error_code"), "QUEUE_FULL");
     cr_assert_str_eq(member_of(lone.reply, "details"), "{\"limit\":\"different_requirements\",\"maximum\":1024}");
+    cr_assert_eq(((struct hub *)lone.state)->counters[COUNT_refused_requirements], 1);
     lone_submit(&lone, "t", 50, "s7", slice_text("{}"));
     cr_assert_str_eq(member_of(lone.reply, "type"), "job_accepted", "one that is there already is taken");
 
@@ -163,6 +165,7 @@ Test(hub_queue, bounds_the_number_of_classes_of_workers)
     }
     lone_worker(&lone, 5000, "one-more", false);
     cr_assert_str_eq(member_of(lone.reply, "error_code"), "INVALID_PARAMETERS");
+    cr_assert_eq(((struct hub *)lone.state)->counters[COUNT_refused_capabilities], 1);
     lone_worker(&lone, 5001, "s5", false);
     cr_assert_str_eq(member_of(lone.reply, "type"), "worker_registered");
     lone_end(&lone);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the hub keeps, when it says that it has, and what it is after a restart (E-25, E-84, E-98). Run by unit_protocol. */
+/* What the hub keeps, when it says that it has, and what it is after a restart (E-25, E-84, E-98). Run by
+ * unit_protocol. */
 #include "tests/support/hub_talk.h"
 
 static struct pure_host host;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The table of what may happen to a job against the reference that people read (E-88 to E-98). Run by unit_protocol from the project's
- * root. */
+/* The table of what may happen to a job against the reference that people read (E-88 to E-98). Run by unit_protocol
+ * from the project's root. */
 #include "protocol/dialects/emprops/transitions.h"
 
 #include <criterion/criterion.h>

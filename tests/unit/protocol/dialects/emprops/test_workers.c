@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Workers: registration, slots, life and death, and who is told of what waits (E-10 to E-12, E-19, E-20, E-45 to E-50, E-60, Q-27, Q-28).
- * Run by unit_protocol. */
+/* Workers: registration, slots, life and death, and who is told of what waits (E-10 to E-12, E-19, E-20, E-45 to E-50,
+ * E-60, Q-27, Q-28). Run by unit_protocol. */
 #include "protocol/dialects/emprops/hub_parts.h"
 #include "tests/support/hub_talk.h"
 
@@ -31,6 +31,8 @@ Test(hub_workers, silent_for_two_intervals_are_dead)
     begin_job(&host, 1, 0, job);
     pure_advance(&host, 100000);
     say(&host, 1, "{\"type\":\"pong\"}"); /* any message is a sign of life */
+    pure_advance(&host, 100000);
+    say(&host, 1, "{\"type\":\"request_job_status\",\"job_id\":\"%s\"}", job);
     pure_advance(&host, 119000);
     cr_assert(host.conns[1].open);
     pure_advance(&host, 1001);
