@@ -16,8 +16,8 @@ struct http1_header {
 struct http1_request {
     struct slice method;
     struct slice target; /* as sent */
-    struct slice
-        path; /* of origin-form or absolute-form, not decoded (see http1_path_normalize); begins with '/' ("*" for OPTIONS *) */
+    /* Of origin-form or absolute-form, not decoded (see http1_path_normalize); begins with '/' ("*" for OPTIONS *). */
+    struct slice path;
     struct slice query;    /* behind '?', without it */
     struct slice host;     /* the Host field, or the authority of absolute-form; no bytes in HTTP/1.0 without either */
     uint8_t minor_version; /* 1.0 or 1.1 */

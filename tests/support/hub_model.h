@@ -4,7 +4,8 @@
  * foretells. Jobs are an array that is searched, time is one list of what is due. Who decides what happens next is the
  * caller: a seed or a fuzzer's input.
  *
- * The players: clients 0 and 1 are registered, 2 is not; workers are 3 to 6; 7 is a monitor that hears of everything. */
+ * The players: clients 0 and 1 are registered, 2 is not; workers are 3 to 6; 7 is a monitor that hears of
+ * everything. */
 #ifndef RINGCAST_TESTS_HUB_MODEL_H
 #define RINGCAST_TESTS_HUB_MODEL_H
 
