@@ -60,7 +60,8 @@ struct service_life {
     uint8_t table;   /* LOADING: which */
     uint64_t records;
     struct list units;
-    struct list asked; /* errands whose answer the service owes */
+    struct unit_of_life *unposted; /* the first whose request storage has not taken yet; NULL: it has all */
+    struct list asked;             /* errands whose answer the service owes */
     size_t held_bytes;
 };
 
@@ -212,6 +213,7 @@ static void life_end(struct shard *shard, struct service_life *life, int error, 
              why != NULL  ? why
              : error != 0 ? strerrordesc_np(error)
                           : "out of memory");
+    life->unposted = NULL;
     while ((node = list_first(&life->units)) != NULL)
         unit_free(life, list_entry(node, struct unit_of_life, node));
     while ((node = list_pop_front(&life->asked)) != NULL)
@@ -258,14 +260,37 @@ static bool say(struct shard *shard, struct service_life *life, const struct eff
     return false;
 }
 
+/* The next unit of which something is to be kept, from this place on. */
+static struct unit_of_life *next_to_keep(const struct service_life *life, struct list_node *node)
+{
+    for (; node != NULL; node = list_next(&life->units, node)) {
+        struct unit_of_life *unit = list_entry(node, struct unit_of_life, node);
+        if (unit->request != NULL)
+            return unit;
+    }
+    return NULL;
+}
+
+/* Posts what is to be kept, in order, as far as storage takes it. */
+static void post_units(struct shard *shard, struct service_life *life)
+{
+    for (struct unit_of_life *unit; (unit = life->unposted) != NULL;) {
+        if (!post(shard, unit->request))
+            return;
+        unit->posted = true;
+        life->unposted = next_to_keep(life, list_next(&life->units, &unit->node));
+    }
+}
+
 /* Says what the first units have to say, as far as they are kept; posts what is to be kept as far as storage takes it. */
 static void go_on(struct shard *shard, struct service_life *life)
 {
     struct list_node *node;
+    post_units(shard, life);
     while ((node = list_first(&life->units)) != NULL) {
         struct unit_of_life *unit = list_entry(node, struct unit_of_life, node);
         if (unit->request != NULL)
-            break;
+            return;
         while (unit->first != NULL) {
             struct held *held = unit->first;
             if (!say(shard, life, &held->effect))
@@ -276,14 +301,13 @@ static void go_on(struct shard *shard, struct service_life *life)
         unit->last = NULL;
         unit_free(life, unit);
     }
-    for (; node != NULL; node = list_next(&life->units, node)) {
-        struct unit_of_life *unit = list_entry(node, struct unit_of_life, node);
-        if (unit->request == NULL || unit->posted)
-            continue;
-        if (!post(shard, unit->request))
-            return;
-        unit->posted = true;
-    }
+}
+
+static void append(struct service_life *life, struct unit_of_life *unit)
+{
+    list_push_back(&life->units, &unit->node);
+    if (life->unposted == NULL && unit->request != NULL)
+        life->unposted = unit;
 }
 
 /* --- calls -------------------------------------------------------------------------------------------------------- */
@@ -311,7 +335,7 @@ static void gather(struct shard *shard, struct service_life *life, const struct 
     if (unit->request == NULL && unit->first == NULL)
         unit_free(life, unit);
     else
-        list_push_back(&life->units, &unit->node);
+        append(life, unit);
     service_set_timer(shard, life->dialect);
     go_on(shard, life);
 }
