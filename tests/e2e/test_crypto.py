@@ -382,7 +382,7 @@ def test_methods_headers_and_keep_alive():
             expect((status, int(headers["content-length"]) > 100, wire.held), (200, True, b""))
             wire.send(f"POST {path} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
             status, headers, _ = wire.response()
-            expect((status, headers["allow"]), (405, "GET, HEAD"))
+            expect((status, headers["allow"]), (405, "GET, HEAD, OPTIONS"))
             wire.send(upgrade_request(path))
             expect(wire.response()[0], 400)
         wire.send(upgrade_request("/ws/nonsense"))

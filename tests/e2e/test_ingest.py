@@ -76,7 +76,7 @@ def test_paths_and_methods():
                 head = [f"{method} /ingest/v1/plain/a HTTP/1.1", "Host: x", f"X-Ingest-Key: {INGEST_KEY}", "", ""]
                 wire.send("\r\n".join(head).encode())
                 status, headers, _ = wire.response()
-                expect((status, headers["allow"]), (405, "GET, POST"), method)
+                expect((status, headers["allow"]), (405, "GET, HEAD, POST"), method)
 
 
 def test_single_objects():
