@@ -79,7 +79,7 @@ const struct option dialect_common_options[] = {
            .doc = "Refuse browsers that come from other origins."),
     OPTION("origins", TEXTS, AT(origins), "", .reloadable = true,
            .doc = "Origins allowed by origin_check: SCHEME://HOST[:PORT], SCHEME://*.HOST for all below it, null, "
-                  "file://, * for all; none: this host and localhost."),
+                  "file://, * for all; none: this host (at a loopback address only if in hosts) and localhost."),
     OPTION("compression", BOOL, AT(compression), "true", .reloadable = true,
            .doc = "Negotiate permessage-deflate with clients that offer it."),
     OPTION("compression_threshold", SIZE, AT(compression_threshold), "512B", .reloadable = true,

@@ -61,6 +61,10 @@ bool http1_content_type_is(const struct http1_request *request, const char *type
  * when there is none. False: empty host, user information or any other fault. */
 bool http1_authority(struct slice text, struct slice *host, uint32_t *port);
 
+/* Whether a Host value is one that a page of another site cannot have had resolved to this machine (DNS rebinding): "localhost" or a name
+ * below it, an address, or one of `names`, whatever the port. */
+bool http1_host_known(struct slice host, const char *const *names, uint32_t count);
+
 /* The path with each percent-encoded letter, digit, "-", ".", "_" and "~" as that character, which means the same (RFC 3986 section
  * 6.2.2.2); written to `out`, which has room for as many bytes as the path has. Other escapes stay, so "%2F" separates nothing and
  * decoding later decodes once. With a bad escape anywhere it is the path as it was. */

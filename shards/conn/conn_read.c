@@ -15,6 +15,7 @@
 #include "shards/config/settings.h"
 #include "shards/conn/conn.h"
 #include "shards/conn/conn_tls.h"
+#include "shards/conn/listener.h"
 #include "shards/conn/message.h"
 #include "shards/shard.h"
 
@@ -81,6 +82,11 @@ static void on_request(struct shard *shard, struct conn *conn, const struct http
 {
     stats_add(&shard->stats, STAT_HTTP_REQUESTS, 1);
     conn->keep_alive = request->keep_alive && !conn->eof && shard->stage_seen == STAGE_RUN;
+    if (conn_role(conn)->knows_hosts && !listener_serves_host(shard, conn->listener, request->host)) {
+        conn->keep_alive = false;
+        conn_refuse(shard, conn, 421, "Host is not known here; see the setting hosts");
+        return;
+    }
     conn_role(conn)->request(shard, conn, request);
 }
 

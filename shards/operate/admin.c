@@ -128,4 +128,5 @@ static void on_request(struct shard *shard, struct conn *conn, const struct http
 const struct conn_role operator_role = {
     .request = on_request,
     .operates = true,
+    .knows_hosts = true,
 };

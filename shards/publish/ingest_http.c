@@ -476,4 +476,5 @@ const struct conn_role ingest_role = {
     .body = on_body,
     .resume = resume,
     .end = end,
+    .knows_hosts = true,
 };

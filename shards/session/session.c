@@ -109,12 +109,16 @@ static int route(struct shard *shard, const struct conn *conn, struct slice *pat
     return -1;
 }
 
-static bool origin_allowed(const struct dialect_settings *settings, const struct http1_request *request)
+/* That Origin and Host are the same says nothing of a name that was made to point at a loopback address: there the Host has to be a
+ * known one. Elsewhere, and behind a proxy that asks for a name in `hosts`, it is. */
+static bool origin_allowed(const struct shard *shard, const struct conn *conn, const struct dialect_settings *settings,
+                           const struct http1_request *request)
 {
     struct slice origin = http1_header(request, "Origin");
     if (!settings->origin_check || origin.data == NULL)
         return true;
-    return handshake_origin_allowed(origin, request->host, (const char *const *)settings->origins.items,
+    struct slice host = listener_serves_host(shard, conn->listener, request->host) ? request->host : slice_of(NULL, 0);
+    return handshake_origin_allowed(origin, host, (const char *const *)settings->origins.items,
                                     settings->origins.count);
 }
 
@@ -160,7 +164,7 @@ static void on_request(struct shard *shard, struct conn *conn, const struct http
     conn->dialect = (uint8_t)index;
     struct ring_address peer = ring_peer(shard->ring, conn->socket);
     forwarded_client(shard->config->dialects[index], request, peer.bytes, conn->session.client);
-    bool allowed = origin_allowed(shard->config->dialects[index], request);
+    bool allowed = origin_allowed(shard, conn, shard->config->dialects[index], request);
     if (!allowed && !rest && !dialect->checks_origin) {
         conn_refuse_origin(shard, conn);
         return;

@@ -182,6 +182,19 @@ def test_preflights_where_other_origins_may_read():
             expect((status, headers.get("access-control-allow-origin"), headers["vary"]), (204, found, "Origin"))
 
 
+def test_foreign_hosts_are_refused_at_loopback_addresses():
+    """RFC 9110 section 7.4 (L8): 421 for operators' pages and ingest; `hosts` adds names, at a reload too."""
+    with Server(plain={}, server={"hosts": ["own.example"]}) as server:
+        for host, statuses in (("evil.example", (421, 421)), ("own.example", (200, 401)), ("127.0.0.1:1", (200, 401)),
+                               ("localhost:1", (200, 401))):
+            found = (ask(server, "admin", request("GET /metrics", host=host))[0],
+                     ask(server, "ingest", request("GET /ingest/v1/plain/a", host=host))[0])
+            expect(found, statuses, host)
+        expect(ask(server, "plain", request("GET /plain/a", host="evil.example"))[0], 426, "a dialect is asked by any name")
+        server.reload(server={"hosts": ["evil.example"]})
+        expect(ask(server, "admin", request("GET /metrics", host="evil.example"))[0], 200)
+
+
 def test_a_101_has_its_date_too():
     with Server(plain={}) as server:
         for section, path, fields in (("plain", "/plain/a", []), ("ingest", "/ingest/v1/ws", [KEY])):

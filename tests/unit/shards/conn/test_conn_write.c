@@ -170,6 +170,65 @@ Test(conn_write, tells_a_peer_of_http_1_0_what_becomes_of_the_connection)
     world_end(&world);
 }
 
+/* RFC 9110 section 7.4 (L8): on loopback listeners of operators and publishers, by 421; elsewhere everybody may call us as they like */
+Test(conn_write, refuses_foreign_hosts_on_loopback_listeners)
+{
+    static const char *const sets[] = {"ingest.keys=secret plain/*", "hosts=own.example", NULL};
+    static const uint8_t loopback[][16] = {{[10] = 0xff, [11] = 0xff, 127, 0, 0, 1}, {[15] = 1}};
+    static const struct {
+        const char *fields, *here, *elsewhere;
+    } cases[] = {
+        {"HTTP/1.1\r\nHost: evil.example:9401\r\n", "421", "401"},
+        {"HTTP/1.1\r\nHost: localhost\r\n", "401", "401"},
+        {"HTTP/1.1\r\nHost: own.example\r\n", "401", "401"},
+        {"HTTP/1.1\r\nHost: [::1]:9400\r\n", "401", "401"},
+        {"HTTP/1.0\r\n", "401", "401"},
+    };
+    struct world world;
+    world_begin(&world, 1, 65536, sets);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char publish[200], metrics[200];
+        snprintf(publish, sizeof publish, "GET /ingest/v1/plain/a %s\r\n", cases[i].fields);
+        snprintf(metrics, sizeof metrics, "GET /metrics %s\r\n", cases[i].fields);
+        expect_answer(&world, INGEST_PORT, publish, cases[i].elsewhere, FIELDS());
+        for (unsigned a = 0; a < 2; a++) {
+            struct listener *listeners = world.shards[0]->listeners->items;
+            memcpy(listeners[1].address.bytes, loopback[a], 16);
+            memcpy(listeners[2].address.bytes, loopback[a], 16);
+            expect_answer(&world, INGEST_PORT, publish, cases[i].here, FIELDS());
+            expect_answer(&world, ADMIN_PORT, metrics,
+                          cases[i].here[0] == '4' && cases[i].here[1] == '2' ? "421" : "200", FIELDS());
+            memset(listeners[1].address.bytes, 0, 16);
+            memset(listeners[2].address.bytes, 0, 16);
+        }
+    }
+    world_end(&world);
+}
+
+/* The rule "Origin's host is Host" at a loopback address holds for known hosts only (L8, A-14) */
+Test(conn_write, believes_no_host_that_was_made_to_point_here)
+{
+    static const char *const sets[] = {"echo.origin_check=true", "hosts=own.example", NULL};
+    static const struct {
+        const char *name, *elsewhere, *here;
+    } cases[] = {{"evil.example", "101", "403"}, {"own.example", "101", "101"}, {"localhost", "101", "101"}};
+    struct world world;
+    world_begin(&world, 1, 65536, sets);
+    for (unsigned i = 0; i < 6; i++) {
+        char text[400];
+        struct listener *listener = &world.shards[0]->listeners->items[0];
+        memcpy(listener->address.bytes, i < 3 ? (uint8_t[16]){0} : (uint8_t[16]){[15] = 1}, 16);
+        snprintf(text, sizeof text,
+                 "GET /echo HTTP/1.1\r\nHost: %s\r\nOrigin: http://%s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                 "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+                 cases[i % 3].name, cases[i % 3].name);
+        const char *status = i < 3 ? cases[i % 3].elsewhere : cases[i % 3].here;
+        expect_answer(&world, DIALECT_PORT, text, status,
+                      strcmp(status, "403") == 0 ? FIELDS("\r\nVary: Origin\r\n") : FIELDS());
+    }
+    world_end(&world);
+}
+
 /* RFC 9110 section 10.1.1, RFC 9112 section 9.3: what is refused instead of a 100 says that the rest is not read */
 Test(conn_write, sends_100_when_the_content_is_wanted_and_only_then)
 {
