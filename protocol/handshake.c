@@ -153,7 +153,7 @@ void handshake_write(struct buf *out, const struct handshake *handshake, struct 
     buf_put_text(out, "\r\n");
 }
 
-/* ---- origins ---- */
+/* --- origins ------------------------------------------------------------------------------------------------------ */
 
 struct origin {
     struct slice scheme;
