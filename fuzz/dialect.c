@@ -54,10 +54,11 @@ static void expect_text(const struct run *run, struct slice text, struct slice g
 static void expect_respond(const struct run *run, const struct action *action)
 {
     int status = action->respond.status;
-    const char *extra = action->respond.extra;
+    const char *extra = action->respond.extra == NULL ? "" : action->respond.extra;
     expect(status >= 200 && status <= 599 && http1_reason(status)[0] != '\0');
     expect(action->respond.content_type == NULL || action->respond.content_type[0] != '\0');
     expect(extra[0] == '\0' || (strlen(extra) > 2 && strcmp(extra + strlen(extra) - 2, "\r\n") == 0));
+    expect(status != 405 || action->respond.allow != NULL);
     expect_text(run, action->respond.content, run->given);
 }
 
