@@ -5,6 +5,7 @@
  * what the input has, whole or inside a well-formed message; then the model is out, and every message must be JSON
  * with a type and the time, each request to the hub answered, and each record one that a new life loads. */
 #include "fuzz/fuzz.h"
+#include "protocol/json.h"
 #include "tests/support/hub_play.h"
 
 #define STEPS_MAX 160
