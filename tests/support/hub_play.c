@@ -349,7 +349,7 @@ static void play_torn(struct play *play)
 
 void play_begin(struct play *play)
 {
-    pure_init(&play->host, "emprops");
+    pure_init_for(&play->host, pure_dialect("emprops"), PLAY_CONNS);
     pure_set(&play->host, "retry_delay", "2s");
     pure_set(&play->host, "worker_grace", "3s");
     pure_set(&play->host, "heartbeat_interval", "24h");
