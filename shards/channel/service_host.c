@@ -20,7 +20,7 @@ static bool keeps_records(uint8_t dialect)
     return dialects[dialect]->service->tables != NULL;
 }
 
-/* ---- for both kinds ---- */
+/* --- for both kinds ----------------------------------------------------------------------------------------------- */
 
 void service_set_timer(struct shard *shard, uint8_t dialect)
 {
@@ -85,7 +85,7 @@ void service_answer(struct shard *shard, struct errand *errand)
     }
 }
 
-/* ---- services that answer at once ---- */
+/* --- services that answer at once --------------------------------------------------------------------------------- */
 
 static void *service_state(struct shard *shard, uint8_t dialect)
 {
@@ -139,7 +139,7 @@ static void ask(struct shard *shard, struct errand *errand)
     service_set_timer(shard, errand->dialect);
 }
 
-/* ---- all ---- */
+/* --- all ---------------------------------------------------------------------------------------------------------- */
 
 bool service_host_begin(struct shard *shard, struct storage *storage)
 {

@@ -52,7 +52,7 @@ bool service_host_all_up(const struct shard *shard);
 /* Whether nothing waits here to be kept, said or answered. */
 bool service_host_is_quiet(const struct shard *shard);
 
-/* ---- for service_life.c ---- */
+/* --- for service_life.c ------------------------------------------------------------------------------------------- */
 
 /* Lets one event of a service happen. False: frame memory was exhausted, and those who miss it have been told by a close. */
 bool service_publish(struct shard *shard, uint8_t dialect, const struct event *event);

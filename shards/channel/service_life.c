@@ -60,7 +60,8 @@ struct service_life {
     uint8_t table;   /* LOADING: which */
     uint64_t records;
     struct list units;
-    struct list asked; /* errands whose answer the service owes */
+    struct unit_of_life *unposted; /* the first whose request storage has not taken yet; NULL: it has all */
+    struct list asked;             /* errands whose answer the service owes */
     size_t held_bytes;
 };
 
@@ -80,7 +81,7 @@ static void log_life(const struct service_life *life, enum log_level level, cons
     log_end(&line);
 }
 
-/* ---- talking to storage ---- */
+/* --- talking to storage ------------------------------------------------------------------------------------------- */
 
 static struct storage_request *request_make(const struct service_life *life, enum storage_kind kind, uint8_t table)
 {
@@ -111,7 +112,7 @@ static bool post(struct shard *shard, struct storage_request *request)
     return true;
 }
 
-/* ---- what waits ---- */
+/* --- what waits --------------------------------------------------------------------------------------------------- */
 
 static void held_free(struct service_life *life, struct held *held)
 {
@@ -190,7 +191,7 @@ static int take_effect(struct service_life *life, struct unit_of_life *unit, con
     return -ENOMEM;
 }
 
-/* ---- the end of a life ---- */
+/* --- the end of a life -------------------------------------------------------------------------------------------- */
 
 static void refuse(struct shard *shard, struct errand *errand)
 {
@@ -212,6 +213,7 @@ static void life_end(struct shard *shard, struct service_life *life, int error, 
              why != NULL  ? why
              : error != 0 ? strerrordesc_np(error)
                           : "out of memory");
+    life->unposted = NULL;
     while ((node = list_first(&life->units)) != NULL)
         unit_free(life, list_entry(node, struct unit_of_life, node));
     while ((node = list_pop_front(&life->asked)) != NULL)
@@ -224,7 +226,7 @@ static void life_end(struct shard *shard, struct service_life *life, int error, 
         mail_post(shard, to, (struct mail){.kind = MAIL_RESTART, .restart = {.dialect = life->dialect}});
 }
 
-/* ---- saying ---- */
+/* --- saying ------------------------------------------------------------------------------------------------------- */
 
 static void reply(struct shard *shard, struct service_life *life, const struct effect *effect)
 {
@@ -258,14 +260,37 @@ static bool say(struct shard *shard, struct service_life *life, const struct eff
     return false;
 }
 
+/* The next unit of which something is to be kept, from this place on. */
+static struct unit_of_life *next_to_keep(const struct service_life *life, struct list_node *node)
+{
+    for (; node != NULL; node = list_next(&life->units, node)) {
+        struct unit_of_life *unit = list_entry(node, struct unit_of_life, node);
+        if (unit->request != NULL)
+            return unit;
+    }
+    return NULL;
+}
+
+/* Posts what is to be kept, in order, as far as storage takes it. */
+static void post_units(struct shard *shard, struct service_life *life)
+{
+    for (struct unit_of_life *unit; (unit = life->unposted) != NULL;) {
+        if (!post(shard, unit->request))
+            return;
+        unit->posted = true;
+        life->unposted = next_to_keep(life, list_next(&life->units, &unit->node));
+    }
+}
+
 /* Says what the first units have to say, as far as they are kept; posts what is to be kept as far as storage takes it. */
 static void go_on(struct shard *shard, struct service_life *life)
 {
     struct list_node *node;
+    post_units(shard, life);
     while ((node = list_first(&life->units)) != NULL) {
         struct unit_of_life *unit = list_entry(node, struct unit_of_life, node);
         if (unit->request != NULL)
-            break;
+            return;
         while (unit->first != NULL) {
             struct held *held = unit->first;
             if (!say(shard, life, &held->effect))
@@ -276,17 +301,16 @@ static void go_on(struct shard *shard, struct service_life *life)
         unit->last = NULL;
         unit_free(life, unit);
     }
-    for (; node != NULL; node = list_next(&life->units, node)) {
-        struct unit_of_life *unit = list_entry(node, struct unit_of_life, node);
-        if (unit->request == NULL || unit->posted)
-            continue;
-        if (!post(shard, unit->request))
-            return;
-        unit->posted = true;
-    }
 }
 
-/* ---- calls ---- */
+static void append(struct service_life *life, struct unit_of_life *unit)
+{
+    list_push_back(&life->units, &unit->node);
+    if (life->unposted == NULL && unit->request != NULL)
+        life->unposted = unit;
+}
+
+/* --- calls -------------------------------------------------------------------------------------------------------- */
 
 /* Gathers what the last call has caused into a unit, behind which `answer` (or NULL) is said, and goes on. */
 static void gather(struct shard *shard, struct service_life *life, const struct effect *answer)
@@ -311,7 +335,7 @@ static void gather(struct shard *shard, struct service_life *life, const struct 
     if (unit->request == NULL && unit->first == NULL)
         unit_free(life, unit);
     else
-        list_push_back(&life->units, &unit->node);
+        append(life, unit);
     service_set_timer(shard, life->dialect);
     go_on(shard, life);
 }
@@ -348,7 +372,7 @@ bool service_life_is_up(const struct service_life *life)
     return atomic_load_explicit(&life->up, memory_order_relaxed);
 }
 
-/* ---- the beginning of a life ---- */
+/* --- the beginning of a life -------------------------------------------------------------------------------------- */
 
 /* Asks for the records of the table behind `key`. */
 static void scan(struct shard *shard, struct service_life *life, struct slice key)
@@ -419,7 +443,7 @@ static bool life_begin(struct shard *shard, struct service_life *life)
     return true;
 }
 
-/* ---- what storage answers ---- */
+/* --- what storage answers ----------------------------------------------------------------------------------------- */
 
 static void on_kept(struct shard *shard, struct service_life *life, struct storage_request *request)
 {
@@ -581,7 +605,7 @@ bool service_host_is_quiet(const struct shard *shard)
     return true;
 }
 
-/* ---- making and ending ---- */
+/* --- making and ending -------------------------------------------------------------------------------------------- */
 
 /* Whether a listener leads to the dialect, or publishers can. */
 static bool is_on(const struct shard *shard, uint8_t dialect)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the socket of a command's client and the TLS on it. It never reads more than it is asked for and knows nothing of HTTP.
- * Called by client_publish.c, client_subscribe.c and client_http.c. */
+/* Owns the socket of a command's client and the TLS on it. It never reads more than it is asked for and knows nothing
+ * of HTTP. Called by client_publish.c, client_subscribe.c and client_http.c. */
 #include "shards/client/client_link.h"
 
 #include "protocol/tls/tls.h"

@@ -55,8 +55,8 @@ static bool may_share(const struct config_section *a, const struct config_sectio
     return a == b || (!a_private && !b_private);
 }
 
-/* Adds an address and returns what it collides with, or NULL: one that another section has for itself, or that speaks TLS where
- * this one does not. */
+/* Adds an address and returns what it collides with, or NULL: one that another section has for itself, or that speaks
+ * TLS where this one does not. */
 static const struct listener *listeners_add(struct listeners *all, const struct listener *added)
 {
     bool known = false;

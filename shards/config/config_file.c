@@ -155,7 +155,8 @@ static enum shape shape_of(const yaml_node_t *node)
                                                                                                : SHAPE_TEXT;
 }
 
-/* What can stand in a finding, and be found again in what libcyaml says of it: no blanks, no control characters, not endless. */
+/* What can stand in a finding, and be found again in what libcyaml says of it: no blanks, no control characters, not
+ * endless. */
 static bool is_word(const yaml_node_t *key)
 {
     if (key->type != YAML_SCALAR_NODE || key->data.scalar.length == 0 ||

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the life of a connection: its slot, its deadlines and its one way to end. It never parses and never writes bytes but a
- * close frame. Called by listener (open), by everybody (close, terminate) and by the completion switch in shard.c. */
+/* Owns the life of a connection: its slot, its deadlines and its one way to end. It never parses and never writes bytes
+ * but a close frame. Called by listener (open), by everybody (close, terminate) and by the completion switch in
+ * shard.c. */
 #include "shards/conn/conn.h"
 
 #include "core/buf.h"
@@ -29,7 +30,8 @@
 #define LINGER_MS 2000
 #define SLOW_CLOSE_MS 10000
 
-/* An idle plain connection takes at most 500 bytes in all; the rest is its place in an audience, the ring and the slab. */
+/* An idle plain connection takes at most 500 bytes in all; the rest is its place in an audience, the ring and the
+ * slab. */
 _Static_assert(sizeof(struct conn) <= 368, "look for what can be kept elsewhere");
 
 uint64_t conn_id(const struct shard *shard, const struct conn *conn)
@@ -140,7 +142,7 @@ bool conn_accept(struct shard *shard, struct conn *conn, const struct handshake 
     return true;
 }
 
-/* ---- deadlines ---- */
+/* --- deadlines ---------------------------------------------------------------------------------------------------- */
 
 static uint64_t earlier(uint64_t a, uint64_t b)
 {
@@ -234,7 +236,7 @@ void conn_on_timer(struct shard *shard, struct wheel_timer *timer)
         conn_set_timer(shard, conn);
 }
 
-/* ---- ending ---- */
+/* --- ending ------------------------------------------------------------------------------------------------------- */
 
 /* Whatever the connection was part of lets it go: audiences, quotas, waiting lists. */
 static void leave(struct shard *shard, struct conn *conn, enum close_reason why)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the incoming half of a connection: receives, HTTP heads, WebSocket frames, and input that waits. It never interprets a
- * request or a message: it finds where they end and hands them on. Called by shard_tick (completions) and by whoever lets a
- * parked connection go on. */
+/* Owns the incoming half of a connection: receives, HTTP heads, WebSocket frames, and input that waits. It never
+ * interprets a request or a message: it finds where they end and hands them on. Called by shard_tick (completions) and
+ * by whoever lets a parked connection go on. */
 #include "core/bucket.h"
 #include "core/buf.h"
 #include "core/check.h"
@@ -25,7 +25,7 @@
 #define STASH_STOP_BYTES (64U << 10)
 #define STASH_BYTES_MAX (8U << 20)
 
-/* ---- memory ---- */
+/* --- memory ------------------------------------------------------------------------------------------------------- */
 
 static struct conn_input *input_of(struct shard *shard, struct conn *conn)
 {
@@ -75,7 +75,7 @@ static void trim_input(struct shard *shard, struct conn *conn)
         conn_free_input(shard, conn);
 }
 
-/* ---- HTTP ---- */
+/* --- HTTP --------------------------------------------------------------------------------------------------------- */
 
 static void on_request(struct shard *shard, struct conn *conn, const struct http1_request *request)
 {
@@ -171,7 +171,7 @@ static void http_step(struct shard *shard, struct conn *conn, struct span *input
     free(data);
 }
 
-/* ---- WebSocket ---- */
+/* --- WebSocket ---------------------------------------------------------------------------------------------------- */
 
 static enum close_reason reason_of(uint16_t code)
 {
@@ -315,7 +315,8 @@ static void ws_step(struct shard *shard, struct conn *conn, struct span *input)
         on_control_piece(shard, conn, &event);
         break;
     case WS_ERROR:
-        /* The connection is failed (RFC 6455 section 7.1.7): nothing of the peer is waited for behind our close frame. */
+        /* The connection is failed (RFC 6455 section 7.1.7): nothing of the peer is waited for behind our close
+         * frame. */
         input->bytes = 0;
         conn->peer_closed = true;
         conn_close(shard, conn, reason_of(event.close_code), event.close_code, event.reason);
@@ -338,7 +339,7 @@ static void watch_message(struct shard *shard, struct conn *conn)
     }
 }
 
-/* ---- the loop ---- */
+/* --- the loop ----------------------------------------------------------------------------------------------------- */
 
 /* Takes input until it is used up, the connection waits, or it ends; *input is what is left. */
 static void process(struct shard *shard, struct conn *conn, struct span *input)
@@ -367,7 +368,8 @@ static void stop_receiving(struct shard *shard, struct conn *conn)
     conn->cancels++;
 }
 
-/* Moves what waits to the front of the stash when its end is reached, so that a stream that never pauses does not grow it. */
+/* Moves what waits to the front of the stash when its end is reached, so that a stream that never pauses does not grow
+ * it. */
 static void compact_stash(struct conn_input *input, size_t bytes)
 {
     if (input->stash_at == 0 || input->stash_used + bytes <= input->stash_capacity)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the errands of one shard: their memory, recycled by size class, how many are under way, and their mails. It never reads what
- * they carry. Called by whoever asks a home for something (session, ingest, publisher) and by the table of errands. */
+/* Owns the errands of one shard: their memory, recycled by size class, how many are under way, and their mails. It
+ * never reads what they carry. Called by whoever asks a home for something (session, ingest, publisher) and by the
+ * table of errands. */
 #include "shards/mail/errand.h"
 
 #include "core/check.h"

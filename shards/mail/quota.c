@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the counters of the names whose home is this shard, and the questions to other homes. It never knows a name itself,
- * only its keyed hash, and never ends a connection. Called by session and mail.
+/* Owns the counters of the names whose home is this shard, and the questions to other homes. It never knows a name
+ * itself, only its keyed hash, and never ends a connection. Called by session and mail.
  *
- * Between two calls (quotas_check): a quota is found under its name, and it holds places or has counted attempts; of names that
- * do neither nothing is kept. */
+ * Between two calls (quotas_check): a quota is found under its name, and it holds places or has counted attempts; of
+ * names that do neither nothing is kept. */
 #include "shards/mail/quota.h"
 
 #include "core/bucket.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the operator's pages: health and metrics. It changes nothing and reads other shards only through statistics. Called by
- * conn_read through its role (requests on the admin listener). */
+/* Owns the operator's pages: health and metrics. It changes nothing and reads other shards only through statistics.
+ * Called by conn_read through its role (requests on the admin listener). */
 #include "shards/operate/admin.h"
 
 #include "core/buf.h"

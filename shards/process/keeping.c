@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the making and the end of storage for a server: which tables there are, where they are, and how a shard is woken for an answer.
- * It never reads or writes a record. Called by server.c. */
+/* Owns the making and the end of storage for a server: which tables there are, where they are, and how a shard is woken
+ * for an answer. It never reads or writes a record. Called by server.c. */
 #include "shards/process/keeping.h"
 
 #include "core/check.h"

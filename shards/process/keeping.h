@@ -11,8 +11,9 @@ struct config;
 struct shard;
 struct storage;
 
-/* Opens the store that the configuration names and makes storage with a port for each shard, which `shards` names by the time that
- * anything is posted. True with *out NULL when no dialect that is on keeps records; false with one line in `why`. */
+/* Opens the store that the configuration names and makes storage with a port for each shard, which `shards` names by
+ * the time that anything is posted. True with *out NULL when no dialect that is on keeps records; false with one line
+ * in `why`. */
 bool keeping_open(const struct config *config, struct shard *const *shards, uint16_t count, struct storage **out,
                   struct buf *why);
 /* All shards have been made. 0 or -errno. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the process: rings and shards, the listening sockets, the threads, signals, and the stages of a stop. It never touches a
- * connection; it talks to shards through their atomics, and while it waits for anything it hears SIGTERM: files are read and lines
- * are written by other threads. Called by main. */
+/* Owns the process: rings and shards, the listening sockets, the threads, signals, and the stages of a stop. It never
+ * touches a connection; it talks to shards through their atomics, and while it waits for anything it hears SIGTERM:
+ * files are read and lines are written by other threads. Called by main. */
 #include "shards/process/server.h"
 
 #include "core/check.h"
@@ -102,7 +102,7 @@ static void log_notices(const struct config *config, const struct config *before
     log_end(&line);
 }
 
-/* ---- start ---- */
+/* --- start -------------------------------------------------------------------------------------------------------- */
 
 /* What was logged is out, or whoever reads has had his time. */
 static _Noreturn void give_up(void)
@@ -128,8 +128,8 @@ static void raise_descriptor_limit(void)
     }
 }
 
-/* Sockets of one ring: its share of connections_max and the listeners, as far as the limit of open files allows (each ring's
- * table of registered files has that limit of its own). */
+/* Sockets of one ring: its share of connections_max and the listeners, as far as the limit of open files allows (each
+ * ring's table of registered files has that limit of its own). */
 static uint32_t sockets_per_shard(const struct server *server)
 {
     struct rlimit limit = {.rlim_cur = 1024};
@@ -263,7 +263,7 @@ static void log_ready(const struct server *server)
     log_end(&line);
 }
 
-/* ---- reload ---- */
+/* --- reload ------------------------------------------------------------------------------------------------------- */
 
 static void sleep_ms(uint64_t ms)
 {
@@ -376,7 +376,7 @@ static bool end_reload(struct server *server)
     return true;
 }
 
-/* ---- stop ---- */
+/* --- stop --------------------------------------------------------------------------------------------------------- */
 
 static uint64_t now_ms(void)
 {
@@ -494,7 +494,7 @@ static void destroy(struct server *server)
     free(server);
 }
 
-/* ---- run ---- */
+/* --- run ---------------------------------------------------------------------------------------------------------- */
 
 /* What log rotation sends (USR1, USR2) changes nothing: the log is stderr, there is no file to open again. */
 static void block_signals(sigset_t *signals)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Owns what lies between a connection and its dialect: routing, limits, and answers. With session_actions.c and
- * session_census.c it is all that knows both. It never parses a message of a dialect and never writes to a socket. Called by the
- * connection's files through its role, and by mail (answers). */
+ * session_census.c it is all that knows both. It never parses a message of a dialect and never writes to a socket.
+ * Called by the connection's files through its role, and by mail (answers). */
 #include "shards/session/session.h"
 
 #include "core/bucket.h"
@@ -33,7 +33,7 @@
 
 #define TIMER_RETRY_MS 20
 
-/* ---- names and places ---- */
+/* --- names and places --------------------------------------------------------------------------------------------- */
 
 struct hash128 session_quota_name(const struct shard *shard, const struct conn *conn, enum quota_kind kind,
                                   struct slice name)
@@ -113,7 +113,7 @@ static void end(struct shard *shard, struct conn *conn)
     conn->user = NULL;
 }
 
-/* ---- opening ---- */
+/* --- opening ------------------------------------------------------------------------------------------------------ */
 
 /* The dialect of the listener that owns the path, or -1; *path loses the dialect's prefix. */
 static int route(struct shard *shard, const struct conn *conn, struct slice *path)
@@ -204,7 +204,7 @@ static void on_request(struct shard *shard, struct conn *conn, const struct http
     session_run_call(shard, conn, &handshake);
 }
 
-/* ---- messages ---- */
+/* --- messages ----------------------------------------------------------------------------------------------------- */
 
 /* role.message */
 static void on_message(struct shard *shard, struct conn *conn, enum ws_opcode opcode, struct slice message)
@@ -250,7 +250,7 @@ static void revoke(struct shard *shard, struct conn *conn)
         conn_close(shard, conn, CLOSE_REVOKED, 0, NULL);
 }
 
-/* ---- answers ---- */
+/* --- answers ------------------------------------------------------------------------------------------------------ */
 
 /* Whether the connection still waits for the answer to a row of actions. */
 static bool waits(const struct conn *conn)
@@ -313,7 +313,7 @@ void session_on_reply(struct shard *shard, struct errand *errand)
     session_run_call(shard, conn, opening);
 }
 
-/* ---- deadlines of its own ---- */
+/* --- deadlines of its own ----------------------------------------------------------------------------------------- */
 
 void session_set_due(struct conn *conn)
 {
@@ -363,7 +363,7 @@ static struct role_limits limits(const struct shard *shard, const struct conn *c
     };
 }
 
-/* ---- subscriptions ---- */
+/* --- subscriptions ------------------------------------------------------------------------------------------------ */
 
 static void release_frames(struct shard *shard, const struct errand *errand)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A session: a connection that speaks a dialect (the role session_role). It counts messages against the limits, calls the dialect,
- * and carries out its actions in order, waiting where an action has to ask a home. */
+/* A session: a connection that speaks a dialect (the role session_role). It counts messages against the limits, calls
+ * the dialect, and carries out its actions in order, waiting where an action has to ask a home. */
 #ifndef RINGCAST_SHARDS_SESSION_H
 #define RINGCAST_SHARDS_SESSION_H
 

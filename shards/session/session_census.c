@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the walks over all sessions of a dialect: the census that a dialect asks for, and the counts of each second. It changes
- * nothing, but for the walk that closes the sessions of a service which has begun anew. Called by the table of errands (a census comes
- * by), by mail (a restart) and shard_tick. */
+/* Owns the walks over all sessions of a dialect: the census that a dialect asks for, and the counts of each second. It
+ * changes nothing, but for the walk that closes the sessions of a service which has begun anew. Called by the table of
+ * errands (a census comes by), by mail (a restart) and shard_tick. */
 #include "core/buf.h"
 #include "core/check.h"
 #include "core/limits.h"

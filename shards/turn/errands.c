@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the table of errands, where those who make them meet those who serve them: what is called for each kind, and when its answer
- * leaves. It never changes a channel or a connection itself. Called by mail, and by shard_tick when a turn's publishing is over. */
+/* Owns the table of errands, where those who make them meet those who serve them: what is called for each kind, and
+ * when its answer leaves. It never changes a channel or a connection itself. Called by mail, and by shard_tick when a
+ * turn's publishing is over. */
 #include "core/check.h"
 #include "core/list.h"
 #include "shards/channel/channel.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the turn of a shard: the order of its phases, the completion switch, the steps of a stop and of a reload. It never
- * knows what a connection says. Called by the shard's thread (server.c) or by the simulation. */
+/* Owns the turn of a shard: the order of its phases, the completion switch, the steps of a stop and of a reload. It
+ * never knows what a connection says. Called by the shard's thread (server.c) or by the simulation. */
 #include "core/check.h"
 #include "core/clock.h"
 #include "core/ring.h"
@@ -24,7 +24,7 @@
 #define SECOND_MS 1000
 #define BACKLOG_WAIT_NS 1000000
 
-/* ---- completions ---- */
+/* --- completions -------------------------------------------------------------------------------------------------- */
 
 /* Of a connection that has ended. */
 static void on_stale(struct shard *shard, const struct ring_completion *completion)
@@ -116,7 +116,7 @@ static bool take_completions(struct shard *shard)
     return taken > 0;
 }
 
-/* ---- mail ---- */
+/* --- mail --------------------------------------------------------------------------------------------------------- */
 
 /* Goes on with connections that waited for room to publish. */
 static void resume_parked(struct shard *shard)
@@ -149,7 +149,7 @@ static bool exchange_mail(struct shard *shard)
     return any;
 }
 
-/* ---- timers ---- */
+/* --- timers ------------------------------------------------------------------------------------------------------- */
 
 /* Connections whose receive or next step of ending found the submission queue full or no buffers. */
 static void retry_starved(struct shard *shard)
@@ -227,7 +227,7 @@ static void run_timers(struct shard *shard)
     session_close_some(shard);
 }
 
-/* ---- a stop ---- */
+/* --- a stop ------------------------------------------------------------------------------------------------------- */
 
 static void say_farewell(struct shard *shard)
 {
@@ -268,7 +268,7 @@ static void follow_stage(struct shard *shard)
     listener_stop(shard);
 }
 
-/* ---- a reload ---- */
+/* --- a reload ----------------------------------------------------------------------------------------------------- */
 
 static void follow_config(struct shard *shard)
 {
@@ -290,7 +290,7 @@ static void follow_config(struct shard *shard)
     atomic_store_explicit(&shard->config_seen, next, memory_order_release);
 }
 
-/* ---- the turn ---- */
+/* --- the turn ----------------------------------------------------------------------------------------------------- */
 
 static void begin_turn(struct shard *shard)
 {

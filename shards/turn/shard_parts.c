@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the making and the end of a shard: the block of its parts, their memory and their order. It never turns one. Called by the
- * server, the simulation, the harnesses and the meters. */
+/* Owns the making and the end of a shard: the block of its parts, their memory and their order. It never turns one.
+ * Called by the server, the simulation, the harnesses and the meters. */
 #include "shards/turn/shard_parts.h"
 
 #include "core/check.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The simulated ring as its contract: bytes, cancels, ends, buffers, listeners and time, as ring.h says them. Faults are in
- * test_ring_sim_faults.c, mistakes of an owner in test_ring_sim_owner.c. Run by unit_core_sim. */
+/* The simulated ring as its contract: bytes, cancels, ends, buffers, listeners and time, as ring.h says them. Faults
+ * are in test_ring_sim_faults.c, mistakes of an owner in test_ring_sim_owner.c. Run by unit_core_sim. */
 #include "core/clock.h"
 #include "core/poison.h"
 #include "core/ring_sim.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The simulated ring under faults: each can happen, streams arrive whole all the same by a plain owner that echoes, and a
- * seed repeats its run. Run by unit_core_sim. */
+/* The simulated ring under faults: each can happen, streams arrive whole all the same by a plain owner that echoes, and
+ * a seed repeats its run. Run by unit_core_sim. */
 #include "core/ring_sim.h"
 #include "tests/unit/core/sim_rig.h"
 

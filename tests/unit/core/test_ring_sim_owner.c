@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the simulated ring catches of its owner: operations on what is closed, memory that changes while the kernel reads
- * it or after it was given back; and sends without a copy, which lend it for longest. Run by unit_core_sim. */
+/* What the simulated ring catches of its owner: operations on what is closed, memory that changes while the kernel
+ * reads it or after it was given back; and sends without a copy, which lend it for longest. Run by unit_core_sim. */
 #include "core/ring_sim.h"
 #include "tests/unit/core/last_words.h"
 #include "tests/unit/core/sim_rig.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Proves heads of HTTP requests: what is taken and what it means, what is refused and with which status, the limits (K-24,
- * K-30), and that it never matters where the input is cut. Bodies, targets and responses have files of their own. Run by
- * unit_protocol. */
+/* Proves heads of HTTP requests: what is taken and what it means, what is refused and with which status, the limits
+ * (K-24, K-30), and that it never matters where the input is cut. Bodies, targets and responses have files of their
+ * own. Run by unit_protocol. */
 #include "core/random.h"
 #include "protocol/http1.h"
 #include "tests/unit/guard.h"

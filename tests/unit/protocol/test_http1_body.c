@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Proves bodies of HTTP requests against an encoder of their own: lengths, chunks, trailers, limits, in pieces of any size.
- * Run by unit_protocol. */
+/* Proves bodies of HTTP requests against an encoder of their own: lengths, chunks, trailers, limits, in pieces of any
+ * size. Run by unit_protocol. */
 #include "core/random.h"
 #include "protocol/http1.h"
 #include "tests/unit/guard.h"

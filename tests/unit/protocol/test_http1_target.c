@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Proves targets of HTTP requests: authorities, paths and their escapes (RFC 3986 section 6.2.2.2), values of a query. Run
- * by unit_protocol. */
+/* Proves targets of HTTP requests: authorities, paths and their escapes (RFC 3986 section 6.2.2.2), values of a query.
+ * Run by unit_protocol. */
 #include "protocol/http1.h"
 #include "tests/unit/guard.h"
 #include "tests/unit/protocol/http1_rig.h"

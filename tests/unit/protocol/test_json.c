@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Proves the JSON grammar (RFC 8259; K-27, R-37): what is a text and what is not, in front of memory that may not be
- * touched, and random texts against the shape they were written with. What is read out of one is in test_json_values.c. Run
- * by unit_protocol. */
+ * touched, and random texts against the shape they were written with. What is read out of one is in test_json_values.c.
+ * Run by unit_protocol. */
 #include "core/random.h"
 #include "protocol/json.h"
 #include "protocol/utf8.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Proves what is read out of a JSON text, and what is written into one: tokens, members, escapes, numbers, random strings
- * there and back. Run by unit_protocol. */
+/* Proves what is read out of a JSON text, and what is written into one: tokens, members, escapes, numbers, random
+ * strings there and back. Run by unit_protocol. */
 #include "core/random.h"
 #include "protocol/json.h"
 #include "protocol/utf8.h"

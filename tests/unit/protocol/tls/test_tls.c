@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Proves TLS handshakes in memory: however the bytes are cut, suites and versions, names, client certificates, what is no
- * TLS at all, both ways to end. Records are in test_tls_records.c. Run by unit_protocol, and with Debian's library by
- * unit_tls_packaged. */
+/* Proves TLS handshakes in memory: however the bytes are cut, suites and versions, names, client certificates, what is
+ * no TLS at all, both ways to end. Records are in test_tls_records.c. Run by unit_protocol, and with Debian's library
+ * by unit_tls_packaged. */
 #include "tests/unit/protocol/tls/tls_pair.h"
 #include "tests/unit/protocol/tls/tls_world.h"
 

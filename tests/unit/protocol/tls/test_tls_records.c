@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Proves TLS records of an established session: cut at every byte, full, forged, changed, and keys that are worn. Run by
- * unit_protocol, and with Debian's library by unit_tls_packaged. */
+/* Proves TLS records of an established session: cut at every byte, full, forged, changed, and keys that are worn. Run
+ * by unit_protocol, and with Debian's library by unit_tls_packaged. */
 #include "tests/unit/protocol/tls/tls_pair.h"
 #include "tests/unit/protocol/tls/tls_world.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A configuration loaded from a file in a folder of its own, so that findings can be compared with the path in them. Each
- * suite that uses it has make_folder and remove_folder around its tests. */
+/* A configuration loaded from a file in a folder of its own, so that findings can be compared with the path in them.
+ * Each suite that uses it has make_folder and remove_folder around its tests. */
 #ifndef RINGCAST_TESTS_UNIT_SHARDS_CONFIG_CONFIG_RIG_H
 #define RINGCAST_TESTS_UNIT_SHARDS_CONFIG_CONFIG_RIG_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Tests of shards/config: what loads, where a value comes from, and the exact words in which a mistake is reported (K-33).
- * Keys, addresses, printing and reload have files of their own. Run by unit_shards. */
+/* Tests of shards/config: what loads, where a value comes from, and the exact words in which a mistake is reported
+ * (K-33). Keys, addresses, printing and reload have files of their own. Run by unit_shards. */
 #include "core/log.h"
 #include "protocol/dialect.h"
 #include "shards/config/config.h"

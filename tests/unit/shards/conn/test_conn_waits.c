@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What a connection waits for when the ring or its buffers are short: room, buffers, a cancel; and the listener beside it. */
+/* What a connection waits for when the ring or its buffers are short: room, buffers, a cancel; and the listener beside
+ * it. */
 #include "tests/unit/shards/conn/conn_rig.h"
 #include "tests/unit/shards/world.h"
 

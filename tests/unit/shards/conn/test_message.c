@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The wire bytes of a message, plain and compressed, which class gets which, and what comes out of a compressed message that came
- * in. */
+/* The wire bytes of a message, plain and compressed, which class gets which, and what comes out of a compressed message
+ * that came in. */
 #include "core/frame.h"
 #include "core/random.h"
 #include "protocol/deflate.h"

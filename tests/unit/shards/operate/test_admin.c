@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The operators' pages over the simulated network: what health says of a shard that is stuck or stops, and who is refused. */
+/* The operators' pages over the simulated network: what health says of a shard that is stuck or stops, and who is
+ * refused. */
 #include "tests/unit/shards/world.h"
 
 static int ask(struct world *world, struct peer *peer, const char *method, const char *path)

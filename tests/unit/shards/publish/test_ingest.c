@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Who may publish what (I-2): the key that a request brings, what a key covers, what stays of it over a reload, and which dialects
- * take anything. */
+/* Who may publish what (I-2): the key that a request brings, what a key covers, what stays of it over a reload, and
+ * which dialects take anything. */
 #include "protocol/http1.h"
 #include "shards/conn/conn.h"
 #include "shards/publish/ingest.h"

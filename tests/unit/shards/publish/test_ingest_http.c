@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The publisher API over HTTP over the simulated network: requests that follow each other, states of any size, and what waits for
- * room when the server stops. */
+/* The publisher API over HTTP over the simulated network: requests that follow each other, states of any size, and what
+ * waits for room when the server stops. */
 #include "tests/unit/shards/world.h"
 
 #include <stdio.h>
@@ -59,7 +59,8 @@ Test(ingest_http, answers_with_a_state_of_many_megabytes)
     world_end(&world);
 }
 
-/* A request that waits for room when the server stops is answered, and nothing is acknowledged that was not published. */
+/* A request that waits for room when the server stops is answered, and nothing is acknowledged that was not
+ * published. */
 Test(ingest_http, answers_a_publisher_that_waits_when_the_server_stops)
 {
     struct world world;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The publisher WebSocket over the simulated network (I-5): its window, its input while that is full, acknowledgements in order,
- * refused objects, and its key over a reload. */
+/* The publisher WebSocket over the simulated network (I-5): its window, its input while that is full, acknowledgements
+ * in order, refused objects, and its key over a reload. */
 #include "shards/publish/publisher.h"
 #include "tests/unit/shards/world.h"
 
@@ -8,7 +8,7 @@
 
 static const char *const one_key[] = {"ingest.keys=secret plain/*", "ingest.outstanding_max=1", NULL};
 
-/* --- the window ---------------------------------------------------------------------------------------------------- */
+/* --- the window --------------------------------------------------------------------------------------------------- */
 
 static void open_publisher(struct world *world, struct peer *peer)
 {
@@ -40,7 +40,8 @@ static unsigned acknowledged(struct world *world, struct peer *peer, unsigned be
     return before;
 }
 
-/* What waits never runs dry and never exceeds what stops the receive: after many times the stash's bound it still goes on. */
+/* What waits never runs dry and never exceeds what stops the receive: after many times the stash's bound it still goes
+ * on. */
 Test(publisher, lets_a_publisher_stream_without_a_pause)
 {
     struct world world;

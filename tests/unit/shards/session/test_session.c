@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Sessions over the simulated network: places in quotas through every way of being refused, order while a row of actions
- * waits, keys that a reload takes away, and a stop. */
+/* Sessions over the simulated network: places in quotas through every way of being refused, order while a row of
+ * actions waits, keys that a reload takes away, and a stop. */
 #include "tests/unit/shards/world.h"
 
 static void finish(struct world *world, struct peer *peer)
@@ -49,8 +49,8 @@ Test(session, counts_connections_of_an_address_over_all_shards)
     world_end(&world);
 }
 
-/* The address has given its place, the key is refused: an upgrade that is refused ends its connection (A-11, A-52), and its
- * places are free. */
+/* The address has given its place, the key is refused: an upgrade that is refused ends its connection (A-11, A-52), and
+ * its places are free. */
 Test(session, gives_places_back_when_it_is_refused_after_some_were_granted)
 {
     static const char *const sets[] = {"echo.connections_per_address=1", "echo.connections_per_key=1",

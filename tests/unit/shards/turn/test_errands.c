@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* shards/errands: where an answer stands among the deliveries of the same phase. What the home has mailed is read from the ring
- * before the other shard takes it. */
+/* shards/errands: where an answer stands among the deliveries of the same phase. What the home has mailed is read from
+ * the ring before the other shard takes it. */
 #include "tests/unit/shards/world.h"
 
 #define CHANNEL "c"

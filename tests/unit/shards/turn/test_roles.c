@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The list of roles: every row has what the connection's files call without asking, and a listener's connections begin with the
- * role that it names. */
+/* The list of roles: every row has what the connection's files call without asking, and a listener's connections begin
+ * with the role that it names. */
 #include "shards/conn/conn.h"
 #include "shards/conn/role.h"
 #include "tests/unit/shards/world.h"

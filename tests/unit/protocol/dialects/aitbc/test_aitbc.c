@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Proves the dialect aitbc where its transcripts (tests/transcripts/aitbc-*.txt) do not reach: mounts, order of refusal,
- * permissions, sessions, and each figure at, before and behind its limit. What is ingested is in test_aitbc_ingest.c. Run by
- * unit_protocol. */
+/* Proves the dialect aitbc where its transcripts (tests/transcripts/aitbc-*.txt) do not reach: mounts, order of
+ * refusal, permissions, sessions, and each figure at, before and behind its limit. What is ingested is in
+ * test_aitbc_ingest.c. Run by unit_protocol. */
 #include "core/random.h"
 #include "protocol/dialects/aitbc/aitbc.h"
 #include "protocol/dialects/aitbc/aitbc_streams.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Proves the dialect crypto (section 3 of the requirements) in its corners: paths, limits, the order of actions, commands;
- * tests/transcripts/crypto-*.txt are its conversations. Run by unit_protocol. */
+/* Proves the dialect crypto (section 3 of the requirements) in its corners: paths, limits, the order of actions,
+ * commands; tests/transcripts/crypto-*.txt are its conversations. Run by unit_protocol. */
 #include "protocol/dialects/crypto/crypto.h"
 #include "tests/support/pure_client.h"
 #include "tests/unit/protocol/dialects/crypto/crypto_host.h"

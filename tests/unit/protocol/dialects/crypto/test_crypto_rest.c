@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Proves the read interface of crypto: services, endpoints, clients, origins, its page about itself. Run by unit_protocol. */
+/* Proves the read interface of crypto: services, endpoints, clients, origins, its page about itself. Run by
+ * unit_protocol. */
 #include "core/random.h"
 #include "protocol/dialects/crypto/crypto.h"
 #include "protocol/http1.h"

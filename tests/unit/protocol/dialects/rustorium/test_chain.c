@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Proves the chain service: confirmations and reorganisations (R-16, R-21 to R-26, Q-6), its bounds, and what it answers
- * when memory is out. Random branches are in test_chain_model.c. Run by unit_protocol. */
+/* Proves the chain service: confirmations and reorganisations (R-16, R-21 to R-26, Q-6), its bounds, and what it
+ * answers when memory is out. Random branches are in test_chain_model.c. Run by unit_protocol. */
 #include "protocol/dialects/rustorium/chain_branch.h"
 #include "tests/unit/protocol/dialects/rustorium/chain_rig.h"
 #include "tests/unit/starve.h"

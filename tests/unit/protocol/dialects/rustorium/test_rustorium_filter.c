@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Proves subscriptions of rustorium: channels and filters that are taken and refused, ids, memberships against a model. Run
- * by unit_protocol. */
+/* Proves subscriptions of rustorium: channels and filters that are taken and refused, ids, memberships against a model.
+ * Run by unit_protocol. */
 #include "core/random.h"
 #include "tests/support/pure_client.h"
 #include "tests/unit/protocol/dialects/rustorium/rustorium_host.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Proves what rustorium takes from publishers: shapes of objects, the field that is wrong, sizes. Run by unit_protocol. */
+/* Proves what rustorium takes from publishers: shapes of objects, the field that is wrong, sizes. Run by
+ * unit_protocol. */
 #include "protocol/json.h"
 #include "tests/support/pure_client.h"
 #include "tests/unit/protocol/dialects/rustorium/rustorium_host.h"
