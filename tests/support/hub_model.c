@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns what the hub of emprops has to do and to say, by a model that shares no code with it (hub_model.h). It never asks
- * the hub for anything but the messages that have come. Called by hub_play.c with each thing that happens. */
+/* Owns what the hub of emprops has to do and to say, by a model that shares no code with it (hub_model.h). It never
+ * asks the hub for anything but the messages that have come. Called by hub_play.c with each thing that happens. */
 #include "tests/support/hub_model.h"
 
 #include "protocol/json.h"

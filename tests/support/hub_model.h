@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* The reference model of the states of jobs (requirements 4.8), written the long way: jobs are an array that is
- * searched, time is one list of what is due, and every message that anybody gets must be the one that was foretold. What
- * happens is decided by hub_play.h.
+ * searched, time is one list of what is due, and every message that anybody gets must be the one that was foretold.
+ * What happens is decided by hub_play.h.
  *
- * The players: clients 0 and 1 are registered, 2 is not; workers are 3 to 6; 7 is a monitor that hears of everything. */
+ * The players: clients 0 and 1 are registered, 2 is not; workers are 3 to 6; 7 is a monitor that hears of
+ * everything. */
 #ifndef RINGCAST_TESTS_SUPPORT_HUB_MODEL_H
 #define RINGCAST_TESTS_SUPPORT_HUB_MODEL_H
 

@@ -26,7 +26,8 @@ __attribute__((format(printf, 3, 4))) static inline void say(struct pure_host *h
     pure_send_text(host, conn, text);
 }
 
-/* The member of the text as it is written, strings without quotes; "" when it is not there. Good until 8 calls later. */
+/* The member of the text as it is written, strings without quotes; "" when it is not there. Good until 8 calls
+ * later. */
 static inline const char *member_of(const char *text, const char *name)
 {
     static char values[8][4096];
