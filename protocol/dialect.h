@@ -17,6 +17,7 @@ struct dialect_settings {
     struct option_texts listen; /* "127.0.0.1:9500", "[::1]:9500", "*:9500"; empty: the dialect is off */
     char *prefix;               /* before all its paths (G-2) */
     struct option_texts keys;   /* each "KEY [WORD...]": the words say what it may do (permission_fault) */
+    char *store;                /* where a service that keeps records has them: a file, or "memory" */
     char *keys_file;            /* the same, one a line, read again on reload */
     bool close_on_revoke;       /* a key that is gone after a reload closes its connections */
     bool origin_check;
@@ -47,8 +48,8 @@ struct dialect_call {
     uint64_t connection;       /* unique in the life of the process */
     uint64_t received_wall_ms; /* when the last bytes came from this connection */
     bool secure;               /* the listener speaks TLS */
-    bool origin_allowed;       /* of open: whether the request's origin may connect; see dialect.checks_origin */
-    uint32_t mounts; /* where its listener mounts the dialect: bit 0 `listen`, bit i its i-th option *_listen */
+    bool origin_allowed; /* of open and rest: whether the request's origin may connect; see dialect.checks_origin */
+    uint32_t mounts;     /* where its listener mounts the dialect: bit 0 `listen`, bit i its i-th option *_listen */
 
     /* Of dialects with a census, else 0 and NULL: open sessions over all shards, and what `describe` has counted of
      * them, at most two seconds ago. */

@@ -87,6 +87,9 @@ struct tls *tls_create(struct tls_context *context, enum tls_client_certificate 
 /* A client's session; `host` (NUL-terminated) goes into SNI and is what the certificate is checked against. Its hello
  * is made by the first tls_read with no bytes. */
 struct tls *tls_create_client(struct tls_context *context, const char *host);
+/* The same for a host that is an address, 4 or 16 bytes in network order: the peer's certificate has to name it as an address
+ * (RFC 9110 section 4.3.5); a name that is spelled like one stands for nothing. No bytes: it is a name. */
+struct tls *tls_create_client_at(struct tls_context *context, const char *host, struct slice address);
 void tls_destroy(struct tls *tls);
 
 enum tls_result {

@@ -77,6 +77,8 @@ const struct option config_server_options[] = {
            .doc = "Of permessage-deflate: 1 is fast, 9 is small."),
     OPTION("direct_descriptors", BOOL, SERVER(direct_descriptors), "true",
            .doc = "Keep sockets in each ring's own table, beyond the process's limit of open files."),
+    OPTION("hosts", TEXTS, SERVER(hosts), "", .reloadable = true,
+           .doc = "Names, beside localhost and addresses, that a Host may give at a listener on a loopback address."),
     {0},
 };
 
@@ -245,9 +247,9 @@ static bool is_numbered_port(struct slice text)
     return false;
 }
 
-/* Whether the kubelet sets such a variable for a Service whose name begins with "ringcast" (enableServiceLinks): in every pod of the
- * namespace there are [NAME_]SERVICE_HOST, [NAME_]SERVICE_PORT[_PORTNAME], [NAME_]PORT=tcp://HOST:PORT and
- * [NAME_]PORT_NUMBER_TCP[_PROTO|_PORT|_ADDR]. */
+/* Whether the kubelet sets such a variable for a Service whose name begins with "ringcast" (enableServiceLinks): in
+ * every pod of the namespace there are [NAME_]SERVICE_HOST, [NAME_]SERVICE_PORT[_PORTNAME], [NAME_]PORT=tcp://HOST:PORT
+ * and [NAME_]PORT_NUMBER_TCP[_PROTO|_PORT|_ADDR]. */
 static bool is_service_variable(struct slice name, const char *value)
 {
     if (slice_is(name, "SERVICE_HOST") || slice_ends(name, "_SERVICE_HOST"))

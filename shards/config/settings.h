@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What a configuration says, as typed values: what the shards read. A loaded configuration never changes; a reload makes a new one
- * (config.h). */
+/* What a configuration says, as typed values: what the shards read. A loaded configuration never changes; a reload
+ * makes a new one (config.h). */
 #ifndef RINGCAST_SHARDS_SETTINGS_H
 #define RINGCAST_SHARDS_SETTINGS_H
 
@@ -36,6 +36,7 @@ struct server_settings {
     uint64_t spin_us;              /* longest look for work before a shard sleeps; 0: none */
     uint64_t compression_level;    /* zlib's, 1-9 */
     bool direct_descriptors;
+    struct option_texts hosts; /* names of this machine beside localhost (http1_host_known) */
 };
 
 struct ingest_settings {

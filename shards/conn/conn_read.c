@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the incoming half of a connection: receives, HTTP heads, WebSocket frames, and input that waits. It never interprets a
- * request or a message: it finds where they end and hands them on. Called by shard_tick (completions) and by whoever lets a
- * parked connection go on. */
+/* Owns the incoming half of a connection: receives, HTTP heads, WebSocket frames, and input that waits. It never
+ * interprets a request or a message: it finds where they end and hands them on. Called by shard_tick (completions) and
+ * by whoever lets a parked connection go on. */
 #include "core/bucket.h"
 #include "core/buf.h"
 #include "core/check.h"
@@ -15,6 +15,7 @@
 #include "shards/config/settings.h"
 #include "shards/conn/conn.h"
 #include "shards/conn/conn_tls.h"
+#include "shards/conn/listener.h"
 #include "shards/conn/message.h"
 #include "shards/shard.h"
 
@@ -25,7 +26,7 @@
 #define STASH_STOP_BYTES (64U << 10)
 #define STASH_BYTES_MAX (8U << 20)
 
-/* ---- memory ---- */
+/* --- memory ------------------------------------------------------------------------------------------------------- */
 
 static struct conn_input *input_of(struct shard *shard, struct conn *conn)
 {
@@ -75,13 +76,17 @@ static void trim_input(struct shard *shard, struct conn *conn)
         conn_free_input(shard, conn);
 }
 
-/* ---- HTTP ---- */
+/* --- HTTP --------------------------------------------------------------------------------------------------------- */
 
 static void on_request(struct shard *shard, struct conn *conn, const struct http1_request *request)
 {
     stats_add(&shard->stats, STAT_HTTP_REQUESTS, 1);
-    conn->head = slice_is(request->method, "HEAD");
     conn->keep_alive = request->keep_alive && !conn->eof && shard->stage_seen == STAGE_RUN;
+    if (conn_role(conn)->knows_hosts && !listener_serves_host(shard, conn->listener, request->host)) {
+        conn->keep_alive = false;
+        conn_refuse(shard, conn, 421, "Host is not known here; see the setting hosts");
+        return;
+    }
     conn_role(conn)->request(shard, conn, request);
 }
 
@@ -90,15 +95,17 @@ static size_t take_head(struct shard *shard, struct conn *conn, struct slice tex
 {
     uint8_t memory[HTTP_TARGET_BYTES_MAX];
     struct buf path = buf_of(memory, sizeof memory);
-    struct http1_request request;
+    struct http1_request request = {.minor_version = 1}; /* if no line can be read */
     const char *why = "";
     size_t bytes = 0;
     int result = http1_parse_head(text, scanned, &request, &bytes, &why);
     if (result == HTTP1_NEED_MORE)
         return 0;
+    conn->head = slice_is(request.method, "HEAD"); /* refused or not, it gets no content (RFC 9110 section 9.3.2) */
+    conn->minor = request.minor_version;
     if (result != HTTP1_OK) {
         conn->keep_alive = false;
-        conn_refuse(shard, conn, result, "", why);
+        conn_refuse(shard, conn, result, why);
         return 0;
     }
     request.path = http1_path_normalize(request.path, &path); /* of every listener */
@@ -171,7 +178,7 @@ static void http_step(struct shard *shard, struct conn *conn, struct span *input
     free(data);
 }
 
-/* ---- WebSocket ---- */
+/* --- WebSocket ---------------------------------------------------------------------------------------------------- */
 
 static enum close_reason reason_of(uint16_t code)
 {
@@ -315,7 +322,8 @@ static void ws_step(struct shard *shard, struct conn *conn, struct span *input)
         on_control_piece(shard, conn, &event);
         break;
     case WS_ERROR:
-        /* The connection is failed (RFC 6455 section 7.1.7): nothing of the peer is waited for behind our close frame. */
+        /* The connection is failed (RFC 6455 section 7.1.7): nothing of the peer is waited for behind our close
+         * frame. */
         input->bytes = 0;
         conn->peer_closed = true;
         conn_close(shard, conn, reason_of(event.close_code), event.close_code, event.reason);
@@ -338,7 +346,7 @@ static void watch_message(struct shard *shard, struct conn *conn)
     }
 }
 
-/* ---- the loop ---- */
+/* --- the loop ----------------------------------------------------------------------------------------------------- */
 
 /* Takes input until it is used up, the connection waits, or it ends; *input is what is left. */
 static void process(struct shard *shard, struct conn *conn, struct span *input)
@@ -367,7 +375,8 @@ static void stop_receiving(struct shard *shard, struct conn *conn)
     conn->cancels++;
 }
 
-/* Moves what waits to the front of the stash when its end is reached, so that a stream that never pauses does not grow it. */
+/* Moves what waits to the front of the stash when its end is reached, so that a stream that never pauses does not grow
+ * it. */
 static void compact_stash(struct conn_input *input, size_t bytes)
 {
     if (input->stash_at == 0 || input->stash_used + bytes <= input->stash_capacity)
@@ -512,9 +521,9 @@ void conn_on_receive(struct shard *shard, struct conn *conn, const struct ring_c
     if (!completion->more)
         conn->receiving = conn->stopping = false;
     if (completion->result > 0) {
+        conn->heard = true;
         stats_add(&shard->stats, STAT_BYTES_IN, (uint64_t)completion->result);
         conn->received_ms = shard->now_ms;
-        conn->heard = true;
         if (conn->tls != NULL)
             conn_tls_receive(shard, conn, slice_of(completion->data.data, completion->data.bytes));
         else

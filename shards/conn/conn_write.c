@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the outgoing half of a connection: its own bytes, the flush queues, and the one send in flight. It never decides what
- * is said and never frees a slot in the middle of a send. Called by session, ingest, admin (bytes), audience (dirty marks)
- * and shard_tick (flush, completions). */
+/* Owns the outgoing half of a connection: its own bytes, the flush queues, and the one send in flight. It never decides
+ * what is said and never frees a slot in the middle of a send. Called by session, ingest, admin (bytes), audience
+ * (dirty marks) and shard_tick (flush, completions). */
 #include "core/buf.h"
 #include "core/check.h"
 #include "core/frame.h"
@@ -23,16 +23,14 @@
 #include <errno.h>
 
 #define KEEP_ALIVE_MS 75000
-/* RFC 9110 section 15.5.22, RFC 6455 section 4.4 */
-#define UPGRADE_FIELDS "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
 /* Bounds of one flush phase: beyond them the tick goes on and the rest waits for the next. */
 #define FLUSH_SENDS_MAX 4096
-/* Of these, to members of large audiences: a third of a millisecond of a broadcast, then small channels and control frames get a
- * look in. As many as a submission needs to be cheap. */
+/* Of these, to members of large audiences: a third of a millisecond of a broadcast, then small channels and control
+ * frames get a look in. As many as a submission needs to be cheap. */
 #define FLUSH_BULK_MAX 64
 #define FLUSH_BYTES_MAX (64U << 20)
-/* Of these, sealed for TLS connections, in each queue: a quarter of a second-level cache, so that what is sealed still lies there when
- * the kernel copies it. Beyond it the next tick seals, into the buffers that have come back. */
+/* Of these, sealed for TLS connections, in each queue: a quarter of a second-level cache, so that what is sealed still
+ * lies there when the kernel copies it. Beyond it the next tick seals, into the buffers that have come back. */
 #define FLUSH_SEALED_MAX (256U << 10)
 /* Of a batch of lone sends: their number, and the bytes that each stays below. */
 #define LONE_MAX 64
@@ -111,30 +109,46 @@ bool conn_send_message(struct shard *shard, struct conn *conn, enum ws_opcode op
     return push_own(shard, conn, message_frame(shard, shard->replies, opcode, payload, class));
 }
 
-void conn_respond(struct shard *shard, struct conn *conn, int status, const char *content_type, const char *extra,
-                  struct slice content)
+struct slice conn_date(struct shard *shard)
+{
+    struct conns *conns = shard->conns;
+    uint64_t seconds = shard->wall_ms / 1000;
+    if (conns->date_s != seconds) {
+        struct buf out = buf_of(conns->date, sizeof conns->date);
+        timestamp_put_http(&out, (int64_t)shard->wall_ms);
+        check(!out.overflow);
+        conns->date_s = seconds;
+    }
+    return slice_of(conns->date, sizeof conns->date);
+}
+
+void conn_respond(struct shard *shard, struct conn *conn, const struct http1_answer *answer)
 {
     uint8_t memory[1024];
     struct buf head = buf_of(memory, sizeof memory);
-    http1_response(&head, status, content_type, slice_text(extra), content, conn->keep_alive, true);
+    http1_response(&head, answer,
+                   &(struct http1_manner){.date = conn_date(shard),
+                                          .keep_alive = conn->keep_alive,
+                                          .head_only = true, /* the content is sent by itself */
+                                          .minor_version = conn->minor});
     check(!head.overflow);
-    if (status >= 400) {
+    if (answer->status >= 400) {
         stats_add(&shard->stats, STAT_REFUSED_HTTP, 1);
-        conn_log_refusal(shard, conn, status, content);
+        conn_log_refusal(shard, conn, answer->status, answer->content);
     }
-    struct slice body = conn->head ? slice_of(NULL, 0) : content;
+    struct slice body = conn->head || answer->status == 204 ? slice_of(NULL, 0) : answer->content;
     if (conn->state == CONN_DYING || !has_room(shard, conn, head.used + body.bytes) ||
         !push_bytes(shard, conn, buf_slice(&head)) || !push_bytes(shard, conn, body))
         return;
     if (!conn->keep_alive) {
-        conn_finish(shard, conn, status >= 400 ? CLOSE_HTTP_REFUSED : CLOSE_HTTP_DONE);
+        conn_finish(shard, conn, answer->status >= 400 ? CLOSE_HTTP_REFUSED : CLOSE_HTTP_DONE);
         return;
     }
     conn->deadline_ms = shard->now_ms + KEEP_ALIVE_MS;
     conn_set_timer(shard, conn);
 }
 
-void conn_refuse(struct shard *shard, struct conn *conn, int status, const char *extra, const char *why)
+static void refuse(struct shard *shard, struct conn *conn, struct http1_answer answer, const char *why)
 {
     uint8_t memory[512];
     struct buf content = buf_of(memory, sizeof memory);
@@ -142,7 +156,33 @@ void conn_refuse(struct shard *shard, struct conn *conn, int status, const char 
     json_put_string(&content, slice_text(why));
     buf_put_byte(&content, '}');
     check(!content.overflow);
-    conn_respond(shard, conn, status, "application/json", status == 426 ? UPGRADE_FIELDS : extra, buf_slice(&content));
+    answer.content_type = "application/json";
+    answer.content = buf_slice(&content);
+    conn_respond(shard, conn, &answer);
+}
+
+void conn_refuse(struct shard *shard, struct conn *conn, int status, const char *why)
+{
+    refuse(shard, conn, (struct http1_answer){.status = status}, why);
+}
+
+void conn_refuse_method(struct shard *shard, struct conn *conn, const char *allow)
+{
+    refuse(shard, conn, (struct http1_answer){.status = 405, .allow = allow}, "Method not allowed");
+}
+
+void conn_refuse_origin(struct shard *shard, struct conn *conn)
+{
+    refuse(shard, conn, (struct http1_answer){.status = 403, .varies_by_origin = true}, "Origin not allowed");
+}
+
+bool conn_continue(struct shard *shard, struct conn *conn)
+{
+    uint8_t memory[64];
+    struct buf head = buf_of(memory, sizeof memory);
+    http1_response(&head, &(struct http1_answer){.status = 100}, &(struct http1_manner){.minor_version = 1});
+    check(!head.overflow);
+    return conn_send_bytes(shard, conn, buf_slice(&head));
 }
 
 void conn_drop_waiting(struct shard *shard, struct conn *conn, bool slow)
@@ -209,7 +249,8 @@ static inline void queue_skip(struct flush_queue *queue, uint32_t count)
         queue->head = 0;
 }
 
-/* A member to whom nothing was due but one slice, short enough to be copied: nearly all members of nearly all deliveries. */
+/* A member to whom nothing was due but one slice, short enough to be copied: nearly all members of nearly all
+ * deliveries. */
 static inline bool is_lone(const struct conn *conn, uint64_t bytes_max)
 {
     const uint64_t mask = CONN_HOT(.state = UINT8_MAX, .dirty = true, .sending = true, .corked = true, .greeted = true,
@@ -224,7 +265,8 @@ static uint64_t lone_bytes_max(const struct shard *shard)
     return zero_copy_min < LONE_BYTES_MAX ? zero_copy_min : LONE_BYTES_MAX;
 }
 
-/* How many of the first of a queue may be begun in one go: they lie in a row, and only the last of them can reach the bound. */
+/* How many of the first of a queue may be begun in one go: they lie in a row, and only the last of them can reach the
+ * bound. */
 static uint32_t lone_max(const struct flush_queue *queue, uint32_t sends, uint64_t bytes)
 {
     uint64_t max = (FLUSH_BYTES_MAX - bytes - 1) / LONE_BYTES_MAX + 1;
@@ -233,8 +275,8 @@ static uint32_t lone_max(const struct flush_queue *queue, uint32_t sends, uint64
     return max < queue->capacity - queue->head ? (uint32_t)max : queue->capacity - queue->head;
 }
 
-/* Begins the sends of the first connections of a queue, at most `sends`: of the very first, which is a lone one, and of those
- * behind it as long as they are. Their number. */
+/* Begins the sends of the first connections of a queue, at most `sends`: of the very first, which is a lone one, and of
+ * those behind it as long as they are. Their number. */
 static uint32_t flush_lone(struct shard *shard, struct flush_queue *queue, uint32_t sends, uint64_t *bytes)
 {
     struct ring_send batch[LONE_MAX], *send = batch;
@@ -282,8 +324,8 @@ static inline void count_send(struct shard *shard, struct conn *conn, uint64_t b
     stats_add(&shard->stats, STAT_SENDS, 1);
 }
 
-/* The kernel would not pin memory for the send (RLIMIT_MEMLOCK, of a process that is not privileged): it is begun again with a
- * copy, and so are all that follow it here. */
+/* The kernel would not pin memory for the send (RLIMIT_MEMLOCK, of a process that is not privileged): it is begun again
+ * with a copy, and so are all that follow it here. */
 static void send_again(struct shard *shard, struct conn *conn)
 {
     stats_add(&shard->stats, STAT_PINNED_FULL, 1);
@@ -354,8 +396,8 @@ uint32_t conn_on_sends(struct shard *shard, const struct ring_sent *sent, uint32
     return done;
 }
 
-/* A session's keys and state are a dozen cache lines that nobody has touched since its last send: they are asked for while the one
- * before is sealed, and the way to them one connection earlier. */
+/* A session's keys and state are a dozen cache lines that nobody has touched since its last send: they are asked for
+ * while the one before is sealed, and the way to them one connection earlier. */
 static void prefetch_next(const struct flush_queue *queue)
 {
     if (queue->count == 0)
@@ -382,7 +424,8 @@ static uint32_t flush_first(struct shard *shard, struct flush_queue *queue, uint
     return 1;
 }
 
-/* Flushes up to `sends` connections and FLUSH_BYTES_MAX bytes of one queue; returns how many sends are left of the bound. */
+/* Flushes up to `sends` connections and FLUSH_BYTES_MAX bytes of one queue; returns how many sends are left of the
+ * bound. */
 static uint32_t flush_queue(struct shard *shard, struct flush_queue *queue, uint32_t sends, uint64_t *bytes)
 {
     uint32_t count = queue->count; /* what is marked again meanwhile waits for the next tick */

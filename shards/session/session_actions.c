@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the carrying out of what a dialect asks for: one row of actions in order, and what is left of it while it waits for an
- * answer or for room. It never calls a dialect. Called by session.c, and by shard_tick when there is room again. */
+/* Owns the carrying out of what a dialect asks for: one row of actions in order, and what is left of it while it waits
+ * for an answer or for room. It never calls a dialect. Called by session.c, and by shard_tick when there is room
+ * again. */
 #include "core/buf.h"
 #include "core/check.h"
 #include "core/limits.h"
@@ -249,8 +250,7 @@ static enum step do_action(struct shard *shard, struct conn *conn, const struct 
 {
     switch (action->kind) {
     case ACTION_RESPOND:
-        conn_respond(shard, conn, action->respond.status, action->respond.content_type, action->respond.extra,
-                     action->respond.content);
+        conn_respond(shard, conn, &action->respond);
         return conn->state == CONN_HTTP ? STEP_GO : STEP_ENDED;
     case ACTION_ACCEPT:
         return do_accept(shard, conn, run->handshake);

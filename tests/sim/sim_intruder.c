@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the attacks on TLS, one per connection, and what the server owes to each: an end in time, an alert, a word in plain text.
- * It never speaks a dialect.
- * Called by the scenario. */
+/* Owns the attacks on TLS, one per connection, and what the server owes to each: an end in time, an alert, a word in
+ * plain text. It never speaks a dialect. Called by the scenario. */
 #include "tests/sim/sim_intruder.h"
 
 #include "core/check.h"
@@ -24,7 +23,7 @@ void sim_intruder_make(struct sim_world *world, struct sim_intruder *intruder, u
         intruder->leave_ms = start_ms + random_below(&world->random, 3);
 }
 
-/* --- connecting ------------------------------------------------------------------------------------------------------ */
+/* --- connecting --------------------------------------------------------------------------------------------------- */
 
 /* One of those that speak TLS. */
 static uint16_t choose_port(struct sim_world *world)
@@ -53,11 +52,11 @@ static void connect(struct sim_world *world, struct sim_intruder *intruder)
     intruder->upgrades = port == SIM_PORT_ECHO && random_chance(&world->random, 1, 2);
     if (good && intruder->upgrades)
         sim_wire_put_text(&intruder->wire,
-                          "GET /echo HTTP/1.1\r\nHost: sim\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                          "GET /echo HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                           "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n");
 }
 
-/* --- without a session ----------------------------------------------------------------------------------------------- */
+/* --- without a session -------------------------------------------------------------------------------------------- */
 
 static void put_noise(struct sim_world *world, struct sim_bytes *out, size_t count)
 {
@@ -105,14 +104,14 @@ static bool act_at_once(struct sim_world *world, struct sim_intruder *intruder)
         put_small_records(intruder);
         return true;
     case SIM_HTTP:
-        sim_wire_put_text(&intruder->wire, "GET / HTTP/1.1\r\nHost: sim\r\n\r\n");
+        sim_wire_put_text(&intruder->wire, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
         return true;
     default:
         return false;
     }
 }
 
-/* --- in a session ---------------------------------------------------------------------------------------------------- */
+/* --- in a session ------------------------------------------------------------------------------------------------- */
 
 static void put_record(struct sim_world *world, struct sim_bytes *out, uint8_t type, uint16_t count)
 {
@@ -163,7 +162,7 @@ static void act_in_session(struct sim_world *world, struct sim_intruder *intrude
     }
 }
 
-/* --- steps ----------------------------------------------------------------------------------------------------------- */
+/* --- steps -------------------------------------------------------------------------------------------------------- */
 
 static void end(struct sim_world *world, struct sim_intruder *intruder, bool reset)
 {

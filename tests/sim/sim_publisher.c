@@ -28,7 +28,7 @@ void sim_publisher_make(struct sim_world *world, struct sim_publisher *publisher
     sim_objects_make(world, &publisher->objects, number);
 }
 
-/* --- what is published ------------------------------------------------------------------------------------------------- */
+/* --- what is published -------------------------------------------------------------------------------------------- */
 
 static struct sim_outstanding *add_outstanding(struct sim_publisher *publisher, uint32_t message)
 {
@@ -61,15 +61,16 @@ static bool has_lost_key(const struct sim_world *world, const struct sim_publish
     return publisher->number % 2 == 1 && world->reloaded;
 }
 
-/* --- by HTTP --------------------------------------------------------------------------------------------------------- */
+/* --- by HTTP ------------------------------------------------------------------------------------------------------ */
 
 static void put_request(struct sim_world *world, struct sim_publisher *publisher, const char *topic, const char *type,
                         const uint8_t *content, size_t bytes)
 {
     char head[512];
     bool chunked = random_chance(&world->random, 1, 4);
-    snprintf(head, sizeof head, "POST /ingest/v1/%s HTTP/1.1\r\nHost: sim\r\nX-Ingest-Key: %s\r\nContent-Type: %s\r\n",
-             topic, key_of(publisher), type);
+    snprintf(head, sizeof head,
+             "POST /ingest/v1/%s HTTP/1.1\r\nHost: localhost\r\nX-Ingest-Key: %s\r\nContent-Type: %s\r\n", topic,
+             key_of(publisher), type);
     sim_wire_put_text(&publisher->wire, head);
     if (!chunked) {
         snprintf(head, sizeof head, "Content-Length: %zu\r\n\r\n", bytes);
@@ -120,8 +121,8 @@ static bool says_unframed(struct slice words)
     return sim_text_behind(words, "Frame memory is exhausted").data != NULL;
 }
 
-/* A service that keeps what it is given (a branch, a job's status, the newest object, an offer) has taken it before it finds no frame
- * memory for the event of it. Those who miss that event are closed; what is kept may be told later. */
+/* A service that keeps what it is given (a branch, a job's status, the newest object, an offer) has taken it before it
+ * finds no frame memory for the event of it. Those who miss that event are closed; what is kept may be told later. */
 static bool may_be_kept(const struct sim_world *world, const struct sim_outstanding *outstanding)
 {
     if (outstanding->message == SIM_NONE || !outstanding->unframed)
@@ -219,7 +220,7 @@ static void on_response(struct sim_world *world, struct sim_publisher *publisher
     publisher->outstanding_count = 0;
 }
 
-/* --- by socket --------------------------------------------------------------------------------------------------------- */
+/* --- by socket ---------------------------------------------------------------------------------------------------- */
 
 static size_t base64(const uint8_t *in, size_t bytes, char *out)
 {
@@ -328,7 +329,7 @@ static void on_frame(struct sim_world *world, struct sim_publisher *publisher, c
     }
 }
 
-/* --- steps ----------------------------------------------------------------------------------------------------------- */
+/* --- steps -------------------------------------------------------------------------------------------------------- */
 
 /* What has not been answered stays undecided. */
 static void give_up(struct sim_world *world, struct sim_publisher *publisher)
@@ -352,7 +353,7 @@ static void connect(struct sim_world *world, struct sim_publisher *publisher)
         return;
     char head[320];
     snprintf(head, sizeof head,
-             "GET /ingest/v1/ws HTTP/1.1\r\nHost: sim\r\nAuthorization: Bearer %s\r\nUpgrade: websocket\r\n"
+             "GET /ingest/v1/ws HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\nUpgrade: websocket\r\n"
              "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
              key_of(publisher));
     sim_wire_put_text(&publisher->wire, head);
@@ -378,7 +379,8 @@ static void read_answers(struct sim_world *world, struct sim_publisher *publishe
         sim_fail(world, "publisher %u: %s", publisher->number, why);
 }
 
-/* Once, more than the server takes before its first acknowledgement, while the shards that could give it one stand still. */
+/* Once, more than the server takes before its first acknowledgement, while the shards that could give it one stand
+ * still. */
 static void flood(struct sim_world *world, struct sim_publisher *publisher)
 {
     publisher->floods = false;

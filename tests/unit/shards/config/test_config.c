@@ -1,121 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* Tests of shards/config*.c: what loads, where a value comes from, and the exact words in which a mistake is reported
- * (K-33). Each test writes its file into a folder of its own, so that findings can be compared with the path in them. */
+/* Tests of shards/config: what loads, where a value comes from, and the exact words in which a mistake is reported
+ * (K-33). Keys, addresses, printing and reload have files of their own. Run by unit_shards. */
 #include "core/log.h"
-#include "core/ring.h"
-#include "core/ring_sim.h"
 #include "protocol/dialect.h"
-#include "protocol/tls/tls.h"
 #include "shards/config/config.h"
-#include "shards/config/config_listen.h"
+#include "tests/unit/shards/config/config_rig.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
-
-#define SECRET "s3cr3t-s3cr3t"
-
-struct loaded {
-    struct config *config;
-    int result;
-    char why[16384];
-};
-
-static char folder[] = "/tmp/ringcast-config-XXXXXX";
-static char file[64];
-static char key_file[64];
-
-static void make_folder(void)
-{
-    cr_assert_not_null(mkdtemp(folder));
-    snprintf(file, sizeof file, "%s/r.yaml", folder);
-    snprintf(key_file, sizeof key_file, "%s/keys", folder);
-}
-
-static void remove_folder(void)
-{
-    unlink(file);
-    unlink(key_file);
-    rmdir(folder);
-}
 
 TestSuite(config, .init = make_folder, .fini = remove_folder);
-
-static void write_file(const char *path, const char *text)
-{
-    FILE *out = fopen(path, "w");
-    cr_assert_not_null(out);
-    cr_assert_geq(fputs(text, out), 0);
-    cr_assert_eq(fclose(out), 0);
-}
-
-static void load_source(struct loaded *loaded, const struct config_source *source)
-{
-    struct buf why = buf_of(loaded->why, sizeof loaded->why - 1);
-    loaded->config = NULL;
-    loaded->result = config_load(source, &loaded->config, &why);
-    loaded->why[why.used] = '\0';
-    cr_assert_not(why.overflow);
-    cr_assert_eq(loaded->result == 0, loaded->config != NULL);
-    cr_assert_eq(loaded->result == 0, why.used == 0, "%s", loaded->why);
-}
-
-/* `text` NULL: no file. */
-static void load(struct loaded *loaded, const char *text, char **environment, const char *const *sets)
-{
-    if (text != NULL)
-        write_file(file, text);
-    struct config_source source = {.path = text == NULL ? NULL : file, .environment = environment, .sets = sets};
-    load_source(loaded, &source);
-}
-
-static struct config *load_good(const char *text)
-{
-    struct loaded loaded;
-    load(&loaded, text, NULL, NULL);
-    cr_assert_eq(loaded.result, 0, "%s", loaded.why);
-    return loaded.config;
-}
-
-/* Each '@' in `expected` stands for the file's path, so that a finding reads as it does on the terminal. */
-static void expect_findings(const struct loaded *loaded, const char *expected)
-{
-    char text[16384];
-    size_t used = 0;
-    for (; *expected != '\0'; expected++)
-        used += (size_t)snprintf(text + used, sizeof text - used, *expected == '@' ? "%s" : "%.1s",
-                                 *expected == '@' ? file : expected);
-    cr_assert_eq(loaded->result, -EINVAL);
-    cr_assert_str_eq(loaded->why, text);
-}
-
-static void refuses(const char *text, const char *expected)
-{
-    struct loaded loaded;
-    load(&loaded, text, NULL, NULL);
-    expect_findings(&loaded, expected);
-}
-
-static void *settings_of(const struct config *config, const char *name)
-{
-    for (uint32_t i = 0; i < config->dialect_count; i++)
-        if (strcmp(dialects[i]->name, name) == 0)
-            return config->dialects[i];
-    cr_assert_fail("no dialect %s", name);
-    return NULL;
-}
-
-static char *print(const struct config *config, const struct config_source *source)
-{
-    static char text[32768];
-    struct buf out = buf_of(text, sizeof text - 1);
-    config_print(config, source, &out);
-    cr_assert_not(out.overflow);
-    text[out.used] = '\0';
-    return text;
-}
 
 /* --- values ------------------------------------------------------------------------------------------------------- */
 
@@ -258,34 +153,6 @@ Test(config, leaves_the_variables_of_the_commands_alone)
     load(&loaded, NULL, environment, NULL);
     cr_assert_eq(loaded.result, 0, "%s", loaded.why);
     cr_expect_eq(loaded.config->ingest.grants.count, 0);
-    config_free(loaded.config);
-}
-
-Test(config, joins_the_keys_of_list_and_file)
-{
-    char text[256];
-    write_file(key_file, "# clients\n\n  k2  \r\nk3");
-    snprintf(text, sizeof text, "plain:\n  keys: [k1]\n  keys_file: %s\n", key_file);
-    struct config *config = load_good(text);
-    struct dialect_settings *plain = settings_of(config, "plain");
-    cr_assert_eq(plain->grants.count, 3);
-    cr_expect(slice_is(plain->grants.items[0].key, "k1"));
-    cr_expect(slice_is(plain->grants.items[1].key, "k2"));
-    cr_expect(slice_is(plain->grants.items[2].key, "k3"));
-    cr_expect_eq(plain->keys.count, 1, "the list itself stays as written");
-    config_free(config);
-}
-
-Test(config, reads_secrets_from_the_file_that_a_variable_names)
-{
-    char variable[128], *environment[] = {variable, NULL};
-    struct loaded loaded;
-    snprintf(variable, sizeof variable, "RINGCAST_INGEST_KEYS_FILE=%s", key_file);
-    write_file(key_file, "pub-1 plain/*\npub-2 *\n");
-    load(&loaded, "ingest: {keys: [\"pub-0 *\"]}\n", environment, NULL);
-    cr_assert_eq(loaded.result, 0, "%s", loaded.why);
-    cr_expect_eq(loaded.config->ingest.grants.count, 3, "KEYS_FILE is the key keys_file, which adds to the list");
-    cr_expect(slice_is(loaded.config->ingest.grants.items[2].key, "pub-2"));
     config_free(loaded.config);
 }
 
@@ -432,98 +299,6 @@ Test(config, refuses_more_listeners_than_there_can_be)
     refuses(text, "listen: 33 different addresses in all sections; 32 is the most\n");
 }
 
-Test(config, checks_ingest_entries_without_showing_them) /* I-2 */
-{
-    refuses(
-        "ingest:\n"
-        "  keys:\n"
-        "    - " SECRET "\n"
-        "    - " SECRET " plain\n"
-        "    - " SECRET " */x\n"
-        "    - " SECRET " plane/x\n"
-        "    - " SECRET "\xc3\xa9 *\n"
-        "    - " SECRET " plain/x echo/* *\n"
-        "    - other plain*\n"
-        "    - another **\n",
-        "@:2: ingest.keys: entry 1: a pattern is missing; write \"KEY DIALECT/TOPIC\", or \"KEY *\" for everything\n"
-        "@:2: ingest.keys: entry 2: a pattern is DIALECT/TOPIC, DIALECT/* or *\n"
-        "@:2: ingest.keys: entry 3: '*' stands for any rest and comes last in a pattern\n"
-        "@:2: ingest.keys: entry 4: a pattern names no known dialect\n"
-        "@:2: ingest.keys: entry 5: a key is visible ASCII without spaces\n"
-        "@:2: ingest.keys: entry 7: a pattern is DIALECT/TOPIC, DIALECT/* or *\n"
-        "@:2: ingest.keys: entry 8: '*' stands for any rest and comes last in a pattern\n");
-}
-
-Test(config, names_the_key_file_and_line_but_never_its_content)
-{
-    char text[256], expected[512];
-    struct loaded loaded;
-    write_file(key_file, "good\n" SECRET " two words\n");
-    snprintf(text, sizeof text, "plain:\n  keys_file: %s\necho:\n  keys_file: %s/none\n", key_file, folder);
-    snprintf(
-        expected, sizeof expected,
-        "@:2: plain.keys_file: %s line 2: a key stands alone: without spaces, and without permissions, which this "
-        "dialect "
-        "does not have\n"
-        "@:4: echo.keys_file: %s/none cannot be read: No such file or directory; name a file with one key a line\n",
-        key_file, folder);
-    load(&loaded, text, NULL, NULL);
-    expect_findings(&loaded, expected);
-    cr_expect_null(strstr(loaded.why, SECRET));
-}
-
-Test(config, splits_keys_from_their_permissions) /* A-12 */
-{
-    char text[256];
-    write_file(key_file, "k3\n k4 \t jobs \t blockchain \n");
-    snprintf(text, sizeof text, "aitbc:\n  keys: [\"k1  jobs:render-*   jobs:one\", k2]\n  keys_file: %s\n", key_file);
-    struct config *config = load_good(text);
-    const struct grant_list *list = &((struct dialect_settings *)settings_of(config, "aitbc"))->grants;
-    static const char *const keys[] = {"k1", "k2", "k3", "k4"};
-    static const char *const words[4][2] = {{"jobs:render-*", "jobs:one"}, {NULL}, {NULL}, {"jobs", "blockchain"}};
-    cr_assert_eq(list->count, 4);
-    for (uint32_t i = 0; i < 4; i++) {
-        cr_expect(slice_is(list->items[i].key, keys[i]), "%u", i);
-        cr_assert_eq(list->items[i].word_count, words[i][0] == NULL ? 0 : 2);
-        for (uint32_t k = 0; k < list->items[i].word_count; k++)
-            cr_expect(slice_is(list->items[i].words[k], words[i][k]), "%u", i);
-    }
-    config_free(config);
-}
-
-/* With two places for one key, who takes a right away in one of them may be mistaken. */
-Test(config, refuses_a_key_in_two_places_and_names_both_but_never_the_key)
-{
-    char text[256], expected[1024];
-    struct loaded loaded;
-    write_file(key_file, "k plain/a\n\n" SECRET " plain/*\n# a remark\nk plain/b\nlist *\nk *\n");
-    snprintf(text, sizeof text, "ingest:\n  keys: [list *, \"" SECRET "x *\", list plain/b]\n  keys_file: %s\n",
-             key_file);
-    snprintf(expected, sizeof expected,
-             "@:2: ingest.keys: entry 3: the key stands in entry 1 already; write it once, with all that it may do\n"
-             "@:3: ingest.keys_file: %s line 5: the key stands on line 1 already; write it once, with all that it may "
-             "do\n"
-             "@:3: ingest.keys_file: %s line 6: the key stands in entry 1 already; write it once, with all that it may "
-             "do\n"
-             "@:3: ingest.keys_file: %s line 7: the key stands on line 1 already; write it once, with all that it may "
-             "do\n",
-             key_file, key_file, key_file);
-    load(&loaded, text, NULL, NULL);
-    expect_findings(&loaded, expected);
-    cr_expect_null(strstr(loaded.why, SECRET));
-    refuses("plain: {keys: [a, b, a]}\n",
-            "@:1: plain.keys: entry 3: the key stands in entry 1 already; write it once, with all that it may do\n");
-}
-
-Test(config, refuses_permissions_that_are_none_without_showing_the_key)
-{
-    struct loaded loaded;
-    load(&loaded, "aitbc:\n  keys: [\"" SECRET " jobs job\"]\n", NULL, NULL);
-    expect_findings(&loaded, "@:2: aitbc.keys: entry 1: a permission behind a key is jobs, jobs:ID, jobs:PREFIX*, "
-                             "blockchain or marketplace\n");
-    cr_expect_null(strstr(loaded.why, SECRET));
-}
-
 Test(config, refuses_proxies_that_are_no_addresses) /* A-52 */
 {
     config_free(load_good("plain: {trusted_proxies: [127.0.0.1, \"::1\", 10.0.0.0/8, \"fd00::/8\"]}\n"));
@@ -531,6 +306,16 @@ Test(config, refuses_proxies_that_are_no_addresses) /* A-52 */
         "plain:\n  trusted_proxies: [\"10.0.0.0/33\"]\n",
         "@:2: plain.trusted_proxies: \"10.0.0.0/33\" is no address and no network; write 127.0.0.1, ::1, 10.0.0.0/8 or "
         "fd00::/8\n");
+}
+
+Test(config, refuses_hosts_that_no_request_can_name) /* L8 */
+{
+    config_free(load_good("hosts: [app.example, \"[::1]\", 10.0.0.1]\n"));
+    refuses(
+        "hosts: [app.example, \"https://app.example\"]\n",
+        "@:1: hosts: \"https://app.example\" is no name of a host; write app.example, without a scheme and a port\n");
+    refuses("hosts: [\"app.example:80\"]\n",
+            "@:1: hosts: \"app.example:80\" is no name of a host; write app.example, without a scheme and a port\n");
 }
 
 Test(config, refuses_a_prefix_that_is_no_path) /* G-2 */
@@ -551,200 +336,4 @@ Test(config, keeps_a_finding_on_one_line_whatever_the_value_holds)
 {
     refuses("plain: {prefix: \"a\\nb\"}\n",
             "@:1: plain.prefix: \"a?b\" is no prefix; write /NAME without a slash at the end, or \"\" for none\n");
-}
-
-/* --- printing ----------------------------------------------------------------------------------------------------- */
-
-Test(config, prints_every_value_with_its_origin_and_no_secret)
-{
-    char pin[] = "RINGCAST_PIN=false", *environment[] = {pin, NULL}, line[128];
-    const char *sets[] = {"spin_us=5", NULL};
-    struct config_source source = {.path = file, .environment = environment, .sets = sets};
-    struct loaded loaded;
-    write_file(file, "shards: 2\ningest:\n  keys: [\"" SECRET " plain/*\"]\nplain:\n  keys: [\"" SECRET "\"]\n");
-    load_source(&loaded, &source);
-    cr_assert_eq(loaded.result, 0, "%s", loaded.why);
-    const char *text = print(loaded.config, &source);
-    cr_expect_null(strstr(text, SECRET));
-    snprintf(line, sizeof line, "shards: 2  # %s:1\n", file);
-    cr_expect_not_null(strstr(text, line));
-    snprintf(line, sizeof line, "  keys: [\"*** plain/*\"]  # %s:3\n", file);
-    cr_expect_not_null(strstr(text, line));
-    snprintf(line, sizeof line, "  keys: [\"***\"]  # %s:5\n", file);
-    cr_expect_not_null(strstr(text, line));
-    cr_expect_not_null(strstr(text, "pin: false  # env RINGCAST_PIN\n"));
-    cr_expect_not_null(strstr(text, "spin_us: 5  # --set\n"));
-    cr_expect_not_null(strstr(text, "drain_timeout: 10s  # default\n"));
-    config_free(loaded.config);
-}
-
-Test(config, keeps_a_finding_on_one_line_whatever_the_key_holds)
-{
-    const char *sets[] = {"a\tb\rforged: line=1", NULL};
-    struct loaded loaded;
-    load(&loaded, NULL, NULL, sets);
-    cr_assert_not_null(strstr(loaded.why, "a?b?forged: line"));
-    cr_assert_eq(strchr(loaded.why, '\n'), loaded.why + strlen(loaded.why) - 1, "one line");
-}
-
-Test(config, refuses_a_pattern_that_could_not_be_printed)
-{
-    static const char *const patterns[] = {"plain/a\\\"b", "plain/a\\\\b"};
-    for (size_t i = 0; i < sizeof patterns / sizeof patterns[0]; i++) {
-        char text[128];
-        struct loaded loaded;
-        snprintf(text, sizeof text, "ingest:\n  keys: [\"k %s\"]\n", patterns[i]);
-        load(&loaded, text, NULL, NULL);
-        expect_findings(&loaded,
-                        "@:2: ingest.keys: entry 1: a pattern is visible ASCII without quotes and backslashes\n");
-    }
-}
-
-Test(config, prints_what_loads_again_to_the_same)
-{
-    struct config_source source = {.path = file};
-    struct config *first = load_good("shards: 2\nframe_memory: 3MiB\ningest:\n  keys: [\"a plain/* *\", \"b *\"]\n"
-                                     "plain:\n  listen: [\"localhost:9500\", \"*:1\"]\n  keys: [a, b]\n  prefix: /x\n");
-    char printed[32768], again[32768];
-    snprintf(printed, sizeof printed, "%s", print(first, &source));
-    struct config *second = load_good(printed);
-    snprintf(again, sizeof again, "%s", print(second, &source));
-    for (char *a = printed, *b = again; *a != '\0' && *b != '\0';) { /* all but the origins */
-        size_t a_bytes = strcspn(a, "#\n"), b_bytes = strcspn(b, "#\n");
-        cr_assert_eq(a_bytes, b_bytes);
-        cr_assert_eq(memcmp(a, b, a_bytes), 0, "%.*s / %.*s", (int)a_bytes, a, (int)b_bytes, b);
-        a += a_bytes + strcspn(a + a_bytes, "\n") + 1;
-        b += b_bytes + strcspn(b + b_bytes, "\n") + 1;
-    }
-    config_free(first);
-    config_free(second);
-}
-
-Test(config, generates_a_file_that_loads_with_other_keys_each_time)
-{
-    static const struct sim_faults faults;
-    struct sim_network *network = sim_network_create(1, &faults, 65536); /* entropy comes from the simulated machine */
-    char first[8192] = "", second[8192] = "";
-    struct buf out = buf_of(first, sizeof first - 1);
-    cr_assert_eq(config_generate(&out), 0);
-    cr_assert_not(out.overflow);
-    out = buf_of(second, sizeof second - 1);
-    cr_assert_eq(config_generate(&out), 0);
-    cr_expect_str_neq(first, second);
-
-    struct config *config = load_good(first);
-    struct dialect_settings *plain = settings_of(config, "plain");
-    cr_expect_eq(config->ingest.grants.count, 1);
-    cr_expect_eq(plain->listen.count, 1);
-    cr_assert_eq(plain->grants.count, 1);
-    cr_expect_eq(plain->grants.items[0].key.bytes, 64, "256 bits");
-    config_free(config);
-    sim_network_destroy(network);
-}
-
-/* --- reload ------------------------------------------------------------------------------------------------------- */
-
-Test(config, lists_the_changed_keys_that_need_a_restart)
-{
-    struct config *now = load_good("shards: 2\nlog_level: info\nplain: {listen: [\"127.0.0.1:1\"], keys: [a]}\n");
-    struct config *next = load_good("shards: 3\nlog_level: warn\nplain: {listen: [\"127.0.0.1:2\"], keys: [b]}\n");
-    char text[256];
-    struct buf out = buf_of(text, sizeof text - 1);
-    config_restart_needed(now, next, &out);
-    text[out.used] = '\0';
-    cr_expect_str_eq(text, "shards, plain.listen");
-    buf_reset(&out);
-    config_restart_needed(now, now, &out);
-    cr_expect_eq(out.used, 0);
-    config_free(now);
-    config_free(next);
-}
-
-/* --- addresses ---------------------------------------------------------------------------------------------------- */
-
-static void expect_address(const struct ring_address *address, const char *hexadecimal, uint16_t port)
-{
-    char text[33];
-    for (int i = 0; i < 16; i++)
-        snprintf(text + 2 * i, 3, "%02x", address->bytes[i]);
-    cr_expect_str_eq(text, hexadecimal);
-    cr_expect_eq(address->port, port);
-}
-
-Test(config, parses_addresses_of_both_families) /* K-1 */
-{
-    struct listen l;
-    const struct ring_address *a = l.addresses;
-    cr_assert_eq(config_parse_listen("127.0.0.1:9500", &l), 0);
-    cr_expect_eq(l.count, 1);
-    cr_expect_not(l.tls);
-    expect_address(&a[0], "00000000000000000000ffff7f000001", 9500);
-    cr_assert_eq(config_parse_listen("0.0.0.0:0", &l), 0);
-    cr_expect_eq(l.count, 1);
-    cr_expect_not(l.tls);
-    expect_address(&a[0], "00000000000000000000ffff00000000", 0);
-    cr_assert_eq(config_parse_listen("[::1]:65535", &l), 0);
-    cr_expect_eq(l.count, 1);
-    cr_expect_not(l.tls);
-    expect_address(&a[0], "00000000000000000000000000000001", 65535);
-    cr_assert_eq(config_parse_listen("[2001:db8::7]:80", &l), 0);
-    cr_expect_eq(l.count, 1);
-    cr_expect_not(l.tls);
-    expect_address(&a[0], "20010db8000000000000000000000007", 80);
-    cr_assert_eq(config_parse_listen("*:9072", &l), 0);
-    cr_expect_eq(l.count, 1);
-    cr_expect_not(l.tls);
-    expect_address(&a[0], "00000000000000000000000000000000", 9072);
-    cr_assert_eq(config_parse_listen("localhost:9500", &l), 0);
-    cr_expect_eq(l.count, 2);
-    cr_expect_not(l.tls);
-    expect_address(&a[0], "00000000000000000000ffff7f000001", 9500);
-    expect_address(&a[1], "00000000000000000000000000000001", 9500);
-}
-
-Test(config, reads_what_stands_behind_an_address) /* K-4 */
-{
-    struct listen l;
-    cr_assert_eq(config_parse_listen("*:443 tls", &l), 0);
-    cr_expect(l.tls && l.client == TLS_CLIENT_NONE && l.addresses[0].port == 443);
-    cr_assert_eq(config_parse_listen("localhost:443 tls client=optional", &l), 0);
-    cr_expect(l.tls && l.client == TLS_CLIENT_OPTIONAL && l.count == 2);
-    cr_assert_eq(config_parse_listen("[::1]:443  tls  client=required", &l), 0);
-    cr_expect(l.tls && l.client == TLS_CLIENT_REQUIRED);
-}
-
-Test(config, refuses_what_is_no_address)
-{
-    static const char *const bad[] = {"",
-                                      ":",
-                                      ":80",
-                                      "80",
-                                      "127.0.0.1",
-                                      "127.0.0.1:",
-                                      "127.0.0.1:65536",
-                                      "127.0.0.1:-1",
-                                      "127.0.0.1:080000",
-                                      "127.0.0.1:8x",
-                                      "256.0.0.1:80",
-                                      "::1:80",
-                                      "[::1:80",
-                                      "::1]:80",
-                                      "[]:80",
-                                      "[::1]80",
-                                      "[127.0.0.1]:80",
-                                      "example.org:80",
-                                      "LOCALHOST:80",
-                                      "**:80",
-                                      " 127.0.0.1:80",
-                                      "127.0.0.1:80 ",
-                                      "127.0.0.1:80 ssl",
-                                      "127.0.0.1:80 tls tls",
-                                      "127.0.0.1:80 client=required",
-                                      "127.0.0.1:80 tls client=sometimes",
-                                      "127.0.0.1:80 tls client=required client=optional",
-                                      "tls 127.0.0.1:80",
-                                      "[1111:2222:3333:4444:5555:6666:7777:8888:9999:aaaa:bbbb]:80"};
-    struct listen l;
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
-        cr_expect_eq(config_parse_listen(bad[i], &l), -EINVAL, "%s", bad[i]);
 }
