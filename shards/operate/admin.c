@@ -149,7 +149,7 @@ static void respond_metrics(struct shard *shard, struct conn *conn)
 /* Ready is who takes in what the listeners offer: not stopping, and every service has what it keeps at hand. */
 static void respond_ready(struct shard *shard, struct conn *conn)
 {
-    if (shard->stage_seen != STAGE_RUN)
+    if (atomic_load_explicit(&shard->stage, memory_order_relaxed) != STAGE_RUN)
         respond_state(shard, conn, false, "{\"status\":\"draining\"}");
     else
         respond_state(shard, conn, service_host_all_up(shard), "{\"status\":\"storage unavailable\"}");

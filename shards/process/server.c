@@ -439,10 +439,10 @@ static void drain(struct server *server, const sigset_t *signals)
     uint64_t deadline = now_ms() + server->config->server.drain_timeout_ms;
     bool hurry = false;
     struct log_line line;
+    set_stage(server, STAGE_QUIESCE); /* first: whoever has read the line finds that we are not ready */
     log_begin(&line, LOG_INFO, "draining");
     log_u64(&line, "connections", count_clients(server));
     log_end(&line);
-    set_stage(server, STAGE_QUIESCE);
     while (!hurry && !all_quiet(server) && now_ms() < deadline)
         hurry = hurried(signals);
     set_stage(server, STAGE_FAREWELL);

@@ -81,6 +81,8 @@ def test_subscribe_ends():
         for number in (signal.SIGINT, signal.SIGTERM):
             reader = subscribe(server, environment=key)
             wait_for_subscribers(server, 1)
+            server.publish("plain/news", "hello", "text/plain")
+            expect(reader.stdout.readline(), "hello\n", "it has read the answer to its upgrade, so it minds signals")
             reader.send_signal(number)
             out, err = reader.communicate(timeout=BRAKE_SECONDS)
             expect((reader.returncode, out), (0, ""), f"after {number.name} ({err})")
