@@ -389,8 +389,6 @@ static void relieve(struct shard *shard, const struct segment *segment)
             if (channel->logs[class].tail == segment)
                 frame_log_release(shard->frames, shard->idle, &channel->logs[class]);
     }
-    if (shard->replies->tail == segment)
-        frame_log_release(shard->frames, shard->idle, shard->replies);
 }
 
 void channels_cut_oldest(struct shard *shard)

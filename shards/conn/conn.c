@@ -183,6 +183,21 @@ void conn_settings(struct shard *shard, struct conn *conn)
     conn_set_timer(shard, conn);
 }
 
+void conns_absent(struct shard *shard, uint64_t ms)
+{
+    uint32_t cursor = 0;
+    for (struct conn *conn; (conn = slab_next(&shard->conns->slab, &cursor, NULL)) != NULL;) {
+        if (conn->state == CONN_DYING)
+            continue;
+        conn->received_ms += ms;
+        if (conn->deadline_ms != 0)
+            conn->deadline_ms += ms;
+        if (conn->tls != NULL)
+            conn->tls->begun_ms += ms;
+        conn_set_timer(shard, conn);
+    }
+}
+
 static void open_timer(struct shard *shard, struct conn *conn)
 {
     static const uint8_t ping[2] = {0x80 | WS_PING, 0};

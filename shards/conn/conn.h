@@ -142,6 +142,8 @@ struct conn {
     uint8_t dialect; /* index, once a request has been routed to one; else DIALECT_NONE */
     uint8_t deflate; /* compression class (deflate.h), of role SESSION */
     uint8_t why;     /* enum close_reason, once it ends */
+    uint32_t
+        weight; /* bytes, for a moment: what was found of it in a search for the largest holder (answers.c, input.c) */
     struct wheel_timer timer;
     struct list_node wait; /* in one of the shard's waiting lists, or none */
     uint64_t accepted_ms;
@@ -208,6 +210,8 @@ void conn_let_go(struct shard *shard, struct conn *conn);
 void conn_on_timer(struct shard *shard, struct wheel_timer *timer);
 /* Sets the timer to the next deadline. */
 void conn_set_timer(struct shard *shard, struct conn *conn);
+/* The shard had no turn for so long: every deadline of a peer moves on by that, and who is to be pinged is pinged first. */
+void conns_absent(struct shard *shard, uint64_t ms);
 /* After a reload: its deadlines follow the settings. */
 void conn_settings(struct shard *shard, struct conn *conn);
 struct conn *conn_get(struct shard *shard, struct handle handle);

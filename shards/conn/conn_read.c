@@ -37,7 +37,7 @@ static struct conn_input *input_of(struct shard *shard, struct conn *conn)
 /* Appends to a growing array that is never larger than `max`. */
 static bool append(struct shard *shard, uint8_t **data, size_t *used, size_t *capacity, size_t max, struct slice bytes)
 {
-    if (bytes.bytes > max - *used)
+    if (*used > max || bytes.bytes > max - *used) /* a reload may have made the limit smaller than what is here */
         return false;
     if (*used + bytes.bytes > *capacity) {
         size_t wanted = *capacity == 0 ? 512 : *capacity;

@@ -98,7 +98,8 @@ void shard_check(const struct shard *shard)
     check_op(census.waiting, ==, list_count(&shard->conns->starved) + list_count(&shard->conns->parked));
     check_accounts(shard, &census);
     check_tls(shard->tls, &census);
-    frame_check(shard->frames);
+    for (unsigned i = 0; i < FRAME_MEMORIES; i++)
+        frame_check(&shard->frames[i]);
     pins_check(shard);
     channels_check(shard);
     audiences_check(shard);
