@@ -49,6 +49,9 @@ const struct option config_server_options[] = {
            .doc =
                "Memory for what is said to one connection alone and waits (answers, pongs), whole process; beyond it "
                "the connection that holds most is closed. Each shard has 32 MiB at least."),
+    OPTION("input_memory", SIZE, SERVER(input_memory_bytes), "512MiB", .min = MIB, .reloadable = true,
+           .doc = "Memory for heads, messages and bodies that have not come whole, or wait, whole process; beyond it a "
+                  "connection that holds much without getting on is closed. Each shard has 128 MiB at least."),
     OPTION("send_buffer", SIZE, SERVER(send_buffer_bytes), "128KiB", .max = 64 * MIB,
            .doc = "Kernel send buffer of a connection (SO_SNDBUF); 0: the kernel's default."),
     OPTION("receive_buffer", SIZE, SERVER(receive_buffer_bytes), "64KiB", .max = 64 * MIB,

@@ -24,6 +24,7 @@ struct server_settings {
     uint64_t channel_filters_max;     /* bytes: 64 for each filter of a channel's listeners, and its text */
     uint64_t frame_memory_bytes;      /* budget for shared frames, whole process, split over the shards */
     uint64_t answer_memory_bytes; /* budget for what only one connection gets, whole process, split over the shards */
+    uint64_t input_memory_bytes;  /* likewise for input that is not complete */
     uint64_t send_buffer_bytes;   /* SO_SNDBUF */
     uint64_t receive_buffer_bytes;
     uint64_t notsent_lowat_bytes;

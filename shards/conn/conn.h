@@ -34,6 +34,7 @@
 #include "core/slab.h"
 #include "core/wheel.h"
 #include "protocol/ws.h"
+#include "shards/conn/input.h"
 #include "shards/conn/outbox.h"
 #include "shards/conn/role.h"
 
@@ -161,10 +162,11 @@ struct conn {
 /* A shard's. */
 struct conns {
     struct slab slab;
-    struct list starved;      /* to arm their receive again: no buffers, or the submission queue was full */
-    struct list parked;       /* to unpark when there is room for publishing */
-    struct list doomed;       /* slow readers found in a delivery loop */
-    size_t input_bytes;       /* of all conn_input */
+    struct list starved; /* to arm their receive again: no buffers, or the submission queue was full */
+    struct list parked;  /* to unpark when there is room for publishing */
+    struct list doomed;  /* slow readers found in a delivery loop */
+    size_t input_bytes;  /* of all conn_input, and what roles hold of bodies */
+    struct input_budget input;
     _Atomic uint32_t open;    /* for the server to watch */
     _Atomic uint32_t clients; /* of these, all but operators' */
     struct bucket log_lines;  /* about single connections */
