@@ -26,7 +26,7 @@ static uint64_t stat(const struct shard *shard, enum stat_id id)
 static void count_tls(const struct conn *conn, struct census *census)
 {
     const struct conn_tls *tls = conn->tls;
-    census->handshaking += tls->handshaking;
+    census->handshaking += list_linked(&tls->unfinished);
     census->buffers += tls->waiting.data != NULL;
     census->buffers += tls->sending.data != NULL;
     census->sends += conn->sending;
