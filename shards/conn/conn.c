@@ -56,10 +56,13 @@ static void count_open(struct shard *shard, const struct conn *conn, int change)
     stats_add(&shard->stats, STAT_CONNECTIONS, (uint64_t)(int64_t)change);
 }
 
-/* The name under which connections of this peer are counted. */
+/* The name under which connections of this peer are counted: the address, of IPv6 the /64, which is what one customer gets. */
 static struct hash128 peer_name(const struct shard *shard, const struct conn *conn)
 {
+    static const uint8_t v4[12] = {[10] = 0xff, [11] = 0xff};
     struct ring_address peer = ring_peer(shard->ring, conn->socket);
+    if (memcmp(peer.bytes, v4, sizeof v4) != 0)
+        memset(peer.bytes + 8, 0, 8);
     return home_name(shard, 'p', 0, slice_of(peer.bytes, sizeof peer.bytes));
 }
 

@@ -50,6 +50,25 @@ Test(conn, counts_silent_connections_of_an_address_over_all_shards)
 
 /* ---- a body (at least 16 KiB a second beyond 10 s) ---- */
 
+/* M6: who has a /64, as every customer does, has one address. */
+Test(conn, counts_the_addresses_of_one_64_as_one)
+{
+    static const char *const sets[] = {"connections_per_address=3", NULL};
+    struct world world;
+    world_begin(&world, 1, 65536, sets);
+    for (uint8_t i = 0; i < 10; i++) {
+        const struct ring_address from = {.bytes = {0x20, 0x01, 0x0d, 0xb8, [8] = i, [15] = i}, .port = 1000};
+        cr_assert_geq(sim_connect(world.network, DIALECT_PORT, from), 0);
+        world_settle(&world);
+        cr_assert_eq(world_open(&world), i < 3 ? i + 1U : 3U);
+    }
+    const struct ring_address next = {.bytes = {0x20, 0x01, 0x0d, 0xb8, [7] = 1}, .port = 1000};
+    cr_assert_geq(sim_connect(world.network, DIALECT_PORT, next), 0);
+    world_settle(&world);
+    cr_assert_eq(world_open(&world), 4, "the next /64");
+    world_end(&world);
+}
+
 static const char *const publisher[] = {"ingest.keys=secret *", NULL};
 
 static void begin_body(struct world *world, struct peer *peer, unsigned bytes)
