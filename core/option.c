@@ -281,10 +281,13 @@ static int set_text(char **out, struct slice text, struct buf *why)
 
 /* --- lists -------------------------------------------------------------------------------------------------------- */
 
+/* Wiped: they may be secrets. */
 static void texts_release(struct option_texts *texts)
 {
-    for (uint32_t i = 0; i < texts->count; i++)
+    for (uint32_t i = 0; i < texts->count; i++) {
+        explicit_bzero(texts->items[i], strlen(texts->items[i]));
         free(texts->items[i]);
+    }
     free(texts->items);
     *texts = (struct option_texts){0};
 }

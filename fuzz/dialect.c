@@ -14,7 +14,7 @@
 #define STEPS_MAX 160
 #define SETTINGS_MAX 7
 #define ROUNDS_MAX 16 /* of asking the service in one step */
-#define NUMBER 7      /* of every connection: inputs name ids that are made of it */
+#define NUMBER 7      /* of the first connection, then one more: inputs name ids that are made of it */
 
 /* The connections: one that opens and speaks, and one for each REST request beside it. */
 enum { SOCKET, REST, CONNS };
@@ -34,6 +34,7 @@ struct run {
     struct slice given; /* what the present call was given */
     uint32_t refuse_in; /* the how many-th ACQUIRE from now is refused; 0: none */
     uint32_t rounds;    /* questions asked in this step */
+    uint64_t number;    /* of the next connection that is no REST request */
 };
 
 /* --- rules for what comes back ------------------------------------------------------------------------------------ */
@@ -177,6 +178,15 @@ static void watch_event(void *context, const struct event *event)
         expect_text(context, event->payload, ((const struct run *)context)->given);
 }
 
+/* Of a service that remembers; the host holds tables, keys and sizes against service.h. */
+static void watch_effect(void *context, const struct effect *effect)
+{
+    const struct run *run = context;
+    if (effect->kind == EFFECT_PUT)
+        expect(json_valid(effect->body, JSON_DEPTH_MAX));
+    expect(effect->kind == EFFECT_PUBLISH || run->host.dialect->service->tables != NULL);
+}
+
 static void watch_answer(void *context, int status, struct slice reply)
 {
     struct run *run = context;
@@ -250,7 +260,7 @@ static void request_socket(struct run *run, const struct http1_request *request,
 {
     pure_disconnect(&run->host, SOCKET);
     struct pure_conn *conn = pure_begin(&run->host, SOCKET);
-    conn->number = NUMBER;
+    conn->number = run->number++;
     struct dialect_call call = begin_call(run, conn, head);
     call.origin_allowed = !origin_bad;
     run->host.dialect->open(&call, request, request->path);
@@ -297,6 +307,27 @@ static void step_open(struct run *run)
     run->refuse_in = 0;
 }
 
+/* What may be said before a close that the server decides on. */
+static void expect_sends(const struct actions *out)
+{
+    for (uint32_t i = 0; i < out->count; i++)
+        expect(out->items[i].kind == ACTION_SEND);
+}
+
+/* A message that is too big, or the end of the server. */
+static void say_before_close(struct run *run, bool farewell)
+{
+    struct pure_conn *conn = &run->host.conns[SOCKET];
+    const struct dialect *dialect = run->host.dialect;
+    void (*say)(struct dialect_call * call) = farewell ? dialect->farewell : dialect->too_big;
+    struct dialect_call call = begin_call(run, conn, (struct slice){0});
+    if (say != NULL)
+        say(&call);
+    expect_sends(call.out);
+    action_close(call.out, farewell ? WS_CLOSE_GOING_AWAY : WS_CLOSE_TOO_BIG, "");
+    pure_apply(&run->host, conn, call.out);
+}
+
 /* Text of the input if it is text; what is not never gets to a dialect as such. */
 static void step_message(struct run *run, bool over_limit)
 {
@@ -306,14 +337,18 @@ static void step_message(struct run *run, bool over_limit)
     struct slice message = fuzz_take(&run->input, fuzz_below(&run->input, 1024));
     bool text = fuzz_below(&run->input, 8) != 7 && naive_utf8_read(message) == NAIVE_UTF8_WHOLE;
     enum ws_opcode opcode = text ? WS_TEXT : WS_BINARY;
-    uint32_t excess = over_limit ? 1 + 8U * fuzz_byte(&run->input) : 0;
+    uint8_t shape = over_limit ? fuzz_byte(&run->input) : 0;
+    if (conn->open && shape >= 254) {
+        say_before_close(run, shape == 255);
+        return;
+    }
     if (!conn->open || (over_limit && dialect->over_limit == NULL))
         return;
     uint8_t *copy = fuzz_copy(message);
     struct slice given = slice_of(copy, message.bytes);
     struct dialect_call call = begin_call(run, conn, given);
     if (over_limit)
-        dialect->over_limit(&call, opcode, given, common->messages_max + excess);
+        dialect->over_limit(&call, opcode, given, common->messages_max + 1 + 8U * shape);
     else
         dialect->message(&call, opcode, given);
     pure_apply(&run->host, conn, call.out);
@@ -529,12 +564,25 @@ static void begin_host(struct run *run)
                                      .action = watch_action,
                                      .refuse = watch_refuse,
                                      .event = watch_event,
+                                     .effect = watch_effect,
                                      .answer = watch_answer,
                                      .census = watch_census};
     run->host.watch = &run->watch;
+    run->host.numbers = UINT32_MAX; /* those of REST requests are others */
+    run->number = NUMBER;
     run->chosen = run->input;
     take_settings(run->host.dialect, run->host.settings, &run->input, false);
     judge_permissions(run->host.dialect, run->host.settings);
+}
+
+/* It gets the same settings once more, as after a reload that changed nothing. */
+static void begin_service(struct pure_host *host)
+{
+    if (host->service == NULL)
+        return;
+    host->dialect->service->settings(host->service, host->settings);
+    pure_collect(host);
+    pure_pump(host);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
@@ -545,10 +593,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     expect_mounts(&run.host);
     if (settings_good(run.host.dialect, run.host.settings)) {
         pure_start(&run.host);
-        if (run.host.service != NULL)
-            run.host.dialect->service->settings(run.host.service, run.host.settings);
+        begin_service(&run.host);
         for (uint32_t i = 0; i < STEPS_MAX && run.input.left > 0; i++)
             step(&run);
+        run.given = (struct slice){0};
+        if (run.host.record_count > 0)
+            pure_crash(&run.host); /* what it has kept is what it loads */
     }
     run.given = (struct slice){0};
     pure_close(&run.host);

@@ -4,6 +4,7 @@
  * steps; at the end all memory of frames must be back. */
 #include "shards/conn/outbox.h"
 #include "fuzz/fuzz.h"
+#include "protocol/ws.h"
 
 #define ITEMS_MAX 512
 #define LOGS 4

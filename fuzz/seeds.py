@@ -619,7 +619,22 @@ def sessions():
             yield bytes([settings | 8]) + b"\x0a" + bytes([kind, len(content)]) + content + at + b"\0" + words
 
 
+def hubs():
+    """Plays by chance against the model (even), and what the transcripts say, each message whole from one of seven players (odd)."""
+    yield from walks((0, 2, 4, 6, 8, 10, 12, 14), 600)
+    for name, lines in transcripts():
+        if name != "emprops":
+            continue
+        said = [found for found in (re.match(r"([A-Z0-9]*)> (.*)", line) for line in lines) if found]
+        players = sorted({found[1] for found in said})
+        yield b"\1" + b"".join(
+            bytes([5, players.index(found[1]) % 7, 0, 0]) + piece(found[2].encode()[:255]) for found in said)
+        yield b"\1" + b"".join(
+            bytes([5, index % 7, index % 22, 1]) + piece(found[2].encode()[1:-1][:255]) for index, found in enumerate(said))
+
+
 def main():
+    write("hub", [*hubs()])
     write("http1", HEADS)
     write("handshake", handshakes())
     write("ws", streams())

@@ -54,3 +54,16 @@ bool base64_decode(struct slice text, struct buf *out)
     }
     return !out->overflow;
 }
+
+void base64_encode(struct slice bytes, struct buf *out)
+{
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (size_t i = 0; i < bytes.bytes; i += 3) {
+        size_t left = bytes.bytes - i;
+        uint32_t bits = (uint32_t)bytes.data[i] << 16 | (left > 1 ? (uint32_t)bytes.data[i + 1] << 8 : 0) |
+                        (left > 2 ? bytes.data[i + 2] : 0);
+        char text[4] = {letters[bits >> 18], letters[bits >> 12 & 63], left > 1 ? letters[bits >> 6 & 63] : '=',
+                        left > 2 ? letters[bits & 63] : '='};
+        buf_put(out, slice_of(text, 4));
+    }
+}

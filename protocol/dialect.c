@@ -72,6 +72,8 @@ void dialect_refuse(struct dialect_call *call, enum quota_kind quota)
 const struct option dialect_common_options[] = {
     OPTION("listen", TEXTS, AT(listen), "", .doc = "Addresses and ports that serve this dialect; none: it is off."),
     OPTION("prefix", TEXT, AT(prefix), "", .doc = "A path before all its paths, such as /live."),
+    OPTION("store", TEXT, AT(store), "",
+           .doc = "Where its records are kept, for a dialect that keeps some: a file, or memory (nothing survives)."),
     OPTION("keys", SECRETS, AT(keys), "", .reloadable = true,
            .doc = "API keys that are let in; where a dialect has permissions, those of a key stand behind it."),
     OPTION("keys_file", TEXT, AT(keys_file), "", .reloadable = true, .doc = "A file of further keys, one a line."),

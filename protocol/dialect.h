@@ -17,6 +17,7 @@ struct dialect_settings {
     struct option_texts listen; /* "127.0.0.1:9500", "[::1]:9500", "*:9500"; empty: the dialect is off */
     char *prefix;               /* before all its paths (G-2) */
     struct option_texts keys;   /* each "KEY [WORD...]": the words say what it may do (permission_fault) */
+    char *store;                /* where a service that keeps records has them: a file, or "memory" */
     char *keys_file;            /* the same, one a line, read again on reload */
     bool close_on_revoke;       /* a key that is gone after a reload closes its connections */
     bool origin_check;

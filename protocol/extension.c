@@ -14,7 +14,7 @@
 #define FIELD_NAME "Sec-WebSocket-Extensions"
 #define EXTENSION_NAME "permessage-deflate"
 
-/* ---- grammar ---- */
+/* --- grammar ------------------------------------------------------------------------------------------------------ */
 
 static void skip_blanks(struct slice *text)
 {
@@ -121,7 +121,7 @@ bool extension_valid(const struct http1_request *request)
     return named || !sent;
 }
 
-/* ---- offers ---- */
+/* --- offers ------------------------------------------------------------------------------------------------------- */
 
 enum parameter {
     SERVER_NO_CONTEXT_TAKEOVER,

@@ -148,7 +148,7 @@ void handshake_write(struct buf *out, const struct handshake *handshake)
     buf_put_text(out, "\r\n");
 }
 
-/* ---- origins ---- */
+/* --- origins ------------------------------------------------------------------------------------------------------ */
 
 struct origin {
     struct slice scheme;

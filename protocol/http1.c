@@ -14,7 +14,7 @@ static int refuse(const char **why, int status, const char *text)
     return status;
 }
 
-/* ---- request line ---- */
+/* --- request line ------------------------------------------------------------------------------------------------- */
 
 static bool authority_valid(struct slice text)
 {
@@ -121,7 +121,7 @@ static int parse_request_line(struct slice line, struct http1_request *request, 
     return result != HTTP1_OK ? result : parse_target(request, why);
 }
 
-/* ---- fields ---- */
+/* --- fields ------------------------------------------------------------------------------------------------------- */
 
 /* field-name ":" OWS field-value OWS (RFC 9112 section 5) */
 static int parse_field(struct slice line, struct http1_header *header, const char **why)
@@ -220,7 +220,7 @@ static bool persists(const struct http1_request *request)
     return request->minor_version == 1 || http1_header_has_token(request, "connection", "keep-alive");
 }
 
-/* ---- head ---- */
+/* --- head --------------------------------------------------------------------------------------------------------- */
 
 /* Takes a line that ends within the head, without its CRLF. */
 static int line_take(struct slice head, size_t *at, struct slice *line, const char **why)
@@ -294,7 +294,7 @@ int http1_parse_head(struct slice input, size_t *scanned, struct http1_request *
     return refuse(why, 431, "head too large");            /* RFC 6585 section 5 */
 }
 
-/* ---- reading a request ---- */
+/* --- reading a request -------------------------------------------------------------------------------------------- */
 
 struct slice http1_header(const struct http1_request *request, const char *name)
 {

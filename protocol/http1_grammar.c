@@ -49,7 +49,7 @@ bool http1_split_next(struct slice *text, uint8_t separator, struct slice *part)
     return true;
 }
 
-/* ---- authority ---- */
+/* --- authority ---------------------------------------------------------------------------------------------------- */
 
 /* reg-name of RFC 3986 section 3.2.2; an IPv4 address is one too. */
 static bool reg_name_valid(struct slice name)

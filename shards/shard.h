@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* A shard: everything one thread owns. Shards share nothing but frames (immutable), mail rings and statistics. This header shows what
- * every part needs of it, and that there are parts; whoever works with a part includes that part's header. They lie in one block
- * (turn/shard_parts.h); load a part once per function, not per member of an audience. */
+/* A shard: everything one thread owns. Shards share nothing but frames (immutable), mail rings and statistics. This
+ * header shows what every part needs of it, and that there are parts; whoever works with a part includes that part's
+ * header. They lie in one block (turn/shard_parts.h); load a part once per function, not per member of an audience. */
 #ifndef RINGCAST_SHARDS_SHARD_H
 #define RINGCAST_SHARDS_SHARD_H
 

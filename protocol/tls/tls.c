@@ -102,6 +102,21 @@ static int on_verified(int good, WOLFSSL_X509_STORE_CTX *store)
     return tls->subject != NULL;
 }
 
+/* The same for a client that has asked for an address. */
+static int on_verified_address(int good, WOLFSSL_X509_STORE_CTX *store)
+{
+    struct tls *tls = store->userCtx;
+    if (!good || store->error_depth != 0)
+        return good;
+    if (tls != NULL && store->totalCerts > 0 &&
+        tls_is_for_address(slice_of(store->certs[0].buffer, store->certs[0].length),
+                           slice_of(tls->address, tls->address_bytes)))
+        return 1;
+    if (tls != NULL)
+        tls->fault = "the peer's certificate is for another address";
+    return 0;
+}
+
 /* --- making and ending -------------------------------------------------------------------------------------------- */
 
 static struct tls *tls_new(struct tls_context *context, bool server)
@@ -138,26 +153,44 @@ struct tls *tls_create(struct tls_context *context, enum tls_client_certificate 
     return tls;
 }
 
-/* Whether the text is an address, which SNI does not carry (RFC 6066 section 3). */
+/* Whether the text is an address in any spelling, which SNI does not carry (RFC 6066 section 3). */
 static bool is_address(const char *host)
 {
     return strchr(host, ':') != NULL || strspn(host, "0123456789.") == strlen(host);
 }
 
-struct tls *tls_create_client(struct tls_context *context, const char *host)
+/* What the peer's certificate has to be for. */
+static bool expect_peer(struct tls *tls, const char *host, struct slice address)
+{
+    check_op(address.bytes, <=, sizeof tls->address);
+    if (address.bytes == 0)
+        return wolfSSL_check_domain_name(tls->ssl, host) == WOLFSSL_SUCCESS;
+    memcpy(tls->address, address.data, address.bytes);
+    tls->address_bytes = (uint8_t)address.bytes;
+    wolfSSL_set_verify(tls->ssl, WOLFSSL_VERIFY_PEER, on_verified_address);
+    wolfSSL_SetCertCbCtx(tls->ssl, tls);
+    return true;
+}
+
+struct tls *tls_create_client_at(struct tls_context *context, const char *host, struct slice address)
 {
     struct tls *tls = tls_new(context, false);
     if (tls == NULL)
         return NULL;
     bool good = attach(tls, context->contexts[0]);
-    if (good && !is_address(host))
+    if (good && address.bytes == 0 && !is_address(host))
         good = wolfSSL_UseSNI(tls->ssl, WOLFSSL_SNI_HOST_NAME, host, (unsigned short)strlen(host)) == WOLFSSL_SUCCESS;
     if (good && context->verify)
-        good = wolfSSL_check_domain_name(tls->ssl, host) == WOLFSSL_SUCCESS;
+        good = expect_peer(tls, host, address);
     if (good)
         return tls;
     tls_destroy(tls);
     return NULL;
+}
+
+struct tls *tls_create_client(struct tls_context *context, const char *host)
+{
+    return tls_create_client_at(context, host, slice_of(NULL, 0));
 }
 
 void tls_destroy(struct tls *tls)

@@ -61,6 +61,8 @@ struct tls {
     const char *why;                 /* of a failure */
     const char *fault;               /* what the filter said */
     char *subject, *common_name;
+    uint8_t address[16]; /* of a client that asks for one: what the peer's certificate has to be for */
+    uint8_t address_bytes;
 };
 
 /* --- tls_memory.c ------------------------------------------------------------------------------------------------- */
@@ -96,6 +98,11 @@ WOLFSSL_CTX *tls_context_for(struct tls_context *context, struct slice name);
 
 /* The common name of a certificate's subject into `out`, "" when it has none. */
 void tls_common_name_of(WOLFSSL_X509 *certificate, char *out, int out_bytes);
+
+/* --- tls_address.c ------------------------------------------------------------------------------------------------ */
+
+/* Whether an iPAddress of the certificate (DER) is this one, of 4 or 16 bytes. */
+bool tls_is_for_address(struct slice certificate, struct slice address);
 
 /* --- tls_ticket.c ------------------------------------------------------------------------------------------------- */
 

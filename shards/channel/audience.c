@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the audiences of one shard and the delivery loop. It never sends: it pushes into outboxes and marks connections dirty;
- * a reader that is too slow is only marked, and closed after the loop. Called by session (join, leave) and by mail.
+/* Owns the audiences of one shard and the delivery loop. It never sends: it pushes into outboxes and marks connections
+ * dirty; a reader that is too slow is only marked, and closed after the loop. Called by session (join, leave) and by
+ * mail.
  *
  * Between two turns (audiences_check):
  *   - an audience is found under its home and class, and nothing else is found there; it has members, as many as fit;
- *   - a member is an open session of the audience's dialect, and that session's membership names this audience and this place;
- *     no session has a membership that is not so named;
+ *   - a member is an open session of the audience's dialect, and that session's membership names this audience and this
+ *     place; no session has a membership that is not so named;
  *   - no session is twice in one channel. */
 #include "shards/channel/audience.h"
 
@@ -147,8 +148,8 @@ static bool member_add(struct shard *shard, struct audience *audience, struct co
     return true;
 }
 
-/* Takes the connection's membership `number` out of its audience and out of the connection; the last of each takes the free
- * place. The home is told. */
+/* Takes the connection's membership `number` out of its audience and out of the connection; the last of each takes the
+ * free place. The home is told. */
 static void member_remove(struct shard *shard, struct conn *conn, uint32_t number)
 {
     struct membership *membership = audience_membership(conn, number);
@@ -227,9 +228,9 @@ static void doom(struct shard *shard, struct conn *conn)
     list_push_back(&shard->conns->doomed, &conn->wait);
 }
 
-/* Pushes a range to one member; the caller accounts for it and marks the member dirty. `source` 0: lossless; else the range is
- * one message, the newest, which replaces an older one of the same source that waits. `waiting_max`: bytes that the
- * reader may be charged for. */
+/* Pushes a range to one member; the caller accounts for it and marks the member dirty. `source` 0: lossless; else the
+ * range is one message, the newest, which replaces an older one of the same source that waits. `waiting_max`: bytes
+ * that the reader may be charged for. */
 static inline enum outbox_result push(struct shard *shard, uint64_t waiting_max, struct conn *conn, struct frame frame,
                                       uint32_t messages, uint32_t source, uint32_t conflate)
 {
@@ -249,8 +250,8 @@ static inline bool is_idle(const struct conn *conn)
     return (conn->hot & CONN_HOT(.dirty = true, .slow = true)) == 0 && conn->outbox.all.slices == 0;
 }
 
-/* Pushes a slice to the first of these members, who is idle, and to those behind it as long as they are, and marks them dirty.
- * Their number. */
+/* Pushes a slice to the first of these members, who is idle, and to those behind it as long as they are, and marks them
+ * dirty. Their number. */
 static uint32_t push_idle(struct shard *shard, const struct member *members, uint32_t count,
                           const struct outbox_slice *slice, bool bulk)
 {
@@ -363,7 +364,7 @@ bool audience_join(struct shard *shard, struct conn *conn, struct errand *errand
     return true;
 }
 
-/* ---- what holds ---- */
+/* --- what holds --------------------------------------------------------------------------------------------------- */
 
 static bool same_channel(const struct audience *a, const struct audience *b)
 {

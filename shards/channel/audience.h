@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The local half of a channel: the sessions of this shard that listen to one class (channel and variant) of a home. Delivery
- * is a walk over a dense array of members: no dialect code, no allocation, no atomic, no system call. */
+/* The local half of a channel: the sessions of this shard that listen to one class (channel and variant) of a home.
+ * Delivery is a walk over a dense array of members: no dialect code, no allocation, no atomic, no system call. */
 #ifndef RINGCAST_SHARDS_AUDIENCE_H
 #define RINGCAST_SHARDS_AUDIENCE_H
 
@@ -39,8 +39,9 @@ struct audiences {
 int audiences_init(struct audiences *audiences, uint16_t shards);
 void audiences_destroy(struct audiences *audiences, uint16_t shards);
 
-/* A subscription has been confirmed by the home (an answered ERRAND_SUBSCRIBE): makes the connection a member, in place of an
- * earlier membership in the same channel, and pushes the retained frames that came along. False: memory is out. */
+/* A subscription has been confirmed by the home (an answered ERRAND_SUBSCRIBE): makes the connection a member, in place
+ * of an earlier membership in the same channel, and pushes the retained frames that came along. False: memory is
+ * out. */
 bool audience_join(struct shard *shard, struct conn *conn, struct errand *errand);
 /* Ends the membership in that channel; false when there is none. */
 bool audience_leave(struct shard *shard, struct conn *conn, struct hash128 channel);

@@ -5,10 +5,10 @@
  * Between two turns (channel_check):
  *   - a channel is found under its identity, which is its name's, and its home is this shard;
  *   - it has listeners or retains something; else, or while a log holds its tail, the sweep has it on its list;
- *   - a class belongs to its channel, is found under its key, which begins with the channel's identity, and has listeners:
- *     the sum over the shards;
- *   - a class is on the list of pending ones exactly when its pending range holds bytes; then it counts at least one message
- *     and the newest is no longer than the range; all of it is committed;
+ *   - a class belongs to its channel, is found under its key, which begins with the channel's identity, and has
+ *     listeners: the sum over the shards;
+ *   - a class is on the list of pending ones exactly when its pending range holds bytes; then it counts at least one
+ *     message and the newest is no longer than the range; all of it is committed;
  *   - tails and retained frames lie in referenced segments of this home; what is retained is in the order of time. */
 #include "shards/channel/channel.h"
 
@@ -414,7 +414,7 @@ void channels_cut_oldest(struct shard *shard)
     }
 }
 
-/* ---- what holds ---- */
+/* --- what holds --------------------------------------------------------------------------------------------------- */
 
 static void check_frame(const struct shard *shard, struct frame frame)
 {

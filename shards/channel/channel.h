@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The home half of a channel: who listens (per class and shard), the log of its frames, and what is retained. A class is the
- * set of listeners with the same variant; filters are evaluated once per class (fanout.c), never per listener. */
+/* The home half of a channel: who listens (per class and shard), the log of its frames, and what is retained. A class
+ * is the set of listeners with the same variant; filters are evaluated once per class (fanout.c), never per
+ * listener. */
 #ifndef RINGCAST_SHARDS_CHANNEL_H
 #define RINGCAST_SHARDS_CHANNEL_H
 
@@ -70,8 +71,8 @@ uint16_t channel_home(const struct shard *shard, uint8_t dialect, struct slice n
 
 /* The channel of that name, or NULL. */
 struct channel *channel_find(struct shard *shard, uint8_t dialect, struct slice name);
-/* ERRAND_SUBSCRIBE: counts the listener and fills in the answer (class, policy, retained frames); what was published before is
- * mailed first, so everything after the answer is the listener's. */
+/* ERRAND_SUBSCRIBE: counts the listener and fills in the answer (class, policy, retained frames); what was published
+ * before is mailed first, so everything after the answer is the listener's. */
 void channel_subscribe(struct shard *shard, struct errand *errand);
 /* ERRAND_PUBLISH: status 202 and the receivers, or 429 when frame memory is exhausted. */
 void channel_publish(struct shard *shard, struct errand *errand);
@@ -79,24 +80,24 @@ void channel_publish(struct shard *shard, struct errand *errand);
 void channel_newest(struct shard *shard, struct errand *errand);
 /* The channel has something that the sweep is to look at. */
 void channel_activate(struct shard *shard, struct channel *channel);
-/* Once a second a round begins, and each turn goes on with some of it: quiet logs let their tail go, old retained frames expire,
- * empty channels end. */
+/* Once a second a round begins, and each turn goes on with some of it: quiet logs let their tail go, old retained
+ * frames expire, empty channels end. */
 void channels_begin_sweep(struct shard *shard);
 void channels_sweep(struct shard *shard);
 /* After a reload: what is retained follows the settings. The policy of a channel stays as long as the channel lives. */
 void channels_settings(struct shard *shard);
-/* Frame memory is full: lets go what is retained in the oldest segment, and ends the readers that hold it. The next call, not
- * sooner than 10 ms later, takes the next segment. */
+/* Frame memory is full: lets go what is retained in the oldest segment, and ends the readers that hold it. The next
+ * call, not sooner than 10 ms later, takes the next segment. */
 void channels_cut_oldest(struct shard *shard);
 
 /* Asserts what holds for one channel, and for all of them (channel.c says what). */
 void channel_check(const struct shard *shard, const struct channel *channel);
 void channels_check(const struct shard *shard);
 
-/* ---- fanout.c ---- */
+/* --- fanout.c ----------------------------------------------------------------------------------------------------- */
 
-/* Sequences and retains one event of a channel at its home: one frame, built once, marked for every class that it matches.
- * Sets *receivers; 202 or 429. */
+/* Sequences and retains one event of a channel at its home: one frame, built once, marked for every class that it
+ * matches. Sets *receivers; 202 or 429. */
 int fanout_publish(struct shard *shard, struct channel *channel, const struct event *event, uint32_t *receivers);
 /* Mails everything pending. Whether there was anything. */
 bool fanout_flush(struct shard *shard);

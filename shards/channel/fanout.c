@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the way from one published event to the mails that carry it: builds the frame once, evaluates filters once per class,
- * gathers what a class gets within a tick into one range, and mails it to the shards that listen. It never sees a connection.
- * Called by channel and service_host (publish) and shard_tick (flush). */
+/* Owns the way from one published event to the mails that carry it: builds the frame once, evaluates filters once per
+ * class, gathers what a class gets within a tick into one range, and mails it to the shards that listen. It never sees
+ * a connection. Called by channel and service_host (publish) and shard_tick (flush). */
 #include "core/frame.h"
 #include "core/list.h"
 #include "core/stats.h"
@@ -108,8 +108,8 @@ static bool matches(const struct channel *channel, const struct class *class, co
     return dialect->matches == NULL || dialect->matches(class->variant, event);
 }
 
-/* Where the channels of a dialect live together, their events reach a listener in the order in which they were published, over
- * all of them (R-26): what another channel has pending is mailed first. */
+/* Where the channels of a dialect live together, their events reach a listener in the order in which they were
+ * published, over all of them (R-26): what another channel has pending is mailed first. */
 static void keep_order(struct shard *shard, const struct channel *channel)
 {
     if (dialects[channel->dialect]->home_key == NULL)

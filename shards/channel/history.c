@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the retained frames of one channel. It never decides what is retained beyond its bounds and never sends. Called by
- * fanout (add), channel (read, expire). */
+/* Owns the retained frames of one channel. It never decides what is retained beyond its bounds and never sends. Called
+ * by fanout (add), channel (read, expire). */
 #include "shards/channel/history.h"
 
 #include "core/frame.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The clients behind the commands `publish` and `subscribe`: one blocking connection, one conversation, then the end. */
+/* The clients behind the commands `publish` and `subscribe`: one blocking connection, one conversation, then the
+ * end. */
 #ifndef RINGCAST_SHARDS_CLIENT_H
 #define RINGCAST_SHARDS_CLIENT_H
 
@@ -40,7 +41,7 @@ int client_publish(const struct client_publish *publish);
  * success), or the server closes, whose code and reason go to stderr: success when it is 1000. */
 int client_subscribe(const struct client_subscribe *subscribe);
 
-/* ---- client_command.c: the commands ---- */
+/* --- client_command.c: the commands ------------------------------------------------------------------------------- */
 
 extern const struct args_flag client_publish_flags[], client_subscribe_flags[];
 int client_run_publish(const struct command *command, char **arguments);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the commands publish and subscribe: their arguments, where the key and the message come from. It never takes a key as an
- * argument, where other users of the machine could read it, and never speaks to a server itself. Called by main.c. */
+/* Owns the commands publish and subscribe: their arguments, where the key and the message come from. It never takes a
+ * key as an argument, where other users of the machine could read it, and never speaks to a server itself. Called by
+ * main.c. */
 #include "core/limits.h"
 #include "protocol/token.h"
 #include "shards/client/client.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the part of HTTP/1.1 that the clients of the commands need: an address and a whole answer. It follows no redirection and
- * knows nothing of messages. Called by client_publish.c and client_subscribe.c. */
+/* Owns the part of HTTP/1.1 that the clients of the commands need: an address and a whole answer. It follows no
+ * redirection and knows nothing of messages. Called by client_publish.c and client_subscribe.c. */
 #include "shards/client/client_http.h"
 
 #include "protocol/json.h"

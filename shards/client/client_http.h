@@ -22,8 +22,8 @@ struct client_url {
 int client_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Whether it is ASCII without spaces and control characters: what may stand in a request. */
 bool client_is_visible(const char *text);
-/* SCHEME://HOST[:PORT][TARGET], `scheme` being "http" or "ws", with or without an 's' behind it; the target points into the
- * text. */
+/* SCHEME://HOST[:PORT][TARGET], `scheme` being "http" or "ws", with or without an 's' behind it; the target points into
+ * the text. */
 bool client_url_parse(const char *text, const char *scheme, struct client_url *url);
 
 /* Reads until the head of the final answer is there: interim ones (1xx) are taken away. 0 or -errno. */

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the socket of a command's client and the TLS on it. It never reads more than it is asked for and knows nothing of HTTP.
- * Called by client_publish.c, client_subscribe.c and client_http.c. */
+/* Owns the socket of a command's client and the TLS on it. It never reads more than it is asked for and knows nothing
+ * of HTTP. Called by client_publish.c, client_subscribe.c and client_http.c. */
 #include "shards/client/client_link.h"
 
 #include "protocol/tls/tls.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
 #include <stdio.h>
@@ -185,12 +186,33 @@ static struct tls_context *make_context(const struct client_trust *trust)
     return context;
 }
 
+/* The host when it is an address: 4 or 16 bytes; no bytes: a name. */
+static struct slice address_of(const char *host, uint8_t address[16])
+{
+    if (inet_pton(AF_INET, host, address) == 1)
+        return slice_of(address, 4);
+    return slice_of(address, inet_pton(AF_INET6, host, address) == 1 ? 16 : 0);
+}
+
+/* 127.1, 0177.0.0.1: the resolver takes these for addresses, a certificate's wildcard would take them for names. */
+static bool is_odd_address(const char *host)
+{
+    const char *dot = strrchr(host, '.'), *last = dot == NULL ? host : dot + 1;
+    return *last != '\0' && last[strspn(last, "0123456789")] == '\0';
+}
+
 static bool begin_tls(struct client_link *link, const struct client_url *url, const struct client_trust *trust)
 {
     link->context = make_context(trust);
     if (link->context == NULL)
         return false;
-    link->tls = tls_create_client(link->context, url->host);
+    uint8_t memory[16];
+    struct slice address = address_of(url->host, memory);
+    if (address.bytes == 0 && is_odd_address(url->host)) {
+        client_fail("%s: tls: write an address as four numbers from 0 to 255", url->host);
+        return false;
+    }
+    link->tls = tls_create_client_at(link->context, url->host, address);
     if (link->tls == NULL) {
         client_fail("tls: out of memory");
         return false;

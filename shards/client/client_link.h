@@ -14,8 +14,8 @@ struct client_link *client_link_open(const struct client_url *url, const struct 
 void client_link_close(struct client_link *link);
 /* False when the connection is broken; errno says why. */
 bool client_link_send(struct client_link *link, struct slice bytes);
-/* Appends what comes next, after at most one wait. Bytes, 0 at the end of the stream, -errno; -ENOBUFS when `out` is full,
- * -EAGAIN when what came was TLS's own or no whole record. */
+/* Appends what comes next, after at most one wait. Bytes, 0 at the end of the stream, -errno; -ENOBUFS when `out` is
+ * full, -EAGAIN when what came was TLS's own or no whole record. */
 int client_link_receive(struct client_link *link, struct buf *out);
 /* Whether client_link_receive would give bytes without looking at the socket. */
 bool client_link_pending(const struct client_link *link);

@@ -91,8 +91,8 @@ static uint32_t count_fields(struct slice head, const char *name)
     return count;
 }
 
-/* What a 101 lacks or has too much of (RFC 6455 section 4.1, the checks 2 to 6 of the answer), or NULL. We ask for no extension and
- * for no subprotocol. */
+/* What a 101 lacks or has too much of (RFC 6455 section 4.1, the checks 2 to 6 of the answer), or NULL. We ask for no
+ * extension and for no subprotocol. */
 static const char *answer_fault(struct slice head, const char *accept)
 {
     if (!slice_starts(head, slice_text("HTTP/1.1 ")))

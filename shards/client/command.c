@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns what every command says to its user: help, mistakes in the arguments, failures. It never does what a command is for. Called by
- * main.c and client_command.c. */
+/* Owns what every command says to its user: help, mistakes in the arguments, failures. It never does what a command is
+ * for. Called by main.c and client_command.c. */
 #include "shards/client/command.h"
 
 #include <errno.h>

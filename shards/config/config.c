@@ -257,9 +257,9 @@ static bool is_numbered_port(struct slice text)
     return false;
 }
 
-/* Whether the kubelet sets such a variable for a Service whose name begins with "ringcast" (enableServiceLinks): in every pod of the
- * namespace there are [NAME_]SERVICE_HOST, [NAME_]SERVICE_PORT[_PORTNAME], [NAME_]PORT=tcp://HOST:PORT and
- * [NAME_]PORT_NUMBER_TCP[_PROTO|_PORT|_ADDR]. */
+/* Whether the kubelet sets such a variable for a Service whose name begins with "ringcast" (enableServiceLinks): in
+ * every pod of the namespace there are [NAME_]SERVICE_HOST, [NAME_]SERVICE_PORT[_PORTNAME], [NAME_]PORT=tcp://HOST:PORT
+ * and [NAME_]PORT_NUMBER_TCP[_PROTO|_PORT|_ADDR]. */
 static bool is_service_variable(struct slice name, const char *value)
 {
     if (slice_is(name, "SERVICE_HOST") || slice_ends(name, "_SERVICE_HOST"))

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The configuration: tables of options read from one YAML file, the environment and flags into typed structs (settings.h). */
+/* The configuration: tables of options read from one YAML file, the environment and flags into typed structs
+ * (settings.h). */
 #ifndef RINGCAST_SHARDS_CONFIG_H
 #define RINGCAST_SHARDS_CONFIG_H
 
@@ -25,11 +26,12 @@ struct config_source {
     const char *const *sets; /* "section.key=value" of --set, in order; NULL-terminated or NULL */
 };
 
-/* Loads, merges (defaults < file < environment < sets) and validates. 0 and *out; -EINVAL (or another -errno of the file) with
- * all findings in `why`, a line each: "FILE:LINE: KEY: what is wrong; what would be right". */
+/* Loads, merges (defaults < file < environment < sets) and validates. 0 and *out; -EINVAL (or another -errno of the
+ * file) with all findings in `why`, a line each: "FILE:LINE: KEY: what is wrong; what would be right". */
 int config_load(const struct config_source *source, struct config **out, struct buf *why);
-/* The same for a running server, which keeps `now` when the new one is refused: also for what got lost by accident (a file that was
- * emptied or cut, keys that vanish without `keys: []`), and for files that cannot be read a second time. */
+/* The same for a running server, which keeps `now` when the new one is refused: also for what got lost by accident (a
+ * file that was emptied or cut, keys that vanish without `keys: []`), and for files that cannot be read a second
+ * time. */
 int config_reload(const struct config_source *source, const struct config *now, struct config **out, struct buf *why);
 void config_free(struct config *config);
 /* What is no mistake and should be known: a line each, "" for nothing. */

@@ -7,6 +7,7 @@
 #include "core/check.h"
 #include "core/ring.h"
 #include "protocol/handshake.h"
+#include "protocol/service.h"
 #include "protocol/tls/tls.h"
 #include "shards/config/config_listen.h"
 #include "shards/config/forwarded.h"
@@ -54,8 +55,8 @@ static bool may_share(const struct config_section *a, const struct config_sectio
     return a == b || (!a_private && !b_private);
 }
 
-/* Adds an address and returns what it collides with, or NULL: one that another section has for itself, or that speaks TLS where
- * this one does not. */
+/* Adds an address and returns what it collides with, or NULL: one that another section has for itself, or that speaks
+ * TLS where this one does not. */
 static const struct listener *listeners_add(struct listeners *all, const struct listener *added)
 {
     bool known = false;
@@ -211,10 +212,33 @@ static void check_dialect(const struct config *config, const struct dialect *dia
     config_finding(findings, section, (uint32_t)row, &config->origins[section->first + (uint32_t)row], "%s", colon + 2);
 }
 
+/* A dialect that keeps records says where; all that are on share one store. */
+static void check_store(const struct config *config, const struct dialect *dialect,
+                        const struct config_section *section, const char **store, struct config_findings *findings)
+{
+    const struct dialect_settings *settings = section->object;
+    bool keeps = dialect->service != NULL && dialect->service->tables != NULL;
+    uint32_t row = (uint32_t)config_row_find(section, slice_text("store"), NULL);
+    const struct config_origin *origin = &config->origins[section->first + row];
+    if (!keeps && settings->store[0] != '\0')
+        config_finding(findings, section, row, origin, "%s keeps no records; leave it out", dialect->name);
+    if (!keeps || settings->listen.count == 0)
+        return;
+    if (settings->store[0] == '\0')
+        config_finding(findings, section, row, origin,
+                       "it is not said where records are kept; name a file, or memory if nothing need survive");
+    else if (*store != NULL && strcmp(*store, settings->store) != 0)
+        config_finding(findings, section, row, origin, "another dialect keeps its records in %s; name the same",
+                       *store);
+    else
+        *store = settings->store;
+}
+
 void config_check(const struct config *config, struct config_findings *findings)
 {
     struct config_sections sections;
     config_sections(config, &sections);
+    const char *store = NULL;
     check_listeners(config, &sections, findings);
     for (uint32_t i = 0; i < config->dialect_count; i++) {
         const struct config_section *section = &sections.items[CONFIG_SECTIONS_FIXED + i];
@@ -222,5 +246,6 @@ void config_check(const struct config *config, struct config_findings *findings)
         check_proxies(config, section, findings);
         check_origins(config, section, findings);
         check_dialect(config, dialects[i], section, findings);
+        check_store(config, dialects[i], section, &store, findings);
     }
 }

@@ -155,7 +155,8 @@ static enum shape shape_of(const yaml_node_t *node)
                                                                                                : SHAPE_TEXT;
 }
 
-/* What can stand in a finding, and be found again in what libcyaml says of it: no blanks, no control characters, not endless. */
+/* What can stand in a finding, and be found again in what libcyaml says of it: no blanks, no control characters, not
+ * endless. */
 static bool is_word(const yaml_node_t *key)
 {
     if (key->type != YAML_SCALAR_NODE || key->data.scalar.length == 0 ||
@@ -544,6 +545,30 @@ static void pass_empty_sections(const struct config_sections *sections, struct o
     }
 }
 
+/* Whether keys stand in the file itself. */
+static bool holds_keys(const struct config *config, const struct config_sections *sections)
+{
+    for (uint32_t s = 0; s < sections->count; s++) {
+        const struct config_section *section = &sections->items[s];
+        for (uint32_t i = 0; i < section->count; i++) {
+            const struct option *row = config_row(section, i);
+            if (row->kind == OPTION_SECRETS && config->origins[section->first + i].kind == CONFIG_FROM_FILE &&
+                ((const struct option_texts *)(const void *)((const uint8_t *)section->object + row->offset))->count >
+                    0)
+                return true;
+        }
+    }
+    return false;
+}
+
+/* Of the file as it is now: what was read a moment ago may have been another one, and this is a warning. */
+static void notice_if_open(const char *path, struct config_findings *findings)
+{
+    struct stat about;
+    if (stat(path, &about) == 0 && S_ISREG(about.st_mode) && (about.st_mode & S_IROTH) != 0)
+        config_notice(findings, path, "holds keys and everybody may read it; chmod o-r");
+}
+
 int config_file_load(struct config *config, const char *path, struct config_findings *findings)
 {
     struct config_sections sections;
@@ -562,6 +587,8 @@ int config_file_load(struct config *config, const char *path, struct config_find
     while (error == 0 && outline.sound)
         error = load_once(config, &sections, &outline, slice_of(text, bytes), findings);
     outline_free(&outline);
+    if (error >= 0 && holds_keys(config, &sections))
+        notice_if_open(path, findings);
     explicit_bzero(text, bytes); /* keys may stand in it */
     free(text);
     return error < 0 ? error : 0;

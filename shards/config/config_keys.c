@@ -179,8 +179,8 @@ static int take_file(struct entries *out, const struct key_rows *rows)
     return error;
 }
 
-/* A key that stands in two places would have the rights of one of them: whoever takes rights away by editing the other would
- * be mistaken. Masks are no keys: what has been printed can be checked again. */
+/* A key that stands in two places would have the rights of one of them: whoever takes rights away by editing the other
+ * would be mistaken. Masks are no keys: what has been printed can be checked again. */
 static void find_repeated(const struct entries *entries, const struct key_rows *rows, const struct grant_list *grants)
 {
     for (uint32_t i = 0; i < grants->count; i++) {

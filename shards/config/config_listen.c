@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the form of a listening address: host, port, and whether TLS is spoken there. It resolves no names and opens no socket.
- * Called by the checks of the configuration and by ports. */
+/* Owns the form of a listening address: host, port, and whether TLS is spoken there. It resolves no names and opens no
+ * socket. Called by the checks of the configuration and by ports. */
 #include "shards/config/config_listen.h"
 #include "protocol/tls/tls.h"
 #include "shards/config/config.h"

@@ -90,15 +90,16 @@ void config_finding_at(struct config_findings *findings, const char *where, cons
 /* "WHERE: text", of what is no mistake; does not count. */
 void config_notice(struct config_findings *findings, const char *where, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* Whether an empty value of this row may stand there: keys that somebody meant to give are not "no keys". `written_out`: as []. */
+/* Whether an empty value of this row may stand there: keys that somebody meant to give are not "no keys".
+ * `written_out`: as []. */
 bool config_may_be_empty(const struct config_section *section, const struct option *row, bool written_out);
 
 /* config_file.c: reads the file into the settings. Findings are no error: 0, or the -errno with which the file could
  * not be read (which is a finding too), or -ENOMEM. */
 int config_file_load(struct config *config, const char *path, struct config_findings *findings);
 /* The whole content with a NUL behind it, to be freed by the caller; NULL and *error (-errno, -EFBIG beyond
- * CONFIG_FILE_BYTES_MAX, -ESPIPE: no regular file, see config_file_fault). At a start a pipe will do (`-c <(decrypt FILE)`), and is
- * waited for 10 s; at a reload only a regular file. `is_secret`: a notice when others may read it. */
+ * CONFIG_FILE_BYTES_MAX, -ESPIPE: no regular file, see config_file_fault). At a start a pipe will do (`-c <(decrypt
+ * FILE)`), and is waited for 10 s; at a reload only a regular file. `is_secret`: a notice when others may read it. */
 char *config_file_read(const char *path, bool is_secret, struct config_findings *findings, size_t *bytes, int *error);
 /* What *error of config_file_read means, in words. */
 const char *config_file_fault(int error);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the certificates and keys of a configuration: reads the files that it names, tries them with the TLS library, and wipes
- * them in the end. It never prints their contents and never touches a connection. Called by config_load and config_free. */
+/* Owns the certificates and keys of a configuration: reads the files that it names, tries them with the TLS library,
+ * and wipes them in the end. It never prints their contents and never touches a connection. Called by config_load and
+ * config_free. */
 #include "shards/config/config_parts.h"
 
 #include "core/check.h"

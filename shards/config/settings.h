@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What a configuration says, as typed values: what the shards read. A loaded configuration never changes; a reload makes a new one
- * (config.h). */
+/* What a configuration says, as typed values: what the shards read. A loaded configuration never changes; a reload
+ * makes a new one (config.h). */
 #ifndef RINGCAST_SHARDS_SETTINGS_H
 #define RINGCAST_SHARDS_SETTINGS_H
 

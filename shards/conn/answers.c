@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the budgets of what single connections are told, and whom they end when they are used up. It never looks into an answer and
- * never touches what channels publish. Called by conn_write for each answer, and by the shard when it is made. */
+/* Owns the budgets of what single connections are told, and whom they end when they are used up. It never looks into an
+ * answer and never touches what channels publish. Called by conn_write for each answer, and by the shard when it is
+ * made. */
 #include "shards/conn/answers.h"
 
 #include "core/limits.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the life of a connection: its slot, its deadlines and its one way to end. It never parses and never writes bytes but a
- * close frame. Called by listener (open), by everybody (close, terminate) and by the completion switch in shard.c. */
+/* Owns the life of a connection: its slot, its deadlines and its one way to end. It never parses and never writes bytes
+ * but a close frame. Called by listener (open), by everybody (close, terminate) and by the completion switch in
+ * shard.c. */
 #include "shards/conn/conn.h"
 
 #include "core/buf.h"
@@ -29,7 +30,8 @@
 #define LINGER_MS 2000
 #define SLOW_CLOSE_MS 10000
 
-/* An idle plain connection takes at most 500 bytes in all; the rest is its place in an audience, the ring and the slab. */
+/* An idle plain connection takes at most 500 bytes in all; the rest is its place in an audience, the ring and the
+ * slab. */
 _Static_assert(sizeof(struct conn) <= 368, "look for what can be kept elsewhere");
 
 uint64_t conn_id(const struct shard *shard, const struct conn *conn)
@@ -56,7 +58,8 @@ static void count_open(struct shard *shard, const struct conn *conn, int change)
     stats_add(&shard->stats, STAT_CONNECTIONS, (uint64_t)(int64_t)change);
 }
 
-/* The name under which connections of this peer are counted: the address, of IPv6 the /64, which is what one customer gets. */
+/* The name under which connections of this peer are counted: the address, of IPv6 the /64, which is what one customer
+ * gets. */
 static struct hash128 peer_name(const struct shard *shard, const struct conn *conn)
 {
     static const uint8_t v4[12] = {[10] = 0xff, [11] = 0xff};
@@ -143,7 +146,7 @@ bool conn_accept(struct shard *shard, struct conn *conn, const struct handshake 
     return true;
 }
 
-/* ---- deadlines ---- */
+/* --- deadlines ---------------------------------------------------------------------------------------------------- */
 
 static uint64_t earlier(uint64_t a, uint64_t b)
 {
@@ -252,15 +255,15 @@ void conn_on_timer(struct shard *shard, struct wheel_timer *timer)
         conn_set_timer(shard, conn);
 }
 
-/* ---- ending ---- */
+/* --- ending ------------------------------------------------------------------------------------------------------- */
 
 /* Whatever the connection was part of lets it go: audiences, quotas, waiting lists. */
-static void leave(struct shard *shard, struct conn *conn)
+static void leave(struct shard *shard, struct conn *conn, enum close_reason why)
 {
     if (list_linked(&conn->wait))
         list_remove(&conn->wait);
     if (conn_role(conn)->leave != NULL)
-        conn_role(conn)->leave(shard, conn);
+        conn_role(conn)->leave(shard, conn, (uint8_t)why);
     conn->corked = false;
 }
 
@@ -272,7 +275,9 @@ void conn_close(struct shard *shard, struct conn *conn, enum close_reason why, u
     }
     if (conn->state != CONN_OPEN)
         return;
-    leave(shard, conn);
+    leave(shard, conn, why);
+    if (conn->state != CONN_OPEN)
+        return; /* it could not take what was said */
     conn->why = (uint8_t)why;
     conn->state = CONN_CLOSING;
     conn->deadline_ms = shard->now_ms + shard->config->server.close_timeout_ms;
@@ -306,7 +311,7 @@ void conn_finish(struct shard *shard, struct conn *conn, enum close_reason why)
 {
     if (conn->state == CONN_DYING || conn->state == CONN_LINGER)
         return;
-    leave(shard, conn);
+    leave(shard, conn, CLOSE_NONE);
     if (conn->why == CLOSE_NONE)
         conn->why = (uint8_t)why;
     conn->state = CONN_LINGER;
@@ -324,7 +329,7 @@ void conn_terminate(struct shard *shard, struct conn *conn, enum close_reason wh
 {
     if (conn->state == CONN_DYING)
         return;
-    leave(shard, conn);
+    leave(shard, conn, CLOSE_NONE);
     if (conn->why == CLOSE_NONE)
         conn->why = (uint8_t)why;
     shard_note(shard, FLIGHT_TERMINATE, conn->index, conn->why, conn->state);

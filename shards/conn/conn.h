@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* A connection, from accept to the return of its slot. conn.c is its life cycle and deadlines, conn_read.c the incoming half,
- * conn_write.c the outgoing half, listener.c where it comes from, session.c what a dialect makes of it.
+/* A connection, from accept to the return of its slot. conn.c is its life cycle and deadlines, conn_read.c the incoming
+ * half, conn_write.c the outgoing half, listener.c where it comes from, session.c what a dialect makes of it.
  *
  *                    conn_open                                    conn_upgrade
  *   FREE ------------------------> HTTP ------------------------------------------------> OPEN
- *                                   |  conn_finish (response sent, no keep-alive)            |  conn_close (code, reason)
+ *                                   |  conn_finish (response sent, no keep-alive)            | conn_close (code, why)
  *                                   v                                                        v
  *                                LINGER <------------------------------------------------ CLOSING
  *                                   |   both close frames through, or the peer's end         |
@@ -15,12 +15,14 @@
  *                                   v
  *                                 FREE
  *
- *   HTTP     reads request heads (and bodies); a response may be on its way. Deadline: handshake_timeout for each request.
- *   OPEN     a WebSocket session (role SESSION) or a publisher (role PUBLISHER). Deadlines: ping, idle, duration, message.
- *   CLOSING  our close frame is queued behind what was in the outbox; nothing more is pushed; only a close frame is looked for
- *            in the input. Deadline: close_timeout.
- *   LINGER   our side is shut down (or will be when the outbox is empty); input is thrown away until the peer's end, so that
- *            no reset destroys what we sent last. Deadline: 2 s.
+ *   HTTP     reads request heads (and bodies); a response may be on its way. Deadline: handshake_timeout for each
+ *            request.
+ *   OPEN     a WebSocket session (role SESSION) or a publisher (role PUBLISHER). Deadlines: ping, idle, duration,
+ *            message.
+ *   CLOSING  our close frame is queued behind what was in the outbox; nothing more is pushed; only a close frame is
+ *            looked for in the input. Deadline: close_timeout.
+ *   LINGER   our side is shut down (or will be when the outbox is empty); input is thrown away until the peer's end, so
+ *            that no reset destroys what we sent last. Deadline: 2 s.
  *   DYING    every operation has been cancelled; the slot waits for their completions. No deadline: the kernel answers.
  *
  * What holds in each: conn_check.c. */
@@ -79,7 +81,8 @@ struct membership {
     uint32_t position; /* in its members */
 };
 
-/* What a listener of channels needs beside conn.user, which is its dialect's state (session_bytes; in `small` when it fits there). */
+/* What a listener of channels needs beside conn.user, which is its dialect's state (session_bytes; in `small` when it
+ * fits there). */
 struct session {
     uint64_t small;
     struct pending *pending; /* actions that wait for an answer */
@@ -181,7 +184,7 @@ static inline struct conn *conn_at(const struct slab *conns, uint32_t index)
     return (struct conn *)(void *)conns->chunks[index >> SLAB_CHUNK_SHIFT] + (index & (SLAB_CHUNK_COUNT - 1));
 }
 
-/* ---- conn.c: life cycle ---- */
+/* --- conn.c: life cycle ------------------------------------------------------------------------------------------- */
 
 /* A socket has been accepted: takes a slot, arms its receive. The socket is closed again when there is no slot. */
 void conn_open(struct shard *shard, uint32_t socket, uint16_t listener);
@@ -192,8 +195,8 @@ static inline const struct conn_role *conn_role(const struct conn *conn)
 {
     return conn_roles[conn->role];
 }
-/* Begins the closing handshake: a close frame behind all that waits; `reason_text` NULL: that of `why`. `code` 0: that of `why`. In
- * HTTP, or when it is past OPEN already, it ends without one. */
+/* Begins the closing handshake: a close frame behind all that waits; `reason_text` NULL: that of `why`. `code` 0: that
+ * of `why`. In HTTP, or when it is past OPEN already, it ends without one. */
 void conn_close(struct shard *shard, struct conn *conn, enum close_reason why, uint16_t code, const char *reason_text);
 /* A reader fell behind: what waits is dropped, then closed with 1013. */
 void conn_close_slow(struct shard *shard, struct conn *conn, enum close_reason why);
@@ -201,7 +204,8 @@ void conn_close_slow(struct shard *shard, struct conn *conn, enum close_reason w
 void conn_finish(struct shard *shard, struct conn *conn, enum close_reason why);
 /* Ends at once. May be called anywhere: it only marks and cancels. */
 void conn_terminate(struct shard *shard, struct conn *conn, enum close_reason why);
-/* An operation of the connection has completed, or its outbox has run empty: takes the next step of ending, if it ends. */
+/* An operation of the connection has completed, or its outbox has run empty: takes the next step of ending, if it
+ * ends. */
 void conn_advance(struct shard *shard, struct conn *conn);
 /* RING_CANCEL completed. */
 void conn_on_cancelled(struct shard *shard, struct conn *conn, int32_t result);
@@ -212,7 +216,8 @@ void conn_let_go(struct shard *shard, struct conn *conn);
 void conn_on_timer(struct shard *shard, struct wheel_timer *timer);
 /* Sets the timer to the next deadline. */
 void conn_set_timer(struct shard *shard, struct conn *conn);
-/* The shard had no turn for so long: every deadline of a peer moves on by that, and who is to be pinged is pinged first. */
+/* The shard had no turn for so long: every deadline of a peer moves on by that, and who is to be pinged is pinged
+ * first. */
 void conns_absent(struct shard *shard, uint64_t ms);
 /* After a reload: its deadlines follow the settings. */
 void conn_settings(struct shard *shard, struct conn *conn);
@@ -225,12 +230,12 @@ static inline struct handle conn_handle(const struct conn *conn)
 void conn_on_place(struct shard *shard, const struct mail *mail);
 /* Unique in the life of the process. */
 uint64_t conn_id(const struct shard *shard, const struct conn *conn);
-/* ---- conn_check.c ---- */
+/* --- conn_check.c ------------------------------------------------------------------------------------------------- */
 
 /* Asserts what holds between two turns. */
 void conn_check(const struct shard *shard, struct conn *conn);
 
-/* ---- conn_read.c: the incoming half ---- */
+/* --- conn_read.c: the incoming half ------------------------------------------------------------------------------- */
 
 /* RING_RECEIVE completed. */
 void conn_on_receive(struct shard *shard, struct conn *conn, const struct ring_completion *completion);
@@ -249,24 +254,25 @@ void conn_on_end_of_stream(struct shard *shard, struct conn *conn);
 /* The input buffers go back. */
 void conn_free_input(struct shard *shard, struct conn *conn);
 
-/* ---- conn_write.c: the outgoing half ---- */
+/* --- conn_write.c: the outgoing half ------------------------------------------------------------------------------ */
 
-/* Appends bytes of the connection's own (a reply, a control frame, a response). False: the connection has been ended. */
+/* Appends bytes of the connection's own (a reply, a control frame, a response). False: the connection has been
+ * ended. */
 bool conn_send_bytes(struct shard *shard, struct conn *conn, struct slice bytes);
 /* Appends one message with its header. */
 bool conn_send_message(struct shard *shard, struct conn *conn, enum ws_opcode opcode, struct slice payload);
 /* Appends a whole HTTP response; without keep_alive the connection is finished after it. */
 void conn_respond(struct shard *shard, struct conn *conn, int status, const char *content_type, const char *extra,
                   struct slice content);
-/* The same, of a request that is refused: {"error":"WHY"}. `extra`: header lines with CRLF that the status asks for beyond those that
- * belong to every 426. */
+/* The same, of a request that is refused: {"error":"WHY"}. `extra`: header lines with CRLF that the status asks for
+ * beyond those that belong to every 426. */
 void conn_refuse(struct shard *shard, struct conn *conn, int status, const char *extra, const char *why);
 /* Puts it on the queue of connections to be flushed in this tick; `bulk`: behind those that are not. */
 void conn_mark_dirty(struct shard *shard, struct conn *conn, bool bulk);
 /* RING_SEND or RING_SEND_ZERO_COPY completed. */
 void conn_on_sent(struct shard *shard, struct conn *conn, int32_t result);
-/* Plain sends completed: takes those from the first on that have ended as sends usually do. How many; the next, when there is one,
- * is for conn_on_sent if its connection is still there. */
+/* Plain sends completed: takes those from the first on that have ended as sends usually do. How many; the next, when
+ * there is one, is for conn_on_sent if its connection is still there. */
 uint32_t conn_on_sends(struct shard *shard, const struct ring_sent *sent, uint32_t count);
 /* Counts channel messages that the kernel has taken. */
 void conn_count_sent(struct shard *shard, uint64_t messages);

@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the assertion of what holds for a connection between any two calls that touch it: the rules below, which extend the diagram
- * in conn.h. It never changes anything and never looks at another connection. Called by shard_check, so by every audit of the
- * simulation, by unit tests and by the fuzz harness of the server.
+/* Owns the assertion of what holds for a connection between any two calls that touch it: the rules below, which extend
+ * the diagram in conn.h. It never changes anything and never looks at another connection. Called by shard_check, so by
+ * every audit of the simulation, by unit tests and by the fuzz harness of the server.
  *
- *   slot      it knows its own index and generation; its listener, its role and, when it has been routed to one, its dialect exist.
- *   sending   a send is in flight exactly while the outbox has bytes in flight (with TLS: as conn_tls.h says); it is a send
- *             without a copy only while its memory is pinned.
- *   ending    of cancel, shutdown and close each is begun once: `stopping` only with a receive armed or a cancel under way;
- *             `shutting` only after `shut`; `closed` only in DYING with nothing else in flight; `gone` only behind `closed`,
- *             while a flush queue still names the slot.
+ *   slot      it knows its own index and generation; its listener, its role and, when it has been routed to one, its
+ *             dialect exist.
+ *   sending   a send is in flight exactly while the outbox has bytes in flight (with TLS: as conn_tls.h says); it is a
+ *             send without a copy only while its memory is pinned.
+ *   ending    of cancel, shutdown and close each is begun once: `stopping` only with a receive armed or a cancel under
+ *             way; `shutting` only after `shut`; `closed` only in DYING with nothing else in flight; `gone` only behind
+ *             `closed`, while a flush queue still names the slot.
  *   why       HTTP and OPEN have no reason to end yet, every other state has one. A close code goes only with a reason.
  *   deadline  HTTP, CLOSING and LINGER have one, and so their timer is set; DYING has no timer.
  *   HTTP      a role that takes requests, no membership, its side not shut down.
  *   OPEN      a role that takes messages, its side not shut down, not marked slow; no body is read.
- *   leaving   beyond OPEN it is part of nothing: no membership, no quota of the session, no actions that wait, not corked.
+ *   leaving   beyond OPEN it is part of nothing: no membership, no quota of the session, no actions that wait, not
+ *             corked.
  *   LINGER    no input is held. DYING: no place of QUOTA_PEER either.
  *   parked    only in HTTP and OPEN; only then does stashed input wait.
  *   input     what is used fits in what is there; no more than a control frame's payload is collected. */

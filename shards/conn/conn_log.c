@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns what is said about single connections: why they end, counted and logged, and lines about them within a rate. It never says
- * what a peer sent, but for the answer that refused it. Called by the files of the connection and their users. */
+/* Owns what is said about single connections: why they end, counted and logged, and lines about them within a rate. It
+ * never says what a peer sent, but for the answer that refused it. Called by the files of the connection and their
+ * users. */
 #include "shards/conn/conn_log.h"
 
 #include "core/bucket.h"

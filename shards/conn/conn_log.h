@@ -16,8 +16,8 @@ bool conn_log_begin(struct shard *shard, const struct conn *conn, enum log_level
                     struct log_line *line);
 /* One line for a response that refuses (K-32). */
 void conn_log_refusal(struct shard *shard, const struct conn *conn, int status, struct slice content);
-/* It ends: counted by its reason; one line, at info when somebody is at fault, else at debug. Who connects and leaves by a
- * reset without a byte is at no fault. */
+/* It ends: counted by its reason; one line, at info when somebody is at fault, else at debug. Who connects and leaves
+ * by a reset without a byte is at no fault. */
 void conn_log_end(struct shard *shard, const struct conn *conn);
 
 #endif

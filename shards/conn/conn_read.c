@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the incoming half of a connection: receives, HTTP heads, WebSocket frames, and input that waits. It never interprets a
- * request or a message: it finds where they end and hands them on. Called by shard_tick (completions) and by whoever lets a
- * parked connection go on. */
+/* Owns the incoming half of a connection: receives, HTTP heads, WebSocket frames, and input that waits. It never
+ * interprets a request or a message: it finds where they end and hands them on. Called by shard_tick (completions) and
+ * by whoever lets a parked connection go on. */
 #include "core/bucket.h"
 #include "core/buf.h"
 #include "core/check.h"
@@ -25,7 +25,7 @@
 #define STASH_STOP_BYTES (64U << 10)
 #define STASH_BYTES_MAX (8U << 20)
 
-/* ---- memory ---- */
+/* --- memory ------------------------------------------------------------------------------------------------------- */
 
 static struct conn_input *input_of(struct shard *shard, struct conn *conn)
 {
@@ -79,7 +79,7 @@ static void trim_input(struct shard *shard, struct conn *conn)
         conn_free_input(shard, conn);
 }
 
-/* ---- HTTP ---- */
+/* --- HTTP --------------------------------------------------------------------------------------------------------- */
 
 static void on_request(struct shard *shard, struct conn *conn, const struct http1_request *request)
 {
@@ -175,7 +175,7 @@ static void http_step(struct shard *shard, struct conn *conn, struct span *input
     free(data);
 }
 
-/* ---- WebSocket ---- */
+/* --- WebSocket ---------------------------------------------------------------------------------------------------- */
 
 static enum close_reason reason_of(uint16_t code)
 {
@@ -319,7 +319,8 @@ static void ws_step(struct shard *shard, struct conn *conn, struct span *input)
         on_control_piece(shard, conn, &event);
         break;
     case WS_ERROR:
-        /* The connection is failed (RFC 6455 section 7.1.7): nothing of the peer is waited for behind our close frame. */
+        /* The connection is failed (RFC 6455 section 7.1.7): nothing of the peer is waited for behind our close
+         * frame. */
         input->bytes = 0;
         conn->peer_closed = true;
         conn_close(shard, conn, reason_of(event.close_code), event.close_code, event.reason);
@@ -342,7 +343,7 @@ static void watch_message(struct shard *shard, struct conn *conn)
     }
 }
 
-/* ---- the loop ---- */
+/* --- the loop ----------------------------------------------------------------------------------------------------- */
 
 /* Takes input until it is used up, the connection waits, or it ends; *input is what is left. */
 static void process(struct shard *shard, struct conn *conn, struct span *input)
@@ -371,7 +372,8 @@ static void stop_receiving(struct shard *shard, struct conn *conn)
     conn->cancels++;
 }
 
-/* Moves what waits to the front of the stash when its end is reached, so that a stream that never pauses does not grow it. */
+/* Moves what waits to the front of the stash when its end is reached, so that a stream that never pauses does not grow
+ * it. */
 static void compact_stash(struct conn_input *input, size_t bytes)
 {
     if (input->stash_at == 0 || input->stash_used + bytes <= input->stash_capacity)
@@ -516,9 +518,9 @@ void conn_on_receive(struct shard *shard, struct conn *conn, const struct ring_c
     if (!completion->more)
         conn->receiving = conn->stopping = false;
     if (completion->result > 0) {
+        conn->heard = true;
         stats_add(&shard->stats, STAT_BYTES_IN, (uint64_t)completion->result);
         conn->received_ms = shard->now_ms;
-        conn->heard = true;
         if (conn->tls != NULL)
             conn_tls_receive(shard, conn, slice_of(completion->data.data, completion->data.bytes));
         else

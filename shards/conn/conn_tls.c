@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the bytes of a TLS connection between its socket and its plaintext: admission of handshakes, opening and sealing. It
- * never looks into a message and never decides when a connection ends for other reasons than TLS. Called by conn (open, goodbye,
- * end), conn_read (bytes in), conn_write (flush, sent) and the shard (configuration, tidying). */
+/* Owns the bytes of a TLS connection between its socket and its plaintext: admission of handshakes, opening and
+ * sealing. It never looks into a message and never decides when a connection ends for other reasons than TLS. Called by
+ * conn (open, goodbye, end), conn_read (bytes in), conn_write (flush, sent) and the shard (configuration, tidying). */
 #include "shards/conn/conn_tls.h"
 
 #include "core/bucket.h"
@@ -32,7 +32,7 @@
 
 _Static_assert(SEAL_BYTES_MAX + SEAL_BYTES_MAX / 64 + WAITING_BYTES_MAX <= POOL_BYTES_MAX, "one send fits a buffer");
 
-/* ---- the shard's half ---- */
+/* --- the shard's half --------------------------------------------------------------------------------------------- */
 
 bool conn_tls_init(struct shard *shard, const uint8_t ticket_secret[32], uint64_t since_s)
 {
@@ -83,7 +83,7 @@ void conn_tls_tidy(struct shard *shard)
     stats_set(&shard->stats, STAT_TLS_HANDSHAKING, shard->tls->handshaking);
 }
 
-/* ---- beginning and end of a session ---- */
+/* --- beginning and end of a session ------------------------------------------------------------------------------- */
 
 bool conn_tls_open(struct conn *conn)
 {
@@ -209,7 +209,7 @@ void conn_tls_end(struct shard *shard, struct conn *conn)
     conn->secure = false;
 }
 
-/* ---- bytes in ---- */
+/* --- bytes in ----------------------------------------------------------------------------------------------------- */
 
 /* Puts what TLS has to say behind what waits. False: the connection has been ended. */
 static bool say(struct shard *shard, struct conn *conn, struct slice bytes)
@@ -323,9 +323,10 @@ void conn_tls_receive(struct shard *shard, struct conn *conn, struct slice ciphe
     } while (result == TLS_DATA && reads_on(conn));
 }
 
-/* ---- bytes out ---- */
+/* --- bytes out ---------------------------------------------------------------------------------------------------- */
 
-/* Seals the ranges in as few records as they need: what lies in one piece as it is, pieces gathered to whole records. */
+/* Seals the ranges in as few records as they need: what lies in one piece as it is, pieces gathered to whole
+ * records. */
 static bool seal(struct shard *shard, struct tls *session, const struct iovec *vector, uint32_t count, struct buf *out)
 {
     struct buf record = buf_of(shard->tls->scratch->plain, sizeof shard->tls->scratch->plain);
@@ -358,7 +359,8 @@ static uint64_t next_part(const struct shard *shard, const struct conn *conn)
     return left < max ? left : max;
 }
 
-/* Puts what waits, and `part` bytes of plaintext sealed behind it, into `sending`. 0; -ENOMEM: no buffer now; -EIO: failed. */
+/* Puts what waits, and `part` bytes of plaintext sealed behind it, into `sending`. 0; -ENOMEM: no buffer now; -EIO:
+ * failed. */
 static int prepare(struct shard *shard, struct conn *conn, uint64_t part)
 {
     struct conn_tls *tls = conn->tls;
@@ -395,7 +397,8 @@ static void send(struct shard *shard, struct conn *conn)
     list_push_back(&shard->tls->buffers.sends, &tls->wait);
 }
 
-/* New keys before the present ones are worn; what tells the peer goes out in front. False: the connection has been ended. */
+/* New keys before the present ones are worn; what tells the peer goes out in front. False: the connection has been
+ * ended. */
 static bool renew(struct shard *shard, struct conn *conn)
 {
     struct buf out = buf_of(shard->tls->scratch->out, sizeof shard->tls->scratch->out);

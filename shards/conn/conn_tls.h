@@ -2,20 +2,21 @@
 /* TLS between the socket and the two halves of a connection (protocol/tls/tls.h does the cryptography):
  *
  *     receive --> conn_tls_receive --> plaintext --> conn_read's loop
- *     outbox  --> conn_tls_flush   --> records in a pooled buffer --> one send --> conn_tls_on_sent --> the buffer goes back
+ *     outbox  --> conn_tls_flush   --> records in a pooled buffer --> one send --> conn_tls_on_sent --> the buffer back
  *
- * What waits in the outbox stays shared plaintext until its turn to be sent: only what is in flight exists sealed, at most
- * SEAL_BYTES_MAX of plaintext for each connection. A turn seals for a few connections only (FLUSH_SEALED_MAX in conn_write.c), so
- * that the kernel finds the records in the cache and the same buffers serve the next few. What TLS itself has to say (handshake,
- * alerts, key updates) waits in a buffer of its own and goes first. An idle connection holds no buffer.
+ * What waits in the outbox stays shared plaintext until its turn to be sent: only what is in flight exists sealed, at
+ * most SEAL_BYTES_MAX of plaintext for each connection. A turn seals for a few connections only (FLUSH_SEALED_MAX in
+ * conn_write.c), so that the kernel finds the records in the cache and the same buffers serve the next few. What TLS
+ * itself has to say (handshake, alerts, key updates) waits in a buffer of its own and goes first. An idle connection
+ * holds no buffer.
  *
  * Invariants (conn_tls_check):
  *   - `sending` is a buffer exactly while a send is in flight; `waiting` is a buffer exactly when it holds bytes;
  *   - of what the outbox has in flight, `taken` bytes are with the kernel and `sealed` more are in `sending`;
  *   - while it waits for a buffer (list `short_of`) nothing is in flight and nothing is sealed;
  *   - whoever has something to send, and nothing in flight, is on a flush queue or waits for a buffer;
- *   - a handshake is counted (and linked by `unfinished`) from the complete hello, which is the first that costs anything, until it is
- *     done or has failed; beyond handshakes_max the oldest ends. */
+ *   - a handshake is counted (and linked by `unfinished`) from the complete hello, which is the first that costs
+ *     anything, until it is done or has failed; beyond handshakes_max the oldest ends. */
 #ifndef RINGCAST_SHARDS_CONN_TLS_H
 #define RINGCAST_SHARDS_CONN_TLS_H
 
@@ -67,10 +68,11 @@ struct tls_side {
     struct tls_scratch *scratch;
 };
 
-/* Makes the shard's half ready, without certificates. `ticket_secret` and `since_s`: the same in all shards. False: out of memory. */
+/* Makes the shard's half ready, without certificates. `ticket_secret` and `since_s`: the same in all shards. False: out
+ * of memory. */
 bool conn_tls_init(struct shard *shard, const uint8_t ticket_secret[32], uint64_t since_s);
-/* Makes the context of the shard's present configuration; new sessions use it, those that live keep theirs. False: the old one
- * stays (it has been logged). */
+/* Makes the context of the shard's present configuration; new sessions use it, those that live keep theirs. False: the
+ * old one stays (it has been logged). */
 bool conn_tls_configure(struct shard *shard);
 /* All connections have ended. */
 void conn_tls_destroy(struct shard *shard);

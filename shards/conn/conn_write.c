@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the outgoing half of a connection: its own bytes, the flush queues, and the one send in flight. It never decides what
- * is said and never frees a slot in the middle of a send. Called by session, ingest, admin (bytes), audience (dirty marks)
- * and shard_tick (flush, completions). */
+/* Owns the outgoing half of a connection: its own bytes, the flush queues, and the one send in flight. It never decides
+ * what is said and never frees a slot in the middle of a send. Called by session, ingest, admin (bytes), audience
+ * (dirty marks) and shard_tick (flush, completions). */
 #include "core/buf.h"
 #include "core/check.h"
 #include "core/frame.h"
@@ -28,12 +28,12 @@
 #define UPGRADE_FIELDS "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
 /* Bounds of one flush phase: beyond them the tick goes on and the rest waits for the next. */
 #define FLUSH_SENDS_MAX 4096
-/* Of these, to members of large audiences: a third of a millisecond of a broadcast, then small channels and control frames get a
- * look in. As many as a submission needs to be cheap. */
+/* Of these, to members of large audiences: a third of a millisecond of a broadcast, then small channels and control
+ * frames get a look in. As many as a submission needs to be cheap. */
 #define FLUSH_BULK_MAX 64
 #define FLUSH_BYTES_MAX (64U << 20)
-/* Of these, sealed for TLS connections, in each queue: a quarter of a second-level cache, so that what is sealed still lies there when
- * the kernel copies it. Beyond it the next tick seals, into the buffers that have come back. */
+/* Of these, sealed for TLS connections, in each queue: a quarter of a second-level cache, so that what is sealed still
+ * lies there when the kernel copies it. Beyond it the next tick seals, into the buffers that have come back. */
 #define FLUSH_SEALED_MAX (256U << 10)
 /* Of a batch of lone sends: their number, and the bytes that each stays below. */
 #define LONE_MAX 64
@@ -66,7 +66,7 @@ static bool has_room(struct shard *shard, struct conn *conn, size_t bytes)
     if (!bounded || waiting == 0 || !full)
         return true;
     if (!conn->sending && conn->outbox.all.slices < OUTBOX_SLICES_MAX)
-        return true; /* nothing has been offered to it yet, so it is not slow; the memory of answers bounds it (answers.h) */
+        return true; /* nothing has been offered to it, so it is not slow; what bounds it: answers.h */
     stats_add(&shard->stats, STAT_SLOW_CONSUMERS, 1);
     conn_close_slow(shard, conn, CLOSE_SLOW);
     return false;
@@ -222,7 +222,8 @@ static inline void queue_skip(struct flush_queue *queue, uint32_t count)
         queue->head = 0;
 }
 
-/* A member to whom nothing was due but one slice, short enough to be copied: nearly all members of nearly all deliveries. */
+/* A member to whom nothing was due but one slice, short enough to be copied: nearly all members of nearly all
+ * deliveries. */
 static inline bool is_lone(const struct conn *conn, uint64_t bytes_max)
 {
     const uint64_t mask = CONN_HOT(.state = UINT8_MAX, .dirty = true, .sending = true, .corked = true, .greeted = true,
@@ -237,7 +238,8 @@ static uint64_t lone_bytes_max(const struct shard *shard)
     return zero_copy_min < LONE_BYTES_MAX ? zero_copy_min : LONE_BYTES_MAX;
 }
 
-/* How many of the first of a queue may be begun in one go: they lie in a row, and only the last of them can reach the bound. */
+/* How many of the first of a queue may be begun in one go: they lie in a row, and only the last of them can reach the
+ * bound. */
 static uint32_t lone_max(const struct flush_queue *queue, uint32_t sends, uint64_t bytes)
 {
     uint64_t max = (FLUSH_BYTES_MAX - bytes - 1) / LONE_BYTES_MAX + 1;
@@ -246,8 +248,8 @@ static uint32_t lone_max(const struct flush_queue *queue, uint32_t sends, uint64
     return max < queue->capacity - queue->head ? (uint32_t)max : queue->capacity - queue->head;
 }
 
-/* Begins the sends of the first connections of a queue, at most `sends`: of the very first, which is a lone one, and of those
- * behind it as long as they are. Their number. */
+/* Begins the sends of the first connections of a queue, at most `sends`: of the very first, which is a lone one, and of
+ * those behind it as long as they are. Their number. */
 static uint32_t flush_lone(struct shard *shard, struct flush_queue *queue, uint32_t sends, uint64_t *bytes)
 {
     struct ring_send batch[LONE_MAX], *send = batch;
@@ -295,8 +297,8 @@ static inline void count_send(struct shard *shard, struct conn *conn, uint64_t b
     stats_add(&shard->stats, STAT_SENDS, 1);
 }
 
-/* The kernel would not pin memory for the send (RLIMIT_MEMLOCK, of a process that is not privileged): it is begun again with a
- * copy, and so are all that follow it here. */
+/* The kernel would not pin memory for the send (RLIMIT_MEMLOCK, of a process that is not privileged): it is begun again
+ * with a copy, and so are all that follow it here. */
 static void send_again(struct shard *shard, struct conn *conn)
 {
     stats_add(&shard->stats, STAT_PINNED_FULL, 1);
@@ -367,8 +369,8 @@ uint32_t conn_on_sends(struct shard *shard, const struct ring_sent *sent, uint32
     return done;
 }
 
-/* A session's keys and state are a dozen cache lines that nobody has touched since its last send: they are asked for while the one
- * before is sealed, and the way to them one connection earlier. */
+/* A session's keys and state are a dozen cache lines that nobody has touched since its last send: they are asked for
+ * while the one before is sealed, and the way to them one connection earlier. */
 static void prefetch_next(const struct flush_queue *queue)
 {
     if (queue->count == 0)
@@ -395,7 +397,8 @@ static uint32_t flush_first(struct shard *shard, struct flush_queue *queue, uint
     return 1;
 }
 
-/* Flushes up to `sends` connections and FLUSH_BYTES_MAX bytes of one queue; returns how many sends are left of the bound. */
+/* Flushes up to `sends` connections and FLUSH_BYTES_MAX bytes of one queue; returns how many sends are left of the
+ * bound. */
 static uint32_t flush_queue(struct shard *shard, struct flush_queue *queue, uint32_t sends, uint64_t *bytes)
 {
     uint32_t count = queue->count; /* what is marked again meanwhile waits for the next tick */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What a shard holds for sending: connections that have something to send, the slices that wait for them, and the vectors of the
- * sends that have not been submitted. */
+/* What a shard holds for sending: connections that have something to send, the slices that wait for them, and the
+ * vectors of the sends that have not been submitted. */
 #ifndef RINGCAST_SHARDS_FLUSH_H
 #define RINGCAST_SHARDS_FLUSH_H
 
@@ -13,8 +13,8 @@
 
 _Static_assert(FLUSH_VECTORS >= SEND_SLICES_MAX, "one send fits");
 
-/* Connections to be flushed, in order, each once: a circle with a place for every connection that there may be. It begins again at
- * its first place whenever it is empty, so as much of it takes memory as is used. */
+/* Connections to be flushed, in order, each once: a circle with a place for every connection that there may be. It
+ * begins again at its first place whenever it is empty, so as much of it takes memory as is used. */
 struct flush_queue {
     struct conn **places;
     uint32_t capacity;

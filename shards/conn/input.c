@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the budget of incomplete input and the choice of who ends when it is used up. It never holds a byte and never reads one. Called
- * by conn_read and by roles that gather bodies, whenever they grow. */
+/* Owns the budget of incomplete input and the choice of who ends when it is used up. It never holds a byte and never
+ * reads one. Called by conn_read and by roles that gather bodies, whenever they grow. */
 #include "shards/conn/input.h"
 
 #include "core/limits.h"
@@ -33,7 +33,8 @@ static uint64_t claim_against(const struct shard *shard, const struct conn *conn
     return held_by(conn) * (1 + (shard->now_ms - conn->received_ms) / 1000);
 }
 
-/* Of the connections that come next, and hold no less than the mean of all, the one that holds most for the longest; NULL: none. */
+/* Of the connections that come next, and hold no less than the mean of all, the one that holds most for the longest;
+ * NULL: none. */
 static struct conn *largest_holder(struct shard *shard)
 {
     struct conns *conns = shard->conns;

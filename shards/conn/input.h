@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The budget of what has come from peers and is not complete: heads, pieces of messages, input that waits, bodies of publishers. What a
- * shard holds of it is shared: beyond the budget the connection goes that holds much without getting on, not the one that asks next. */
+/* The budget of what has come from peers and is not complete: heads, pieces of messages, input that waits, bodies of
+ * publishers. What a shard holds of it is shared: beyond the budget the connection goes that holds much without getting
+ * on, not the one that asks next. */
 #ifndef RINGCAST_SHARDS_INPUT_H
 #define RINGCAST_SHARDS_INPUT_H
 

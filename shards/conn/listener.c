@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the listening sockets of one shard and the pause when descriptors run out. It never reads from a connection. Called by
- * shard_tick (completions, timers) and by conn when a slot is free again. */
+/* Owns the listening sockets of one shard and the pause when descriptors run out. It never reads from a connection.
+ * Called by shard_tick (completions, timers) and by conn when a slot is free again. */
 #include "shards/conn/listener.h"
 
 #include "core/check.h"
@@ -16,7 +16,8 @@
 #define RETRY_MS 100
 #define LOG_INTERVAL_MS 1000
 
-/* Generation 0 belongs to no connection, so what completes beside an accept (a cancel, a shutdown) is never taken for one. */
+/* Generation 0 belongs to no connection, so what completes beside an accept (a cancel, a shutdown) is never taken for
+ * one. */
 static struct ring_tag tag_of(const struct shard *shard, const struct listener *listener)
 {
     return (struct ring_tag){.index = (uint32_t)(listener - shard->listeners->items), .generation = 0};

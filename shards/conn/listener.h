@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Where connections come from: one listening socket per address and shard (SO_REUSEPORT), accepted by a multishot accept.
+/* Where connections come from: one listening socket per address and shard (SO_REUSEPORT), accepted by a multishot
+ * accept.
  *
  * Out of descriptors or slots, accepting stops and begins again when a connection has closed, or after 100 ms: never at
  * once, because a multishot accept that fails spins. */
@@ -47,13 +48,14 @@ void listener_refuse(struct shard *shard, uint32_t socket);
 void listener_retry_refused(struct shard *shard);
 /* A connection has closed, or the retry timer expired: paused listeners try again. */
 void listener_resume(struct shard *shard);
-/* Stops accepting for good as far as the stage of the stop asks for it: at the operators' listeners last. Called again until
- * the ring has taken it. */
+/* Stops accepting for good as far as the stage of the stop asks for it: at the operators' listeners last. Called again
+ * until the ring has taken it. */
 void listener_stop(struct shard *shard);
 
 /* RING_SHUTDOWN of a listener completed. */
 void listener_on_shut(struct shard *shard, uint32_t index, int32_t result);
-/* Whether all have let go of their ports: only then may the ring end, which keeps sockets a while longer than the process. */
+/* Whether all have let go of their ports: only then may the ring end, which keeps sockets a while longer than the
+ * process. */
 bool listener_all_ended(const struct shard *shard);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the building of messages: header and payload, plain or compressed, straight into a frame log, and the inflating of what
- * came in. It never decides who gets a message. Called by fanout (once per event and class), conn_write (replies) and
- * conn_read (compressed messages). */
+/* Owns the building of messages: header and payload, plain or compressed, straight into a frame log, and the inflating
+ * of what came in. It never decides who gets a message. Called by fanout (once per event and class), conn_write
+ * (replies) and conn_read (compressed messages). */
 #include "shards/conn/message.h"
 
 #include "core/buf.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the slices that wait for a connection and the pool their nodes come from. It never sends, never decides that a reader
- * is too slow and never frees a segment: it only references and releases. Called by audience and session (push) and
- * conn_write (send, sent, cut). */
+/* Owns the slices that wait for a connection and the pool their nodes come from. It never sends, never decides that a
+ * reader is too slow and never frees a segment: it only references and releases. Called by audience and session (push)
+ * and conn_write (send, sent, cut). */
 #include "shards/conn/outbox.h"
 
 #include "core/check.h"
@@ -249,7 +249,8 @@ static void remove_waiting(struct outbox *outbox, struct outbox_pool *pool, cons
     node_give(pool, node);
 }
 
-/* A newer one with its number waits behind it, and others of the source in between: nothing replaces it any more, so it is charged. */
+/* A newer one with its number waits behind it, and others of the source in between: nothing replaces it any more, so it
+ * is charged. */
 static void supersede(struct outbox *outbox, const struct outbox_slice *old)
 {
     struct outbox_slice *slice = &outbox->first;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What waits for one connection: slices of shared frames in order, of which the first `inflight_slices` are being sent.
- * Adjacent slices merge, so a listener of one channel holds one slice however far behind it is. Pure: no ring, no clock.
+ * Adjacent slices merge, so a listener of one channel holds one slice however far behind it is. Pure: no ring, no
+ * clock.
  *
  * Invariants (outbox_check):
  *   - `all` is the sum over all slices, `inflight` over what a send names;
@@ -60,8 +61,8 @@ enum outbox_result {
 void outbox_pool_init(struct outbox_pool *pool, uint32_t count_max, uint16_t shard, struct frame_idle *idle);
 void outbox_pool_destroy(struct outbox_pool *pool);
 
-/* What is inline below is a subscriber's usual life: nothing waits, one slice is pushed, sent and done with. The functions
- * named _behind, _all and _rest are the general cases. */
+/* What is inline below is a subscriber's usual life: nothing waits, one slice is pushed, sent and done with. The
+ * functions named _behind, _all and _rest are the general cases. */
 
 enum outbox_result outbox_push_behind(struct outbox *outbox, struct outbox_pool *pool, struct frame frame,
                                       uint32_t messages, uint32_t source, uint32_t conflate);
@@ -75,9 +76,9 @@ static inline void outbox_fill(struct outbox *outbox, const struct outbox_slice 
     outbox->all = (struct outbox_sum){.bytes = slice->frame.bytes, .messages = slice->messages, .slices = 1};
 }
 
-/* Adds a frame at the end and references its segment. `source` 0: lossless. Else the newest slice of that source is taken out, if
- * it still waits and both bear the same `conflate` number (not 0). The new one does not take its place: replies between them may
- * tell something newer than the old one. */
+/* Adds a frame at the end and references its segment. `source` 0: lossless. Else the newest slice of that source is
+ * taken out, if it still waits and both bear the same `conflate` number (not 0). The new one does not take its place:
+ * replies between them may tell something newer than the old one. */
 static inline enum outbox_result outbox_push(struct outbox *outbox, struct outbox_pool *pool, struct frame frame,
                                              uint32_t messages, uint32_t source, uint32_t conflate)
 {
@@ -103,19 +104,19 @@ static inline uint64_t outbox_waiting(const struct outbox *outbox)
     return outbox->all.bytes - outbox->inflight.bytes;
 }
 
-/* Of these, what the reader is charged for: all but the newest message of each source and conflation number, which it holds whatever
- * its size (C-57, K-15). Looks at every slice. */
+/* Of these, what the reader is charged for: all but the newest message of each source and conflation number, which it
+ * holds whatever its size (C-57, K-15). Looks at every slice. */
 uint64_t outbox_charged(const struct outbox *outbox);
-/* By how much a push would add to it: by the frame, or, of one with a conflation number, by an older one with that number which it
- * cannot replace. */
+/* By how much a push would add to it: by the frame, or, of one with a conflation number, by an older one with that
+ * number which it cannot replace. */
 uint64_t outbox_charge(const struct outbox *outbox, struct frame frame, uint32_t source, uint32_t conflate);
 
-/* Whether a frame may be pushed to a reader whose budget is `max`: what it is charged for stays within that, or it is a single
- * message, which may be larger. Callers ask when all that waits is beyond `max`, which is rare. */
+/* Whether a frame may be pushed to a reader whose budget is `max`: what it is charged for stays within that, or it is a
+ * single message, which may be larger. Callers ask when all that waits is beyond `max`, which is rare. */
 bool outbox_takes(const struct outbox *outbox, struct frame frame, uint32_t source, uint32_t conflate, uint64_t max);
 
-/* Names everything that waits for one send: fills up to `max` iovecs and marks them in flight. Nothing may be in flight.
- * Returns how many; their total is outbox->inflight.bytes. At most UINT32_MAX / 2 bytes. */
+/* Names everything that waits for one send: fills up to `max` iovecs and marks them in flight. Nothing may be in
+ * flight. Returns how many; their total is outbox->inflight.bytes. At most UINT32_MAX / 2 bytes. */
 static inline uint32_t outbox_begin_send(struct outbox *outbox, struct iovec *vector, uint32_t max)
 {
     const struct outbox_slice *first = &outbox->first;
@@ -127,11 +128,12 @@ static inline uint32_t outbox_begin_send(struct outbox *outbox, struct iovec *ve
     outbox->inflight = outbox->all;
     return 1;
 }
-/* Names the bytes [from, from + bytes) of what is in flight: fills up to `max` iovecs, each within one slice; returns how many.
- * `max` is at least the number of slices in flight. */
+/* Names the bytes [from, from + bytes) of what is in flight: fills up to `max` iovecs, each within one slice; returns
+ * how many. `max` is at least the number of slices in flight. */
 uint32_t outbox_in_flight(const struct outbox *outbox, uint64_t from, uint64_t bytes, struct iovec *vector,
                           uint32_t max);
-/* The segments that the send names, one per slice: at most `max`, which is no less than there are slices. Their number. */
+/* The segments that the send names, one per slice: at most `max`, which is no less than there are slices. Their
+ * number. */
 uint32_t outbox_inflight_segments(const struct outbox *outbox, struct segment **segments, uint32_t max);
 /* Forgets the only slice; the caller releases its segment. */
 static inline void outbox_empty(struct outbox *outbox)
@@ -149,8 +151,8 @@ static inline uint32_t outbox_sent(struct outbox *outbox, struct outbox_pool *po
     frame_release(pool->idle, outbox->first.frame.segment, pool->shard, 1);
     return messages;
 }
-/* The send ended early, after `bytes` bytes (less than what was in flight): what it took is released, messages cut in the
- * middle count as not sent. Returns the channel messages that went out whole. Nothing is in flight afterwards. */
+/* The send ended early, after `bytes` bytes (less than what was in flight): what it took is released, messages cut in
+ * the middle count as not sent. Returns the channel messages that went out whole. Nothing is in flight afterwards. */
 uint32_t outbox_cut(struct outbox *outbox, struct outbox_pool *pool, uint64_t bytes);
 /* Releases all that waits behind what is in flight; returns its channel messages. */
 uint32_t outbox_drop_waiting(struct outbox *outbox, struct outbox_pool *pool);

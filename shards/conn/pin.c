@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the frames that the kernel reads in sends without a copy, and decides which sends are such: long ones to peers where
- * the kernel has not copied all the same. It never frees a frame: it holds references and drops them when the memory comes
- * back. Called by conn_write (begin), conn (cancel, cut) and the completion switch in shard.c.
+/* Owns the frames that the kernel reads in sends without a copy, and decides which sends are such: long ones to peers
+ * where the kernel has not copied all the same. It never frees a frame: it holds references and drops them when the
+ * memory comes back. Called by conn_write (begin), conn (cancel, cut) and the completion switch in shard.c.
  *
  * Between two turns (pins_check):
  *   - `bytes`, and its gauge, is the sum over all pins;
@@ -88,8 +88,8 @@ static struct pin *pin_take(struct shard *shard, struct conn *conn, struct handl
     return pin;
 }
 
-/* The number of the memory in which a segment lies, known to our ring; or ARENA_NOWHERE. Where an arena lies never changes, so
- * that of another shard may be asked. */
+/* The number of the memory in which a segment lies, known to our ring; or ARENA_NOWHERE. Where an arena lies never
+ * changes, so that of another shard may be asked. */
 static uint32_t registered(struct shard *shard, const struct segment *segment)
 {
     const struct arena *arena = &shard->all[segment->home]->frames->arena;
@@ -116,7 +116,8 @@ static int begin(struct shard *shard, const struct conn *conn, const struct pin 
                                       number);
 }
 
-/* Without a canary (CMakeLists.txt): its array holds addresses of our own frames, and each long send comes through here. */
+/* Without a canary (CMakeLists.txt): its array holds addresses of our own frames, and each long send comes through
+ * here. */
 __attribute__((no_stack_protector)) bool pin_begin_send(struct shard *shard, struct conn *conn,
                                                         const struct iovec *vector, uint32_t count)
 {
@@ -142,8 +143,8 @@ struct ring_tag pin_tag(const struct shard *shard, const struct conn *conn)
     return (struct ring_tag){.index = handle.index, .generation = handle.generation};
 }
 
-/* The memory is ours again. Where the kernel copied it will copy again (loopback, a device that cannot gather): that connection
- * copies from now on, which is cheaper. */
+/* The memory is ours again. Where the kernel copied it will copy again (loopback, a device that cannot gather): that
+ * connection copies from now on, which is cheaper. */
 static void give_back(struct shard *shard, struct handle handle, struct pin *pin, bool copied)
 {
     struct conn *conn = conn_of(shard, pin);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Frames that the kernel still reads: a send without a copy names them until the peer has acknowledged them, long after its
- * result and perhaps after its connection has ended. Each such send has a pin of its own, which holds the references.
+/* Frames that the kernel still reads: a send without a copy names them until the peer has acknowledged them, long after
+ * its result and perhaps after its connection has ended. Each such send has a pin of its own, which holds the
+ * references.
  *
  *            pin_take             result, more to come          the memory comes back
  *   (none) -----------> SENDING ------------------------> HELD -----------------------> (none)
@@ -9,8 +10,8 @@
  *
  * Frames that lie in the arena of their home are in memory that the ring has registered when it first sent from it.
  *
- * A stalled peer holds its pins as long as it lives: their bytes have a budget per shard, beyond which sends copy, and a
- * connection that ends with pins is reset, so that the kernel lets go. */
+ * A stalled peer holds its pins as long as it lives: their bytes have a budget per shard, beyond which sends copy, and
+ * a connection that ends with pins is reset, so that the kernel lets go. */
 #ifndef RINGCAST_SHARDS_PIN_H
 #define RINGCAST_SHARDS_PIN_H
 
@@ -49,8 +50,8 @@ struct pins {
 int pins_init(struct pins *pins, uint16_t shards);
 void pins_destroy(struct pins *pins);
 
-/* Begins the send that the outbox has just named without a copy, if that is allowed, worth it and within the budget. False:
- * it is to be begun with a copy. */
+/* Begins the send that the outbox has just named without a copy, if that is allowed, worth it and within the budget.
+ * False: it is to be begun with a copy. */
 bool pin_begin_send(struct shard *shard, struct conn *conn, const struct iovec *vector, uint32_t count);
 /* The tag of the send that the connection has in flight without a copy. */
 struct ring_tag pin_tag(const struct shard *shard, const struct conn *conn);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the search for sends that do not move, in rounds over all connections. It never touches what is sent and knows no other
- * deadline. Called by the shard in each turn. */
+/* Owns the search for sends that do not move, in rounds over all connections. It never touches what is sent and knows
+ * no other deadline. Called by the shard in each turn. */
 #include "shards/conn/progress.h"
 
 #include "core/stats.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The deadline of sends that do not move. A send ends when the peer's side has taken all of it; one that has not ended for
- * `send_timeout`, and a second more for each 16 KiB of it, ends its connection. Nothing is noted when a send begins: a walk over all
- * connections, some in each turn, sees the same send again. */
+/* The deadline of sends that do not move. A send ends when the peer's side has taken all of it; one that has not ended
+ * for `send_timeout`, and a second more for each 16 KiB of it, ends its connection. Nothing is noted when a send
+ * begins: a walk over all connections, some in each turn, sees the same send again. */
 #ifndef RINGCAST_SHARDS_PROGRESS_H
 #define RINGCAST_SHARDS_PROGRESS_H
 

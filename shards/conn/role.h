@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* A role: what a connection is for, and the only way from a connection up to its user. A listener names the role with which its
- * connections begin; an upgrade may change it (conn_upgrade). Use in two steps:
+/* A role: what a connection is for, and the only way from a connection up to its user. A listener names the role with
+ * which its connections begin; an upgrade may change it (conn_upgrade). Use in two steps:
  *
- *   1. Fill in one `const struct conn_role` in the file that implements it. What one connection needs lies behind conn.user, or
- *      in conn.session for listeners of channels.
+ *   1. Fill in one `const struct conn_role` in the file that implements it. What one connection needs lies behind
+ *      conn.user, or in conn.session for listeners of channels.
  *   2. Name it in a row of roles.def.
  *
- * Where a function is NULL the role has nothing to do there. None is called while the members of an audience are walked. */
+ * Where a function is NULL the role has nothing to do there. None is called while the members of an audience are
+ * walked. */
 #ifndef RINGCAST_SHARDS_ROLE_H
 #define RINGCAST_SHARDS_ROLE_H
 
@@ -44,8 +45,10 @@ typedef void role_timer_fn(struct shard *shard, struct conn *conn);
 typedef void role_resume_fn(struct shard *shard, struct conn *conn);
 /* New settings, in OPEN: ends what is no longer allowed. */
 typedef void role_reload_fn(struct shard *shard, struct conn *conn);
-/* It begins to end (conn.state is still what it was): it is to be part of nothing any more. May be called again. */
-typedef void role_leave_fn(struct shard *shard, struct conn *conn);
+/* It begins to end (conn.state is still what it was): it is to be part of nothing any more. May be called again. `why`:
+ * a close frame is about to be sent for that reason (enum close_reason), and the role may say something before it;
+ * CLOSE_NONE: nothing can be said. */
+typedef void role_leave_fn(struct shard *shard, struct conn *conn, uint8_t why);
 /* Its slot goes back: frees what the role holds. */
 typedef void role_end_fn(struct shard *shard, struct conn *conn);
 /* Bytes that it holds of a request's body, counted by input_take. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the pooled buffers of a shard's TLS connections: who gets one, who waits for one, and who is cut for holding one that others
- * need. It never looks into a buffer. Called by conn_tls and, once a second, by the shard. */
+/* Owns the pooled buffers of a shard's TLS connections: who gets one, who waits for one, and who is cut for holding one
+ * that others need. It never looks into a buffer. Called by conn_tls and, once a second, by the shard. */
 #include "core/list.h"
 #include "core/stats.h"
 #include "shards/conn/conn.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Buffers for what TLS connections have to send. They are bounded: when they run out, who needs one waits in line (a handshake is
- * refused), and who has held one without an end of its send for five seconds is cut, so that readers that stop reading hold up no
- * one else for longer. Whoever waits, or has a send in flight, is linked by conn_tls.wait. */
+/* Buffers for what TLS connections have to send. They are bounded: when they run out, who needs one waits in line (a
+ * handshake is refused), and who has held one without an end of its send for five seconds is cut, so that readers that
+ * stop reading hold up no one else for longer. Whoever waits, or has a send in flight, is linked by conn_tls.wait. */
 #ifndef RINGCAST_SHARDS_TLS_BUFFERS_H
 #define RINGCAST_SHARDS_TLS_BUFFERS_H
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the errands of one shard: their memory, recycled by size class, how many are under way, and their mails. It never reads what
- * they carry. Called by whoever asks a home for something (session, ingest, publisher) and by the table of errands. */
+/* Owns the errands of one shard: their memory, recycled by size class, how many are under way, and their mails. It
+ * never reads what they carry. Called by whoever asks a home for something (session, ingest, publisher) and by the
+ * table of errands. */
 #include "shards/mail/errand.h"
 
 #include "core/check.h"
@@ -103,6 +104,11 @@ void errand_forward(struct shard *shard, struct errand *errand, uint16_t home)
 {
     errand->home = home;
     mail_post(shard, home, (struct mail){.kind = MAIL_ASK, .errand = errand});
+}
+
+void errand_answer_behind(struct shard *shard, struct errand *errand)
+{
+    list_push_back(&shard->errands->behind, &errand->node);
 }
 
 void errand_answer(struct shard *shard, struct errand *errand)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* An errand: a request that travels from one shard to a home and comes back with its answer, and all the bytes that do not fit into
- * a mail. The shard that made it frees it; the home only reads it, fills in the answer and mails it back. A new kind is one row of
- * errand.def and the two functions that it names. */
+/* An errand: a request that travels from one shard to a home and comes back with its answer, and all the bytes that do
+ * not fit into a mail. The shard that made it frees it; the home only reads it, fills in the answer and mails it back.
+ * A new kind is one row of errand.def and the two functions that it names. */
 #ifndef RINGCAST_SHARDS_ERRAND_H
 #define RINGCAST_SHARDS_ERRAND_H
 
@@ -93,18 +93,21 @@ struct slice errand_put(struct errand *errand, struct slice bytes);
 /* By the maker. Frames of the answer have been taken out. */
 void errand_free(struct errand_pool *pool, struct errand *errand);
 
-/* Whether this shard may take in another publish now: the budget of what is under way is not used up, and it does not stop. */
+/* Whether this shard may take in another publish now: the budget of what is under way is not used up, and it does not
+ * stop. */
 bool errand_has_room(const struct shard *shard);
 /* Sends it to its home; the answer comes back to this shard. */
 void errand_ask(struct shard *shard, struct errand *errand, uint16_t home);
 /* On a tour: sends it on to the next shard. */
 void errand_forward(struct shard *shard, struct errand *errand, uint16_t home);
-/* Sends its answer home, */
+/* Sends its answer home when everything that was published in this turn is in all mailboxes, */
+void errand_answer_behind(struct shard *shard, struct errand *errand);
+/* or at once, */
 void errand_answer(struct shard *shard, struct errand *errand);
 /* where it has come. */
 void errand_returned(struct shard *shard, const struct errand *errand);
 
-/* ---- errands.c ---- */
+/* --- errands.c ---------------------------------------------------------------------------------------------------- */
 
 /* Mails everything that was published, then the answers that leave BEHIND it. Whether anything was published. */
 bool errands_flush(struct shard *shard);

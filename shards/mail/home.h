@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Where things with an identity live that must be exact over all shards: a channel, a service, a counter. Each has a name, a keyed
- * hash, and the name has one home, the same as every shard sees it. */
+/* Where things with an identity live that must be exact over all shards: a channel, a service, a counter. Each has a
+ * name, a keyed hash, and the name has one home, the same as every shard sees it. */
 #ifndef RINGCAST_SHARDS_HOME_H
 #define RINGCAST_SHARDS_HOME_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the rings between shards, the backlogs and the doorbells. It never interprets a mail beyond its kind and never blocks.
- * Called by every part that asks or answers another shard, and by shard_tick. */
+/* Owns the rings between shards, the backlogs and the doorbells. It never interprets a mail beyond its kind and never
+ * blocks. Called by every part that asks or answers another shard, and by shard_tick. */
 #include "shards/mail/mail.h"
 
 #include "core/check.h"

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Mail between shards: one SPSC ring per ordered pair, its own included, so that what a shard says to itself keeps its place
- * among what it says to others. Order is kept per pair. When a ring is full, mail waits in a backlog at the sender.
+/* Mail between shards: one SPSC ring per ordered pair, its own included, so that what a shard says to itself keeps its
+ * place among what it says to others. Order is kept per pair. When a ring is full, mail waits in a backlog at the
+ * sender.
  *
- * What bounds the backlog: every mail is caused by input, and a shard stops taking input (it parks connections) while it
- * has a backlog or more than ingest.outstanding_max errands under way; answers and releases are bounded by the questions. */
+ * What bounds the backlog: every mail is caused by input, and a shard stops taking input (it parks connections) while
+ * it has a backlog or more than ingest.outstanding_max errands under way; answers and releases are bounded by the
+ * questions. */
 #ifndef RINGCAST_SHARDS_MAIL_H
 #define RINGCAST_SHARDS_MAIL_H
 
@@ -56,10 +58,14 @@ struct mail {
             struct segment *segment; /* only compared: it may be gone by then */
             uint64_t serial;
         } cut;
+        struct {
+            uint8_t dialect;
+        } restart;
     };
 };
 
-/* What is called with each, by the receiving shard: the functions that mail.def names; the table is where the floors meet (mails.c). */
+/* What is called with each, by the receiving shard: the functions that mail.def names; the table is where the floors
+ * meet (mails.c). */
 typedef void mail_handler_fn(struct shard *shard, const struct mail *mail);
 #define MAIL(id, handler, meaning) mail_handler_fn handler;
 #include "shards/mail/mail.def"
@@ -85,7 +91,8 @@ struct mailbox {
 int mailbox_init(struct mailbox *box, uint16_t shards);
 void mailbox_destroy(struct mailbox *box, uint16_t shards);
 
-/* Posts, or keeps in the backlog; never fails (a backlog that cannot grow ends the process: it is bounded, see above). */
+/* Posts, or keeps in the backlog; never fails (a backlog that cannot grow ends the process: it is bounded, see
+ * above). */
 void mail_post(struct shard *shard, uint16_t to, struct mail mail);
 /* Takes up to `budget` mails from all rings in turn and calls their handlers. Returns how many. */
 uint32_t mail_drain(struct shard *shard, uint32_t budget);

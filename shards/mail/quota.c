@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the counters of the names whose home is this shard, and the questions to other homes. It never knows a name itself,
- * only its keyed hash, and never ends a connection. Called by session and mail.
+/* Owns the counters of the names whose home is this shard, and the questions to other homes. It never knows a name
+ * itself, only its keyed hash, and never ends a connection. Called by session and mail.
  *
- * Between two calls (quotas_check): a quota is found under its name, and it holds places or has counted attempts; of names that
- * do neither nothing is kept. */
+ * Between two calls (quotas_check): a quota is found under its name, and it holds places or has counted attempts; of
+ * names that do neither nothing is kept. */
 #include "shards/mail/quota.h"
 
 #include "core/bucket.h"
@@ -113,7 +113,7 @@ void quota_on_acquire(struct shard *shard, const struct mail *mail)
 {
     struct mail answer = *mail;
     answer.kind = MAIL_ACQUIRED;
-    answer.granted = quota_take(shard->quotas, mail->acquire.name, (enum quota_kind)mail->quota, mail->acquire.limit,
+    answer.granted = quota_take(shard->quotas, mail->acquire.name, mail->quota, mail->acquire.limit,
                                 mail->acquire.window_ms, shard->now_ms);
     mail_post(shard, mail->from, answer);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Places that must be exact over all shards: connections and attempts per address and per key. Each name (a keyed hash, so
- * no secret is stored) is counted at its home; a shard asks by mail and is answered by mail. */
+/* Places that must be exact over all shards: connections and attempts per address and per key. Each name (a keyed hash,
+ * so no secret is stored) is counted at its home; a shard asks by mail and is answered by mail. */
 #ifndef RINGCAST_SHARDS_QUOTA_H
 #define RINGCAST_SHARDS_QUOTA_H
 
@@ -29,11 +29,13 @@ struct quotas {
 void quotas_init(struct quotas *quotas, struct siphash_key key);
 void quotas_destroy(struct quotas *quotas);
 
-/* Pure core, for the home: whether a place is granted at `now_ms`. ATTEMPTS kinds are counted whether granted or not. */
+/* Pure core, for the home: whether a place is granted at `now_ms`. ATTEMPTS kinds are counted whether granted or
+ * not. */
 bool quota_take(struct quotas *quotas, struct hash128 name, uint8_t kind, uint32_t limit, uint64_t window_ms,
                 uint64_t now_ms);
 void quota_give(struct quotas *quotas, struct hash128 name);
-/* Forgets names that hold nothing and whose window is over. Looks at `budget` entries at most, going on where it stopped. */
+/* Forgets names that hold nothing and whose window is over. Looks at `budget` entries at most, going on where it
+ * stopped. */
 void quota_sweep(struct quotas *quotas, uint32_t budget, uint64_t now_ms);
 
 /* Asserts what holds for all names counted here (quota.c says what). */

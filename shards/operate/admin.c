@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the operator's pages: health and metrics. It changes nothing and reads other shards only through statistics. Called by
- * conn_read through its role (requests on the admin listener). */
+/* Owns the operator's pages: health and metrics. It changes nothing and reads other shards only through statistics.
+ * Called by conn_read through its role (requests on the admin listener). */
 #include "shards/operate/admin.h"
 
 #include "core/buf.h"
@@ -10,8 +10,10 @@
 #include "core/stats.h"
 #include "protocol/http1.h"
 #include "protocol/tls/tls.h"
+#include "shards/channel/service_host.h"
 #include "shards/conn/conn.h"
 #include "shards/shard.h"
+#include "shards/storage/storage.h"
 
 #include <stdlib.h>
 
@@ -86,6 +88,42 @@ static void print_process(const struct shard *shard, const struct process_state 
               "Whether the last reload was taken over (1 before any).", atomic_load(&process->reload_ok));
 }
 
+/* Of storage, which all shards share. */
+static void print_storage(const struct storage *storage, struct buf *out)
+{
+    static const struct {
+        const char *name, *type, *labels, *help;
+        enum storage_count count;
+    } rows[] = {
+        {"ringcast_storage_commits_total", " counter\n", "", "Transactions that were synced.", STORAGE_COMMITS},
+        {"ringcast_storage_units_total", " counter\n", "", "Units of services in them: so many shared their syncs.",
+         STORAGE_UNITS},
+        {"ringcast_storage_bytes_total", " counter\n", "", "Bytes of records in them.", STORAGE_UNIT_BYTES},
+        {"ringcast_storage_sync_nanoseconds_total", " counter\n", "", "Time spent in commits.", STORAGE_SYNC_NS},
+        {"ringcast_storage_sync_nanoseconds_max", " gauge\n", "", "The longest of them.", STORAGE_SYNC_NS_MAX},
+        {"ringcast_storage_fetches_total", " counter\n", "", "Records read.", STORAGE_FETCHES},
+        {"ringcast_storage_checkpoints_total", " counter\n", "", "Times the log was tidied up.", STORAGE_CHECKPOINTS},
+        {"ringcast_storage_refused_life_total", " counter\n", "",
+         "Units that were not kept because one before them was not.", STORAGE_REFUSED_LIFE},
+        {"ringcast_storage_refused_full_total", " counter\n", "", "Units that were not kept for want of room.",
+         STORAGE_REFUSED_FULL},
+        {"ringcast_storage_refused_read_only_total", " counter\n", "",
+         "Units that were not kept on a read-only file system.", STORAGE_REFUSED_ROFS},
+        {"ringcast_storage_refused_io_total", " counter\n", "", "Units that the device did not keep.",
+         STORAGE_REFUSED_IO},
+        {"ringcast_storage_refused_other_total", " counter\n", "", "Units that were not kept for other reasons.",
+         STORAGE_REFUSED_OTHER},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        put_metric(out, rows[i].name, rows[i].type, rows[i].labels, rows[i].help,
+                   storage_count(storage, rows[i].count));
+    put_counter(out, "ringcast_storage_posts_refused_total",
+                "Requests that had to wait: a shard has too many under way.", storage_refused(storage));
+    put_gauge(out, "ringcast_storage_queued", "", "Requests that wait for storage.", storage_queued(storage));
+    put_gauge(out, "ringcast_storage_working", "", "1 while what is to be kept is kept.",
+              storage_state(storage, NULL) == STORAGE_WORKING);
+}
+
 static void respond_metrics(struct shard *shard, struct conn *conn)
 {
     const struct stats *all[SHARDS_MAX];
@@ -95,8 +133,19 @@ static void respond_metrics(struct shard *shard, struct conn *conn)
     stats_print(all, shard->count, &out);
     if (shard->process != NULL)
         print_process(shard, shard->process, &out);
+    if (shard->services->storage != NULL)
+        print_storage(shard->services->storage, &out);
     check(!out.overflow);
     conn_respond(shard, conn, 200, "text/plain; version=0.0.4; charset=utf-8", "", buf_slice(&out));
+}
+
+/* Ready is who takes in what the listeners offer: not stopping, and every service has what it keeps at hand. */
+static void respond_ready(struct shard *shard, struct conn *conn)
+{
+    if (shard->stage_seen != STAGE_RUN)
+        respond_state(shard, conn, false, "{\"status\":\"draining\"}");
+    else
+        respond_state(shard, conn, service_host_all_up(shard), "{\"status\":\"storage unavailable\"}");
 }
 
 /* role.request */
@@ -109,7 +158,7 @@ static void on_request(struct shard *shard, struct conn *conn, const struct http
     else if (slice_is(request->path, "/health/live"))
         respond_state(shard, conn, all_alive(shard), "{\"status\":\"stuck\"}");
     else if (slice_is(request->path, "/health/ready") || slice_is(request->path, "/health"))
-        respond_state(shard, conn, shard->stage_seen == STAGE_RUN, "{\"status\":\"draining\"}");
+        respond_ready(shard, conn);
     else if (slice_is(request->path, "/healthz"))
         respond_state(shard, conn, true, "");
     else if (slice_is(request->path, "/metrics"))

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The operators' pages: health and metrics (the role operator_role). Any shard answers for all: statistics are readable by anybody. */
+/* The operators' pages: health and metrics (the role operator_role). Any shard answers for all: statistics are readable
+ * by anybody. */
 #ifndef RINGCAST_SHARDS_ADMIN_H
 #define RINGCAST_SHARDS_ADMIN_H
 

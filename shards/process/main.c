@@ -345,8 +345,8 @@ static int run_help(const struct command *command, char **arguments)
     return command_finish(EXIT_SUCCESS);
 }
 
-/* What the process opens first would stand where a closed stdin, stdout or stderr was, and lines would go into it. These are opened
- * the wrong way round, so that reading and writing fail as before. */
+/* What the process opens first would stand where a closed stdin, stdout or stderr was, and lines would go into it.
+ * These are opened the wrong way round, so that reading and writing fail as before. */
 static void occupy_standard_descriptors(void)
 {
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)

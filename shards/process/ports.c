@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the table of addresses that the configuration asks for: who serves where, whether two want the same, and the listening
- * sockets of each shard's ring. It never accepts. Called by server at the start. */
+/* Owns the table of addresses that the configuration asks for: who serves where, whether two want the same, and the
+ * listening sockets of each shard's ring. It never accepts. Called by server at the start. */
 #include "shards/process/ports.h"
 
 #include "core/check.h"
@@ -142,8 +142,9 @@ static void address_text(const struct ring_address *address, char *out, size_t b
     out[text.used] = '\0';
 }
 
-/* Every shard listens with SO_REUSEPORT, which a second instance could join unseen: a plain bind finds out first. It does not listen:
- * who came in that moment would be accepted and reset, and who came behind it refused, before there is a server. */
+/* Every shard listens with SO_REUSEPORT, which a second instance could join unseen: a plain bind finds out first. It
+ * does not listen: who came in that moment would be accepted and reset, and who came behind it refused, before there is
+ * a server. */
 static int probe_port(const struct ring_address *address)
 {
     static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
@@ -226,7 +227,8 @@ bool ports_settle(struct ports *ports)
     return ports->count > 0;
 }
 
-/* The sockets of a process that has just been killed live until the kernel has taken its rings apart: a moment longer than it. */
+/* The sockets of a process that has just been killed live until the kernel has taken its rings apart: a moment longer
+ * than it. */
 static int wait_for_port(const struct ring_address *address)
 {
     int error;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the process: rings and shards, the listening sockets, the threads, signals, and the stages of a stop. It never touches a
- * connection; it talks to shards through their atomics, and while it waits for anything it hears SIGTERM: files are read and lines
- * are written by other threads. Called by main. */
+/* Owns the process: rings and shards, the listening sockets, the threads, signals, and the stages of a stop. It never
+ * touches a connection; it talks to shards through their atomics, and while it waits for anything it hears SIGTERM:
+ * files are read and lines are written by other threads. Called by main. */
 #include "shards/process/server.h"
 
 #include "core/check.h"
@@ -16,6 +16,7 @@
 #include "shards/conn/listener.h"
 #include "shards/conn/pin.h"
 #include "shards/operate/admin.h"
+#include "shards/process/keeping.h"
 #include "shards/process/ports.h"
 #include "shards/turn/shard_tick.h"
 
@@ -47,8 +48,10 @@ struct server {
     const struct config *config;
     const struct config_source *source;
     struct process_state process;
-    struct config *owned;  /* config, as its owner sees it */
-    struct config *former; /* the one before, while shards may read it */
+    struct storage *storage; /* NULL: nothing is kept */
+    bool keeping;            /* its thread runs */
+    struct config *owned;    /* config, as its owner sees it */
+    struct config *former;   /* the one before, while shards may read it */
     struct reload reload;
     bool reloading;  /* its thread has not been joined */
     bool stop_asked; /* while something else was waited for */
@@ -99,7 +102,7 @@ static void log_notices(const struct config *config, const struct config *before
     log_end(&line);
 }
 
-/* ---- start ---- */
+/* --- start -------------------------------------------------------------------------------------------------------- */
 
 /* What was logged is out, or whoever reads has had his time. */
 static _Noreturn void give_up(void)
@@ -125,8 +128,8 @@ static void raise_descriptor_limit(void)
     }
 }
 
-/* Sockets of one ring: its share of connections_max and the listeners, as far as the limit of open files allows (each ring's
- * table of registered files has that limit of its own). */
+/* Sockets of one ring: its share of connections_max and the listeners, as far as the limit of open files allows (each
+ * ring's table of registered files has that limit of its own). */
 static uint32_t sockets_per_shard(const struct server *server)
 {
     struct rlimit limit = {.rlim_cur = 1024};
@@ -184,6 +187,7 @@ static bool make_shards(struct server *server)
             .ring = server->rings[i],
             .config = server->config,
             .listeners = listeners,
+            .storage = server->storage,
             .listener_count = server->ports.count,
         };
         memcpy(options.ticket_secret, server->ticket_secret, sizeof options.ticket_secret);
@@ -197,6 +201,26 @@ static bool make_shards(struct server *server)
     }
     explicit_bzero(server->ticket_secret, sizeof server->ticket_secret); /* the shards walk on from it */
     return true;
+}
+
+static bool make_storage(struct server *server)
+{
+    char text[1024];
+    struct buf why = buf_of(text, sizeof text - 1);
+    if (keeping_open(server->config, server->shards, server->count, &server->storage, &why))
+        return true;
+    text[why.used] = '\0';
+    log_failure("cannot open the store", text);
+    return false;
+}
+
+static bool start_storage(struct server *server)
+{
+    int error = keeping_start(server->storage);
+    if (error != 0)
+        log_failure("cannot start the thread of storage", strerrordesc_np(-error));
+    server->keeping = error == 0;
+    return error == 0;
 }
 
 static void shard_main(void *argument)
@@ -239,7 +263,7 @@ static void log_ready(const struct server *server)
     log_end(&line);
 }
 
-/* ---- reload ---- */
+/* --- reload ------------------------------------------------------------------------------------------------------- */
 
 static void sleep_ms(uint64_t ms)
 {
@@ -352,7 +376,7 @@ static bool end_reload(struct server *server)
     return true;
 }
 
-/* ---- stop ---- */
+/* --- stop --------------------------------------------------------------------------------------------------------- */
 
 static uint64_t now_ms(void)
 {
@@ -456,9 +480,12 @@ static bool join_shards(struct server *server)
 
 static void destroy(struct server *server)
 {
+    if (server->keeping)
+        keeping_stop(server->storage);
     for (uint16_t i = 0; i < server->count; i++)
         if (server->shards[i] != NULL)
             shard_destroy(server->shards[i]);
+    keeping_close(server->storage);
     for (uint16_t i = 0; i < server->count; i++)
         if (server->rings[i] != NULL)
             ring_destroy(server->rings[i]);
@@ -467,7 +494,7 @@ static void destroy(struct server *server)
     free(server);
 }
 
-/* ---- run ---- */
+/* --- run ---------------------------------------------------------------------------------------------------------- */
 
 /* What log rotation sends (USR1, USR2) changes nothing: the log is stderr, there is no file to open again. */
 static void block_signals(sigset_t *signals)
@@ -511,7 +538,10 @@ static bool start(struct server *server)
         clock_entropy(server->ticket_secret, sizeof server->ticket_secret) != 0 ||
         !ports_collect(&server->ports, server->config) || !ports_settle(&server->ports))
         return false;
-    return make_rings(server) && make_shards(server) && start_threads(server);
+    if (!make_rings(server) || !make_storage(server) || !make_shards(server) || !start_storage(server))
+        return false;
+    log_notices(server->config, NULL);
+    return start_threads(server);
 }
 
 int server_run(struct config *config, const struct config_source *source, const struct server_build *build)
@@ -537,7 +567,6 @@ int server_run(struct config *config, const struct config_source *source, const 
         destroy(server);
         return 1;
     }
-    log_notices(server->config, NULL);
     log_ready(server);
     serve(server, &signals);
     if (!wait_for_end(server)) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns who may publish what, and the way of one object from its text to its home. It never interprets an object (the dialect
- * does) and never answers a publisher. Called by ingest_http.c and publisher.c. */
+/* Owns who may publish what, and the way of one object from its text to its home. It never interprets an object (the
+ * dialect does) and never answers a publisher. Called by ingest_http.c and publisher.c. */
 #include "shards/publish/ingest.h"
 
 #include "core/buf.h"
@@ -17,7 +17,7 @@
 #include "shards/mail/errand.h"
 #include "shards/shard.h"
 
-/* ---- who may ---- */
+/* --- who may ------------------------------------------------------------------------------------------------------ */
 
 /* In an entry, what stands before the name of a certificate: a word that no request can bring. */
 #define CERTIFICATE "certificate:"
@@ -86,7 +86,7 @@ int ingest_dialect(const struct shard *shard, struct slice name)
     return -1;
 }
 
-/* ---- one object ---- */
+/* --- one object --------------------------------------------------------------------------------------------------- */
 
 /* What an object or a question turned into, as an errand; NULL when memory is out. */
 static struct errand *errand_of(struct shard *shard, const struct ingest_call *call)

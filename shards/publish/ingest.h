@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The publisher API over HTTP (requirements, section 8): who may publish what, objects from bodies, and the answers. The
- * publisher WebSocket (publisher.h) uses the same check and the same way to a home. */
+/* The publisher API over HTTP (requirements, section 8): who may publish what, objects from bodies, and the answers.
+ * The publisher WebSocket (publisher.h) uses the same check and the same way to a home. */
 #ifndef RINGCAST_SHARDS_INGEST_H
 #define RINGCAST_SHARDS_INGEST_H
 
@@ -46,16 +46,16 @@ void ingest_on_answer(struct shard *shard, struct errand *errand);
 
 /* The index of the configured dialect of that name that takes ingest, or -1. */
 int ingest_dialect(const struct shard *shard, struct slice name);
-/* The index of the ingest key of a request (X-Ingest-Key, then Authorization: Bearer; never the query: I-2), or -1. A request
- * without any key has that of its connection's certificate: the entry "certificate:COMMON_NAME". */
+/* The index of the ingest key of a request (X-Ingest-Key, then Authorization: Bearer; never the query: I-2), or -1. A
+ * request without any key has that of its connection's certificate: the entry "certificate:COMMON_NAME". */
 int ingest_key(const struct shard *shard, const struct conn *conn, const struct http1_request *request);
 /* What stays of a key over a reload, and the index of the key of that name, or -1. */
 struct hash128 ingest_key_name(const struct shard *shard, uint32_t key);
 int ingest_key_named(const struct shard *shard, struct hash128 name);
 /* Whether that key may publish to dialect/topic. */
 bool ingest_permitted(const struct shard *shard, uint32_t key, const struct dialect *dialect, struct slice topic);
-/* Checks one object with its dialect and asks its home, with `ticket` for the answer. 0, or an HTTP status and *refusal. The
- * caller has seen to it that there is room (shard_has_room). */
+/* Checks one object with its dialect and asks its home, with `ticket` for the answer. 0, or an HTTP status and
+ * *refusal. The caller has seen to it that there is room (shard_has_room). */
 int ingest_submit(struct shard *shard, const struct conn *conn, const struct ingest_object *object, uint64_t ticket,
                   struct ingest_refusal *refusal);
 

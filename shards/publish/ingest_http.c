@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the publisher API over HTTP: one exchange per request, behind conn.user, and its answer when every object has been served
- * by its home. It never publishes itself. Called by the connection's files through its role, and by home (answers). */
+/* Owns the publisher API over HTTP: one exchange per request, behind conn.user, and its answer when every object has
+ * been served by its home. It never publishes itself. Called by the connection's files through its role, and by home
+ * (answers). */
 #include "core/buf.h"
 #include "core/limits.h"
 #include "protocol/dialect.h"
@@ -54,7 +55,7 @@ struct exchange {
     size_t errors_used, errors_capacity;
 };
 
-/* ---- answers ---- */
+/* --- answers ------------------------------------------------------------------------------------------------------ */
 
 static void respond_error(struct shard *shard, struct conn *conn, int status, const char *message)
 {
@@ -273,7 +274,7 @@ void ingest_on_answer(struct shard *shard, struct errand *errand)
         respond(shard, conn);
 }
 
-/* ---- requests ---- */
+/* --- requests ----------------------------------------------------------------------------------------------------- */
 
 static void refuse_body(struct shard *shard, struct conn *conn, int status, const char *message)
 {

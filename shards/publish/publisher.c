@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the publisher WebSocket: reading its envelope, the window of objects under way, and acknowledgements in order. It never
- * interprets an object. Called by the connection's files through its role, by ingest (answers) and shard_tick (acknowledgements).
+/* Owns the publisher WebSocket: reading its envelope, the window of objects under way, and acknowledgements in order.
+ * It never interprets an object. Called by the connection's files through its role, by ingest (answers) and shard_tick
+ * (acknowledgements).
  *
- * The window is a row of entries in the order of arrival. An entry is done when its home has answered; the acknowledgement
- * names the seq of the last entry before which nothing is open, so it is cumulative. A refused object gets its nack at once
- * and counts as done. */
+ * The window is a row of entries in the order of arrival. An entry is done when its home has answered; the
+ * acknowledgement names the seq of the last entry before which nothing is open, so it is cumulative. A refused object
+ * gets its nack at once and counts as done. */
 #include "shards/publish/publisher.h"
 
 #include "core/buf.h"
@@ -176,7 +177,7 @@ void publisher_on_answer(struct shard *shard, struct conn *conn, const struct er
     send_nack(shard, conn, &entry->seq, message);
 }
 
-/* ---- the envelope ---- */
+/* --- the envelope ------------------------------------------------------------------------------------------------- */
 
 enum { OP, DIALECT, TOPIC, SEQ, DATA, DATA_BASE64, MEMBERS };
 
@@ -187,7 +188,8 @@ struct envelope {
     bool has_seq;
 };
 
-/* A string's value (RFC 8259 section 7: any character may be escaped), itself or in `space`. False: no string, or no room. */
+/* A string's value (RFC 8259 section 7: any character may be escaped), itself or in `space`. False: no string, or no
+ * room. */
 static bool take_string(const struct json_member *member, struct buf *space, struct slice *value)
 {
     if (member->token != JSON_STRING)
@@ -196,8 +198,8 @@ static bool take_string(const struct json_member *member, struct buf *space, str
     return !space->overflow;
 }
 
-/* Decodes data_base64 into the shard's scratch memory, or a block of its own (*block, to be freed) when it is larger. What is escaped
- * (PHP writes "\/" for each slash) is resolved in front of that. */
+/* Decodes data_base64 into the shard's scratch memory, or a block of its own (*block, to be freed) when it is larger.
+ * What is escaped (PHP writes "\/" for each slash) is resolved in front of that. */
 static const char *decode_base64(struct shard *shard, const struct json_member *member, struct slice *body,
                                  uint8_t **block)
 {

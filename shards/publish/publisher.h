@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The publisher WebSocket (I-5): a stream of objects with sequence numbers, acknowledged in order (the role publisher_role). At most
- * PUBLISHER_WINDOW objects are under way; then the publisher's input waits. */
+/* The publisher WebSocket (I-5): a stream of objects with sequence numbers, acknowledged in order (the role
+ * publisher_role). At most PUBLISHER_WINDOW objects are under way; then the publisher's input waits. */
 #ifndef RINGCAST_SHARDS_PUBLISHER_H
 #define RINGCAST_SHARDS_PUBLISHER_H
 
@@ -10,7 +10,8 @@
 
 struct handshake;
 
-/* Accepts the upgrade of a publisher that may publish what ingest key number `key` may. False: memory is out, nothing was sent. */
+/* Accepts the upgrade of a publisher that may publish what ingest key number `key` may. False: memory is out, nothing
+ * was sent. */
 bool publisher_open(struct shard *shard, struct conn *conn, uint32_t key, const struct handshake *handshake);
 /* The home has served one object. */
 void publisher_on_answer(struct shard *shard, struct conn *conn, const struct errand *errand);

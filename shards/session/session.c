@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Owns what lies between a connection and its dialect: routing, limits, and answers. With session_actions.c and
- * session_census.c it is all that knows both. It never parses a message of a dialect and never writes to a socket. Called by the
- * connection's files through its role, and by mail (answers). */
+ * session_census.c it is all that knows both. It never parses a message of a dialect and never writes to a socket.
+ * Called by the connection's files through its role, and by mail (answers). */
 #include "shards/session/session.h"
 
 #include "core/bucket.h"
@@ -33,7 +33,7 @@
 
 #define TIMER_RETRY_MS 20
 
-/* ---- names and places ---- */
+/* --- names and places --------------------------------------------------------------------------------------------- */
 
 struct hash128 session_quota_name(const struct shard *shard, const struct conn *conn, enum quota_kind kind,
                                   struct slice name)
@@ -62,9 +62,35 @@ void session_count(struct shard *shard, uint8_t dialect, int change)
     stats_add(&shard->stats, STAT_SESSIONS, (uint64_t)(int64_t)change);
 }
 
-/* role.leave: it stops being a listener and gives its places back. */
-static void leave(struct shard *shard, struct conn *conn)
+/* Sends what a call has appended, SENDs only, at once, past a row of actions that waits: it answers nothing. */
+static void send_all(struct shard *shard, struct conn *conn)
 {
+    const struct actions *actions = shard->sessions->actions;
+    for (uint32_t i = 0; i < actions->count && conn->state == CONN_OPEN; i++) {
+        check_op(actions->items[i].kind, ==, ACTION_SEND);
+        conn_send_message(shard, conn, actions->items[i].send.opcode, actions->items[i].send.payload);
+    }
+}
+
+/* What a dialect has to say before some closes. */
+static void say_last_words(struct shard *shard, struct conn *conn, enum close_reason why)
+{
+    const struct dialect *dialect = dialects[conn->dialect];
+    void (*words)(struct dialect_call *) = why == CLOSE_TOO_BIG    ? dialect->too_big
+                                           : why == CLOSE_SHUTDOWN ? dialect->farewell
+                                                                   : NULL;
+    if (words == NULL)
+        return;
+    struct dialect_call call = session_call_begin(shard, conn);
+    words(&call);
+    send_all(shard, conn);
+}
+
+/* role.leave: it stops being a listener and gives its places back. */
+static void leave(struct shard *shard, struct conn *conn, uint8_t why)
+{
+    if (conn->state == CONN_OPEN)
+        say_last_words(shard, conn, (enum close_reason)why);
     audience_leave_all(shard, conn);
     session_give_back_places(shard, conn);
     session_drop_pending(conn);
@@ -87,7 +113,7 @@ static void end(struct shard *shard, struct conn *conn)
     conn->user = NULL;
 }
 
-/* ---- opening ---- */
+/* --- opening ------------------------------------------------------------------------------------------------------ */
 
 /* The dialect of the listener that owns the path, or -1; *path loses the dialect's prefix. */
 static int route(struct shard *shard, const struct conn *conn, struct slice *path)
@@ -178,7 +204,7 @@ static void on_request(struct shard *shard, struct conn *conn, const struct http
     session_run_call(shard, conn, &handshake);
 }
 
-/* ---- messages ---- */
+/* --- messages ----------------------------------------------------------------------------------------------------- */
 
 /* role.message */
 static void on_message(struct shard *shard, struct conn *conn, enum ws_opcode opcode, struct slice message)
@@ -206,12 +232,7 @@ static void heartbeat(struct shard *shard, struct conn *conn)
 {
     struct dialect_call call = session_call_begin(shard, conn);
     dialects[conn->dialect]->heartbeat(&call);
-    /* Sent at once, past a row of actions that waits: a heartbeat answers nothing. */
-    for (uint32_t i = 0; i < shard->sessions->actions->count && conn->state == CONN_OPEN; i++) {
-        check_op(shard->sessions->actions->items[i].kind, ==, ACTION_SEND);
-        conn_send_message(shard, conn, shard->sessions->actions->items[i].send.opcode,
-                          shard->sessions->actions->items[i].send.payload);
-    }
+    send_all(shard, conn);
 }
 
 /* role.reload: closes a session whose key is no longer configured, unless close_on_revoke is off. */
@@ -229,7 +250,7 @@ static void revoke(struct shard *shard, struct conn *conn)
         conn_close(shard, conn, CLOSE_REVOKED, 0, NULL);
 }
 
-/* ---- answers ---- */
+/* --- answers ------------------------------------------------------------------------------------------------------ */
 
 /* Whether the connection still waits for the answer to a row of actions. */
 static bool waits(const struct conn *conn)
@@ -292,7 +313,7 @@ void session_on_reply(struct shard *shard, struct errand *errand)
     session_run_call(shard, conn, opening);
 }
 
-/* ---- deadlines of its own ---- */
+/* --- deadlines of its own ----------------------------------------------------------------------------------------- */
 
 void session_set_due(struct conn *conn)
 {
@@ -342,7 +363,7 @@ static struct role_limits limits(const struct shard *shard, const struct conn *c
     };
 }
 
-/* ---- subscriptions ---- */
+/* --- subscriptions ------------------------------------------------------------------------------------------------ */
 
 static void release_frames(struct shard *shard, const struct errand *errand)
 {

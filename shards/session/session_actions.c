@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the carrying out of what a dialect asks for: one row of actions in order, and what is left of it while it waits for an
- * answer or for room. It never calls a dialect. Called by session.c, and by shard_tick when there is room again. */
+/* Owns the carrying out of what a dialect asks for: one row of actions in order, and what is left of it while it waits
+ * for an answer or for room. It never calls a dialect. Called by session.c, and by shard_tick when there is room
+ * again. */
 #include "core/buf.h"
 #include "core/check.h"
 #include "core/limits.h"

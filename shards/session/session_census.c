@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the walks over all sessions of a dialect: the census that a dialect asks for, and the counts of each second. It changes
- * nothing. Called by the table of errands (a census comes by) and shard_tick. */
+/* Owns the walks over all sessions of a dialect: the census that a dialect asks for, and the counts of each second. It
+ * changes nothing, but for the walk that closes the sessions of a service which has begun anew. Called by the table of
+ * errands (a census comes by), by mail (a restart) and shard_tick. */
 #include "core/buf.h"
 #include "core/check.h"
 #include "core/limits.h"
@@ -9,11 +10,14 @@
 #include "shards/config/settings.h"
 #include "shards/conn/conn.h"
 #include "shards/mail/errand.h"
+#include "shards/mail/mail.h"
 #include "shards/session/session.h"
 #include "shards/session/session_parts.h"
 #include "shards/shard.h"
 
 #include <stdlib.h>
+
+#define CLOSED_PER_TURN 256 /* connections looked at */
 
 /* Appends one piece to the reply of a errand; false when memory is out. */
 static bool append_reply(struct errand *errand, struct slice piece, size_t *capacity)
@@ -66,5 +70,23 @@ void session_count_all(struct shard *shard)
         }
         for (uint32_t n = 0; n < CENSUS_COUNTS; n++)
             atomic_store_explicit(&shard->sessions->counts[d][n], counts[n], memory_order_relaxed);
+    }
+}
+
+void session_on_restart(struct shard *shard, const struct mail *mail)
+{
+    shard->sessions->closing |= 1U << mail->restart.dialect;
+    shard->sessions->closing_at = 0;
+}
+
+void session_close_some(struct shard *shard)
+{
+    struct sessions *sessions = shard->sessions;
+    for (uint32_t n = 0; n < CLOSED_PER_TURN && sessions->closing != 0; n++) {
+        struct conn *conn = slab_next(&shard->conns->slab, &sessions->closing_at, NULL);
+        if (conn == NULL)
+            sessions->closing = 0;
+        else if (conn->role == ROLE_SESSION && conn->state == CONN_OPEN && sessions->closing & 1U << conn->dialect)
+            conn_close(shard, conn, CLOSE_RESTART, 0, NULL);
     }
 }

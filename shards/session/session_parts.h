@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What the files of a session share among themselves: session.c (routing, limits, answers), session_actions.c (rows of actions)
- * and session_census.c (walks over all sessions). Nobody else in the server includes it; bench/growth_world.c starts rows by it. */
+/* What the files of a session share among themselves: session.c (routing, limits, answers), session_actions.c (rows of
+ * actions) and session_census.c (walks over all sessions). Nobody else in the server includes it; bench/growth_world.c
+ * starts rows by it. */
 #ifndef RINGCAST_SHARDS_SESSION_PARTS_H
 #define RINGCAST_SHARDS_SESSION_PARTS_H
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the table of errands, where those who make them meet those who serve them: what is called for each kind, and when its answer
- * leaves. It never changes a channel or a connection itself. Called by mail, and by shard_tick when a turn's publishing is over. */
+/* Owns the table of errands, where those who make them meet those who serve them: what is called for each kind, and
+ * when its answer leaves. It never changes a channel or a connection itself. Called by mail, and by shard_tick when a
+ * turn's publishing is over. */
 #include "core/check.h"
 #include "core/list.h"
 #include "shards/channel/channel.h"
@@ -12,7 +13,7 @@
 #include "shards/shard.h"
 
 /* errand.def says what they mean. */
-enum when { NOW, FLUSHED, BEHIND, TOUR };
+enum when { NOW, LATER, BEHIND, TOUR };
 
 static const struct {
     void (*serve)(struct shard *shard, struct errand *errand);
@@ -33,12 +34,10 @@ void errands_on_ask(struct shard *shard, const struct mail *mail)
     case NOW:
         errand_answer(shard, errand);
         break;
-    case FLUSHED:
-        errands_flush(shard);
-        errand_answer(shard, errand);
+    case LATER:
         break;
     case BEHIND:
-        list_push_back(&shard->errands->behind, &errand->node);
+        errand_answer_behind(shard, errand);
         break;
     case TOUR:
         if (errand->home + 1 < shard->count)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the list of roles, where connections meet their users. It never calls one. Read through role.h by the connection's files. */
+/* Owns the list of roles, where connections meet their users. It never calls one. Read through role.h by the
+ * connection's files. */
 #include "shards/conn/role.h"
 
 #define ROLE(id, record, name) extern const struct conn_role record;

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the turn of a shard: the order of its phases, the completion switch, the steps of a stop and of a reload. It never
- * knows what a connection says. Called by the shard's thread (server.c) or by the simulation. */
+/* Owns the turn of a shard: the order of its phases, the completion switch, the steps of a stop and of a reload. It
+ * never knows what a connection says. Called by the shard's thread (server.c) or by the simulation. */
 #include "core/check.h"
 #include "core/clock.h"
 #include "core/ring.h"
 #include "protocol/dialect.h"
+#include "shards/channel/service_host.h"
 #include "shards/config/settings.h"
 #include "shards/conn/conn_log.h"
+#include "shards/session/session.h"
 #include "shards/turn/shard_parts.h"
 #include "shards/turn/shard_tick.h"
 
@@ -23,7 +25,7 @@
 #define ABSENCE_MS 2000 /* between the beginnings of two turns: longer is no turn's work */
 #define BACKLOG_WAIT_NS 1000000
 
-/* ---- completions ---- */
+/* --- completions -------------------------------------------------------------------------------------------------- */
 
 /* Of a connection that has ended. */
 static void on_stale(struct shard *shard, const struct ring_completion *completion)
@@ -115,7 +117,7 @@ static bool take_completions(struct shard *shard)
     return taken > 0;
 }
 
-/* ---- mail ---- */
+/* --- mail --------------------------------------------------------------------------------------------------------- */
 
 /* Goes on with connections that waited for room to publish. */
 static void resume_parked(struct shard *shard)
@@ -148,7 +150,7 @@ static bool exchange_mail(struct shard *shard)
     return any;
 }
 
-/* ---- timers ---- */
+/* --- timers ------------------------------------------------------------------------------------------------------- */
 
 /* Connections whose receive or next step of ending found the submission queue full or no buffers. */
 static void retry_starved(struct shard *shard)
@@ -189,6 +191,7 @@ static void update_gauges(struct shard *shard)
 static void on_second(struct shard *shard)
 {
     channels_begin_sweep(shard);
+    service_host_retry(shard);
     quota_sweep(shard->quotas, QUOTA_SWEEP + (uint32_t)(shard->quotas->map.count / 8), shard->now_ms);
     session_count_all(shard);
     conn_tls_tidy(shard);
@@ -224,10 +227,11 @@ static void run_timers(struct shard *shard)
             conn_on_timer(shard, timer);
     }
     channels_sweep(shard);
+    session_close_some(shard);
     progress_go_on(shard);
 }
 
-/* ---- a stop ---- */
+/* --- a stop ------------------------------------------------------------------------------------------------------- */
 
 static void say_farewell(struct shard *shard)
 {
@@ -251,7 +255,7 @@ static bool is_quiet(const struct shard *shard)
 {
     return shard->errands->outstanding == 0 && list_empty(&shard->errands->behind) &&
            list_empty(&shard->channels->pending) && list_empty(&shard->publishers->acking) &&
-           shard->mail->backlogged == 0;
+           shard->mail->backlogged == 0 && service_host_is_quiet(shard);
 }
 
 static void follow_stage(struct shard *shard)
@@ -268,7 +272,7 @@ static void follow_stage(struct shard *shard)
     listener_stop(shard);
 }
 
-/* ---- a reload ---- */
+/* --- a reload ----------------------------------------------------------------------------------------------------- */
 
 static void follow_config(struct shard *shard)
 {
@@ -290,10 +294,10 @@ static void follow_config(struct shard *shard)
     atomic_store_explicit(&shard->config_seen, next, memory_order_release);
 }
 
-/* ---- the turn ---- */
+/* --- the turn ----------------------------------------------------------------------------------------------------- */
 
-/* A turn begins at least once a second. When it did not (the process stood still: a snapshot, a suspend, a debugger), its peers are
- * not blamed for what they could not say or take meanwhile (K-24). */
+/* A turn begins at least once a second. When it did not (the process stood still: a snapshot, a suspend, a debugger),
+ * its peers are not blamed for what they could not say or take meanwhile (K-24). */
 static void note_absence(struct shard *shard)
 {
     uint64_t last_ms = shard->turn->last_ms;
@@ -340,6 +344,10 @@ static void submit_and_wait(struct shard *shard, bool worked, bool may_wait)
     else if (!worked && may_wait && (spin_ns == 0 || !spin_on(&shard->turn->spin, spin_ns, clock_monotonic_ns())))
         timeout = wait_ns(shard);
     bool asleep = timeout > 0 && mail_try_sleep(shard);
+    if (asleep && service_host_has_answers(shard)) {
+        mail_awake(shard);
+        asleep = false;
+    }
     int error = ring_wait(shard->ring, asleep ? timeout : 0);
     if (asleep)
         mail_awake(shard);
@@ -354,6 +362,7 @@ bool shard_tick(struct shard *shard, bool may_wait)
     begin_turn(shard);
     bool worked = take_completions(shard);
     worked |= exchange_mail(shard);
+    worked |= service_host_take_answers(shard);
     run_timers(shard);
     worked |= errands_flush(shard); /* what services have published by time */
     if (shard->stage_seen >= STAGE_FAREWELL)

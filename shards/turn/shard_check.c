@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the assertion of what holds for a whole shard between two turns. It never changes anything and never looks at another
- * shard. Called by the simulation every few steps, by unit tests after every turn, and by the fuzz harness of the server.
+/* Owns the assertion of what holds for a whole shard between two turns. It never changes anything and never looks at
+ * another shard. Called by the simulation every few steps, by unit tests after every turn, and by the fuzz harness of
+ * the server.
  *
  *   parts     conn_check, frame_check, pins_check, channels_check, audiences_check and quotas_check hold.
  *   queues    a connection is marked dirty exactly when one of the two flush queues names it, once.
  *   waiting   a connection waits in at most one list, and in `doomed` only inside a delivery.
- *   accounts  messages x receivers: expected = delivered + dropped + in flight, and in flight is what the outboxes hold.
+ *   accounts  messages x receivers: expected = delivered + dropped + in flight; and in flight is what outboxes hold.
  *   tls       handshakes, buffers and waiting sessions are what a count of the connections finds (conn_tls.h).
  *   gauges    connections, sessions, subscriptions, channels and classes are what a count finds. */
 #include "core/check.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the making and the end of a shard: the block of its parts, their memory and their order. It never turns one. Called by the
- * server, the simulation, the harnesses and the meters. */
+/* Owns the making and the end of a shard: the block of its parts, their memory and their order. It never turns one.
+ * Called by the server, the simulation, the harnesses and the meters. */
 #include "shards/turn/shard_parts.h"
 
 #include "core/check.h"
@@ -93,8 +93,8 @@ static bool init_parts(struct shard *shard, const struct shard_options *options)
                      shard->number, shard->idle);
     errands_init(shard->errands, shard->number);
     quotas_init(shard->quotas, shard->key);
-    return conn_tls_init(shard, options->ticket_secret, options->started_s) &&
-           slab_init(&shard->conns->slab, sizeof(struct conn), connections) == 0 &&
+    return slab_init(&shard->conns->slab, sizeof(struct conn), connections) == 0 &&
+           conn_tls_init(shard, options->ticket_secret, options->started_s) &&
            progress_init(shard->progress, connections) && flush_queue_init(&shard->flush->express, connections) &&
            flush_queue_init(&shard->flush->bulk, connections) && pins_init(shard->pins, shard->count) == 0 &&
            audiences_init(shard->audiences, shard->count) == 0 && channels_init(shard->channels, shard->key) == 0 &&
@@ -121,7 +121,7 @@ struct shard *shard_create(const struct shard_options *options)
     atomic_store(&shard->beat_ms, shard->now_ms);
     init_lists(shard);
     wheel_init(shard->wheel, shard->now_ms);
-    if (!init_parts(shard, options)) {
+    if (!init_parts(shard, options) || !service_host_begin(shard, options->storage)) {
         shard_destroy(shard);
         return NULL;
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The one block in which a shard and all its parts lie: what a shard costs is its size. Included by what makes a shard and by what
- * looks at all of it. */
+/* The one block in which a shard and all its parts lie: what a shard costs is its size. Included by what makes a shard
+ * and by what looks at all of it. */
 #ifndef RINGCAST_SHARDS_SHARD_PARTS_H
 #define RINGCAST_SHARDS_SHARD_PARTS_H
 

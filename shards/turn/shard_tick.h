@@ -8,6 +8,7 @@
 #include "shards/shard.h"
 
 struct listener;
+struct storage;
 
 /* What a shard is made from. */
 struct shard_options {
@@ -21,6 +22,7 @@ struct shard_options {
     const struct config *config;      /* owned by the server */
     const struct listener *listeners; /* templates, copied; each socket already listening or RING_SOCKET_NONE */
     uint32_t listener_count;
+    struct storage *storage; /* for services that keep records; NULL: there is none */
 };
 
 /* A shard on the heap, or NULL when memory is out. */
@@ -28,8 +30,8 @@ struct shard *shard_create(const struct shard_options *options);
 /* After its last tick; all connections have ended. */
 void shard_destroy(struct shard *shard);
 
-/* One turn: completions, mail, timers, flush, then submit and wait. Waits at most until something is to be done, not at all
- * when `may_wait` is false. Each phase is bounded. False: the shard has stopped and is not to be ticked again. */
+/* One turn: completions, mail, timers, flush, then submit and wait. Waits at most until something is to be done, not at
+ * all when `may_wait` is false. Each phase is bounded. False: the shard has stopped and is not to be ticked again. */
 bool shard_tick(struct shard *shard, bool may_wait);
 
 /* Asserts what holds for it and all its parts between two turns (shard_check.c). */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Whether a shard without work looks on for a while before it sleeps. Being woken costs more CPU than a short look, and
- * comes late, but looking pays only where the next work tends to come within it. So each pause between work is measured,
- * slept through or not, and pauses that were too long end the looking until short ones have come again. Pure. */
+ * comes late, but looking pays only where the next work tends to come within it. So each pause between work is
+ * measured, slept through or not, and pauses that were too long end the looking until short ones have come again.
+ * Pure. */
 #ifndef RINGCAST_SHARDS_SPIN_H
 #define RINGCAST_SHARDS_SPIN_H
 

@@ -89,8 +89,11 @@ class Server:
             "ingest": {"listen": free_listen(), "keys": [f"{INGEST_KEY} *"]} | sections.pop("ingest", {}),
             "admin": {"listen": free_listen()} | sections.pop("admin", {}),
         }
+        self.folder = tempfile.TemporaryDirectory(prefix="ringcast-e2e-")
         for name, values in sections.items():
             self.sections[name] = ({} if name == "tls" else {"listen": free_listen()}) | values
+        if "emprops" in self.sections: # what is acknowledged is kept: in a file that lives as long as the test
+            self.sections["emprops"] = {"store": os.path.join(self.folder.name, "jobs.db")} | self.sections["emprops"]
         if self.secure:
             self.sections["tls"] = {"certificates": [transport.pair("server")]} | self.sections.get("tls", {})
             for values in self.sections.values():
@@ -100,7 +103,6 @@ class Server:
         self.environment = inherited | (environment or {})
         self.open_files = open_files
         self.told_to_stop = False
-        self.folder = tempfile.TemporaryDirectory(prefix="ringcast-e2e-")
         self.config_path = os.path.join(self.folder.name, "ringcast.yaml")
         self.log_path = os.path.join(self.folder.name, "log")
         self.trace_path = os.path.join(self.folder.name, "trace")
@@ -113,7 +115,7 @@ class Server:
                 *self.arguments]
 
     def write_config(self):
-        with open(self.config_path, "w", encoding="utf-8") as file:
+        with open(self.config_path, "w", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
             file.write(to_yaml(self.sections))
 
     def start(self):

@@ -207,6 +207,7 @@ def test_check_prints_what_would_load_again():
         again = server.config_path + ".again"
         with open(again, "w", encoding="utf-8") as file:
             file.write(out)
+        os.chmod(again, 0o600)
         code, second, err = run("check", "-c", again)
         expect((code, err), (0, ""))
 
@@ -290,9 +291,11 @@ def test_the_demo_asks_for_nothing_that_is_refused():
     if not binary.exists():
         raise Skip(f"{binary} is not there")
     listens = {name: f"127.0.0.1:{free_port()}"
-               for name in ("ingest.listen", "admin.listen", "plain.listen", "echo.listen", "rustorium.listen", "crypto.listen",
+               for name in ("ingest.listen", "admin.listen", "plain.listen", "echo.listen", "rustorium.listen", "crypto.listen", "emprops.listen",
                             "aitbc.jobs_listen", "aitbc.blockchain_listen", "aitbc.marketplace_listen")}
-    sets = [word for name, listen in listens.items() for word in ("--set", f"{name}={listen}")]
+    folder = tempfile.TemporaryDirectory(prefix="ringcast-demo-")
+    values = listens | {"emprops.store": os.path.join(folder.name, "jobs.db")}
+    sets = [word for name, value in values.items() for word in ("--set", f"{name}={value}")]
     address = listens["ingest.listen"]
 
     def providers():
@@ -308,12 +311,12 @@ def test_the_demo_asks_for_nothing_that_is_refused():
     demo = subprocess.Popen([ROOT / "tools/demo", *sets], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                             start_new_session=True)
     try:
-        until(providers, 30, what="the first checks")
+        until(providers, what="the first checks")
         expect({name: provider["status"] for name, provider in providers().items()},
                {"live": "healthy", "ready": "healthy", "crypto": "healthy"})
     finally:
         demo.send_signal(signal.SIGINT)
-        shown, _ = demo.communicate(timeout=20)
+        shown, _ = demo.communicate(timeout=BRAKE_SECONDS)
     expect(demo.returncode, 0, shown)
     expect([line for line in shown.splitlines() if "refused" in line or "level=error" in line], [], "refusals on the terminal")
     expect("Ctrl-C ends the demo." in shown, True, shown)

@@ -43,6 +43,11 @@ def echoes(server, word=b"x"):
         expect(wire.frame(), (TEXT, word))
 
 
+def log_of_start(server):
+    """It is written a moment behind what it tells of."""
+    return until(lambda: server.log() if 'msg="ready"' in server.log() else None, what="the line about being ready")
+
+
 def cause_lines(server, count):
     """Requests that are refused with a line each."""
     for _ in range(count):
@@ -148,7 +153,7 @@ def test_process_1_hears_term_and_hup():
     with Piped(prefix=prefix, echo={}) as server:
         outer = server.process.pid
         pid = int(pathlib.Path(f"/proc/{outer}/task/{outer}/children").read_text().split()[0])
-        expect(re.search(r"pid=(\d+)", server.log())[1], "1")
+        expect(re.search(r"pid=(\d+)", log_of_start(server))[1], "1")
         os.kill(pid, signal.SIGUSR1)
         os.kill(pid, signal.SIGHUP)
         until(lambda: "configuration reloaded" in server.log(), what="the reload")
@@ -156,6 +161,35 @@ def test_process_1_hears_term_and_hup():
         os.kill(pid, signal.SIGTERM)
         server.told_to_stop = True
         expect(server.wait(10), 0, "exit code")
+
+
+def test_term_is_heard_while_a_shard_stands_still():
+    """A reload waits for all shards. One of them is held in front of its next system call: TERM ends the process all the same, with 1
+    because that shard did not take part."""
+    if shutil.which("strace") is None:
+        raise Skip("strace is not installed")
+    with Server(plain={"keys": ["key-of-plain"]}, server={"drain_timeout": "500ms"}, traced=False) as server:
+        tasks = pathlib.Path(f"/proc/{server.process.pid}/task")
+        shard = next(task.name for task in tasks.iterdir() if (task / "comm").read_text() == "shard-1\n")
+        held = subprocess.Popen(["strace", "-p", shard, "-e", "inject=io_uring_enter:delay_enter=60s", "-o", "/dev/null"],
+                                stderr=subprocess.PIPE, text=True)
+        try:
+            if "attached" not in held.stderr.readline():
+                raise Skip("this machine does not allow a trace")
+            server.sections["plain"]["keys"] = []
+            server.write_config()
+            server.signal(signal.SIGHUP)
+            until(lambda: "now open to everybody" in server.log(), what="settings to be handed out")
+            server.signal(signal.SIGTERM)
+            until(lambda: "a shard has not ended in time" in server.log(), 20, "the last line")
+            held.kill()  # a thread that is traced ends when its tracer lets it go
+            expect(server.wait(20), 1, "exit code")
+            expect("configuration reloaded" in server.log(), False, "shard 1 never took it over")
+            expect("draining" in server.log(), True, "TERM was heard")
+        finally:
+            held.kill()
+            held.wait()
+        server.stop = lambda: None  # it has ended, and not well
 
 
 # --- files ---
@@ -239,10 +273,67 @@ def test_empty_variables_over_keys_are_refused():
 def test_a_start_says_which_dialects_are_open():
     """W12: one line; none when all ask for keys."""
     with Server(echo={}, plain={"keys": ["key-of-plain"]}, rustorium={}) as server:
-        lines = [line for line in server.log().splitlines() if "open to everybody" in line]
+        lines = [line for line in log_of_start(server).splitlines() if "open to everybody" in line]
         expect((len(lines), "dialects=echo" in lines[0]), (1, True), lines)
     with Server(plain={"keys": ["key-of-plain"]}) as server:
-        expect("open to everybody" in server.log(), False)
+        expect("open to everybody" in log_of_start(server), False)
+
+
+def in_memory(pid, tail):
+    """What stands in the memory that the process may write in front of these bytes, and they: up to 15 bytes back."""
+    found = set()
+    with open(f"/proc/{pid}/maps", encoding="utf-8") as maps, open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+        for line in maps:
+            span, flags = line.split()[:2]
+            if not flags.startswith("rw"):
+                continue
+            begin, end = (int(part, 16) for part in span.split("-"))
+            with contextlib.suppress(OSError, OverflowError):
+                memory.seek(begin)
+                text = memory.read(end - begin)
+                at = text.find(tail)
+                while at >= 0:
+                    found.add(text[max(at - 15, 0):at + len(tail)])
+                    at = text.find(tail, at + 1)
+    return found
+
+
+def test_keys_that_are_gone_are_gone_from_memory():
+    """L3: behind a reload nothing of a file of keys stays but the keys that it has now."""
+    old, new = ([f"{word}-key-{i:03}-of-the-test" for i in range(100)] for word in ("former", "present"))
+    with Server(plain={}, ingest={}) as server:
+        for section, words in (("plain", ""), ("ingest", " plain/*")):
+            path = pathlib.Path(server.folder.name) / f"{section}.keys"
+            for round_number, keys in enumerate((old, new)):
+                path.write_text("".join(f"{key}{words}\n" for key in keys), encoding="utf-8")
+                server.reload(**{section: {"keys_file": str(path)}})
+                try:
+                    found = in_memory(server.process.pid, b"-of-the-test")
+                except PermissionError as why:
+                    raise Skip("this user may not read the memory of the server") from why
+                counts = [sum(any(spot.endswith(key.encode()) for spot in found) for key in keys) for keys in (old, new)]
+                expect(counts, [100, 0] if round_number == 0 else [0, 100], f"{section}, reload {round_number + 1}")
+            path.write_text("another" + words, encoding="utf-8")
+            server.reload()
+
+
+def test_files_with_keys_that_everybody_may_read_are_warned_of():
+    """L12: the configuration with keys in it, a file of keys, a certificate's key; each with its name."""
+    with Server(plain={"keys": ["key-of-plain"]}) as server:
+        folder = pathlib.Path(server.folder.name)
+        keys = folder / "more.keys"
+        keys.write_text("key-of-the-file\n", encoding="utf-8")
+        server.sections["plain"]["keys_file"] = str(keys)
+        server.write_config()
+        for mode, count in ((0o600, 0), (0o640, 0), (0o644, 1)):
+            for path, other in ((pathlib.Path(server.config_path), keys), (keys, pathlib.Path(server.config_path))):
+                os.chmod(other, 0o600)
+                os.chmod(path, mode)
+                done = subprocess.run([BINARY, "check", "-c", server.config_path], capture_output=True, text=True, check=True,
+                                      env=server.environment)
+                expect((done.stderr.count("everybody may read it"), done.stderr.count(f"{path}: ")), (count, count), done.stderr)
+        server.reload()
+        expect(server.log().count("everybody may read it"), 1, server.log())
 
 
 # --- containers ---
@@ -257,7 +348,7 @@ def test_variables_of_kubernetes_are_no_settings():
             base = f"{name}_PORT_{port}"
             links |= {base: "tcp://10.0.0.11:9500", f"{base}_PROTO": "tcp", f"{base}_PORT": "9500", f"{base}_ADDR": "10.0.0.11"}
     with Server(echo={}, environment=links) as server:
-        lines = [line for line in server.log().splitlines() if "Kubernetes" in line]
+        lines = [line for line in log_of_start(server).splitlines() if "Kubernetes" in line]
         expect((len(lines), f"{len(links)} variables" in lines[0]), (1, True), lines)
     for name, value in (("RINGCAST_PORT", "9500"), ("RINGCAST_SHARD", "2"), ("RINGCAST_PLAIN_PORT_A", "x")):
         done = subprocess.run([BINARY, "check"], env={name: value}, capture_output=True, text=True, check=False)

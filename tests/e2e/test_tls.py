@@ -15,7 +15,7 @@ import client
 import tls_peer
 import transport
 from case import BRAKE_SECONDS, Skip, expect
-from server import BINARY, INGEST_KEY, Server, free_listen, to_yaml, until
+from server import BINARY, INGEST_KEY, Server, free_listen, free_port, to_yaml, until
 from test_node import Node
 from test_process import run
 from wire import TEXT, Wire, frame, upgrade_request
@@ -144,6 +144,19 @@ def test_publish_and_subscribe_commands():
         until(lambda: server.metric("ringcast_subscriptions") == 1, what="the subscription")
         server.publish("plain/a", "hello", "text/plain")
         expect(reader.communicate(timeout=BRAKE_SECONDS)[0], "hello\n")
+
+
+def test_addresses_are_verified_as_addresses():
+    """RFC 9110 section 4.3.5, RFC 6125: who asks for an address wants it in an iPAddress of the certificate; a name that looks like
+    one, in a dNSName or the common name, stands for nothing."""
+    for certificate, good in (("server", {"127.0.0.1", "[::1]", "localhost"}), ("addressless", set()), ("other", set())):
+        port = free_port()
+        with Server(secure=False, plain={"listen": [f"localhost:{port} tls"]},
+                    tls={"certificates": [transport.pair(certificate)]}):
+            for host in ("127.0.0.1", "[::1]", "localhost", "127.1", "0177.0.0.1"):
+                code, _, err = run("publish", "--ca", authority(), "--url", f"https://{host}:{port}", "plain/a", "x")
+                reached = "404" in err or "426" in err or "refused: " in err
+                expect((code, reached), (1, host in good), f"{host} with {certificate}: {err}")
 
 
 # --- versions, suites, tickets ---

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns where an operation happens (the state of its connection or listener), the ways in which a run hits the cells that it aims
- * at, and the count of what was hit.
- * It never changes a shard: it asks the simulated ring for outcomes, and for completions to wait.
- * Called by the simulated ring, through its hooks. */
+/* Owns where an operation happens (the state of its connection or listener), the ways in which a run hits the cells
+ * that it aims at, and the count of what was hit. It never changes a shard: it asks the simulated ring for outcomes,
+ * and for completions to wait. Called by the simulated ring, through its hooks. */
 #include "tests/sim/sim_aim.h"
 
 #include "core/check.h"

@@ -25,7 +25,7 @@ void sim_audit_posted(const struct sim_world *world, const struct mail *mail)
         sim_fail(world, "shard %u answers a publisher before its listeners have the message", mail->from);
 }
 
-/* --- always ---------------------------------------------------------------------------------------------------------- */
+/* --- always ------------------------------------------------------------------------------------------------------- */
 
 /* A name that is counted: of a key or an address. */
 struct place {
@@ -101,7 +101,7 @@ void sim_audit_always(const struct sim_world *world)
     collect(world, &places);
 }
 
-/* --- at rest --------------------------------------------------------------------------------------------------------- */
+/* --- at rest ------------------------------------------------------------------------------------------------------ */
 
 static uint32_t list_count(const struct list *list)
 {
@@ -253,7 +253,7 @@ void sim_audit_rest(const struct sim_world *world)
     }
 }
 
-/* --- empty ----------------------------------------------------------------------------------------------------------- */
+/* --- empty -------------------------------------------------------------------------------------------------------- */
 
 static uint32_t free_nodes(const struct outbox_pool *pool)
 {

@@ -23,7 +23,7 @@ void sim_chain_free(struct sim_world *world)
     free(world->chain.blocks);
 }
 
-/* --- publishing -------------------------------------------------------------------------------------------------------- */
+/* --- publishing --------------------------------------------------------------------------------------------------- */
 
 static struct sim_block *add_block(struct sim_chain *chain)
 {
@@ -93,7 +93,7 @@ void sim_chain_lost(struct sim_world *world, uint32_t message)
         world->chain.broken = true;
 }
 
-/* --- asking ------------------------------------------------------------------------------------------------------------ */
+/* --- asking ------------------------------------------------------------------------------------------------------- */
 
 void sim_chain_make(struct sim_world *world, struct sim_client *client)
 {
@@ -116,7 +116,7 @@ struct sim_chain_channel *sim_chain_subscribe(struct sim_world *world, struct si
     return channel;
 }
 
-/* --- judging ----------------------------------------------------------------------------------------------------------- */
+/* --- judging ------------------------------------------------------------------------------------------------------ */
 
 /* The block that gives this one the confirmations that the client waits for. */
 static uint32_t trigger_of(const struct sim_world *world, const struct sim_client *client, uint32_t index)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The chain of rustorium: blocks by one publisher, now and then on another branch, and what a listener with so many
- * confirmations is owed: each block when it has them, once, in the order of the branch, its transaction right behind it, and
- * nothing of an abandoned branch. */
+ * confirmations is owed: each block when it has them, once, in the order of the branch, its transaction right behind
+ * it, and nothing of an abandoned branch. */
 #ifndef RINGCAST_TESTS_SIM_SIM_CHAIN_H
 #define RINGCAST_TESTS_SIM_SIM_CHAIN_H
 
@@ -53,7 +53,8 @@ size_t sim_chain_begin(struct sim_world *world, uint32_t stream, char *out, size
 void sim_chain_lost(struct sim_world *world, uint32_t message);
 
 void sim_chain_make(struct sim_world *world, struct sim_client *client);
-/* The text of the next subscription that the client lacks (`data` of the request), and which it is; NULL: it has both. */
+/* The text of the next subscription that the client lacks (`data` of the request), and which it is; NULL: it has
+ * both. */
 struct sim_chain_channel *sim_chain_subscribe(struct sim_world *world, struct sim_client *client, char *data,
                                               size_t room);
 /* An event has come. NULL, or what is wrong. */

@@ -15,7 +15,7 @@
 
 #define NEVER UINT64_MAX
 
-/* --- making ---------------------------------------------------------------------------------------------------------- */
+/* --- making ------------------------------------------------------------------------------------------------------- */
 
 void sim_client_make(struct sim_world *world, struct sim_client *client, uint32_t number, enum sim_kind kind,
                      uint64_t start_ms)
@@ -38,7 +38,7 @@ void sim_client_make(struct sim_world *world, struct sim_client *client, uint32_
     sim_kind_make(world, client);
 }
 
-/* --- opening --------------------------------------------------------------------------------------------------------- */
+/* --- opening ------------------------------------------------------------------------------------------------------ */
 
 static void put_upgrade(struct sim_client *client, const char *path)
 {
@@ -108,7 +108,7 @@ static void read_opening(struct sim_world *world, struct sim_client *client)
     sim_trace(world, "client %u is open", client->number);
 }
 
-/* --- frames ---------------------------------------------------------------------------------------------------------- */
+/* --- frames ------------------------------------------------------------------------------------------------------- */
 
 static void send_close(struct sim_world *world, struct sim_client *client, uint16_t code)
 {
@@ -158,7 +158,7 @@ static void read_frames(struct sim_world *world, struct sim_client *client)
         sim_fail(world, "client %u: frame: %s", client->number, why);
 }
 
-/* --- ends ------------------------------------------------------------------------------------------------------------ */
+/* --- ends --------------------------------------------------------------------------------------------------------- */
 
 /* Whether the plan has things that end any connection without a word. */
 static bool cuts_happen(const struct sim_world *world, const struct sim_client *client)
@@ -241,7 +241,7 @@ static void begin_leaving(struct sim_world *world, struct sim_client *client)
     }
 }
 
-/* --- answers that have to come --------------------------------------------------------------------------------------- */
+/* --- answers that have to come ------------------------------------------------------------------------------------ */
 
 void sim_client_expect(struct sim_client *client, struct sim_expected expected)
 {
@@ -258,7 +258,7 @@ struct sim_expected sim_client_next_expected(struct sim_world *world, struct sim
     return expected;
 }
 
-/* --- steps ----------------------------------------------------------------------------------------------------------- */
+/* --- steps -------------------------------------------------------------------------------------------------------- */
 
 static bool is_reading(const struct sim_client *client, uint64_t now)
 {
@@ -341,7 +341,7 @@ void sim_client_leave(struct sim_world *world, struct sim_client *client)
     client->leave_ms = sim_world_ms();
 }
 
-/* --- judging --------------------------------------------------------------------------------------------------------- */
+/* --- judging ------------------------------------------------------------------------------------------------------ */
 
 /* When frame memory is full, what is only kept makes room first: then the model promises no history. */
 static void forget_history(struct sim_world *world)

@@ -3,8 +3,8 @@
  *
  *   WAITING -> OPENING -> OPEN -> LEAVING -> ENDED
  *
- * An honest client that keeps reading must stay connected as long as nothing in the plan takes it away; every end has to be
- * one that the client's ways and the plan allow. */
+ * An honest client that keeps reading must stay connected as long as nothing in the plan takes it away; every end has
+ * to be one that the client's ways and the plan allow. */
 #ifndef RINGCAST_TESTS_SIM_SIM_CLIENT_H
 #define RINGCAST_TESTS_SIM_SIM_CLIENT_H
 

@@ -13,7 +13,7 @@
 
 #define SETS_MAX 80
 
-/* --- texts ------------------------------------------------------------------------------------------------------------- */
+/* --- texts -------------------------------------------------------------------------------------------------------- */
 
 struct sets {
     char text[SETS_MAX][96];
@@ -137,7 +137,7 @@ struct config *sim_config_load(const struct sim_world *world, bool reloaded)
     return config;
 }
 
-/* --- listeners --------------------------------------------------------------------------------------------------------- */
+/* --- listeners ---------------------------------------------------------------------------------------------------- */
 
 /* Which dialect a port serves, and which of its mounts (dialect_call.mounts); NULL: none. */
 static const char *dialect_of(enum sim_port port, uint32_t *mounts)

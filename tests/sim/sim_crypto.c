@@ -26,7 +26,7 @@ static const struct path {
 #define PATHS (sizeof paths / sizeof paths[0])
 #define PATH_MASTER 1
 
-/* --- objects ----------------------------------------------------------------------------------------------------------- */
+/* --- objects ------------------------------------------------------------------------------------------------------ */
 
 size_t sim_crypto_object(const struct sim_model *model, uint32_t message, char *out, size_t room)
 {
@@ -46,7 +46,7 @@ uint32_t sim_crypto_choose(struct sim_world *world, uint32_t publisher)
     return publisher + (uint32_t)random_below(&world->random, own) * world->plan.publishers;
 }
 
-/* --- commands ---------------------------------------------------------------------------------------------------------- */
+/* --- commands ----------------------------------------------------------------------------------------------------- */
 
 void sim_crypto_make(struct sim_world *world, struct sim_client *client)
 {
@@ -168,7 +168,7 @@ void sim_crypto_say(struct sim_world *world, struct sim_client *client)
     }
 }
 
-/* --- answers ----------------------------------------------------------------------------------------------------------- */
+/* --- answers ------------------------------------------------------------------------------------------------------ */
 
 /* What was there when it was asked for has come before anything else is answered. */
 static void check_snapshots(struct sim_world *world, const struct sim_client *client)
@@ -224,7 +224,7 @@ static void hear_system(struct sim_world *world, struct sim_client *client, stru
         hear_answer(world, client, text, type);
 }
 
-/* --- updates ----------------------------------------------------------------------------------------------------------- */
+/* --- updates ------------------------------------------------------------------------------------------------------ */
 
 /* The message that the object is; SIM_NONE: an object of the server's own, or none that anybody has published. */
 static uint32_t recognise(const struct sim_model *model, uint32_t service, struct slice object)
@@ -335,7 +335,7 @@ void sim_crypto_hear(struct sim_world *world, struct sim_client *client, const s
         hear_update(world, client, frame->payload);
 }
 
-/* --- at rest ----------------------------------------------------------------------------------------------------------- */
+/* --- at rest ------------------------------------------------------------------------------------------------------ */
 
 static const char *complete_topic(struct sim_world *world, uint32_t service, const struct sim_topic *topic)
 {

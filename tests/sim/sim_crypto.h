@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Clients and objects of the dialect crypto, and what a subscriber is owed: at each tick of a service its newest object, on the
- * service's grid of times; after a subscription the object that there is; nothing after the end of one. */
+/* Clients and objects of the dialect crypto, and what a subscriber is owed: at each tick of a service its newest
+ * object, on the service's grid of times; after a subscription the object that there is; nothing after the end of
+ * one. */
 #ifndef RINGCAST_TESTS_SIM_SIM_CRYPTO_H
 #define RINGCAST_TESTS_SIM_SIM_CRYPTO_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the offers of permessage-deflate, the judgement of what the server agrees to, and zlib's two streams of a connection.
- * It shares nothing with protocol/ but the library: with the very window agreed on, zlib refuses what refers back further.
- * Called by sim_wire.c for messages and by sim_client.c for the handshake. */
+/* Owns the offers of permessage-deflate, the judgement of what the server agrees to, and zlib's two streams of a
+ * connection. It shares nothing with protocol/ but the library: with the very window agreed on, zlib refuses what
+ * refers back further. Called by sim_wire.c for messages and by sim_client.c for the handshake. */
 #include "tests/sim/sim_deflate.h"
 
 #include "core/check.h"
@@ -40,7 +40,7 @@ const char *sim_deflate_line(const struct sim_deflate *deflate)
     return deflate->offer == 0 ? "" : offers[deflate->offer - 1].line;
 }
 
-/* --- agreeing ---------------------------------------------------------------------------------------------------------- */
+/* --- agreeing ----------------------------------------------------------------------------------------------------- */
 
 /* The number of a parameter, 15 without it. */
 static int bits_of(struct slice answer, const char *name)
@@ -84,7 +84,7 @@ const char *sim_deflate_agree(struct sim_deflate *deflate, struct slice head, bo
     return NULL;
 }
 
-/* --- messages ---------------------------------------------------------------------------------------------------------- */
+/* --- messages ----------------------------------------------------------------------------------------------------- */
 
 static void reserve(struct sim_deflate *deflate, size_t bytes)
 {

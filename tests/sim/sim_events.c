@@ -56,7 +56,7 @@ void sim_events_free(struct sim_world *world)
     }
 }
 
-/* --- events ------------------------------------------------------------------------------------------------------------ */
+/* --- events ------------------------------------------------------------------------------------------------------- */
 
 /* The message of an offer that came before and told a price. */
 static uint32_t price_before(const struct sim_world *world, uint32_t message)
@@ -163,7 +163,7 @@ size_t sim_events_object(const struct sim_world *world, uint32_t message, char *
     return put_update(world, message, true, message % 2 == 0 ? price_before(world, message) : SIM_NONE, out, room);
 }
 
-/* --- asking ------------------------------------------------------------------------------------------------------------ */
+/* --- asking ------------------------------------------------------------------------------------------------------- */
 
 void sim_events_make(struct sim_world *world, struct sim_client *client)
 {
@@ -193,7 +193,7 @@ void sim_events_say(struct sim_world *world, struct sim_client *client)
     sim_client_expect(client, (struct sim_expected){.number = (uint32_t)client->requested++});
 }
 
-/* --- one order for all ------------------------------------------------------------------------------------------------- */
+/* --- one order for all -------------------------------------------------------------------------------------------- */
 
 static void grow(struct sim_order *order, uint32_t count)
 {
@@ -223,7 +223,7 @@ static const char *follow(struct sim_world *world, enum view view, uint32_t last
     return NULL;
 }
 
-/* --- forks ------------------------------------------------------------------------------------------------------------- */
+/* --- forks -------------------------------------------------------------------------------------------------------- */
 
 static bool has_forks(enum view view)
 {
@@ -277,7 +277,7 @@ static const char *judge_fork(struct sim_world *world, enum view kind, struct si
     return NULL;
 }
 
-/* --- offers ------------------------------------------------------------------------------------------------------------ */
+/* --- offers ------------------------------------------------------------------------------------------------------- */
 
 /* The message that made the offer of a series. */
 static uint32_t offer_of(struct sim_world *world, uint32_t series)
@@ -346,7 +346,7 @@ static const char *check_price(struct sim_world *world, struct slice text, uint3
     return "a price before that nobody published";
 }
 
-/* --- judging ----------------------------------------------------------------------------------------------------------- */
+/* --- judging ------------------------------------------------------------------------------------------------------ */
 
 static uint32_t recognise(struct slice text)
 {
@@ -425,7 +425,7 @@ void sim_events_hear(struct sim_world *world, struct sim_client *client, const s
     sim_trace(world, "client %u: event %d", client->number, (int)client->events.last);
 }
 
-/* --- at rest ----------------------------------------------------------------------------------------------------------- */
+/* --- at rest ------------------------------------------------------------------------------------------------------ */
 
 static bool expiry_missing(struct sim_world *world, const struct sim_event_view *view, uint32_t message)
 {

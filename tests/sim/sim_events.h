@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Events of aitbc, of the chain and of the market, in one stream that readers may narrow: what is published, and what a reader
- * is owed: everything that it has asked for, once, in one order for all; a fork right behind the block that makes it; the end of
- * an offer at its time. */
+/* Events of aitbc, of the chain and of the market, in one stream that readers may narrow: what is published, and what a
+ * reader is owed: everything that it has asked for, once, in one order for all; a fork right behind the block that
+ * makes it; the end of an offer at its time. */
 #ifndef RINGCAST_TESTS_SIM_SIM_EVENTS_H
 #define RINGCAST_TESTS_SIM_SIM_EVENTS_H
 

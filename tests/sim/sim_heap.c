@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the functions that the linker puts before those of the heap, the decision which calls fail, and the table of sites.
- * It never allocates.
- * Called by the server's code in place of the heap, by the world around every turn, and by the program for the sum. */
+/* Owns the functions that the linker puts before those of the heap, the decision which calls fail, and the table of
+ * sites. It never allocates. Called by the server's code in place of the heap, by the world around every turn, and by
+ * the program for the sum. */
 #include "tests/sim/sim_heap.h"
 
 #include "core/check.h"
@@ -47,7 +47,7 @@ void *__wrap_realloc(void *memory, size_t bytes);
 void *__wrap_aligned_alloc(size_t alignment, size_t bytes);
 void __wrap_free(void *memory);
 
-/* --- deciding -------------------------------------------------------------------------------------------------------- */
+/* --- deciding ----------------------------------------------------------------------------------------------------- */
 
 void sim_heap_init(void)
 {
@@ -181,7 +181,7 @@ void __wrap_free(void *memory)
     __real_free(memory);
 }
 
-/* --- the sum --------------------------------------------------------------------------------------------------------- */
+/* --- the sum ------------------------------------------------------------------------------------------------------ */
 
 static bool lacks_failure(const struct site *site)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* A heap that runs out: the program is linked with --wrap for malloc, calloc, realloc and aligned_alloc, and between
- * sim_heap_enter and sim_heap_leave the plan's allocations of the server fail. The simulated network and the clients have
- * memory of their own (ring_sim.h) or allocate outside. Each place in the code that allocates is a site; the sites that have
- * been seen and those that have failed are counted over all processes of a run. */
+ * sim_heap_enter and sim_heap_leave the plan's allocations of the server fail. The simulated network and the clients
+ * have memory of their own (ring_sim.h) or allocate outside. Each place in the code that allocates is a site; the sites
+ * that have been seen and those that have failed are counted over all processes of a run. */
 #ifndef RINGCAST_TESTS_SIM_SIM_HEAP_H
 #define RINGCAST_TESTS_SIM_SIM_HEAP_H
 

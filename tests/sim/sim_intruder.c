@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the attacks on TLS, one per connection, and what the server owes to each: an end in time, an alert, a word in plain text.
- * It never speaks a dialect.
- * Called by the scenario. */
+/* Owns the attacks on TLS, one per connection, and what the server owes to each: an end in time, an alert, a word in
+ * plain text. It never speaks a dialect. Called by the scenario. */
 #include "tests/sim/sim_intruder.h"
 
 #include "core/check.h"
@@ -24,7 +23,7 @@ void sim_intruder_make(struct sim_world *world, struct sim_intruder *intruder, u
         intruder->leave_ms = start_ms + random_below(&world->random, 3);
 }
 
-/* --- connecting ------------------------------------------------------------------------------------------------------ */
+/* --- connecting --------------------------------------------------------------------------------------------------- */
 
 /* One of those that speak TLS. */
 static uint16_t choose_port(struct sim_world *world)
@@ -57,7 +56,7 @@ static void connect(struct sim_world *world, struct sim_intruder *intruder)
                           "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n");
 }
 
-/* --- without a session ----------------------------------------------------------------------------------------------- */
+/* --- without a session -------------------------------------------------------------------------------------------- */
 
 static void put_noise(struct sim_world *world, struct sim_bytes *out, size_t count)
 {
@@ -112,7 +111,7 @@ static bool act_at_once(struct sim_world *world, struct sim_intruder *intruder)
     }
 }
 
-/* --- in a session ---------------------------------------------------------------------------------------------------- */
+/* --- in a session ------------------------------------------------------------------------------------------------- */
 
 static void put_record(struct sim_world *world, struct sim_bytes *out, uint8_t type, uint16_t count)
 {
@@ -163,7 +162,7 @@ static void act_in_session(struct sim_world *world, struct sim_intruder *intrude
     }
 }
 
-/* --- steps ----------------------------------------------------------------------------------------------------------- */
+/* --- steps -------------------------------------------------------------------------------------------------------- */
 
 static void end(struct sim_world *world, struct sim_intruder *intruder, bool reset)
 {

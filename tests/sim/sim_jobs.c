@@ -24,7 +24,7 @@ static bool is_end(uint32_t state)
     return state >= SIM_COMPLETED;
 }
 
-/* --- statuses ---------------------------------------------------------------------------------------------------------- */
+/* --- statuses ----------------------------------------------------------------------------------------------------- */
 
 /* The job of a series. */
 static uint32_t job_of(const struct sim_world *world, uint32_t series)
@@ -105,7 +105,7 @@ bool sim_jobs_may_refuse(const struct sim_world *world, uint32_t message)
     return false;
 }
 
-/* --- asking ------------------------------------------------------------------------------------------------------------ */
+/* --- asking ------------------------------------------------------------------------------------------------------- */
 
 void sim_jobs_make(struct sim_client *client)
 {
@@ -157,7 +157,7 @@ void sim_jobs_say(struct sim_world *world, struct sim_client *client)
     sim_wire_put_frame(&client->wire, &world->random, 1, true, slice_text("{\"type\":\"ping\"}"));
 }
 
-/* --- judging ----------------------------------------------------------------------------------------------------------- */
+/* --- judging ------------------------------------------------------------------------------------------------------ */
 
 /* The status comes again: as the first one, which may change right then, or in answer to a ping. */
 static const char *repeat(struct sim_job_view *view)

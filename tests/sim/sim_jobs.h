@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Jobs of aitbc: what their publishers report, and what who watches one is owed: the status first, then each change of state, of
- * equal states at least the newest, never an older status behind a newer one, and the end in time. */
+/* Jobs of aitbc: what their publishers report, and what who watches one is owed: the status first, then each change of
+ * state, of equal states at least the newest, never an older status behind a newer one, and the end in time. */
 #ifndef RINGCAST_TESTS_SIM_SIM_JOBS_H
 #define RINGCAST_TESTS_SIM_SIM_JOBS_H
 

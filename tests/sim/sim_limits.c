@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the count of connections and attempts as clients know it.
- * It never looks into the server: that no limit is exceeded is checked by sim_audit.c, that nobody is refused too early here.
- * Called by sim_client.c when a connection begins, ends, or is refused. */
+/* Owns the count of connections and attempts as clients know it. It never looks into the server: that no limit is
+ * exceeded is checked by sim_audit.c, that nobody is refused too early here. Called by sim_client.c when a connection
+ * begins, ends, or is refused. */
 #include "tests/sim/sim_limits.h"
 
 #include "core/check.h"

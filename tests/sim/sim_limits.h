@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Who may be refused: how many connections of an address or a key there may be, seen from outside. A place counts from the
- * connect on, and for a while behind the end that the client saw, since the server may see it later. */
+/* Who may be refused: how many connections of an address or a key there may be, seen from outside. A place counts from
+ * the connect on, and for a while behind the end that the client saw, since the server may see it later. */
 #ifndef RINGCAST_TESTS_SIM_SIM_LIMITS_H
 #define RINGCAST_TESTS_SIM_SIM_LIMITS_H
 

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the program: its command line and the summary.
- * It knows nothing of what happens in a run.
+/* Owns the program: its command line and the summary. It knows nothing of what happens in a run.
  *
  *   sim                 120 seeds from 1 on, the first few twice, to see that they repeat; then seeds that aim at the
- *                       cells of the fault matrix that are still empty, and at allocations that have not failed, up to a
- *                       number of tries
+ *                       cells of the fault matrix that are still empty, and at allocations that have not failed, up to
+ *                       a number of tries
  *   sim SEED...         these, with their traces
  *   sim --long          2,000 seeds of 60 seconds of their own time each, from today's date on
  *   --from N            the first seed; a date (2026-11-20) stands for a million seeds of its own
@@ -43,7 +42,7 @@ struct command {
     bool cells;
 };
 
-/* --- the command line ------------------------------------------------------------------------------------------------ */
+/* --- the command line --------------------------------------------------------------------------------------------- */
 
 _Noreturn static void usage(void)
 {
@@ -151,7 +150,7 @@ static void parse(struct command *command, int argc, char **argv)
     command->options.verbose = command->named_count > 0;
 }
 
-/* --- the summary ------------------------------------------------------------------------------------------------- */
+/* --- the summary -------------------------------------------------------------------------------------------------- */
 
 /* What is missing counts only in a run that could look for it to the end. */
 static void report_sums(struct sim_farm *farm, bool cells)

@@ -38,7 +38,7 @@ static uint64_t now_ms(void)
     return clock_monotonic_ns() / 1000000;
 }
 
-/* --- publishing ------------------------------------------------------------------------------------------------------ */
+/* --- publishing --------------------------------------------------------------------------------------------------- */
 
 uint32_t sim_model_begin(struct sim_model *model, const struct sim_message *message)
 {
@@ -106,7 +106,7 @@ void sim_model_key(char out[16], uint32_t key)
     snprintf(out, 16, "%c%u", key % 2 == 0 ? 'e' : 'o', key);
 }
 
-/* --- reading --------------------------------------------------------------------------------------------------------- */
+/* --- reading ------------------------------------------------------------------------------------------------------ */
 
 static bool has_seen(const uint8_t *seen, uint32_t seen_bytes, uint32_t message)
 {
@@ -288,7 +288,7 @@ void sim_model_reader_free(struct sim_reader *reader)
     reader->seen_bytes = reader->streams = 0;
 }
 
-/* --- the state of rustorium ------------------------------------------------------------------------------------------ */
+/* --- the state of rustorium --------------------------------------------------------------------------------------- */
 
 static bool fits(const struct sim_subscription *subscription, uint32_t key)
 {

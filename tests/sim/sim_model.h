@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* The reference model: every message that publishers have tried to publish, what became of it, and who has seen it. It knows
- * nothing of shards: it judges by what goes into the server and what comes out.
+/* The reference model: every message that publishers have tried to publish, what became of it, and who has seen it. It
+ * knows nothing of shards: it judges by what goes into the server and what comes out.
  *
- * Time is a count of events (sim_model_now), so of two observations one is always before the other. What is noted about a
- * message errs to the safe side: `begun` is not later than its first byte on the wire, `settled` not earlier than the server's
- * decision; `asked` and `confirmed` of a reader likewise.
+ * Time is a count of events (sim_model_now), so of two observations one is always before the other. What is noted about
+ * a message errs to the safe side: `begun` is not later than its first byte on the wire, `settled` not earlier than the
+ * server's decision; `asked` and `confirmed` of a reader likewise.
  *
  * The order in which a home puts messages of several publishers is free, but the same for all. It is learned from the
  * readers: on a lossless channel each message has one successor, whoever looks. A reader for whom the successor of its
@@ -115,14 +115,16 @@ void sim_model_settle(struct sim_model *model, uint32_t message, enum sim_fate f
 uint32_t sim_model_series(struct sim_model *model);
 /* Whether `newer` has been published behind `older` for certain. */
 bool sim_model_is_behind(const struct sim_model *model, uint32_t newer, uint32_t older);
-/* The content of a message on plain (without quotes): its number and filler that follows from it. At most `room` bytes. */
+/* The content of a message on plain (without quotes): its number and filler that follows from it. At most `room`
+ * bytes. */
 size_t sim_model_content(const struct sim_model *model, uint32_t message, uint8_t *out, size_t room);
 void sim_model_key(char out[16], uint32_t key);
 
 /* A payload has come in on a connection with these readers. */
 const char *sim_model_arrive(struct sim_model *model, struct sim_reader *readers, uint32_t count, struct slice payload,
                              uint32_t *message);
-/* Everything has come to rest and the reader is still there and has kept reading (or was closed by a drain): has it all? */
+/* Everything has come to rest and the reader is still there and has kept reading (or was closed by a drain): has it
+ * all? */
 const char *sim_model_complete(struct sim_model *model, const struct sim_reader *reader);
 void sim_model_reader_free(struct sim_reader *reader);
 

@@ -14,7 +14,7 @@ void sim_objects_make(struct sim_world *world, struct sim_objects *objects, uint
     sim_model_channel(&world->model, name, true); /* its own: so its newest message is known */
 }
 
-/* --- choosing ---------------------------------------------------------------------------------------------------------- */
+/* --- choosing ----------------------------------------------------------------------------------------------------- */
 
 /* A channel that this publisher may publish to. */
 static uint32_t choose_channel(struct sim_world *world, const struct sim_objects *objects)
@@ -58,7 +58,7 @@ struct sim_topic_choice sim_objects_choose(struct sim_world *world, const struct
     return choice;
 }
 
-/* --- objects ----------------------------------------------------------------------------------------------------------- */
+/* --- objects ------------------------------------------------------------------------------------------------------ */
 
 static size_t begin_plain(struct sim_world *world, uint32_t channel, enum sim_form form, uint32_t stream, char *out,
                           size_t room, uint32_t *message)

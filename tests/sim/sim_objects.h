@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What publishers publish: objects of every dialect that takes any, each of them noted in the model before it is sent. */
+/* What publishers publish: objects of every dialect that takes any, each of them noted in the model before it is
+ * sent. */
 #ifndef RINGCAST_TESTS_SIM_SIM_OBJECTS_H
 #define RINGCAST_TESTS_SIM_SIM_OBJECTS_H
 

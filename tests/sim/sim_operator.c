@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the requests for pages and what is read in the answers: metrics in the format of Prometheus, counters that never fall.
- * It never upgrades and never publishes.
- * Called by the scenario. */
+/* Owns the requests for pages and what is read in the answers: metrics in the format of Prometheus, counters that never
+ * fall. It never upgrades and never publishes. Called by the scenario. */
 #include "tests/sim/sim_operator.h"
 
 #include "core/check.h"
@@ -33,7 +32,7 @@ void sim_operator_make(struct sim_operator *operator, bool visitor)
     *operator=(struct sim_operator){.visitor = visitor, .wire = {.peer = -1}};
 }
 
-/* --- asking ------------------------------------------------------------------------------------------------------------ */
+/* --- asking ------------------------------------------------------------------------------------------------------- */
 
 static void ask(struct sim_world *world, struct sim_operator *operator)
 {
@@ -54,7 +53,7 @@ static void act(struct sim_world *world, struct sim_operator *operator)
         ask(world, operator);
 }
 
-/* --- metrics ----------------------------------------------------------------------------------------------------------- */
+/* --- metrics ------------------------------------------------------------------------------------------------------ */
 
 /* One line, without its end: a comment, or NAME[{LABELS}] VALUE. `counter` lasts from a TYPE to the next. */
 static const char *read_line(struct sim_operator *operator, struct slice line, bool *counter, uint32_t *count)
@@ -99,7 +98,7 @@ static const char *read_metrics(struct sim_operator *operator, struct slice text
     return count == 0 ? "no samples" : NULL;
 }
 
-/* --- answers ----------------------------------------------------------------------------------------------------------- */
+/* --- answers ------------------------------------------------------------------------------------------------------ */
 
 static bool status_allowed(const struct sim_world *world, const struct sim_operator *operator, int status)
 {

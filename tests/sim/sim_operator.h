@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Who looks at pages: an operator at health and metrics, and a visitor of crypto's pages for plain HTTP. Each asks again and
- * again over connections that stay open, and reads what is answered. */
+/* Who looks at pages: an operator at health and metrics, and a visitor of crypto's pages for plain HTTP. Each asks
+ * again and again over connections that stay open, and reads what is answered. */
 #ifndef RINGCAST_TESTS_SIM_SIM_OPERATOR_H
 #define RINGCAST_TESTS_SIM_SIM_OPERATOR_H
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns two certificates with their keys, and files in memory that a configuration can name. The keys are for tests only.
- * It never touches a disk.
- * Called by sim_config.c for the server and by sim_trust.c for those who believe it. */
+/* Owns two certificates with their keys, and files in memory that a configuration can name. The keys are for tests
+ * only. It never touches a disk. Called by sim_config.c for the server and by sim_trust.c for those who believe it. */
 #include "tests/sim/sim_pem.h"
 
 #include "core/check.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The certificates of the simulated server, each signed by itself: before a reload and behind it. FOR TESTS ONLY: everybody knows
- * the keys. They are part of the program, because a seed is the same run everywhere only with the same certificate. */
+/* The certificates of the simulated server, each signed by itself: before a reload and behind it. FOR TESTS ONLY:
+ * everybody knows the keys. They are part of the program, because a seed is the same run everywhere only with the same
+ * certificate. */
 #ifndef RINGCAST_TESTS_SIM_SIM_PEM_H
 #define RINGCAST_TESTS_SIM_SIM_PEM_H
 

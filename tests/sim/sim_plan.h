@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What a seed has chosen for its run. Everything that can be left out of a plan is a switch with a name: a seed throws some
- * of them off by itself, and a failed one is made small by throwing off more (sim_shrink.h). */
+/* What a seed has chosen for its run. Everything that can be left out of a plan is a switch with a name: a seed throws
+ * some of them off by itself, and a failed one is made small by throwing off more (sim_shrink.h). */
 #ifndef RINGCAST_TESTS_SIM_SIM_PLAN_H
 #define RINGCAST_TESTS_SIM_SIM_PLAN_H
 
@@ -14,7 +14,8 @@
 
 #define SIM_SHARDS_MAX 4
 #define SIM_AIMS 8
-/* From here on seeds let the heap fail wherever there is an allocation, below those that aim at one cell (sim_matrix.c). */
+/* From here on seeds let the heap fail wherever there is an allocation, below those that aim at one cell
+ * (sim_matrix.c). */
 #define SIM_SEEDS_AT_HEAP (UINT64_C(1) << 61)
 
 /* From the command line. */

@@ -28,7 +28,7 @@ void sim_publisher_make(struct sim_world *world, struct sim_publisher *publisher
     sim_objects_make(world, &publisher->objects, number);
 }
 
-/* --- what is published ------------------------------------------------------------------------------------------------- */
+/* --- what is published -------------------------------------------------------------------------------------------- */
 
 static struct sim_outstanding *add_outstanding(struct sim_publisher *publisher, uint32_t message)
 {
@@ -61,7 +61,7 @@ static bool has_lost_key(const struct sim_world *world, const struct sim_publish
     return publisher->number % 2 == 1 && world->reloaded;
 }
 
-/* --- by HTTP --------------------------------------------------------------------------------------------------------- */
+/* --- by HTTP ------------------------------------------------------------------------------------------------------ */
 
 static void put_request(struct sim_world *world, struct sim_publisher *publisher, const char *topic, const char *type,
                         const uint8_t *content, size_t bytes)
@@ -120,8 +120,8 @@ static bool says_unframed(struct slice words)
     return sim_text_behind(words, "Frame memory is exhausted").data != NULL;
 }
 
-/* A service that keeps what it is given (a branch, a job's status, the newest object, an offer) has taken it before it finds no frame
- * memory for the event of it. Those who miss that event are closed; what is kept may be told later. */
+/* A service that keeps what it is given (a branch, a job's status, the newest object, an offer) has taken it before it
+ * finds no frame memory for the event of it. Those who miss that event are closed; what is kept may be told later. */
 static bool may_be_kept(const struct sim_world *world, const struct sim_outstanding *outstanding)
 {
     if (outstanding->message == SIM_NONE || !outstanding->unframed)
@@ -219,7 +219,7 @@ static void on_response(struct sim_world *world, struct sim_publisher *publisher
     publisher->outstanding_count = 0;
 }
 
-/* --- by socket --------------------------------------------------------------------------------------------------------- */
+/* --- by socket ---------------------------------------------------------------------------------------------------- */
 
 static size_t base64(const uint8_t *in, size_t bytes, char *out)
 {
@@ -328,7 +328,7 @@ static void on_frame(struct sim_world *world, struct sim_publisher *publisher, c
     }
 }
 
-/* --- steps ----------------------------------------------------------------------------------------------------------- */
+/* --- steps -------------------------------------------------------------------------------------------------------- */
 
 /* What has not been answered stays undecided. */
 static void give_up(struct sim_world *world, struct sim_publisher *publisher)
@@ -378,7 +378,8 @@ static void read_answers(struct sim_world *world, struct sim_publisher *publishe
         sim_fail(world, "publisher %u: %s", publisher->number, why);
 }
 
-/* Once, more than the server takes before its first acknowledgement, while the shards that could give it one stand still. */
+/* Once, more than the server takes before its first acknowledgement, while the shards that could give it one stand
+ * still. */
 static void flood(struct sim_world *world, struct sim_publisher *publisher)
 {
     publisher->floods = false;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Publishers as state machines: one connection after another to the ingest listener, by HTTP or by the publisher WebSocket.
- * Each connection is a stream of its own: what is sent on it is ordered, between two of them nothing is. */
+/* Publishers as state machines: one connection after another to the ingest listener, by HTTP or by the publisher
+ * WebSocket. Each connection is a stream of its own: what is sent on it is ordered, between two of them nothing is. */
 #ifndef RINGCAST_TESTS_SIM_SIM_PUBLISHER_H
 #define RINGCAST_TESTS_SIM_SIM_PUBLISHER_H
 

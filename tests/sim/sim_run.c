@@ -44,7 +44,7 @@ struct run {
     bool may_publish, may_look;
 };
 
-/* --- steps ----------------------------------------------------------------------------------------------------------- */
+/* --- steps -------------------------------------------------------------------------------------------------------- */
 
 static uint64_t next_due(const struct run *run)
 {
@@ -117,7 +117,7 @@ static void come_to_rest(struct run *run)
     }
 }
 
-/* --- the cast -------------------------------------------------------------------------------------------------------- */
+/* --- the cast ----------------------------------------------------------------------------------------------------- */
 
 static struct sim_client *add_client(struct run *run, enum sim_kind kind, uint64_t start_ms)
 {
@@ -153,8 +153,8 @@ static void cast(struct run *run)
         sim_intruder_make(world, &run->intruders[i], i, random_below(&world->random, world->plan.run_ms));
 }
 
-/* Many come within milliseconds, most of them go at once, and all shards but one stand still meanwhile: slots are used again
- * while answers to their past are on the way. */
+/* Many come within milliseconds, most of them go at once, and all shards but one stand still meanwhile: slots are used
+ * again while answers to their past are on the way. */
 static void rush(struct run *run)
 {
     struct sim_world *world = &run->world;
@@ -170,7 +170,7 @@ static void rush(struct run *run)
     }
 }
 
-/* --- ends ------------------------------------------------------------------------------------------------------------ */
+/* --- ends --------------------------------------------------------------------------------------------------------- */
 
 /* What the pages tell of crypto's clients, when all of them know their own state. */
 static void check_pages(struct run *run)
@@ -296,7 +296,7 @@ static void drain(struct run *run)
         sim_client_check_drained(world, &run->clients[i]);
 }
 
-/* --- all ------------------------------------------------------------------------------------------------------------- */
+/* --- all ---------------------------------------------------------------------------------------------------------- */
 
 static struct sim_result finish(struct run *run)
 {

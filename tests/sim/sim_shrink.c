@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the search for a small run (delta debugging): switches in halves, then smaller parts, then one by one; then clients
- * and time by halves.
- * It never looks at a run: it asks whether it still fails.
- * Called by the program when a seed has failed. */
+/* Owns the search for a small run (delta debugging): switches in halves, then smaller parts, then one by one; then
+ * clients and time by halves. It never looks at a run: it asks whether it still fails. Called by the program when a
+ * seed has failed. */
 #include "tests/sim/sim_shrink.h"
 
 #include "tests/sim/sim_child.h"

@@ -10,7 +10,7 @@
 
 #define ECHO_BYTES_MAX 9000
 
-/* --- echo ------------------------------------------------------------------------------------------------------------ */
+/* --- echo --------------------------------------------------------------------------------------------------------- */
 
 static uint8_t echo_byte(uint32_t number, size_t at)
 {
@@ -48,7 +48,7 @@ static void hear_echo(struct sim_world *world, struct sim_client *client, const 
     sim_trace(world, "client %u: echo %u", client->number, expected.number);
 }
 
-/* --- plain ----------------------------------------------------------------------------------------------------------- */
+/* --- plain -------------------------------------------------------------------------------------------------------- */
 
 static void say_plain(struct sim_world *world, struct sim_client *client)
 {
@@ -78,7 +78,7 @@ static void hear_plain(struct sim_world *world, struct sim_client *client, const
     sim_trace(world, "client %u: message %u", client->number, message);
 }
 
-/* --- rustorium ------------------------------------------------------------------------------------------------------- */
+/* --- rustorium ---------------------------------------------------------------------------------------------------- */
 
 static void request(struct sim_world *world, struct sim_client *client, const char *type, const char *data,
                     struct sim_expected expected)
@@ -272,7 +272,7 @@ static void hear_rustorium(struct sim_world *world, struct sim_client *client, c
         hear_answer(world, client, frame->payload, !slice_is(type, "error"));
 }
 
-/* --- all ------------------------------------------------------------------------------------------------------------- */
+/* --- all ---------------------------------------------------------------------------------------------------------- */
 
 void sim_talk_act(struct sim_world *world, struct sim_client *client)
 {

@@ -19,7 +19,8 @@ uint32_t sim_text_number(struct slice text);
 /* A time that tells a message's number. Whether it is one, and its number. */
 void sim_text_stamp(char out[SIM_STAMP_BYTES], uint32_t message);
 bool sim_text_stamped(struct slice text, uint32_t *message);
-/* Milliseconds since the start of the simulation from a time with milliseconds, which the server has read from its clock. */
+/* Milliseconds since the start of the simulation from a time with milliseconds, which the server has read from its
+ * clock. */
 bool sim_text_clock(struct slice text, uint64_t *ms);
 
 #endif

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the client half of TLS sessions, and the account of what the library holds for whom: its allocator has one bound for both
- * sides, and only the server's is to be hit by it.
- * It never moves bytes to or from a socket.
- * Called by sim_wire.c, sim_trust.c and the intruders. */
+/* Owns the client half of TLS sessions, and the account of what the library holds for whom: its allocator has one bound
+ * for both sides, and only the server's is to be hit by it. It never moves bytes to or from a socket. Called by
+ * sim_wire.c, sim_trust.c and the intruders. */
 #include "tests/sim/sim_tls.h"
 
 #include "core/check.h"
@@ -14,7 +13,7 @@
 
 #define PLAIN_BYTES 16384
 
-/* --- memory ---------------------------------------------------------------------------------------------------------- */
+/* --- memory ------------------------------------------------------------------------------------------------------- */
 
 static uint64_t held, bound;
 
@@ -55,7 +54,7 @@ void sim_tls_bound(uint64_t bytes)
     check(tls_start(bytes == 0 ? 0 : bytes + held));
 }
 
-/* --- what the library calls ------------------------------------------------------------------------------------------ */
+/* --- what the library calls --------------------------------------------------------------------------------------- */
 
 static int on_receive(WOLFSSL *ssl, char *data, int bytes, void *context)
 {
@@ -78,7 +77,7 @@ static int on_send(WOLFSSL *ssl, char *data, int bytes, void *context)
     return bytes;
 }
 
-/* --- contexts -------------------------------------------------------------------------------------------------------- */
+/* --- contexts ----------------------------------------------------------------------------------------------------- */
 
 struct WOLFSSL_CTX *sim_tls_context(struct slice authorities, bool tls12)
 {
@@ -99,7 +98,7 @@ void sim_tls_free_context(struct WOLFSSL_CTX *context)
     leave(before);
 }
 
-/* --- sessions -------------------------------------------------------------------------------------------------------- */
+/* --- sessions ----------------------------------------------------------------------------------------------------- */
 
 /* The ticket that the session holds now; its bytes, 0 without one. */
 static uint32_t read_ticket(struct sim_tls *tls, uint8_t ticket[SIM_TICKET_BYTES_MAX])
@@ -227,8 +226,8 @@ void sim_tls_close(struct sim_tls *tls)
     tls->closed = true;
 }
 
-/* With TLS 1.3 the session has its own secret from its Finished on, but still the ticket that it was resumed with until a new one
- * comes: who offers these two together is refused (RFC 8446 section 4.2.11: the binder does not verify). */
+/* With TLS 1.3 the session has its own secret from its Finished on, but still the ticket that it was resumed with until
+ * a new one comes: who offers these two together is refused (RFC 8446 section 4.2.11: the binder does not verify). */
 static bool has_new_ticket(struct sim_tls *tls)
 {
     uint8_t ticket[SIM_TICKET_BYTES_MAX];

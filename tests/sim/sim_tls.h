@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A peer's end of a TLS session, on wolfSSL itself: what the server's half makes of the library (protocol/tls/tls.h) is judged by a
- * client that shares no code with it. Bytes in, bytes out; it knows no socket. */
+/* A peer's end of a TLS session, on wolfSSL itself: what the server's half makes of the library (protocol/tls/tls.h) is
+ * judged by a client that shares no code with it. Bytes in, bytes out; it knows no socket. */
 #ifndef RINGCAST_TESTS_SIM_SIM_TLS_H
 #define RINGCAST_TESTS_SIM_SIM_TLS_H
 

@@ -63,7 +63,7 @@ void sim_trust_trace_sum(struct sim_world *world)
                   (unsigned long long)sum(world, STAT_TLS_BUFFERS_SHORT), (unsigned long long)tls_memory_refused());
 }
 
-/* --- the world ------------------------------------------------------------------------------------------------------- */
+/* --- the world ---------------------------------------------------------------------------------------------------- */
 
 static void make_contexts(struct sim_trust *trust, enum sim_belief belief, struct slice authorities)
 {
@@ -134,14 +134,15 @@ void sim_trust_free(struct sim_world *world)
     *trust = (struct sim_trust){0};
 }
 
-/* --- connecting ------------------------------------------------------------------------------------------------------ */
+/* --- connecting --------------------------------------------------------------------------------------------------- */
 
 bool sim_trust_speaks(const struct sim_world *world, uint16_t port)
 {
     return world->plan.tls.listeners >> (port - SIM_PORT_PLAIN) & 1;
 }
 
-/* A reload may come before the server's hello. A shard that had no memory for the new certificates has kept the old ones. */
+/* A reload may come before the server's hello. A shard that had no memory for the new certificates has kept the old
+ * ones. */
 static enum sim_belief belief(const struct sim_world *world)
 {
     if (!world->plan.reload)
@@ -150,8 +151,8 @@ static enum sim_belief belief(const struct sim_world *world)
     return certain ? SIM_BELIEVES_BEHIND : SIM_BELIEVES_BOTH;
 }
 
-/* With TLS 1.2 only while the key of the tickets is certain to be the same: with a ticket wolfSSL's client sends no session ID, so
- * that it takes a ticket that was refused for one that was taken (RFC 5077 section 3.4). */
+/* With TLS 1.2 only while the key of the tickets is certain to be the same: with a ticket wolfSSL's client sends no
+ * session ID, so that it takes a ticket that was refused for one that was taken (RFC 5077 section 3.4). */
 static void begin(struct sim_world *world, struct sim_wire *wire)
 {
     struct random *random = &world->random;

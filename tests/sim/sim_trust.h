@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Who speaks TLS with the server, and which certificate they believe: the first one until a reload, either while shards take it
- * over, only the new one from then on. */
+/* Who speaks TLS with the server, and which certificate they believe: the first one until a reload, either while shards
+ * take it over, only the new one from then on. */
 #ifndef RINGCAST_TESTS_SIM_SIM_TRUST_H
 #define RINGCAST_TESTS_SIM_SIM_TRUST_H
 

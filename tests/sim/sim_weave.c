@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the places at which a turn can be interrupted: the linker puts these functions before those of the ring and of the mail
- * (--wrap), so the server's code knows nothing of it.
- * It never decides what happens there: sim_world_interrupt does.
- * Called by the server's code, in place of what it means to call. */
+/* Owns the places at which a turn can be interrupted: the linker puts these functions before those of the ring and of
+ * the mail (--wrap), so the server's code knows nothing of it. It never decides what happens there: sim_world_interrupt
+ * does. Called by the server's code, in place of what it means to call. */
 #include "tests/sim/sim_weave.h"
 
 #include "core/spsc.h"

@@ -11,7 +11,7 @@
 #define RECEIVE_BYTES_MAX 65536U
 #define RSV1 0x40
 
-/* --- the connection -------------------------------------------------------------------------------------------------- */
+/* --- the connection ----------------------------------------------------------------------------------------------- */
 
 bool sim_wire_connect(struct sim_wire *wire, struct sim_network *network, uint16_t port, struct ring_address from)
 {
@@ -167,7 +167,7 @@ void sim_wire_free(struct sim_wire *wire)
     sim_deflate_free(&wire->deflate);
 }
 
-/* --- HTTP responses (RFC 9112) --------------------------------------------------------------------------------------- */
+/* --- HTTP responses (RFC 9112) ------------------------------------------------------------------------------------ */
 
 static int bad(const char **why, const char *what)
 {
@@ -219,7 +219,7 @@ int sim_wire_response(struct sim_wire *wire, struct sim_response *response, cons
     return 1;
 }
 
-/* --- frames (RFC 6455 section 5.2) ----------------------------------------------------------------------------------- */
+/* --- frames (RFC 6455 section 5.2) -------------------------------------------------------------------------------- */
 
 int sim_wire_frame(struct sim_wire *wire, struct sim_frame *frame, const char **why)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A peer's end of one simulated connection: bytes out, bytes in, and the two framings that come in (HTTP responses and
- * WebSocket frames). The decoders are written against the RFCs and share no code with protocol/, so that they can judge it. */
+ * WebSocket frames). The decoders are written against the RFCs and share no code with protocol/, so that they can judge
+ * it. */
 #ifndef RINGCAST_TESTS_SIM_SIM_WIRE_H
 #define RINGCAST_TESTS_SIM_SIM_WIRE_H
 
@@ -41,8 +42,8 @@ void sim_wire_put_frame(struct sim_wire *wire, struct random *random, uint8_t op
 /* Moves at most so many bytes each way. Whether anything moved or ended. */
 bool sim_wire_pump(struct sim_wire *wire, uint32_t send_max, uint32_t receive_max);
 
-/* The next response or frame of what has come; what it points to is good until the next pump. 1, 0: not complete, -1: not
- * what the RFC allows (why, a literal). A 1xx response has no content (RFC 9110 section 6.4.1). */
+/* The next response or frame of what has come; what it points to is good until the next pump. 1, 0: not complete, -1:
+ * not what the RFC allows (why, a literal). A 1xx response has no content (RFC 9110 section 6.4.1). */
 int sim_wire_response(struct sim_wire *wire, struct sim_response *response, const char **why);
 int sim_wire_frame(struct sim_wire *wire, struct sim_frame *frame, const char **why);
 

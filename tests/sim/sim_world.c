@@ -24,7 +24,7 @@
 #define WEAVE_DRAIN 500 /* in 1000: while a drain waits for shards to be quiet, the order of steps counts most */
 #define STEP_NS 20000   /* time goes on even when there is always something to do */
 
-/* --- trace and failure ----------------------------------------------------------------------------------------------- */
+/* --- trace and failure -------------------------------------------------------------------------------------------- */
 
 void sim_trace(struct sim_world *world, const char *format, ...)
 {
@@ -78,7 +78,7 @@ uint32_t sim_world_per_key(const struct sim_world *world)
     return world->reloaded ? world->plan.work.per_key_reloaded : world->plan.per_key;
 }
 
-/* --- the plan -------------------------------------------------------------------------------------------------------- */
+/* --- the plan ----------------------------------------------------------------------------------------------------- */
 
 static void trace_plan(struct sim_world *world)
 {
@@ -101,7 +101,7 @@ static void trace_plan(struct sim_world *world)
     sim_trust_trace(world);
 }
 
-/* --- making ---------------------------------------------------------------------------------------------------------- */
+/* --- making ------------------------------------------------------------------------------------------------------- */
 
 static void make_ring(struct sim_world *world, uint16_t number, struct listener listeners[SIM_LISTENERS])
 {
@@ -233,7 +233,7 @@ bool sim_world_starved(const struct sim_world *world)
     return sim_heap_failed() > 0 || sim_trust_starved(world) || world->plan.frame_memory_mib < 1024;
 }
 
-/* --- turns ----------------------------------------------------------------------------------------------------------- */
+/* --- turns -------------------------------------------------------------------------------------------------------- */
 
 static bool has_mail(const struct shard *shard)
 {
@@ -272,7 +272,8 @@ static void take_turns(struct sim_world *world)
             turn(world, i);
 }
 
-/* The operator is a thread as well: a drain begins when it likes, and as soon as all say that they are quiet, the farewell. */
+/* The operator is a thread as well: a drain begins when it likes, and as soon as all say that they are quiet, the
+ * farewell. */
 static void operate(struct sim_world *world, bool at_data)
 {
     if (world->quiesce_in_turn && at_data && random_chance(&world->random, 1, 2)) {
@@ -392,7 +393,7 @@ void sim_world_wait(struct sim_world *world, uint64_t until_ms)
         sim_clock_advance((until_ms - now) * MS_NS);
 }
 
-/* --- what the operator does ------------------------------------------------------------------------------------------ */
+/* --- what the operator does --------------------------------------------------------------------------------------- */
 
 void sim_world_calm(struct sim_world *world)
 {

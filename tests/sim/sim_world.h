@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The world of one run: shards over the simulated network in one thread, and time. Everything in it follows from the seed. */
+/* The world of one run: shards over the simulated network in one thread, and time. Everything in it follows from the
+ * seed. */
 #ifndef RINGCAST_TESTS_SIM_SIM_WORLD_H
 #define RINGCAST_TESTS_SIM_SIM_WORLD_H
 
@@ -81,16 +82,16 @@ void sim_world_destroy(struct sim_world *world);
 
 /* Each shard gets a turn or none, in an order of the seed. */
 void sim_world_tick(struct sim_world *world);
-/* In the middle of a shard's turn: another one may take a turn now (see sim_weave.h). `at_data`: the shard has just taken bytes
- * of a peer. */
+/* In the middle of a shard's turn: another one may take a turn now (see sim_weave.h). `at_data`: the shard has just
+ * taken bytes of a peer. */
 void sim_world_interrupt(struct sim_world *world, bool at_data);
 /* Whether any shard has something to do now: then time stands (almost) still. */
 bool sim_world_busy(const struct sim_world *world);
 /* Moves time on to `until_ms`, or to the next timer of a shard when that comes first. */
 void sim_world_wait(struct sim_world *world, uint64_t until_ms);
 uint64_t sim_world_ms(void);
-/* Whether a fault has been done to this peer that may have ended its connection: to the connection itself, to the memory of
- * the server, or to time since `start_ms`. */
+/* Whether a fault has been done to this peer that may have ended its connection: to the connection itself, to the
+ * memory of the server, or to time since `start_ms`. */
 bool sim_world_harmed(const struct sim_world *world, int peer, uint64_t start_ms);
 /* Whether the server's wall clock is set now and then: then its times tell nothing. */
 bool sim_world_wall_jumps(const struct sim_world *world);

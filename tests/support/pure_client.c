@@ -5,7 +5,6 @@
 
 #include "protocol/handshake.h"
 #include "protocol/http1.h"
-#include "protocol/service.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -102,8 +101,33 @@ int pure_connect(struct pure_host *host, uint32_t index, const char *target, con
 /* The client closes. */
 void pure_disconnect(struct pure_host *host, uint32_t index)
 {
-    if (host->conns[index].open)
-        pure_end(host, &host->conns[index]);
+    if (!host->conns[index].open)
+        return;
+    pure_end(host, &host->conns[index]);
+    if (host->service != NULL)
+        pure_pump(host); /* who has left was a listener */
+}
+
+void pure_farewell(struct pure_host *host)
+{
+    for (uint32_t i = 0; i < host->conn_count; i++) {
+        struct pure_conn *conn = &host->conns[i];
+        if (!conn->open)
+            continue;
+        struct actions *out = pure_actions(host);
+        struct dialect_call call = pure_call(host, conn, out);
+        if (host->dialect->farewell != NULL)
+            host->dialect->farewell(&call);
+        action_close(out, WS_CLOSE_GOING_AWAY, "going away");
+        pure_apply(host, conn, out);
+    }
+}
+
+static void pure_too_big(struct pure_host *host, struct dialect_call *call)
+{
+    if (host->dialect->too_big != NULL)
+        host->dialect->too_big(call);
+    action_close(call->out, WS_CLOSE_TOO_BIG, "message too big");
 }
 
 /* A message of the client, within the limits or not. */
@@ -119,7 +143,7 @@ void pure_send(struct pure_host *host, uint32_t index, enum ws_opcode opcode, st
     struct slice own = slice_of(copy, message.bytes);
     uint64_t count = bucket_count(&conn->window, host->now_ms, common->messages_window_ms);
     if (message.bytes > common->message_bytes_max)
-        action_close(out, WS_CLOSE_TOO_BIG, "message too big");
+        pure_too_big(host, &call);
     else if (common->messages_max == 0 || count <= common->messages_max)
         host->dialect->message(&call, opcode, own);
     else if (host->dialect->over_limit != NULL)
@@ -192,7 +216,8 @@ void pure_advance(struct pure_host *host, uint64_t ms)
             pure_wake(host, next, heartbeat);
         } else {
             service->timer(host->service, host->now_ms, pure_wall_ms(host));
-            pure_drain(host);
+            pure_collect(host);
+            pure_pump(host);
         }
     }
     host->now_ms = until;

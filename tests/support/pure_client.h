@@ -4,7 +4,7 @@
 #ifndef RINGCAST_TESTS_SUPPORT_PURE_CLIENT_H
 #define RINGCAST_TESTS_SUPPORT_PURE_CLIENT_H
 
-#include "tests/support/pure_host.h"
+#include "tests/support/pure_service.h"
 
 /* Parses a head, which has to live as long as the request; *result is that of http1_parse_head. */
 struct http1_request pure_parse(const char *head, int *result);
@@ -17,6 +17,8 @@ int pure_request(struct pure_host *host, uint32_t index, const char *method, con
 int pure_connect(struct pure_host *host, uint32_t index, const char *target, const char *headers);
 /* The client closes. */
 void pure_disconnect(struct pure_host *host, uint32_t index);
+/* An orderly stop of the server: what is said to all, then their close. */
+void pure_farewell(struct pure_host *host);
 /* A message of the client, within the limits or not. */
 void pure_send(struct pure_host *host, uint32_t index, enum ws_opcode opcode, struct slice message);
 void pure_send_text(struct pure_host *host, uint32_t index, const char *text);

@@ -4,23 +4,11 @@
  * fuzz/dialect.c. */
 #include "tests/support/pure_host.h"
 
-#include "core/check.h"
-#include "protocol/service.h"
+#include "tests/support/pure_service.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-#define PURE_SCRATCH_BYTES (256U << 10)
-
-/* For `count` items. */
-static void *more(void *items, size_t count, size_t bytes)
-{
-    void *grown = realloc(items, count * bytes);
-    if (grown == NULL)
-        abort();
-    return grown;
-}
 
 /* --- the host ----------------------------------------------------------------------------------------------------- */
 
@@ -54,13 +42,9 @@ int pure_set(struct pure_host *host, const char *name, const char *value)
 
 void pure_start(struct pure_host *host)
 {
-    const struct service *service = host->dialect->service;
     pure_keys(host->settings);
-    if (service == NULL)
-        return;
-    host->service = pure_memory(service->state_bytes);
-    if (service->open(host->service, host->settings) != 0)
-        abort();
+    if (host->dialect->service != NULL)
+        pure_service_begin(host);
 }
 
 void pure_reload(struct pure_host *host, void *settings)
@@ -69,7 +53,8 @@ void pure_reload(struct pure_host *host, void *settings)
     host->settings = settings;
     if (host->service != NULL) {
         host->dialect->service->settings(host->service, settings);
-        pure_drain(host);
+        pure_collect(host);
+        pure_pump(host);
     }
     pure_settings_free(host->dialect, old);
 }
@@ -91,8 +76,8 @@ void pure_close(struct pure_host *host)
         free(host->retained[i].message.data);
     free(host->retained);
     if (host->service != NULL)
-        host->dialect->service->close(host->service);
-    free(host->service);
+        pure_service_end(host);
+    pure_records_free(host);
     pure_settings_free(host->dialect, host->settings);
     while (host->spare_count > 0) {
         free(host->spare[--host->spare_count]->text.data);
@@ -111,7 +96,7 @@ static struct pure_class *pure_class_of(struct pure_host *host, const struct pur
         if (strcmp(host->classes[i].channel, member->channel) == 0 &&
             slice_equal(slice_of(host->classes[i].variant, host->classes[i].variant_bytes), variant))
             return &host->classes[i];
-    host->classes = more(host->classes, host->class_count + 1, sizeof *host->classes);
+    host->classes = pure_more(host->classes, host->class_count + 1, sizeof *host->classes);
     struct pure_class *class = &host->classes[host->class_count++];
     memcpy(class->channel, member->channel, sizeof class->channel);
     class->variant = pure_copy(variant.data, variant.bytes);
@@ -144,7 +129,7 @@ static void pure_leave(struct pure_host *host, struct pure_conn *conn, uint32_t 
 
 static void pure_deliver(struct pure_conn *conn, enum ws_opcode opcode, struct slice payload)
 {
-    conn->inbox = more(conn->inbox, conn->inbox_count + 1, sizeof *conn->inbox);
+    conn->inbox = pure_more(conn->inbox, conn->inbox_count + 1, sizeof *conn->inbox);
     conn->inbox[conn->inbox_count++] =
         (struct pure_message){.opcode = opcode, .data = pure_copy(payload.data, payload.bytes), .bytes = payload.bytes};
 }
@@ -169,7 +154,7 @@ static void pure_retain(struct pure_host *host, const struct event *event)
     host->dialect->traits(host->settings, event->channel, &traits);
     if (traits.retain_count == 0)
         return;
-    host->retained = more(host->retained, host->retained_count + 1, sizeof *host->retained);
+    host->retained = pure_more(host->retained, host->retained_count + 1, sizeof *host->retained);
     struct pure_retained *added = &host->retained[host->retained_count++];
     *added = (struct pure_retained){.at_ms = host->now_ms};
     pure_name(added->channel, sizeof added->channel, event->channel);
@@ -255,6 +240,7 @@ void pure_end(struct pure_host *host, struct pure_conn *conn)
         host->dialect->end(conn->session);
     free(conn->session);
     conn->session = NULL;
+    conn->asked = 0; /* nobody waits for the answer */
 }
 
 static void pure_close_conn(struct pure_host *host, struct pure_conn *conn, uint16_t code, const char *reason)
@@ -272,7 +258,7 @@ static bool pure_acquire(struct pure_host *host, struct pure_conn *conn, const s
         if (host->quotas[i].kind == kind && slice_is(action->acquire.name, host->quotas[i].name))
             quota = &host->quotas[i];
     if (quota == NULL) {
-        host->quotas = more(host->quotas, host->quota_count + 1, sizeof *host->quotas);
+        host->quotas = pure_more(host->quotas, host->quota_count + 1, sizeof *host->quotas);
         quota = &host->quotas[host->quota_count++];
         *quota = (struct pure_quota){.kind = kind};
         pure_name(quota->name, sizeof quota->name, action->acquire.name);
@@ -353,7 +339,7 @@ struct dialect_call pure_call(struct pure_host *host, struct pure_conn *conn, st
 }
 
 static void pure_refused(struct pure_host *host, struct pure_conn *conn, enum quota_kind quota);
-static void pure_replied(struct pure_host *host, struct pure_conn *conn, const struct action *action);
+static void pure_counted(struct pure_host *host, struct pure_conn *conn, const struct action *action);
 
 static void pure_respond(struct pure_host *host, struct pure_conn *conn, const struct action *action)
 {
@@ -399,10 +385,12 @@ static bool pure_do(struct pure_host *host, struct pure_conn *conn, const struct
             break;
         pure_refused(host, conn, action->acquire.quota);
         return false;
-    case ACTION_REQUEST:
-    case ACTION_CENSUS:
-        pure_replied(host, conn, action);
-        return conn->session != NULL; /* it may have ended it */
+    case ACTION_REQUEST: /* the last of its row */
+        pure_ask_from(host, conn, action->request.tag, action->request.kind, action->request.body);
+        return false;
+    case ACTION_CENSUS: /* likewise */
+        pure_counted(host, conn, action);
+        return false;
     case ACTION_TIMER:
         conn->timer_ms = action->timer.after_ms == 0 ? 0 : host->now_ms + action->timer.after_ms;
         break;
@@ -445,34 +433,6 @@ static void pure_refused(struct pure_host *host, struct pure_conn *conn, enum qu
     pure_apply(host, conn, out);
 }
 
-/* Events that the service has to give. */
-void pure_drain(struct pure_host *host)
-{
-    struct buf scratch = buf_of(host->scratch, PURE_SCRATCH_BYTES);
-    struct event event = {0};
-    while (service_next_event(host->dialect->service, host->service, &scratch, &event)) {
-        check(!scratch.overflow);
-        pure_publish(host, &event);
-        buf_reset(&scratch);
-        event = (struct event){0};
-    }
-}
-
-/* Passes a request to the service and publishes what follows. Its HTTP status. */
-int pure_ask(struct pure_host *host, uint32_t kind, struct slice body, struct buf *reply)
-{
-    uint8_t *copy = pure_exact(body); /* it is good for the call only */
-    struct service_request request = {
-        .kind = kind, .body = slice_of(copy, body.bytes), .now_ms = host->now_ms, .wall_ms = pure_wall_ms(host)};
-    int status = host->dialect->service->request(host->service, &request, reply);
-    free(copy);
-    check(!reply->overflow);
-    if (host->watch != NULL && host->watch->answer != NULL)
-        host->watch->answer(host->watch->context, status, buf_slice(reply));
-    pure_drain(host);
-    return status;
-}
-
 /* What `describe` says of all sessions. */
 static void pure_census(struct pure_host *host, struct buf *out, uint64_t *counts)
 {
@@ -488,26 +448,16 @@ static void pure_census(struct pure_host *host, struct buf *out, uint64_t *count
         host->watch->census(host->watch->context, buf_slice(out));
 }
 
-/* Gets the answer to a REQUEST or CENSUS and lets the dialect go on from it. */
-static void pure_replied(struct pure_host *host, struct pure_conn *conn, const struct action *action)
+/* Gets the answer to a CENSUS and lets the dialect go on from it. */
+static void pure_counted(struct pure_host *host, struct pure_conn *conn, const struct action *action)
 {
     struct actions *out = pure_actions(host);
     struct buf body = buf_of(pure_memory(PURE_TEXT_BYTES), PURE_TEXT_BYTES);
     uint64_t counts[CENSUS_COUNTS] = {0};
-    struct dialect_reply reply = {.status = 200};
-    if (action->kind == ACTION_CENSUS) {
-        pure_census(host, &body, counts);
-        reply.tag = action->census.tag;
-        reply.counts = counts;
-    } else {
-        reply.status = pure_ask(host, action->request.kind, action->request.body, &body);
-        reply.tag = action->request.tag;
-    }
-    if (conn->session != NULL) { /* an event may have closed it */
-        struct dialect_call call = pure_call(host, conn, out);
-        reply.body = buf_slice(&body);
-        host->dialect->replied(&call, &reply);
-    }
+    pure_census(host, &body, counts);
+    struct dialect_reply reply = {.tag = action->census.tag, .status = 200, .body = buf_slice(&body), .counts = counts};
+    struct dialect_call call = pure_call(host, conn, out);
+    host->dialect->replied(&call, &reply);
     pure_apply(host, conn, out);
     free(body.data);
 }

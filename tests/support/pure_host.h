@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* A dialect without a server: one struct that carries its actions out in memory, in order, with channels, filter
  * classes, quotas, retained messages, timers, the dialect's service and a clock that only moves when told. It is the
- * model of what a session and a service host do, in the plainest form; time outs, pings and slow readers are theirs
- * alone. An oracle may watch it. What clients and publishers do is in pure_client.h. */
+ * model of what a session does, in the plainest form; time outs, pings and slow readers are its alone. An oracle may
+ * watch it. What clients and publishers do is in pure_client.h, what becomes of the service's effects in
+ * pure_service.h. */
 #ifndef RINGCAST_TESTS_SUPPORT_PURE_HOST_H
 #define RINGCAST_TESTS_SUPPORT_PURE_HOST_H
 
 #include "core/bucket.h"
+#include "protocol/service.h"
 #include "tests/support/pure_settings.h"
 
 #define PURE_CONNS_MAX 256
@@ -14,6 +16,7 @@
 #define PURE_TEXT_BYTES (1U << 20)
 #define PURE_REPLY_BYTES 65536
 #define PURE_SPARE_MAX 4
+#define PURE_SCRATCH_BYTES (256U << 10)      /* of the service's effects */
 #define PURE_START_MS 1000000                /* the monotonic clock at the beginning, */
 #define PURE_WALL_MS UINT64_C(1706013296000) /* and the other: 2024-01-23T12:34:56Z */
 
@@ -47,6 +50,8 @@ struct pure_conn {
     size_t inbox_count, inbox_read;
     uint32_t held[PURE_HELD_MAX]; /* indices of quotas */
     uint32_t held_count;
+    uint64_t asked;     /* ticket of the request that it waits for; 0: none */
+    uint32_t asked_tag; /* of that request */
 };
 
 struct pure_quota {
@@ -69,6 +74,19 @@ struct pure_retained {
     uint64_t at_ms;
 };
 
+/* What is on the disk; it survives pure_crash. */
+struct pure_record {
+    uint8_t table;
+    uint8_t *key, *value; /* with a zero behind */
+    size_t key_bytes, value_bytes;
+};
+
+/* An effect of the service that has not happened yet; it owns its slices. */
+struct pure_effect {
+    struct effect effect;
+    bool ends_unit;
+};
+
 /* Who looks on: each function that is not NULL is called before the host goes on. */
 struct pure_watch {
     void *context;
@@ -77,6 +95,7 @@ struct pure_watch {
     /* Whether a place is to be refused whatever the quota says. */
     bool (*refuse)(void *context, const struct action *action);
     void (*event)(void *context, const struct event *event);
+    void (*effect)(void *context, const struct effect *effect); /* when the service gives it, long before it happens */
     void (*answer)(void *context, int status, struct slice reply); /* of the service */
     void (*census)(void *context, struct slice described);
 };
@@ -108,7 +127,20 @@ struct pure_host {
     uint64_t counts[CENSUS_COUNTS];
     struct actions *spare[PURE_SPARE_MAX]; /* lists that are not in use */
     uint32_t spare_count;
-    uint8_t *scratch; /* of the service's events */
+
+    /* pure_service.c */
+    uint8_t *scratch;
+    struct pure_effect *effects; /* that have not happened yet */
+    size_t effect_count, effect_capacity;
+    bool pumping;
+    bool hold;                   /* they wait: pure_hold */
+    struct pure_record *records; /* by table and key */
+    size_t record_count;
+    uint64_t writes; /* PUTs and DELETEs that have happened */
+    uint64_t tickets;
+    uint64_t asked; /* ticket of pure_ask, while it waits */
+    int answer_status;
+    struct buf *answer;
 };
 
 /* --- the host ----------------------------------------------------------------------------------------------------- */
@@ -142,10 +174,6 @@ void pure_end(struct pure_host *host, struct pure_conn *conn);
 
 /* An event for whoever listens. */
 void pure_publish(struct pure_host *host, const struct event *event);
-/* Passes a request to the service and publishes what follows. Its HTTP status. */
-int pure_ask(struct pure_host *host, uint32_t kind, struct slice body, struct buf *reply);
-/* Publishes the events that the service has to give. */
-void pure_drain(struct pure_host *host);
 /* The newest retained message of the channel, or NULL. */
 const struct pure_message *pure_newest(const struct pure_host *host, struct slice channel);
 

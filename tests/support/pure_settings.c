@@ -24,6 +24,14 @@ void *pure_copy(const void *data, size_t bytes)
     return copy;
 }
 
+void *pure_more(void *items, size_t count, size_t bytes)
+{
+    void *grown = realloc(items, count * bytes);
+    if (grown == NULL)
+        abort();
+    return grown;
+}
+
 uint8_t *pure_exact(struct slice bytes)
 {
     uint8_t *copy = malloc(bytes.bytes);

@@ -8,6 +8,8 @@
 /* Zeroed, and one zero more, so that texts end. */
 void *pure_memory(size_t bytes);
 void *pure_copy(const void *data, size_t bytes);
+/* Room for so many items, instead of `items`. */
+void *pure_more(void *items, size_t count, size_t bytes);
 /* Exactly so many bytes, so that a sanitizer sees a reader that looks one byte too far. */
 uint8_t *pure_exact(struct slice bytes);
 /* As a NUL-terminated text in `out`, which has to have room. */

@@ -204,7 +204,7 @@ Test(crash, a_thread_without_stack_still_gets_its_events_out)
     in_what_was_said("flight 0: 0 ms free conn 1 generation 1\n");
 }
 
-/* --- whatever stderr is (a supervisor starts only what has ended) --- */
+/* --- whatever stderr is (a supervisor starts only what has ended) ------------------------------------------------- */
 
 static void fill_stderr(void)
 {

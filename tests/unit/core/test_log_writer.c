@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The thread that writes the log: who logs never waits, and what was lost is said (H3 of the hostile peers: a reader that stops).
- * Run by unit_core. */
+/* The thread that writes the log: who logs never waits, and what was lost is said (H3 of the hostile peers: a reader
+ * that stops). Run by unit_core. */
 #include "core/log.h"
 #include "core/log_writer.h"
 

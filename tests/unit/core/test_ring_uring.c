@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The ring over io_uring against real sockets on the loopback device: connections, buffers, wakes, waits. Its sends are in
- * test_ring_uring_send.c. Run by unit_core. */
+/* The ring over io_uring against real sockets on the loopback device: connections, buffers, wakes, waits. Its sends are
+ * in test_ring_uring_send.c. Run by unit_core. */
 #include "tests/unit/core/uring_rig.h"
 
 Test(ring_uring, accepts_receives_answers_and_closes)

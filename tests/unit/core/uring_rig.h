@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A ring over io_uring with a listener, and blocking clients of this process: what the ring's tests begin with. Tests run
- * with direct and with plain descriptors (BOTH); ports are chosen by the kernel. */
+/* A ring over io_uring with a listener, and blocking clients of this process: what the ring's tests begin with. Tests
+ * run with direct and with plain descriptors (BOTH); ports are chosen by the kernel. */
 #ifndef RINGCAST_TESTS_UNIT_CORE_URING_RIG_H
 #define RINGCAST_TESTS_UNIT_CORE_URING_RIG_H
 

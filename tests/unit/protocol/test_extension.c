@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Proves the negotiation of permessage-deflate (K-3): what is answered to every offer, which are declined, and that the next
- * one is tried then. Run by unit_protocol. */
+/* Proves the negotiation of permessage-deflate (K-3): what is answered to every offer, which are declined, and that the
+ * next one is tried then. Run by unit_protocol. */
 #include "protocol/extension.h"
 #include "protocol/handshake.h"
 #include "protocol/http1.h"
@@ -225,7 +225,7 @@ Test(extension, prefers_the_offer_that_comes_first)
     cr_assert_str_eq(answer_to(fields, 0, &widest, &parameters), "");
 }
 
-/* ---- the grammar (RFC 6455 section 9.1) ---- */
+/* --- the grammar (RFC 6455 section 9.1) --------------------------------------------------------------------------- */
 
 /* Whether these fields, their values at the ends of pages, follow the grammar. */
 static bool valid(const char *const *fields, uint32_t count)
@@ -322,7 +322,7 @@ Test(extension, takes_all_fields_for_one_list)
         cr_assert_eq(valid(rows[i].fields, 2), rows[i].good, "row %zu", i);
 }
 
-/* ---- with the handshake ---- */
+/* --- with the handshake ------------------------------------------------------------------------------------------- */
 
 Test(extension, becomes_a_line_of_the_101)
 {

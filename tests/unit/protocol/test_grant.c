@@ -133,7 +133,8 @@ Test(grant, covers_what_one_of_its_words_covers)
     grant_list_free(&list);
 }
 
-/* A printed configuration loads again, with a mask in the place of each key; whoever starts it lets nobody in by the mask. */
+/* A printed configuration loads again, with a mask in the place of each key; whoever starts it lets nobody in by the
+ * mask. */
 Test(grant, what_stands_for_a_masked_key_opens_nothing)
 {
     char mask[] = OPTION_MASK " plain/*", key[] = "k plain/*";

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Proves the opening handshake: the RFC's own example, every refusal with its status (K-2), and which origins may connect
- * (A-14). Run by unit_protocol. */
+/* Proves the opening handshake: the RFC's own example, every refusal with its status (K-2), and which origins may
+ * connect (A-14). Run by unit_protocol. */
 #include "protocol/handshake.h"
 #include "protocol/http1.h"
 
@@ -152,7 +152,7 @@ Test(handshake, compares_64_subprotocols_and_no_more)
     }
 }
 
-/* ---- origins (A-14) ---- */
+/* --- origins (A-14) ----------------------------------------------------------------------------------------------- */
 
 static bool allowed(const char *origin, const char *host, const char *const *list, size_t count)
 {

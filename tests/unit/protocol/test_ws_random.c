@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Proves the frame parser against an oracle that reads a whole stream by the letter of the RFC, and against the writers, with
- * random streams. Run by unit_protocol. */
+/* Proves the frame parser against an oracle that reads a whole stream by the letter of the RFC, and against the
+ * writers, with random streams. Run by unit_protocol. */
 #include "tests/unit/protocol/ws_stream.h"
 
 /* --- random streams against an oracle ----------------------------------------------------------------------------- */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Proves the writers of the frame format and what belongs to them: masking, close frames, walking our own wire bytes. Run by
- * unit_protocol. */
+/* Proves the writers of the frame format and what belongs to them: masking, close frames, walking our own wire bytes.
+ * Run by unit_protocol. */
 #include "tests/unit/protocol/ws_stream.h"
 
 /* --- masking ------------------------------------------------------------------------------------------------------ */

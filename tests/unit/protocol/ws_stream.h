@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A stream of frames that a test writes, and the parser's reading of it as a log of lines, however the stream is cut. */
+/* A stream of frames that a test writes, and the parser's reading of it as a log of lines, however the stream is
+ * cut. */
 #ifndef RINGCAST_TESTS_UNIT_PROTOCOL_WS_STREAM_H
 #define RINGCAST_TESTS_UNIT_PROTOCOL_WS_STREAM_H
 

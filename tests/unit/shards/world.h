@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the tests of shards/ share: some shards over the simulated network, ticked in one thread, and peers that connect to
- * them. Time stands still unless a test moves it. */
+/* What the tests of shards/ share: some shards over the simulated network, ticked in one thread, and peers that connect
+ * to them. Time stands still unless a test moves it. */
 #ifndef RINGCAST_TESTS_SHARDS_WORLD_H
 #define RINGCAST_TESTS_SHARDS_WORLD_H
 
@@ -30,6 +30,7 @@ struct world {
     struct ring *rings[4];
     struct shard *shards[4];
     uint16_t count;
+    struct storage *storage; /* given to the shards; of a test that has some */
 };
 
 static const struct sim_faults calm;
@@ -72,11 +73,13 @@ static inline void world_listen(struct ring *ring, const struct config *config, 
         listeners[0].mounts[d] = 1;
 }
 
-/* `sets`: "section.key=value", NULL-terminated, or NULL. `window`: bytes that a peer's socket takes unread. */
-static inline void world_begin(struct world *world, uint16_t count, uint32_t window, const char *const *sets)
+/* `sets`: "section.key=value", NULL-terminated, or NULL. `window`: bytes that a peer's socket takes unread. `storage`: NULL, or the
+ * test's, which ends after the world. */
+static inline void world_begin_with(struct world *world, uint16_t count, uint32_t window, const char *const *sets,
+                                    struct storage *storage)
 {
     log_redirect(-1);
-    *world = (struct world){.count = count, .config = world_config(sets)};
+    *world = (struct world){.count = count, .config = world_config(sets), .storage = storage};
     world->network = sim_network_create(1, &calm, window);
     for (uint16_t i = 0; i < count; i++) {
         struct listener listeners[3];
@@ -89,10 +92,16 @@ static inline void world_begin(struct world *world, uint16_t count, uint32_t win
                                         .ring = world->rings[i],
                                         .config = world->config,
                                         .listeners = listeners,
-                                        .listener_count = 3};
+                                        .listener_count = 3,
+                                        .storage = storage};
         world->shards[i] = shard_create(&options);
         cr_assert_not_null(world->shards[i]);
     }
+}
+
+static inline void world_begin(struct world *world, uint16_t count, uint32_t window, const char *const *sets)
+{
+    world_begin_with(world, count, window, sets, NULL);
 }
 
 static inline uint64_t world_sum(const struct world *world, enum stat_id stat)
@@ -183,7 +192,18 @@ static inline void world_end(struct world *world)
     config_free(world->config);
 }
 
-/* ---- peers ---- */
+/* New settings for all shards, as a reload brings them. */
+static inline void world_reload(struct world *world, const char *const *sets)
+{
+    struct config *before = world->config;
+    world->config = world_config(sets);
+    for (uint16_t i = 0; i < world->count; i++)
+        atomic_store(&world->shards[i]->config_next, world->config);
+    world_settle(world);
+    config_free(before);
+}
+
+/* --- peers -------------------------------------------------------------------------------------------------------- */
 
 struct peer {
     int number;

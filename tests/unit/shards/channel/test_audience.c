@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* shards/audience: memberships under random joins, moves between variants and leaves, against a table; and delivery to members
- * that are slow or want only the newest. */
+/* shards/audience: memberships under random joins, moves between variants and leaves, against a table; and delivery to
+ * members that are slow or want only the newest. */
 #include "core/random.h"
 #include "tests/unit/shards/world.h"
 
@@ -152,7 +152,8 @@ Test(audience, closes_a_slow_reader_and_nobody_else)
     world_end(&world);
 }
 
-/* A flush queue that has a place for each connection and no more; many messages to all of them while these faults happen. */
+/* A flush queue that has a place for each connection and no more; many messages to all of them while these faults
+ * happen. */
 static void assert_all_in_order(const struct sim_faults *faults)
 {
     enum { READERS = 12, MESSAGES = 200 };
@@ -188,7 +189,8 @@ Test(audience, delivers_in_order_although_the_ring_takes_a_part_of_its_sends)
     assert_all_in_order(&full);
 }
 
-/* Sends end turns after they were begun, several in a row: more has been pushed to some of these connections meanwhile. */
+/* Sends end turns after they were begun, several in a row: more has been pushed to some of these connections
+ * meanwhile. */
 Test(audience, delivers_what_was_pushed_while_a_send_was_under_way)
 {
     const struct sim_faults late = {.delay = 500, .delay_max = 4};
@@ -305,8 +307,7 @@ Test(audience, closes_a_slow_reader_for_what_nothing_replaces)
     static const char *const sets[] = {"plain.outbox_bytes_max=20KiB", NULL};
     static const struct {
         uint32_t numbers[2];
-        uint32_t
-            kept; /* messages before the one that closes: one is being sent, at most two are charged, the newest are not */
+        uint32_t kept; /* messages before the one that closes: one is being sent, at most two charged, the newest not */
     } rows[] = {{{0, 0}, 3}, {{1, 2}, 5}, {{1, 0}, 4}};
     for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct world world;

@@ -246,7 +246,8 @@ Test(channel, lets_its_log_go_when_it_is_quiet_and_begins_small_again)
     world_end(&world);
 }
 
-/* Frame memory has a hard budget: publishers are refused, the reader who holds the oldest frames is ended, and it goes on. */
+/* Frame memory has a hard budget: publishers are refused, the reader who holds the oldest frames is ended, and it goes
+ * on. */
 Test(channel, refuses_when_frame_memory_is_exhausted_and_recovers)
 {
     static const char *const sets[] = {"frame_memory=1MiB", "plain.outbox_bytes_max=64MiB", NULL};
@@ -370,7 +371,7 @@ Test(channel, follows_a_reload_of_what_is_retained)
     world_end(&world);
 }
 
-/* ---- growth ---- */
+/* --- growth ------------------------------------------------------------------------------------------------------- */
 
 static struct errand *subscribe_filtered(struct shard *home, struct slice variant)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* shards/fanout: one frame for all classes that match, ranges per class and tick, and the answers behind them. The classes
- * are those of the dialect rustorium. */
+/* shards/fanout: one frame for all classes that match, ranges per class and tick, and the answers behind them. The
+ * classes are those of the dialect rustorium. */
 #include "tests/unit/shards/world.h"
 
 #define RUSTORIUM 2 /* index in dialects[] */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Memory for what one connection alone is told, its shares, and the deadline of sends that do not move (K-24): whoever does not read is
- * ended, and nobody else notices. */
+/* Memory for what one connection alone is told, its shares, and the deadline of sends that do not move (K-24): whoever
+ * does not read is ended, and nobody else notices. */
 #include "tests/unit/shards/world.h"
 
 #define HOARDERS 40
@@ -33,7 +33,8 @@ static void hoard(struct world *world, struct peer *peer, unsigned messages)
         peer_frame(world, peer, 0x80 | WS_TEXT, message, MESSAGE_BYTES);
 }
 
-/* Each holds 120 bytes for each 256 KiB that somebody else got and read: it is charged for what it holds, and it holds no more. */
+/* Each holds 120 bytes for each 256 KiB that somebody else got and read: it is charged for what it holds, and it holds
+ * no more. */
 Test(answers, of_one_connection_do_not_keep_the_memory_of_others)
 {
     struct world world;
@@ -58,7 +59,8 @@ Test(answers, of_one_connection_do_not_keep_the_memory_of_others)
     world_end(&world);
 }
 
-/* 28b, H1: when the memory is used up, those who hold it go, the largest first, and an honest request has its answer. */
+/* 28b, H1: when the memory is used up, those who hold it go, the largest first, and an honest request has its answer.
+ * */
 Test(answers, end_who_holds_most_when_they_have_used_up_their_memory)
 {
     static const char *const sets[] = {"echo.ping_interval=0", NULL};
@@ -130,7 +132,7 @@ Test(answers, are_short_for_everybody_when_nothing_is_left)
     world_end(&world);
 }
 
-/* ---- sends that do not move ---- */
+/* --- sends that do not move --------------------------------------------------------------------------------------- */
 
 Test(progress, ends_a_connection_whose_peer_takes_nothing_for_the_time_of_a_send)
 {
@@ -170,7 +172,7 @@ Test(progress, leaves_a_peer_alone_that_is_only_silent)
     world_end(&world);
 }
 
-/* ---- who could not read yet is not slow ---- */
+/* --- who could not read yet is not slow --------------------------------------------------------------------------- */
 
 /* SC-2, Q-14: a snapshot is longer than the outbox, and arrives whole all the same. */
 Test(answers, of_one_request_are_not_taken_for_a_slow_reader)

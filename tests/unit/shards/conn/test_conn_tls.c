@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* shards/conn_tls: who gets the buffers that records are sealed into when there are too few, and the goodbyes. Peers speak TLS by
- * protocol/tls over the simulated network, whose sockets take 8,000 bytes that nobody reads. */
+/* shards/conn_tls: who gets the buffers that records are sealed into when there are too few, and the goodbyes. Peers
+ * speak TLS by protocol/tls over the simulated network, whose sockets take 8,000 bytes that nobody reads. */
 #include "protocol/tls/tls.h"
 #include "tests/unit/shards/world.h"
 
@@ -245,7 +245,8 @@ Test(conn_tls, changes_keys_that_are_worn_without_a_word_lost)
     end(&world);
 }
 
-/* The place of an address is asked for at its home, which is another shard for some: the request waits for the answer. */
+/* The place of an address is asked for at its home, which is another shard for some: the request waits for the
+ * answer. */
 Test(conn_tls, answers_a_close_notify_behind_an_upgrade_that_waits)
 {
     struct world world;
@@ -281,7 +282,8 @@ static void send_hello(struct world *world, struct peer *peer, uint32_t bytes_ma
     tls_destroy(tls);
 }
 
-/* M1: what has not said all of its hello takes nobody's place, and at the limit the oldest handshake ends, not the next. */
+/* M1: what has not said all of its hello takes nobody's place, and at the limit the oldest handshake ends, not the
+ * next. */
 Test(conn_tls, gives_an_honest_handshake_a_place_however_many_are_begun)
 {
     enum { HALF = 40, WHOLE = 12, PLACES = 4 };

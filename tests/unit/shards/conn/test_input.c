@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The budget of input that is not complete (K-24): bodies and messages that are held end whoever holds most of them for longest, and an
- * honest publisher is served meanwhile. */
+/* The budget of input that is not complete (K-24): bodies and messages that are held end whoever holds most of them for
+ * longest, and an honest publisher is served meanwhile. */
 #include "tests/unit/shards/world.h"
 
 #define HOLDERS 24

@@ -71,7 +71,8 @@ Test(listener, goes_on_as_soon_as_a_connection_has_closed)
     world_end(&world);
 }
 
-/* The kernel may keep the accept armed although there was no place: it would go on to refuse one peer after the other. */
+/* The kernel may keep the accept armed although there was no place: it would go on to refuse one peer after the
+ * other. */
 Test(listener, stops_an_accept_that_stays_armed_without_a_place)
 {
     struct world world;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* shards/outbox against a model that keeps one entry per message: random pushes, replacements, sends, cuts and drops. */
+/* shards/outbox against a model that keeps one entry per message: random pushes, replacements, sends, cuts and
+ * drops. */
 #include "shards/conn/outbox.h"
 
 #include "core/limits.h"
@@ -293,7 +294,7 @@ Test(outbox, knows_which_segments_it_holds_in_which_life)
     end(&f);
 }
 
-/* ---- against the model ---- */
+/* --- against the model -------------------------------------------------------------------------------------------- */
 
 struct entry { /* one message that has not been taken by the kernel */
     uint32_t bytes;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* shards/pin: which sends go without a copy, what they hold and until when. The simulated kernel gives memory back within
- * milliseconds of its clock, or late when the fault says so, and fails the test when it was changed meanwhile. */
+/* shards/pin: which sends go without a copy, what they hold and until when. The simulated kernel gives memory back
+ * within milliseconds of its clock, or late when the fault says so, and fails the test when it was changed
+ * meanwhile. */
 #include "tests/unit/shards/world.h"
 
 #include <errno.h>
@@ -169,7 +170,8 @@ Test(pin, copies_beyond_the_budget_and_counts_it)
     world_end(&world);
 }
 
-/* Frames outlive their log and their channel while the kernel reads them; the ring checks that they stay as they are. */
+/* Frames outlive their log and their channel while the kernel reads them; the ring checks that they stay as they
+ * are. */
 Test(pin, keeps_frames_whose_channel_has_gone)
 {
     const struct sim_faults faults = {.pinned = 1000};

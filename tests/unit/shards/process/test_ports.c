@@ -82,7 +82,8 @@ static void forbid_listening(void)
     cr_assert_eq(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
 }
 
-/* A client that comes in that moment would be accepted and reset, and the next ones refused, before there is a server. */
+/* A client that comes in that moment would be accepted and reset, and the next ones refused, before there is a
+ * server. */
 Test(ports, finds_out_without_a_moment_of_listening)
 {
     struct fixture f;

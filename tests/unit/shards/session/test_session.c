@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Sessions and publishers over the simulated network: places in quotas through every way of being refused, order while a row of
- * actions waits, room for publishing, and a stop. */
-#include "shards/publish/publisher.h"
+/* Sessions over the simulated network: places in quotas through every way of being refused, order while a row of
+ * actions waits, keys that a reload takes away, and a stop. */
 #include "tests/unit/shards/world.h"
-
-#include <stdio.h>
 
 static void finish(struct world *world, struct peer *peer)
 {
@@ -27,7 +24,7 @@ static size_t names_counted(const struct world *world)
     return count;
 }
 
-/* ---- places ---- */
+/* --- places ------------------------------------------------------------------------------------------------------- */
 
 Test(session, counts_connections_of_an_address_over_all_shards)
 {
@@ -52,8 +49,8 @@ Test(session, counts_connections_of_an_address_over_all_shards)
     world_end(&world);
 }
 
-/* The address has given its place, the key is refused: an upgrade that is refused ends its connection (A-11, A-52), and its
- * places are free. */
+/* The address has given its place, the key is refused: an upgrade that is refused ends its connection (A-11, A-52), and
+ * its places are free. */
 Test(session, gives_places_back_when_it_is_refused_after_some_were_granted)
 {
     static const char *const sets[] = {"echo.connections_per_address=1", "echo.connections_per_key=1",
@@ -110,7 +107,7 @@ Test(session, gives_back_a_place_that_is_granted_to_a_connection_that_has_ended)
     world_end(&world);
 }
 
-/* ---- waiting ---- */
+/* --- waiting ------------------------------------------------------------------------------------------------------ */
 
 Test(session, answers_in_order_what_came_while_it_was_being_opened)
 {
@@ -224,117 +221,7 @@ Test(session, publishes_in_order_when_little_memory_may_be_under_way)
     publish_with_little_room("ingest.outstanding_bytes_max=1B");
 }
 
-/* ---- publishers ---- */
-
-static const char *const one_key[] = {"ingest.keys=secret plain/*", "ingest.outstanding_max=1", NULL};
-
-static void open_publisher(struct world *world, struct peer *peer)
-{
-    static const char text[] = "GET /ingest/v1/ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                               "X-Ingest-Key: secret\r\nSec-WebSocket-Version: 13\r\n"
-                               "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-    peer_connect(world, peer, INGEST_PORT);
-    peer_say(world, peer, text);
-    cr_assert_eq(peer_response(world, peer), 101);
-}
-
-static void publish_object(struct world *world, struct peer *peer, unsigned seq, unsigned padding)
-{
-    static char text[8192];
-    int bytes = snprintf(text, sizeof text,
-                         "{\"op\":\"publish\",\"dialect\":\"plain\",\"topic\":\"c\",\"seq\":%u,\"data\":\"%0*u\"}", seq,
-                         (int)padding, seq);
-    peer_frame(world, peer, 0x80 | WS_TEXT, text, (uint32_t)bytes);
-}
-
-/* The newest seq that was acknowledged; `before` when there is none. */
-static unsigned acknowledged(struct world *world, struct peer *peer, unsigned before)
-{
-    char payload[256];
-    while (peer_next(world, peer, payload, sizeof payload) == WS_TEXT) {
-        cr_assert_not_null(strstr(payload, "\"op\":\"ack\""), "%s", payload);
-        before = (unsigned)strtoul(strstr(payload, "\"seq\":") + 6, NULL, 10);
-    }
-    return before;
-}
-
-/* What waits never runs dry and never exceeds what stops the receive: after many times the stash's bound it still goes on. */
-Test(session, lets_a_publisher_stream_without_a_pause)
-{
-    struct world world;
-    static struct peer peer;
-    world_begin(&world, 1, 1 << 20, one_key);
-    open_publisher(&world, &peer);
-    unsigned sent = 0, acked = 0;
-    while (sent < 3000) {
-        while (sent < acked + 8 && sent < 3000)
-            publish_object(&world, &peer, ++sent, 4000);
-        world_turn(&world);
-        cr_assert_eq(world_open(&world), 1, "after %u objects", sent);
-        static char payload[256];
-        int taken = sim_peer_receive(world.network, peer.number, peer.data + peer.used, 4096);
-        peer.used += taken > 0 ? (uint32_t)taken : 0;
-        while (peer.used > 2 && peer.used >= 2U + peer.data[1]) {
-            memcpy(payload, peer.data + 2, peer.data[1]);
-            payload[peer.data[1]] = '\0';
-            acked = (unsigned)strtoul(strstr(payload, "\"seq\":") + 6, NULL, 10);
-            peer_forget(&peer, 2U + peer.data[1]);
-        }
-        cr_assert_lt(world.shards[0]->conns->input_bytes, (size_t)1 << 20, "the stash does not grow with the stream");
-    }
-    world_settle(&world);
-    for (unsigned turn = 0; turn < 50; turn++)
-        world_turn(&world);
-    cr_assert_eq(acknowledged(&world, &peer, acked), sent);
-    world_end(&world);
-}
-
-static void reload(struct world *world, const char *const *sets)
-{
-    struct config *before = world->config;
-    world->config = world_config(sets);
-    for (uint16_t i = 0; i < world->count; i++)
-        atomic_store(&world->shards[i]->config_next, world->config);
-    world_settle(world);
-    config_free(before);
-}
-
-/* With the window full its input waits, and goes on with each acknowledgement. */
-Test(session, takes_more_at_once_than_a_publishers_window_holds)
-{
-    static const char *const sets[] = {"ingest.keys=secret plain/*", "ingest.outstanding_max=4096", NULL};
-    struct world world;
-    static struct peer peer;
-    world_begin(&world, 1, 1 << 20, sets);
-    open_publisher(&world, &peer);
-    for (unsigned seq = 1; seq <= 3 * PUBLISHER_WINDOW; seq++)
-        publish_object(&world, &peer, seq, 1);
-    world_settle(&world);
-    cr_assert_gt(world_sum(&world, STAT_PARKED), 0);
-    cr_assert_eq(acknowledged(&world, &peer, 0), 3 * PUBLISHER_WINDOW);
-    world_end(&world);
-}
-
-/* A publisher's permissions are those of its key, wherever the key stands in the list after a reload. */
-Test(session, finds_a_publishers_key_again_after_a_reload)
-{
-    static const char *const moved[] = {"ingest.keys=other echo/*,secret plain/*", NULL};
-    static const char *const gone[] = {"ingest.keys=other plain/*", NULL};
-    struct world world;
-    static struct peer peer;
-    world_begin(&world, 1, 65536, one_key);
-    open_publisher(&world, &peer);
-    publish_object(&world, &peer, 1, 1);
-    world_settle(&world);
-    cr_assert_eq(acknowledged(&world, &peer, 0), 1);
-    reload(&world, moved);
-    publish_object(&world, &peer, 2, 1);
-    world_settle(&world);
-    cr_assert_eq(acknowledged(&world, &peer, 0), 2);
-    reload(&world, gone);
-    peer_expect_close(&world, &peer, WS_CLOSE_POLICY);
-    world_end(&world);
-}
+/* --- publishers --------------------------------------------------------------------------------------------------- */
 
 /* A-13: who has come with a key that is no longer configured is closed, and nobody else. */
 Test(session, closes_those_whose_key_is_gone_after_a_reload)
@@ -347,85 +234,12 @@ Test(session, closes_those_whose_key_is_gone_after_a_reload)
     world_begin(&world, 2, 65536, both);
     peer_upgrade(&world, &gone, "/echo?api_key=gone");
     peer_upgrade(&world, &kept, "/echo?api_key=kept");
-    reload(&world, one);
+    world_reload(&world, one);
     peer_expect_close(&world, &gone, WS_CLOSE_POLICY);
     peer_expect_nothing(&world, &kept);
-    reload(&world, lenient);
+    world_reload(&world, lenient);
     peer_text(&world, &kept, "still here");
     peer_expect(&world, &kept, "still here");
-    world_end(&world);
-}
-
-static int post(struct world *world, struct peer *peer, const char *type, const char *body)
-{
-    static char text[65536];
-    snprintf(text, sizeof text,
-             "POST /ingest/v1/plain/c HTTP/1.1\r\nHost: a\r\nX-Ingest-Key: secret\r\nContent-Type: %s\r\n"
-             "Content-Length: %zu\r\n\r\n%s",
-             type, strlen(body), body);
-    peer_say(world, peer, text);
-    return peer_response(world, peer);
-}
-
-Test(session, serves_requests_of_one_publisher_one_after_another)
-{
-    struct world world;
-    static struct peer peer;
-    world_begin(&world, 2, 65536, one_key);
-    peer_connect(&world, &peer, INGEST_PORT);
-    for (unsigned i = 0; i < 3; i++) {
-        cr_assert_eq(post(&world, &peer, "text/plain", "hello"), 202);
-        cr_assert_eq(post(&world, &peer, "application/x-ndjson", "{\"a\":1}\n\n{\"a\":2}\n"), 202);
-        cr_assert_eq(post(&world, &peer, "text/plain", ""), 202);
-    }
-    world_end(&world);
-}
-
-/* One response of any size is sent: a bound is on what waits behind it. */
-Test(session, answers_with_a_state_of_many_megabytes)
-{
-    static const char *const sets[] = {"ingest.keys=secret plain/*", "plain.retain=1", NULL};
-    static const char get[] = "GET /ingest/v1/plain/c HTTP/1.1\r\nHost: a\r\nX-Ingest-Key: secret\r\n\r\n";
-    enum { BYTES = 6 << 20 };
-    static uint8_t sink[65536];
-    struct world world;
-    static struct peer peer;
-    char *text = malloc(BYTES + 1);
-    uint64_t received = 0;
-    world_begin(&world, 1, 1 << 20, sets);
-    memset(text, 'x', BYTES);
-    text[BYTES] = '\0';
-    world_publish(&world, 0, "c", text);
-    free(text);
-    peer_connect(&world, &peer, INGEST_PORT);
-    peer_send(&world, &peer, get, sizeof get - 1);
-    for (unsigned turn = 0; turn < 1000 && received <= BYTES; turn++) {
-        world_turn(&world);
-        for (int taken; (taken = sim_peer_receive(world.network, peer.number, sink, sizeof sink)) > 0;)
-            received += (uint64_t)taken;
-    }
-    cr_assert_gt(received, BYTES);
-    world_end(&world);
-}
-
-/* A request that waits for room when the server stops is answered, and nothing is acknowledged that was not published. */
-Test(session, answers_a_publisher_that_waits_when_the_server_stops)
-{
-    struct world world;
-    static struct peer peer;
-    world_begin(&world, 1, 65536, one_key);
-    struct shard *shard = world.shards[0];
-    peer_connect(&world, &peer, INGEST_PORT);
-    shard->errands->outstanding++; /* as if somebody's publish were under way for long */
-    cr_assert_eq(post(&world, &peer, "text/plain", "hello"), 0);
-    cr_assert_not(list_empty(&shard->conns->parked));
-    atomic_store(&shard->stage, STAGE_QUIESCE);
-    world_settle(&world);
-    cr_assert_eq(peer_response(&world, &peer), 503);
-    cr_assert_eq(atomic_load(&shard->quiet), false);
-    shard->errands->outstanding--;
-    world_settle(&world);
-    cr_assert_eq(atomic_load(&shard->quiet), true);
     world_end(&world);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* shards/errands: where an answer stands among the deliveries of the same phase. What the home has mailed is read from the ring
- * before the other shard takes it. */
+/* shards/errands: where an answer stands among the deliveries of the same phase. What the home has mailed is read from
+ * the ring before the other shard takes it. */
 #include "tests/unit/shards/world.h"
 
 #define CHANNEL "c"
@@ -119,6 +119,48 @@ Test(errands, answers_a_session_behind_what_was_published_before_it_asked)
     ask_service(&two);
     publish(&two, "2");
     serve(&two);
-    cr_assert_str_eq(mailed(&two), "sdprdp");
+    cr_assert_str_eq(mailed(&two), "sdrdpp");
+    two_end(&two);
+}
+
+/* A census goes from shard to shard, from the first on, and comes home with what all have added. */
+Test(errands, visits_every_shard_on_a_tour)
+{
+    struct world world;
+    world_begin(&world, 3, 65536, NULL);
+    struct shard *origin = world.shards[1];
+    struct errand *errand = errand_make(&origin->errands->pool, ERRAND_CENSUS, CENSUS_COUNTS * sizeof(uint64_t));
+    cr_assert_not_null(errand);
+    while (strcmp(dialects[errand->dialect]->name, "crypto") != 0)
+        errand->dialect++;
+    static const uint64_t none[CENSUS_COUNTS];
+    errand->census.counts = (uint64_t *)(uintptr_t)errand_put(errand, slice_of(none, sizeof none)).data;
+    errand_ask(origin, errand, 0);
+    for (uint16_t i = 0; i < 3; i++) {
+        cr_assert_eq(spsc_count(&world.shards[i]->mail->in[i == 0 ? 1 : i - 1]), 1, "it waits for shard %u", i);
+        cr_assert_eq(origin->errands->outstanding, 1);
+        mail_drain(world.shards[i], 16);
+    }
+    cr_assert_eq(spsc_count(&origin->mail->in[2]), 1, "the last one sends it home");
+    mail_drain(origin, 16);
+    cr_assert_eq(origin->errands->outstanding, 0);
+    world_end(&world);
+}
+
+/* Answers that leave behind the deliveries wait when these do not fit into the mailboxes. */
+Test(errands, holds_answers_back_while_deliveries_wait_for_room)
+{
+    struct two two;
+    two_begin(&two);
+    subscribe(&two);
+    serve(&two);
+    publish(&two, "1");
+    mail_drain(two.home, 16);
+    two.home->mail->backlogged++; /* as if a mailbox were full */
+    errands_flush(two.home);
+    cr_assert_str_eq(mailed(&two), "sd");
+    two.home->mail->backlogged--;
+    errands_flush(two.home);
+    cr_assert_str_eq(mailed(&two), "sdp");
     two_end(&two);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Proves that the assertions of shard_check and its parts are alive: each row damages one thing that holds in a running shard, in a
- * child, and the check has to end that child. What is not damaged passes. */
+/* Proves that the assertions of shard_check and its parts are alive: each row damages one thing that holds in a running
+ * shard, in a child, and the check has to end that child. What is not damaged passes. */
 #include "core/check.h"
 #include "tests/unit/core/last_words.h"
 #include "tests/unit/shards/world.h"
