@@ -9,10 +9,10 @@
 
 /* How far we go along with an offer; both 8-15. */
 struct extension_settings {
-    uint8_t
-        server_window_bits; /* we compress with at most so many; each value below it that clients ask for is a class */
-    uint8_t
-        client_window_bits; /* clients are asked to compress with at most so many, when they let themselves be asked */
+    /* We compress with at most so many; each value below it that clients ask for is a class. */
+    uint8_t server_window_bits;
+    /* Clients are asked to compress with at most so many, when they let themselves be asked. */
+    uint8_t client_window_bits;
 };
 
 /* Whether all Sec-WebSocket-Extensions fields together follow the grammar of RFC 6455 section 9.1; true when there is none. Empty

@@ -60,7 +60,8 @@ static struct conn *largest_holder(struct shard *shard, const struct frame_memor
          node = list_next(segments, node), n++) {
         if ((conn = holder_of(shard, node)) == NULL)
             continue;
-        conn->weight += list_entry(node, struct segment, node)->capacity;
+        uint32_t weight = conn->weight + (list_entry(node, struct segment, node)->capacity + 1023) / 1024;
+        conn->weight = weight & 0xFFFFFF;
         if (largest == NULL || conn->weight > largest->weight)
             largest = conn;
     }
@@ -80,7 +81,7 @@ static void make_room(struct shard *shard, const struct frame_memory *memory, st
     struct conn *holder = largest_holder(shard, memory);
     if (holder == NULL)
         return;
-    budget->mark += holder->weight;
+    budget->mark += (size_t)holder->weight << 10;
     stats_add(&shard->stats, STAT_SLOW_ANSWERS, 1);
     conn_drop_waiting(shard, holder, true);
     conn_terminate(shard, holder, CLOSE_SLOW);

@@ -41,8 +41,8 @@ struct conn_tls {
     uint32_t sealed;   /* plaintext in `sending` */
     uint64_t taken;    /* plaintext of the outbox's bytes in flight that the kernel has taken */
     uint64_t begun_ms; /* the send in flight */
-    struct list_node
-        wait;         /* in `sends` while a send is in flight, in `short_of` while it waits for a buffer, or in none */
+    /* In `sends` while a send is in flight, in `short_of` while it waits for a buffer, or in none. */
+    struct list_node wait;
     bool woken;       /* out of short_of, because memory has come back */
     bool handshaking; /* the session is not established and has not failed */
     struct list_node unfinished; /* in tls_side.unfinished: counted in tls_side.handshaking */

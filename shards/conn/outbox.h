@@ -18,8 +18,8 @@ struct outbox_slice {
     struct frame frame;
     uint32_t messages; /* channel messages in it; 0: a reply or control frame of the connection's own */
     uint32_t source;   /* of POLICY_LATEST and POLICY_CONFLATE: which audience it came from; else 0 */
-    uint32_t
-        conflate; /* with a source: a newer one of it with the same number replaces this one; 0: none does, any more */
+    /* With a source: a newer one of it with the same number replaces this one; 0: none does, any more. */
+    uint32_t conflate;
 };
 
 struct outbox_node {

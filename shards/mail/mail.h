@@ -36,8 +36,8 @@ struct mail {
             uint32_t messages;
             uint32_t last_bytes; /* of the newest message in the range */
             uint32_t conflate;   /* event.conflate of a single message */
-            uint16_t
-                close_code; /* not 0: the listeners are closed behind the range, which may be empty (segment NULL) */
+            /* Not 0: the listeners are closed behind the range, which may be empty (segment NULL). */
+            uint16_t close_code;
             const char *close_reason;
         } deliver;
         struct {

@@ -55,7 +55,7 @@ int ingest_key_named(const struct shard *shard, struct hash128 name);
 /* Whether that key may publish to dialect/topic. */
 bool ingest_permitted(const struct shard *shard, uint32_t key, const struct dialect *dialect, struct slice topic);
 /* Checks one object with its dialect and asks its home, with `ticket` for the answer. 0, or an HTTP status and
- * *refusal. The caller has seen to it that there is room (shard_has_room). */
+ * *refusal. The caller has seen to it that there is room (errand_has_room). */
 int ingest_submit(struct shard *shard, const struct conn *conn, const struct ingest_object *object, uint64_t ticket,
                   struct ingest_refusal *refusal);
 

@@ -73,8 +73,8 @@ static inline void world_listen(struct ring *ring, const struct config *config, 
         listeners[0].mounts[d] = 1;
 }
 
-/* `sets`: "section.key=value", NULL-terminated, or NULL. `window`: bytes that a peer's socket takes unread. `storage`: NULL, or the
- * test's, which ends after the world. */
+/* `sets`: "section.key=value", NULL-terminated, or NULL. `window`: bytes that a peer's socket takes unread. `storage`:
+ * NULL, or the test's, which ends after the world. */
 static inline void world_begin_with(struct world *world, uint16_t count, uint32_t window, const char *const *sets,
                                     struct storage *storage)
 {

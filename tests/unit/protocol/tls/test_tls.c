@@ -244,7 +244,8 @@ static bool has_address(const char *identity, const char *text, struct slice add
     return established;
 }
 
-/* RFC 9110 section 4.3.5: a name that is spelled like an address is none (the certificate "addressless" has such names only). */
+/* RFC 9110 section 4.3.5: a name that is spelled like an address is none (the certificate "addressless" has such names
+ * only). */
 Test(tls, verifies_addresses_as_addresses)
 {
     static const uint8_t v4[] = {127, 0, 0, 1}, other[] = {127, 0, 0, 2}, v6[16] = {[15] = 1};

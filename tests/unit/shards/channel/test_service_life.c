@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* shards/service_life: what leaves when, of a service that keeps records. The job hub runs at its home over a simulated disk, whose
- * steps the test takes one by one; clients connect to both shards. */
+/* shards/service_life: what leaves when, of a service that keeps records. The job hub runs at its home over a simulated
+ * disk, whose steps the test takes one by one; clients connect to both shards. */
 #include "tests/unit/shards/world.h"
 
 #include "shards/channel/service_life.h"
@@ -167,8 +167,8 @@ Test(service_life, units_that_wait_share_a_commit_and_leave_in_order)
     kept_end(&kept);
 }
 
-/* Nobody is told of what is not kept: who waits gets an error, all sessions of the dialect are closed, on both shards, and the next life
- * begins from what the disk has as soon as there is room. */
+/* Nobody is told of what is not kept: who waits gets an error, all sessions of the dialect are closed, on both shards,
+ * and the next life begins from what the disk has as soon as there is room. */
 Test(service_life, a_failed_commit_ends_the_life_and_the_next_one_begins_from_the_disk)
 {
     static struct kept kept;
