@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the deadline of a process that a fault of its own ends, and writing under it.
- * It never waits for a reader beyond that: a full pipe, a stopped terminal or a closed descriptor costs the words, not the end.
- * Called by failed checks (log.c) and by the handlers of fatal signals (crash.c). */
+/* Owns the deadline of a process that a fault of its own ends, and writing under it. It never waits for a reader
+ * beyond that: a full pipe, a stopped terminal or a closed descriptor costs the words, not the end. Called by failed
+ * checks (log.c) and by the handlers of fatal signals (crash.c). */
 #include "core/dying.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Structured log lines to stderr: logfmt or JSON. A line is built in a buffer on the caller's stack and written with
- * one write(2), by the writer's thread where one runs (log_writer.h), so lines of several threads do not mix. Values are
- * escaped; whoever logs masks secrets before. */
+ * one write(2), by the writer's thread where one runs (log_writer.h), so lines of several threads do not mix. Values
+ * are escaped; whoever logs masks secrets before. */
 #ifndef RINGCAST_CORE_LOG_H
 #define RINGCAST_CORE_LOG_H
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the ring of bytes between those who log and the thread that writes: who takes which cells, and when they may be read.
- * It never waits, allocates or calls the kernel: a full ring is the caller's to count. Called by log_writer.
+/* Owns the ring of bytes between those who log and the thread that writes: who takes which cells, and when they may
+ * be read. It never waits, allocates or calls the kernel: a full ring is the caller's to count. Called by log_writer.
  *
- * A record is a cell with the length of the line and then the line, eight bytes a cell, around the end of the ring. A producer
- * takes cells by moving `tail`, fills them, and writes the length last: a length of 0 says "not yet". The reader writes zeros over
- * what it gives back before it moves `head`, so whatever cell a record begins in, its length is 0 until it is there. */
+ * A record is a cell with the length of the line and then the line, eight bytes a cell, around the end of the ring. A
+ * producer takes cells by moving `tail`, fills them, and writes the length last: a length of 0 says "not yet". The
+ * reader writes zeros over what it gives back before it moves `head`, so whatever cell a record begins in, its length
+ * is 0 until it is there. */
 #include "core/log_queue.h"
 
 #include "core/check.h"

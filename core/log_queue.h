@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Lines on their way from any thread to the one that writes them: a bounded ring of bytes that never makes a producer wait. */
+/* Lines on their way from any thread to the one that writes them: a bounded ring of bytes that never makes a producer
+ * wait. */
 #ifndef RINGCAST_CORE_LOG_QUEUE_H
 #define RINGCAST_CORE_LOG_QUEUE_H
 
@@ -18,11 +19,11 @@ struct log_queue {
     _Atomic uint64_t cells[LOG_QUEUE_CELLS];
 };
 
-/* Any thread, also several at once: puts a line of 1 to LOG_QUEUE_LINE_BYTES_MAX bytes behind all others. False: full; nothing was
- * put. Two atomic operations and a copy; it never waits. */
+/* Any thread, also several at once: puts a line of 1 to LOG_QUEUE_LINE_BYTES_MAX bytes behind all others. False:
+ * full; nothing was put. Two atomic operations and a copy; it never waits. */
 bool log_queue_put(struct log_queue *queue, struct slice line);
-/* One thread: copies the oldest line to `out` (LOG_QUEUE_LINE_BYTES_MAX bytes) without taking it. Its length; 0: there is none, or
- * its producer is not done. */
+/* One thread: copies the oldest line to `out` (LOG_QUEUE_LINE_BYTES_MAX bytes) without taking it. Its length; 0:
+ * there is none, or its producer is not done. */
 size_t log_queue_peek(struct log_queue *queue, uint8_t *out);
 /* The same thread: gives the room of the line back that log_queue_peek has just copied. */
 void log_queue_drop(struct log_queue *queue);

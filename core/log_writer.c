@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Owns the queue of log lines, the thread that empties it into the log's descriptor, and the count of what was lost.
- * It never makes anybody wait who logs: beyond the queue's bound lines are dropped, counted, and said when the reader is back.
- * Started and stopped by the server; log_end puts lines in from every thread. */
+ * It never makes anybody wait who logs: beyond the queue's bound lines are dropped, counted, and said when the reader
+ * is back. Started and stopped by the server; log_end puts lines in from every thread. */
 #include "core/log_writer.h"
 
 #include "core/check.h"
@@ -40,8 +40,8 @@ static uint64_t now_ms(void)
 
 /* --- those who log ------------------------------------------------------------------------------------------------ */
 
-/* Behind a put or a change of state. The fence and that of sleep_until_woken order them: the thread sees what was put, or it is
- * seen asleep. */
+/* Behind a put or a change of state. The fence and that of sleep_until_woken order them: the thread sees what was
+ * put, or it is seen asleep. */
 static void wake(void)
 {
     atomic_thread_fence(memory_order_seq_cst);

@@ -148,8 +148,8 @@ static bool is_token(const char *text, size_t bytes)
     return good;
 }
 
-/* Rewrites the list so that it has one shape: each run of token characters, and each quoted string that holds a token, becomes "t",
- * blanks go when they stand beside a separator, else they are one space; anything else is "?". */
+/* Rewrites the list so that it has one shape: each run of token characters, and each quoted string that holds a
+ * token, becomes "t", blanks go when they stand beside a separator, else they are one space; anything else is "?". */
 static void shape(const char *text, char *out)
 {
     size_t n = 0;

@@ -172,10 +172,11 @@ struct dialect {
     void (*message)(struct dialect_call *call, enum ws_opcode opcode, struct slice message);
     /* A message beyond messages_max, not processed; `count` is its number in the window. NULL: close 1008. */
     void (*over_limit)(struct dialect_call *call, enum ws_opcode opcode, struct slice message, uint64_t count);
-    /* A message beyond message_bytes_max has begun; its bytes are not there. May SEND, and the close 1009 comes behind it. NULL:
-     * nothing is said but the close. */
+    /* A message beyond message_bytes_max has begun; its bytes are not there. May SEND, and the close 1009 comes
+     * behind it. NULL: nothing is said but the close. */
     void (*too_big)(struct dialect_call *call);
-    /* The server is about to stop: what is to be said to this connection before its close 1001. Only SENDs. NULL: nothing. */
+    /* The server is about to stop: what is to be said to this connection before its close 1001. Only SENDs. NULL:
+     * nothing. */
     void (*farewell)(struct dialect_call *call);
     void (*heartbeat)(struct dialect_call *call);
     /* The answer to REQUEST or CENSUS. NULL: it asks nothing. */

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the grammar of Sec-WebSocket-Extensions and the choice among the offers in it (RFC 6455 section 9.1, RFC 7692 sections 5
- * and 7.1). It never compresses anything and keeps nothing. handshake.c checks the grammar with it and writes the answer, session
- * code negotiates.
+/* Owns the grammar of Sec-WebSocket-Extensions and the choice among the offers in it (RFC 6455 section 9.1, RFC 7692
+ * sections 5 and 7.1). It never compresses anything and keeps nothing. handshake.c checks the grammar with it and
+ * writes the answer, session code negotiates.
  *
  *   list    element *( "," element )          elements may be empty, but one is not; all fields together
  *   offer   token *( ";" parameter )
- *   parameter   token [ "=" ( token | quoted-string ) ]        blanks around each of , ; =; unquoted, a value is a token too */
+ *   parameter   token [ "=" ( token | quoted-string ) ]        blanks around each of , ; =; unquoted, a value is a
+ *               token too */
 #include "protocol/extension.h"
 
 #include "core/check.h"

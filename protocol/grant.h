@@ -31,8 +31,8 @@ struct grant_list {
 int grant_list_init(struct grant_list *list, const struct option_texts *lines);
 /* Wipes the keys. */
 void grant_list_free(struct grant_list *list);
-/* Index of the grant with this key, the first of several, or -1; no bytes are no key, and what stands for masked keys in a printed
- * configuration (OPTION_MASK) is none either: who loads that one lets nobody in by it. */
+/* Index of the grant with this key, the first of several, or -1; no bytes are no key, and what stands for masked keys
+ * in a printed configuration (OPTION_MASK) is none either: who loads that one lets nobody in by it. */
 int grant_find(const struct grant_list *list, struct slice presented);
 /* Index of the first grant with the same key if that stands before this one, else -1. */
 int grant_repeats(const struct grant_list *list, uint32_t index);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The opening handshake of RFC 6455 section 4.2: which requests may upgrade, the 101 that answers them, and the comparison of
- * origins. It never sends and keeps nothing; SHA-1 and base64 are wolfCrypt's. session code calls it once per connection,
- * behind http1 and before the dialect. */
+/* The opening handshake of RFC 6455 section 4.2: which requests may upgrade, the 101 that answers them, and the
+ * comparison of origins. It never sends and keeps nothing; SHA-1 and base64 are wolfCrypt's. session code calls it
+ * once per connection, behind http1 and before the dialect. */
 #include "protocol/handshake.h"
 
 #include <wolfssl/options.h>
@@ -69,8 +69,8 @@ static bool is_repeated(struct slice text, struct slice *seen, uint32_t count)
     return false;
 }
 
-/* Sec-WebSocket-Protocol of all fields is 1#token, all of them different (RFC 6455 sections 4.1 item 10, 4.3). None is ever chosen:
- * this only finds out whether the request is one. */
+/* Sec-WebSocket-Protocol of all fields is 1#token, all of them different (RFC 6455 sections 4.1 item 10, 4.3). None
+ * is ever chosen: this only finds out whether the request is one. */
 static int check_protocols(const struct http1_request *request, const char **why)
 {
     struct slice seen[PROTOCOLS_MAX];
@@ -196,8 +196,8 @@ static bool origin_parse(struct slice text, struct origin *origin)
     return true;
 }
 
-/* "null" is what sandboxed frames, local files and redirected requests say, "file://" what some shells say for local files: neither
- * is scheme and host, both are compared as they stand. */
+/* "null" is what sandboxed frames, local files and redirected requests say, "file://" what some shells say for local
+ * files: neither is scheme and host, both are compared as they stand. */
 static bool is_opaque(struct slice origin)
 {
     return slice_is(origin, "null") || slice_is_nocase(origin, "file://");

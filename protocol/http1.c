@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns request heads: the request line, the fields and what they say about the message. It reads only what the standard's grammar
- * allows, never repairs a message and never keeps state beyond the structs it is given. conn_read.c parses with it, handshake.c and
- * the dialects read requests through it. */
+/* Owns request heads: the request line, the fields and what they say about the message. It reads only what the
+ * standard's grammar allows, never repairs a message and never keeps state beyond the structs it is given.
+ * conn_read.c parses with it, handshake.c and the dialects read requests through it. */
 #include "protocol/http1.h"
 
 #include "core/check.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* HTTP/1.1 (RFC 9110, 9112), the server's side: one strict grammar for request heads, bodies by Content-Length or chunks,
- * and a response writer. CRLF only, no obs-fold, no white space before a colon, Content-Length xor Transfer-Encoding. */
+/* HTTP/1.1 (RFC 9110, 9112), the server's side: one strict grammar for request heads, bodies by Content-Length or
+ * chunks, and a response writer. CRLF only, no obs-fold, no white space before a colon, Content-Length xor
+ * Transfer-Encoding. */
 #ifndef RINGCAST_PROTOCOL_HTTP1_H
 #define RINGCAST_PROTOCOL_HTTP1_H
 
@@ -35,11 +36,11 @@ enum http1_result {
     /* else an HTTP status to refuse with: 400, 414, 417, 431, 501, 505 */
 };
 
-/* Parses a whole request head at the front of `input`. `scanned` (0 at first) remembers how far the search for the end of
- * the head has come, so that a head that trickles in is not scanned again and again. HTTP1_OK: *request is filled and
- * *head_bytes is the length of the head. HTTP1_NEED_MORE: call again with the same bytes and more. A status: refuse and
- * close; *why is a short literal. Errors in a line are found when the line is complete. One empty line in front of the request
- * line is passed over (RFC 9112 section 2.2) and counts in *head_bytes. */
+/* Parses a whole request head at the front of `input`. `scanned` (0 at first) remembers how far the search for the
+ * end of the head has come, so that a head that trickles in is not scanned again and again. HTTP1_OK: *request is
+ * filled and *head_bytes is the length of the head. HTTP1_NEED_MORE: call again with the same bytes and more. A
+ * status: refuse and close; *why is a short literal. Errors in a line are found when the line is complete. One empty
+ * line in front of the request line is passed over (RFC 9112 section 2.2) and counts in *head_bytes. */
 int http1_parse_head(struct slice input, size_t *scanned, struct http1_request *request, size_t *head_bytes,
                      const char **why);
 
@@ -57,22 +58,22 @@ size_t http1_token_bytes(struct slice text);
 /* The type/subtype of Content-Type equals `type` (case-insensitive, parameters ignored). */
 bool http1_content_type_is(const struct http1_request *request, const char *type);
 
-/* Splits "host", "host:port" or "[IPv6]:port" (RFC 3986 section 3.2) and checks it; the host keeps its brackets, *port is 0
- * when there is none. False: empty host, user information or any other fault. */
+/* Splits "host", "host:port" or "[IPv6]:port" (RFC 3986 section 3.2) and checks it; the host keeps its brackets,
+ * *port is 0 when there is none. False: empty host, user information or any other fault. */
 bool http1_authority(struct slice text, struct slice *host, uint32_t *port);
 
-/* Whether a Host value is one that a page of another site cannot have had resolved to this machine (DNS rebinding): "localhost" or a name
- * below it, an address, or one of `names`, whatever the port. */
+/* Whether a Host value is one that a page of another site cannot have had resolved to this machine (DNS rebinding):
+ * "localhost" or a name below it, an address, or one of `names`, whatever the port. */
 bool http1_host_known(struct slice host, const char *const *names, uint32_t count);
 
-/* The path with each percent-encoded letter, digit, "-", ".", "_" and "~" as that character, which means the same (RFC 3986 section
- * 6.2.2.2); written to `out`, which has room for as many bytes as the path has. Other escapes stay, so "%2F" separates nothing and
- * decoding later decodes once. With a bad escape anywhere it is the path as it was. */
+/* The path with each percent-encoded letter, digit, "-", ".", "_" and "~" as that character, which means the same
+ * (RFC 3986 section 6.2.2.2); written to `out`, which has room for as many bytes as the path has. Other escapes stay,
+ * so "%2F" separates nothing and decoding later decodes once. With a bad escape anywhere it is the path as it was. */
 struct slice http1_path_normalize(struct slice path, struct buf *out);
 /* Percent-decodes into `out`; false on a bad escape or overflow. */
 bool http1_percent_decode(struct slice text, struct buf *out);
-/* The first value of `name` in an application/x-www-form-urlencoded query, decoded into `out` ('+' is a space): 1 found, 0
- * absent, -1 bad escape or overflow. */
+/* The first value of `name` in an application/x-www-form-urlencoded query, decoded into `out` ('+' is a space): 1
+ * found, 0 absent, -1 bad escape or overflow. */
 int http1_query_get(struct slice query, const char *name, struct buf *out);
 
 enum http1_body_result {
@@ -118,9 +119,10 @@ struct http1_manner {
 #define HTTP_RETRY_AFTER_S 5
 
 /* A whole response, the only writer of them but handshake_write, whose the 101 is. Status line, Date, Content-Type,
- * Content-Length, Connection, and what the status owes (RFC 9110, table in http.md): a challenge with 401, Allow with 405,
- * Accept-Encoding with 415, Upgrade and Sec-WebSocket-Version with 426, Retry-After with 429 and 503; then `extra` and the content,
- * which is left out for HEAD. 100 and 204 have neither Content-Length nor content (section 8.6); 100 has no fields at all. */
+ * Content-Length, Connection, and what the status owes (RFC 9110, table in http.md): a challenge with 401, Allow with
+ * 405, Accept-Encoding with 415, Upgrade and Sec-WebSocket-Version with 426, Retry-After with 429 and 503; then
+ * `extra` and the content, which is left out for HEAD. 100 and 204 have neither Content-Length nor content (section
+ * 8.6); 100 has no fields at all. */
 void http1_response(struct buf *out, const struct http1_answer *answer, const struct http1_manner *manner);
 /* The reason phrase of a status that we send; "" for any other. */
 const char *http1_reason(int status);

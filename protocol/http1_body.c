@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns request bodies, sized or chunked: which bytes of the input are content, and where the request ends. It never copies and never
- * holds more than one byte's worth of state. Called by ingest_http.c with each piece that comes. */
+/* Owns request bodies, sized or chunked: which bytes of the input are content, and where the request ends. It never
+ * copies and never holds more than one byte's worth of state. Called by ingest_http.c with each piece that comes. */
 #include "protocol/http1.h"
 
 #include "core/check.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the smallest parts of the HTTP/1.1 grammar: tokens, blanks, lists, authorities. It knows no message and keeps no state. Called
- * by the other files of http1, by handshake.c, extension.c and shards/config/forwarded.c. */
+/* Owns the smallest parts of the HTTP/1.1 grammar: tokens, blanks, lists, authorities. It knows no message and keeps
+ * no state. Called by the other files of http1, by handshake.c, extension.c and shards/config/forwarded.c. */
 #include "protocol/http1_grammar.h"
 
 #include "protocol/http1.h"

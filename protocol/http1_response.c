@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the writing of responses and their reason phrases. It never sends and never chooses a status. Called by conn_write.c. */
+/* Owns the writing of responses and their reason phrases. It never sends and never chooses a status. Called by
+ * conn_write.c. */
 #include "protocol/http1.h"
 
 #include "core/check.h"
@@ -53,8 +54,8 @@ static void put_field(struct buf *out, const char *name, struct slice value)
     buf_put_text(out, "\r\n");
 }
 
-/* RFC 9112 section 9.3: a peer of HTTP/1.0 takes a connection for closed unless it is told. Section 9.6: close. Whoever sends
- * Upgrade names it here (RFC 9110 section 7.8). */
+/* RFC 9112 section 9.3: a peer of HTTP/1.0 takes a connection for closed unless it is told. Section 9.6: close.
+ * Whoever sends Upgrade names it here (RFC 9110 section 7.8). */
 static void put_connection(struct buf *out, int status, const struct http1_manner *manner)
 {
     const char *persistence = !manner->keep_alive ? "close" : manner->minor_version == 0 ? "keep-alive" : "";

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the decoding of request targets: percent-encoding and the values of a query. It never decides what a path means and writes
- * only to the caller's buffer. Called by conn_read.c (every path, before anybody looks at it), token.c, ingest_http.c and the
- * dialects. */
+/* Owns the decoding of request targets: percent-encoding and the values of a query. It never decides what a path
+ * means and writes only to the caller's buffer. Called by conn_read.c (every path, before anybody looks at it),
+ * token.c, ingest_http.c and the dialects. */
 #include "protocol/http1.h"
 
 #include "core/check.h"

@@ -47,8 +47,8 @@ bool token_header(const struct http1_request *request, const char *field, struct
     return token->data != NULL || bearer_token(http1_header(request, "authorization"), token);
 }
 
-/* Keys hold no blanks, and in a form's query a plus is one: who wrote the key into an address by hand meant the plus (RFC 3986 gives
- * it no meaning of its own). */
+/* Keys hold no blanks, and in a form's query a plus is one: who wrote the key into an address by hand meant the plus
+ * (RFC 3986 gives it no meaning of its own). */
 static void restore_pluses(struct buf *token)
 {
     for (size_t i = 0; i < token->used; i++)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Owns one end of a TLS session: what the library reads and writes during a call, the first record of a client, and
- * what became of the session. It never keeps a byte of the caller's beyond the call. Called by shards/conn/conn_tls.c, the
- * clients and the bench. */
+ * what became of the session. It never keeps a byte of the caller's beyond the call. Called by
+ * shards/conn/conn_tls.c, the clients and the bench. */
 #include "protocol/tls/tls_parts.h"
 
 #include "core/check.h"

@@ -62,17 +62,17 @@ const char *tls_library(void);
 /* The cipher list on offer, colon-separated, in order of preference. */
 const char *tls_ciphers(bool allow_tls12);
 
-/* What a shard's session tickets are sealed with. Two shards that begin with the same secret and time agree for ever, although
- * none keeps it: each key is gone for good when a ticket of it has had its time. NULL: out of memory. */
+/* What a shard's session tickets are sealed with. Two shards that begin with the same secret and time agree for ever,
+ * although none keeps it: each key is gone for good when a ticket of it has had its time. NULL: out of memory. */
 struct tls_tickets *tls_tickets_create(const uint8_t secret[32], uint64_t now_s);
-/* How long a ticket lasts from now on; 0 changes nothing. Shards that are told within one epoch go on agreeing; else a resumption that
- * meets another shard costs a full handshake. False: the library failed. */
+/* How long a ticket lasts from now on; 0 changes nothing. Shards that are told within one epoch go on agreeing; else
+ * a resumption that meets another shard costs a full handshake. False: the library failed. */
 bool tls_tickets_last(struct tls_tickets *tickets, uint32_t lifetime_s, uint64_t now_s);
 /* It lives on while a context has it. */
 void tls_tickets_release(struct tls_tickets *tickets);
 
-/* A server's context, or NULL with one line in `why`: which identity, what is wrong (no certificate in the text, key does not
- * match, expired is not an error), what would be right. Never the key's bytes. */
+/* A server's context, or NULL with one line in `why`: which identity, what is wrong (no certificate in the text, key
+ * does not match, expired is not an error), what would be right. Never the key's bytes. */
 struct tls_context *tls_context_create(const struct tls_settings *settings, char *why, size_t why_bytes);
 /* A client's: identity_count may be 0; empty authorities: the system's folder of authorities is loaded from `ca_folder`
  * (NULL: nothing is trusted), unless `verify` is false. */
@@ -90,8 +90,8 @@ bool tls_completes_hello(const struct tls *tls, struct slice ciphertext);
 /* A client's session; `host` (NUL-terminated) goes into SNI and is what the certificate is checked against. Its hello
  * is made by the first tls_read with no bytes. */
 struct tls *tls_create_client(struct tls_context *context, const char *host);
-/* The same for a host that is an address, 4 or 16 bytes in network order: the peer's certificate has to name it as an address
- * (RFC 9110 section 4.3.5); a name that is spelled like one stands for nothing. No bytes: it is a name. */
+/* The same for a host that is an address, 4 or 16 bytes in network order: the peer's certificate has to name it as an
+ * address (RFC 9110 section 4.3.5); a name that is spelled like one stands for nothing. No bytes: it is a name. */
 struct tls *tls_create_client_at(struct tls_context *context, const char *host, struct slice address);
 void tls_destroy(struct tls *tls);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Whether a certificate is for an address: reads the subject's alternative names in its DER (X.690) for iPAddress entries, which no
- * function of the library tells from names that look alike. It allocates nothing and believes no length. Called by tls.c when a
- * client's peer has been verified.
+/* Whether a certificate is for an address: reads the subject's alternative names in its DER (X.690) for iPAddress
+ * entries, which no function of the library tells from names that look alike. It allocates nothing and believes no
+ * length. Called by tls.c when a client's peer has been verified.
  *
  *   Certificate ::= SEQUENCE { TBSCertificate, ... }                                             RFC 5280 section 4.1
  *   TBSCertificate ::= SEQUENCE { ..., extensions [3] { SEQUENCE OF Extension } }
@@ -16,7 +16,8 @@ struct der {
     struct slice value;
 };
 
-/* Takes the next element. False: there is none, or it is broken: a tag of more than a byte, a length that does not fit. */
+/* Takes the next element. False: there is none, or it is broken: a tag of more than a byte, a length that does not
+ * fit. */
 static bool der_next(struct slice *in, struct der *out)
 {
     if (in->bytes < 2 || (in->data[0] & 0x1F) == 0x1F)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns what protects session tickets: a chain of secrets, each derived from the one before, which is then wiped. All shards walk it by
- * the time, so they agree without a word, and whoever takes the present secret opens no ticket of the past. It never keeps more than
- * two keys. Called by wolfSSL, and by the shard that makes and ends it. */
+/* Owns what protects session tickets: a chain of secrets, each derived from the one before, which is then wiped. All
+ * shards walk it by the time, so they agree without a word, and whoever takes the present secret opens no ticket of
+ * the past. It never keeps more than two keys. Called by wolfSSL, and by the shard that makes and ends it. */
 #include "protocol/tls/tls_parts.h"
 
 #include "core/check.h"

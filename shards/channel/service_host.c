@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the states of the services whose home is this shard. It never knows what a service does: it carries requests in and lets
- * happen what comes out. Called by the table of errands (requests), channel (interest), shard_tick and a reload. */
+/* Owns the states of the services whose home is this shard. It never knows what a service does: it carries requests
+ * in and lets happen what comes out. Called by the table of errands (requests), channel (interest), shard_tick and a
+ * reload. */
 #include "shards/channel/service_host.h"
 
 #include "core/check.h"
@@ -73,8 +74,8 @@ void service_fill(struct errand *errand, int status, struct slice reply)
     }
 }
 
-/* A session's answer has its place in the deliveries: behind what was published before it, which is mailed first, and before what
- * comes after it. A publisher's leaves when what was published in this turn is in all mailboxes. */
+/* A session's answer has its place in the deliveries: behind what was published before it, which is mailed first, and
+ * before what comes after it. A publisher's leaves when what was published in this turn is in all mailboxes. */
 void service_answer(struct shard *shard, struct errand *errand)
 {
     if (errand->kind == ERRAND_REQUEST) {

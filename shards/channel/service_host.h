@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Runs the services that have their home at this shard: makes them, calls them, and lets what they say happen. A service without
- * tables is made on first use, answers at once, and its events are published when they are yielded. One that keeps records lives as
- * service_life.h says: what it says waits until what it wants kept is on the disk. */
+/* Runs the services that have their home at this shard: makes them, calls them, and lets what they say happen. A
+ * service without tables is made on first use, answers at once, and its events are published when they are yielded.
+ * One that keeps records lives as service_life.h says: what it says waits until what it wants kept is on the disk. */
 #ifndef RINGCAST_SHARDS_SERVICE_HOST_H
 #define RINGCAST_SHARDS_SERVICE_HOST_H
 
@@ -32,7 +32,8 @@ struct service_host {
 bool service_host_begin(struct shard *shard, struct storage *storage);
 void service_host_destroy(struct shard *shard);
 
-/* ERRAND_REQUEST, ERRAND_SUBMIT: asks the service. The answer leaves when it is due: at once, or when what it stands for is kept. */
+/* ERRAND_REQUEST, ERRAND_SUBMIT: asks the service. The answer leaves when it is due: at once, or when what it stands
+ * for is kept. */
 void service_host_request(struct shard *shard, struct errand *errand);
 /* A class of a dialect with a service got its first listener or lost its last. False: the service could not be made. */
 bool service_host_interest(struct shard *shard, uint8_t dialect, struct slice channel, struct slice variant,
@@ -54,7 +55,8 @@ bool service_host_is_quiet(const struct shard *shard);
 
 /* --- for service_life.c ------------------------------------------------------------------------------------------- */
 
-/* Lets one event of a service happen. False: frame memory was exhausted, and those who miss it have been told by a close. */
+/* Lets one event of a service happen. False: frame memory was exhausted, and those who miss it have been told by a
+ * close. */
 bool service_publish(struct shard *shard, uint8_t dialect, const struct event *event);
 /* Sends the errand's answer, which has been filled in, to where it belongs among the deliveries. */
 void service_answer(struct shard *shard, struct errand *errand);

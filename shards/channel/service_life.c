@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the lives of services that keep records: loading, units and what waits behind them, and what follows when storage fails. It
- * never waits for a disk and never knows what a record means. Called by service_host, and by shard_tick when storage has answered.
+/* Owns the lives of services that keep records: loading, units and what waits behind them, and what follows when
+ * storage fails. It never waits for a disk and never knows what a record means. Called by service_host, and by
+ * shard_tick when storage has answered.
  *
  * Between two turns:
  *   - a unit is on the list of its life, oldest first, until all it has to say has been said;
- *   - `request` of a unit is what is to be kept and is not kept yet: not posted (storage takes no more now), or under way;
+ *   - `request` of a unit is what is to be kept and is not kept yet: not posted (storage takes no more now), or under
+ *     way;
  *   - what is posted is posted in order, reads of records behind the unit that asked for them;
  *   - of the first unit something is to be kept: else it would have been said. */
 #include "shards/channel/service_life.h"
@@ -17,6 +19,7 @@
 #include "protocol/service.h"
 #include "shards/channel/channel.h"
 #include "shards/channel/service_host.h"
+#include "shards/channel/service_unit.h"
 #include "shards/config/settings.h"
 #include "shards/mail/errand.h"
 #include "shards/mail/mail.h"
@@ -26,43 +29,22 @@
 #include <errno.h>
 #include <stdlib.h>
 
-_Static_assert(DIALECTS_MAX <= STORAGE_STREAMS_MAX, "a stream each");
-_Static_assert(SERVICE_KEY_BYTES_MAX <= STORE_KEY_BYTES_MAX && SERVICE_VALUE_BYTES_MAX <= STORE_VALUE_BYTES_MAX,
-               "what a service may keep a store takes");
-
 /* What waits to be said for all units of a life; beyond it requests are answered 503 until some of it has been. */
 #define HELD_BYTES_MAX (64U << 20)
 
 enum life_phase { LIFE_LOADING, LIFE_UP, LIFE_DOWN };
 
-/* An effect that waits: to be said, or a record to be asked for. One block with its bytes. */
-struct held {
-    struct held *next;
-    struct effect effect;
-    size_t bytes;
-    uint8_t data[];
-};
-
-struct unit_of_life {
-    struct list_node node;
-    struct storage_request *request; /* to be kept, and not kept yet; NULL: nothing, or it is */
-    bool posted;
-    struct held *first, *last; /* to be said, in order */
-};
-
 struct service_life {
     uint8_t dialect;
-    uint8_t table_first; /* of its tables in the store */
+    struct service_stream stream; /* its number is the dialect's, its life counts from 1 */
     enum life_phase phase;
     _Atomic bool up; /* for anybody */
     bool final;      /* DOWN for good */
-    uint32_t number; /* of the life, from 1 */
     uint8_t table;   /* LOADING: which */
     uint64_t records;
     struct list units;
-    struct unit_of_life *unposted; /* the first whose request storage has not taken yet; NULL: it has all */
+    struct service_unit *unposted; /* the first whose request storage has not taken yet; NULL: it has all */
     struct list asked;             /* errands whose answer the service owes */
-    size_t held_bytes;
 };
 
 static const struct service *service_of(const struct service_life *life)
@@ -83,26 +65,6 @@ static void log_life(const struct service_life *life, enum log_level level, cons
 
 /* --- talking to storage ------------------------------------------------------------------------------------------- */
 
-static struct storage_request *request_make(const struct service_life *life, enum storage_kind kind, uint8_t table)
-{
-    struct storage_request *request = calloc(1, sizeof *request);
-    if (request == NULL)
-        return NULL;
-    request->kind = kind;
-    request->table = table;
-    request->stream = life->dialect;
-    request->life = life->number;
-    return request;
-}
-
-static void request_free(struct storage_request *request)
-{
-    if (request == NULL)
-        return;
-    unit_release(&request->unit);
-    free(request);
-}
-
 /* False: storage takes no more now; the request is still the caller's. */
 static bool post(struct shard *shard, struct storage_request *request)
 {
@@ -110,85 +72,6 @@ static bool post(struct shard *shard, struct storage_request *request)
         return false;
     shard->services->outstanding++;
     return true;
-}
-
-/* --- what waits --------------------------------------------------------------------------------------------------- */
-
-static void held_free(struct service_life *life, struct held *held)
-{
-    life->held_bytes -= held->bytes;
-    free(held);
-}
-
-static void unit_free(struct service_life *life, struct unit_of_life *unit)
-{
-    if (list_linked(&unit->node))
-        list_remove(&unit->node);
-    while (unit->first != NULL) {
-        struct held *held = unit->first;
-        unit->first = held->next;
-        held_free(life, held);
-    }
-    if (!unit->posted)
-        request_free(unit->request); /* else it comes home */
-    free(unit);
-}
-
-/* Copies an effect behind what the unit has to say. 0 or -ENOMEM. */
-static int hold(struct service_life *life, struct unit_of_life *unit, const struct effect *effect)
-{
-    const struct event *event = &effect->event;
-    size_t bytes = sizeof(struct held) + event->channel.bytes + event->payload.bytes + event->key.bytes +
-                   effect->key.bytes + effect->body.bytes;
-    struct held *held = malloc(bytes);
-    if (held == NULL)
-        return -ENOMEM;
-    struct buf text = buf_of(held->data, bytes - sizeof *held);
-    *held = (struct held){.effect = *effect, .bytes = bytes};
-    struct slice *slices[] = {&held->effect.event.channel, &held->effect.event.payload, &held->effect.event.key,
-                              &held->effect.key, &held->effect.body};
-    for (unsigned i = 0; i < sizeof slices / sizeof slices[0]; i++) {
-        size_t from = text.used;
-        buf_put(&text, *slices[i]);
-        *slices[i] = buf_since(&text, from);
-    }
-    check(!text.overflow);
-    if (unit->last == NULL)
-        unit->first = held;
-    else
-        unit->last->next = held;
-    unit->last = held;
-    life->held_bytes += bytes;
-    return 0;
-}
-
-/* Adds a record to what the unit wants kept. 0 or -ENOMEM. */
-static int keep(struct service_life *life, struct unit_of_life *unit, const struct effect *effect)
-{
-    if (unit->request == NULL && (unit->request = request_make(life, STORAGE_COMMIT, 0)) == NULL)
-        return -ENOMEM;
-    uint8_t table = (uint8_t)(life->table_first + effect->table);
-    int error = effect->kind == EFFECT_PUT ? unit_put(&unit->request->unit, table, effect->key, effect->body)
-                                           : unit_delete(&unit->request->unit, table, effect->key);
-    check(error == 0 || error == -ENOMEM);
-    unit->request->owner = unit;
-    return error;
-}
-
-static int take_effect(struct service_life *life, struct unit_of_life *unit, const struct effect *effect)
-{
-    switch (effect->kind) {
-    case EFFECT_PUT:
-    case EFFECT_DELETE:
-        return keep(life, unit, effect);
-    case EFFECT_PUBLISH:
-    case EFFECT_REPLY:
-    case EFFECT_FETCH:
-        return hold(life, unit, effect);
-    case EFFECT_RESTART:
-        break;
-    }
-    return -ENOMEM;
 }
 
 /* --- the end of a life -------------------------------------------------------------------------------------------- */
@@ -215,7 +98,7 @@ static void life_end(struct shard *shard, struct service_life *life, int error, 
                           : "out of memory");
     life->unposted = NULL;
     while ((node = list_first(&life->units)) != NULL)
-        unit_free(life, list_entry(node, struct unit_of_life, node));
+        service_unit_free(&life->stream, list_entry(node, struct service_unit, node));
     while ((node = list_pop_front(&life->asked)) != NULL)
         refuse(shard, list_entry(node, struct errand, node));
     wheel_cancel(shard->wheel, &shard->services->timers[life->dialect]);
@@ -248,7 +131,7 @@ static bool say(struct shard *shard, struct service_life *life, const struct eff
         reply(shard, life, effect);
         return true;
     }
-    struct storage_request *request = request_make(life, STORAGE_FETCH, (uint8_t)(life->table_first + effect->table));
+    struct storage_request *request = service_request_make(&life->stream, STORAGE_FETCH, effect->table);
     if (request == NULL)
         return false;
     request->ticket = effect->ticket;
@@ -256,15 +139,15 @@ static bool say(struct shard *shard, struct service_life *life, const struct eff
     memcpy(request->key, effect->key.data, effect->key.bytes);
     if (post(shard, request))
         return true;
-    request_free(request);
+    service_request_free(request);
     return false;
 }
 
 /* The next unit of which something is to be kept, from this place on. */
-static struct unit_of_life *next_to_keep(const struct service_life *life, struct list_node *node)
+static struct service_unit *next_to_keep(const struct service_life *life, struct list_node *node)
 {
     for (; node != NULL; node = list_next(&life->units, node)) {
-        struct unit_of_life *unit = list_entry(node, struct unit_of_life, node);
+        struct service_unit *unit = list_entry(node, struct service_unit, node);
         if (unit->request != NULL)
             return unit;
     }
@@ -274,7 +157,7 @@ static struct unit_of_life *next_to_keep(const struct service_life *life, struct
 /* Posts what is to be kept, in order, as far as storage takes it. */
 static void post_units(struct shard *shard, struct service_life *life)
 {
-    for (struct unit_of_life *unit; (unit = life->unposted) != NULL;) {
+    for (struct service_unit *unit; (unit = life->unposted) != NULL;) {
         if (!post(shard, unit->request))
             return;
         unit->posted = true;
@@ -282,28 +165,26 @@ static void post_units(struct shard *shard, struct service_life *life)
     }
 }
 
-/* Says what the first units have to say, as far as they are kept; posts what is to be kept as far as storage takes it. */
+/* Says what the first units have to say, as far as they are kept; posts what is to be kept as far as storage takes
+ * it. */
 static void go_on(struct shard *shard, struct service_life *life)
 {
     struct list_node *node;
     post_units(shard, life);
     while ((node = list_first(&life->units)) != NULL) {
-        struct unit_of_life *unit = list_entry(node, struct unit_of_life, node);
+        struct service_unit *unit = list_entry(node, struct service_unit, node);
         if (unit->request != NULL)
             return;
         while (unit->first != NULL) {
-            struct held *held = unit->first;
-            if (!say(shard, life, &held->effect))
+            if (!say(shard, life, &unit->first->effect))
                 return; /* the next turn tries again */
-            unit->first = held->next;
-            held_free(life, held);
+            service_unit_said(&life->stream, unit);
         }
-        unit->last = NULL;
-        unit_free(life, unit);
+        service_unit_free(&life->stream, unit);
     }
 }
 
-static void append(struct service_life *life, struct unit_of_life *unit)
+static void append(struct service_life *life, struct service_unit *unit)
 {
     list_push_back(&life->units, &unit->node);
     if (life->unposted == NULL && unit->request != NULL)
@@ -316,24 +197,24 @@ static void append(struct service_life *life, struct unit_of_life *unit)
 static void gather(struct shard *shard, struct service_life *life, const struct effect *answer)
 {
     struct buf scratch = buf_of(shard->services->scratch, SERVICE_SCRATCH_BYTES);
-    struct unit_of_life *unit = calloc(1, sizeof *unit);
+    struct service_unit *unit = calloc(1, sizeof *unit);
     struct effect effect;
     int error = unit == NULL ? -ENOMEM : 0;
     while (error == 0 && (buf_reset(&scratch), effect = (struct effect){0},
                           service_of(life)->next(shard->services->states[life->dialect], &scratch, &effect))) {
         check(!scratch.overflow);
-        error = take_effect(life, unit, &effect);
+        error = service_unit_take(&life->stream, unit, &effect);
     }
     if (error == 0 && answer != NULL)
-        error = hold(life, unit, answer);
+        error = service_unit_take(&life->stream, unit, answer);
     if (error != 0) {
         if (unit != NULL)
-            unit_free(life, unit);
+            service_unit_free(&life->stream, unit);
         life_end(shard, life, 0, NULL);
         return;
     }
     if (unit->request == NULL && unit->first == NULL)
-        unit_free(life, unit);
+        service_unit_free(&life->stream, unit);
     else
         append(life, unit);
     service_set_timer(shard, life->dialect);
@@ -342,7 +223,7 @@ static void gather(struct shard *shard, struct service_life *life, const struct 
 
 void service_life_request(struct shard *shard, struct service_life *life, struct errand *errand)
 {
-    if (life->phase != LIFE_UP || life->held_bytes > HELD_BYTES_MAX) {
+    if (life->phase != LIFE_UP || life->stream.held_bytes > HELD_BYTES_MAX) {
         refuse(shard, errand);
         return;
     }
@@ -377,7 +258,7 @@ bool service_life_is_up(const struct service_life *life)
 /* Asks for the records of the table behind `key`. */
 static void scan(struct shard *shard, struct service_life *life, struct slice key)
 {
-    struct storage_request *request = request_make(life, STORAGE_SCAN, (uint8_t)(life->table_first + life->table));
+    struct storage_request *request = service_request_make(&life->stream, STORAGE_SCAN, life->table);
     if (request != NULL) {
         request->bytes_max = STORAGE_PIECE_BYTES_MAX;
         request->key_bytes = (uint16_t)key.bytes;
@@ -385,7 +266,7 @@ static void scan(struct shard *shard, struct service_life *life, struct slice ke
             memcpy(request->key, key.data, key.bytes);
         if (post(shard, request))
             return;
-        request_free(request);
+        service_request_free(request);
     }
     life_end(shard, life, ENOMEM, NULL);
 }
@@ -435,7 +316,7 @@ static bool life_begin(struct shard *shard, struct service_life *life)
     }
     host->states[life->dialect] = state;
     life->phase = LIFE_LOADING;
-    life->number++;
+    life->stream.life++;
     life->table = 0;
     life->records = 0;
     tell_interest(shard, life);
@@ -447,7 +328,7 @@ static bool life_begin(struct shard *shard, struct service_life *life)
 
 static void on_kept(struct shard *shard, struct service_life *life, struct storage_request *request)
 {
-    struct unit_of_life *unit = request->owner;
+    struct service_unit *unit = request->owner;
     int status = request->status;
     check(unit->request == request && unit->posted);
     unit->request = NULL;
@@ -502,8 +383,8 @@ static void on_answer(struct shard *shard, struct storage_request *request)
 {
     struct service_life *life = shard->services->lives[request->stream];
     shard->services->outstanding--;
-    if (life == NULL || life->phase == LIFE_DOWN || request->life != life->number) {
-        request_free(request); /* of a life that has ended */
+    if (life == NULL || life->phase == LIFE_DOWN || request->life != life->stream.life) {
+        service_request_free(request); /* of a life that has ended */
         return;
     }
     if (request->kind == STORAGE_COMMIT)
@@ -512,7 +393,7 @@ static void on_answer(struct shard *shard, struct storage_request *request)
         on_fetched(shard, life, request);
     else
         on_scanned(shard, life, request);
-    request_free(request);
+    service_request_free(request);
 }
 
 bool service_host_take_answers(struct shard *shard)
@@ -531,7 +412,7 @@ bool service_host_take_answers(struct shard *shard)
         struct service_life *life = host->lives[i];
         if (life == NULL)
             continue;
-        if (life->number == 0)
+        if (life->stream.life == 0)
             life_begin(shard, life); /* the first turn */
         else if (life->phase == LIFE_UP)
             go_on(shard, life); /* what storage would not take may find room */
@@ -642,7 +523,7 @@ bool service_lives_begin(struct shard *shard)
             free(life);
             return false;
         }
-        *life = (struct service_life){.dialect = i, .table_first = first, .phase = LIFE_DOWN};
+        *life = (struct service_life){.dialect = i, .stream = {.number = i, .table_first = first}, .phase = LIFE_DOWN};
         list_init(&life->units);
         list_init(&life->asked);
         host->lives[i] = life;
@@ -655,13 +536,13 @@ void service_lives_destroy(struct shard *shard)
     struct service_host *host = shard->services;
     struct storage_request *request;
     while (host->storage != NULL && (request = storage_take(host->storage, shard->number)) != NULL)
-        request_free(request);
+        service_request_free(request);
     for (uint32_t i = 0; i < DIALECTS_MAX; i++) {
         struct list_node *node;
         if (host->lives[i] == NULL)
             continue;
         while ((node = list_first(&host->lives[i]->units)) != NULL)
-            unit_free(host->lives[i], list_entry(node, struct unit_of_life, node));
+            service_unit_free(&host->lives[i]->stream, list_entry(node, struct service_unit, node));
         free(host->lives[i]);
         host->lives[i] = NULL;
     }

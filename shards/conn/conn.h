@@ -265,8 +265,8 @@ void conn_free_input(struct shard *shard, struct conn *conn);
 bool conn_send_bytes(struct shard *shard, struct conn *conn, struct slice bytes);
 /* Appends one message with its header. */
 bool conn_send_message(struct shard *shard, struct conn *conn, enum ws_opcode opcode, struct slice payload);
-/* Appends a whole HTTP response, with Date and what its status owes (http1_response); without keep_alive the connection is finished
- * after it. */
+/* Appends a whole HTTP response, with Date and what its status owes (http1_response); without keep_alive the
+ * connection is finished after it. */
 void conn_respond(struct shard *shard, struct conn *conn, const struct http1_answer *answer);
 /* The same, of a request that is refused: {"error":"WHY"}. */
 void conn_refuse(struct shard *shard, struct conn *conn, int status, const char *why);

@@ -69,8 +69,8 @@ struct conn_role {
     role_held_fn *held; /* NULL: none */
     /* Served to the end of a stop, and never counted among the clients nor against their limits. */
     bool operates;
-    /* At a listener on a loopback address a request for a host that this machine is not known by is refused with 421, so that no page
-     * whose name has been made to point here reads or publishes anything (RFC 9110 section 7.4). */
+    /* At a listener on a loopback address a request for a host that this machine is not known by is refused with 421,
+     * so that no page whose name has been made to point here reads or publishes anything (RFC 9110 section 7.4). */
     bool knows_hosts;
 };
 

@@ -135,8 +135,8 @@ static int route(struct shard *shard, const struct conn *conn, struct slice *pat
     return -1;
 }
 
-/* That Origin and Host are the same says nothing of a name that was made to point at a loopback address: there the Host has to be a
- * known one. Elsewhere, and behind a proxy that asks for a name in `hosts`, it is. */
+/* That Origin and Host are the same says nothing of a name that was made to point at a loopback address: there the
+ * Host has to be a known one. Elsewhere, and behind a proxy that asks for a name in `hosts`, it is. */
 static bool origin_allowed(const struct shard *shard, const struct conn *conn, const struct dialect_settings *settings,
                            const struct http1_request *request)
 {

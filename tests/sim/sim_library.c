@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the functions that the linker puts before getrandom, time and gettimeofday: the TLS library draws its seeds
- * there, and dates tickets and judges certificates by that clock, so a run over TLS follows from its own seed as
- * well.
+/* Owns what the TLS library takes for the system: seeds, and the clock by which it dates tickets and judges certificates, so
+ * that a run over TLS follows from its own seed as well. The library that tools/wolfssl builds is given them by the
+ * linker (--wrap); in Debian's shared one what a program exports comes before what the library has itself.
  * It never hands out anything that is random, nor the machine's time.
- * Called by the library that tools/wolfssl builds; the packaged one asks the system, see sim_library_is_ours. */
+ * Called by the library; sim_world.c starts it and sim_run.c asks whether it was heard. */
 #include "tests/sim/sim_library.h"
 
 #include "core/clock.h"
@@ -13,9 +13,22 @@
 #include <sys/time.h>
 #include <sys/types.h>
 #include <time.h>
+#ifndef RINGCAST_WOLFSSL_STATIC
+#include <wolfssl/options.h>
+#include <wolfssl/wolfcrypt/random.h>
+#endif
 
 static struct random random_now;
 static uint64_t calls;
+
+static void draw(void *data, size_t bytes)
+{
+    calls++;
+    for (size_t at = 0; at < bytes; at += sizeof(uint64_t)) {
+        uint64_t word = random_u64(&random_now);
+        memcpy((uint8_t *)data + at, &word, bytes - at < sizeof word ? bytes - at : sizeof word);
+    }
+}
 
 ssize_t __wrap_getrandom(void *data, size_t bytes, unsigned flags);
 time_t __wrap_time(time_t *seconds);
@@ -24,11 +37,7 @@ int __wrap_gettimeofday(struct timeval *now, void *zone);
 ssize_t __wrap_getrandom(void *data, size_t bytes, unsigned flags)
 {
     (void)flags;
-    calls++;
-    for (size_t at = 0; at < bytes; at += sizeof(uint64_t)) {
-        uint64_t word = random_u64(&random_now);
-        memcpy((uint8_t *)data + at, &word, bytes - at < sizeof word ? bytes - at : sizeof word);
-    }
+    draw(data, bytes);
     return (ssize_t)bytes;
 }
 
@@ -48,6 +57,26 @@ time_t __wrap_time(time_t *seconds)
         *seconds = now;
     return now;
 }
+
+#ifndef RINGCAST_WOLFSSL_STATIC
+/* Before the library's own, which reads /dev/urandom. */
+int wc_GenerateSeed(OS_Seed *os, byte *data, word32 bytes)
+{
+    (void)os;
+    draw(data, bytes);
+    return 0;
+}
+
+time_t time(time_t *seconds)
+{
+    return __wrap_time(seconds);
+}
+
+int gettimeofday(struct timeval *restrict now, void *restrict zone)
+{
+    return __wrap_gettimeofday(now, zone);
+}
+#endif
 
 void sim_library_start(uint64_t seed)
 {

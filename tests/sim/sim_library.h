@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 void sim_library_start(uint64_t seed);
-/* Whether the library has asked here; if not, what it does differs from run to run. */
+/* Whether the library has drawn a seed here; if not, what it does differs from run to run. */
 bool sim_library_is_ours(void);
 
 #endif

@@ -40,9 +40,10 @@ void sim_trust_start(struct sim_world *world);
 void sim_trust_on_shards(struct sim_world *world);
 /* No bound on memory from here on. */
 void sim_trust_calm(const struct sim_world *world);
-/* Everybody has gone: the library holds for the server what it held at the start. Fails the run otherwise. */
+/* Everybody has gone: the library holds for the server what it held at the start, and what it loses by a fault of
+ * its own (tests/support/tls_lost.h). Fails the run otherwise. */
 void sim_trust_check_empty(const struct sim_world *world);
-/* The shards are gone: nothing of the library's memory may be left. Fails the run otherwise. */
+/* The shards are gone: nothing of the library's memory may be left but that. Fails the run otherwise. */
 void sim_trust_end(struct sim_world *world);
 void sim_trust_free(struct sim_world *world);
 

@@ -63,8 +63,8 @@ static void respond_success(struct dialect_call *call, size_t mark, const struct
     respond(call, 200, "application/json", buf_since(text, mark), query);
 }
 
-/* C-54: which pages of other origins may read the answer; to OPTIONS also what they may ask with (the preflight of the Fetch
- * standard, which carries no key). */
+/* C-54: which pages of other origins may read the answer; to OPTIONS also what they may ask with (the preflight of
+ * the Fetch standard, which carries no key). */
 static void write_headers(const struct dialect_call *call, const struct http1_request *request,
                           struct crypto_query *query)
 {

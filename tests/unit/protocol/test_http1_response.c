@@ -41,7 +41,8 @@ Test(http1, writes_responses)
     assert_response(&out, "HTTP/1.1 100 Continue\r\n\r\n");
 }
 
-/* RFC 9110 sections 6.6.1, 7.8, 10.2.1, 10.2.3, 12.5.5, 15.5.2, 15.5.6, 15.5.16, 15.5.22; RFC 9112 section 9 (W1, W2, W8) */
+/* RFC 9110 sections 6.6.1, 7.8, 10.2.1, 10.2.3, 12.5.5, 15.5.2, 15.5.6, 15.5.16, 15.5.22; RFC 9112 section 9 (W1, W2,
+ * W8) */
 Test(http1, adds_what_each_status_owes)
 {
     static const struct {

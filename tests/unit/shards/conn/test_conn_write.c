@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What a shard answers over the simulated network: Date, what each status owes on each listener, HEAD, HTTP/1.0, and bodies that are
- * not understood. How a head is written is test_http1.c's. */
+/* What a shard answers over the simulated network: Date, what each status owes on each listener, HEAD, HTTP/1.0, and
+ * bodies that are not understood. How a head is written is test_http1.c's. */
 #include "tests/unit/shards/world.h"
 
 static const char *const publisher[] = {"ingest.keys=secret plain/*", "plain.retain=1", NULL};
@@ -170,7 +170,8 @@ Test(conn_write, tells_a_peer_of_http_1_0_what_becomes_of_the_connection)
     world_end(&world);
 }
 
-/* RFC 9110 section 7.4 (L8): on loopback listeners of operators and publishers, by 421; elsewhere everybody may call us as they like */
+/* RFC 9110 section 7.4 (L8): on loopback listeners of operators and publishers, by 421; elsewhere everybody may call
+ * us as they like */
 Test(conn_write, refuses_foreign_hosts_on_loopback_listeners)
 {
     static const char *const sets[] = {"ingest.keys=secret plain/*", "hosts=own.example", NULL};

@@ -95,7 +95,8 @@ Test(crypto, tells_methods_and_origins)
     pure_close(&host);
 }
 
-/* The preflight of the Fetch standard: a page that sends its key in a header is asked for first, and without it (C-54). */
+/* The preflight of the Fetch standard: a page that sends its key in a header is asked for first, and without it
+ * (C-54). */
 Test(crypto, answers_a_preflight_without_a_key)
 {
     start("keys", "secret");
