@@ -66,6 +66,19 @@ void frame_memory_init(struct frame_memory *memory, uint16_t shard, uint16_t sha
     arena_init(&memory->arena, bytes_max / ARENA_SHARE);
 }
 
+void frame_memory_init_plain(struct frame_memory *memory, uint8_t number, uint16_t shard, uint16_t shards,
+                             size_t bytes_max)
+{
+    check_op(shard, <, shards);
+    *memory = (struct frame_memory){.bytes_max = bytes_max, .shard = shard, .shards = shards, .number = number};
+    list_init(&memory->segments);
+}
+
+size_t frame_header_bytes(const struct frame_memory *memory)
+{
+    return header_bytes(memory->shards);
+}
+
 void frame_memory_destroy(struct frame_memory *memory)
 {
     for (struct list_node *node; (node = list_pop_front(&memory->segments)) != NULL;)
@@ -78,7 +91,7 @@ void frame_memory_destroy(struct frame_memory *memory)
         }
     }
     arena_destroy(&memory->arena);
-    memory->bytes = 0;
+    memory->bytes = memory->bytes_cached = 0;
 }
 
 static struct segment *cache_take(struct frame_memory *memory, uint32_t capacity)
@@ -89,6 +102,7 @@ static struct segment *cache_take(struct frame_memory *memory, uint32_t capacity
     struct segment *segment = memory->cache[class];
     memory->cache[class] = segment->shares[memory->shard].next_idle;
     memory->cache_count[class]--;
+    memory->bytes_cached -= segment_footprint(memory, segment);
     segment->shares[memory->shard].next_idle = NULL;
     unpoison(segment->data, segment->capacity);
     return segment;
@@ -102,6 +116,7 @@ static bool make_room(struct frame_memory *memory, size_t bytes)
             struct segment *segment = memory->cache[class];
             memory->cache[class] = segment->shares[memory->shard].next_idle;
             memory->cache_count[class]--;
+            memory->bytes_cached -= segment_footprint(memory, segment);
             segment_free(memory, segment);
         }
     }
@@ -122,7 +137,8 @@ static struct segment *header_make(struct frame_memory *memory, size_t bytes)
     segment->data = (uint8_t *)segment + header;
     segment->capacity = (uint32_t)bytes;
     segment->home = memory->shard;
-    segment->shards = memory->shards;
+    segment->shards = (uint8_t)memory->shards;
+    segment->memory = memory->number;
     return segment;
 }
 
@@ -253,6 +269,7 @@ struct segment *frame_idle_pop(struct frame_idle *idle, uint16_t shard)
 void frame_reclaim(struct frame_memory *memory, struct segment *segment)
 {
     check_op(segment->home, ==, memory->shard);
+    check_op(segment->memory, ==, memory->number);
     struct segment_share *share = &segment->shares[memory->shard];
     if (segment->lent != 0 || share->refs != 0 || share->queued_idle)
         return;
@@ -262,6 +279,7 @@ void frame_reclaim(struct frame_memory *memory, struct segment *segment)
         segment->shares[memory->shard].next_idle = memory->cache[class];
         memory->cache[class] = segment;
         memory->cache_count[class]++;
+        memory->bytes_cached += segment_footprint(memory, segment);
         poison(segment->data, segment->capacity); /* the heap would have told of a late reader or writer, too */
         return;
     }
@@ -304,6 +322,7 @@ static size_t check_alive(const struct frame_memory *memory)
         const struct segment *segment = list_entry(node, struct segment, node);
         const struct segment_share *share = &segment->shares[memory->shard];
         check_op(segment->home, ==, memory->shard);
+        check_op(segment->memory, ==, memory->number);
         check_op(segment->shards, ==, memory->shards);
         check_op(segment->serial, >, serial);
         check_op(segment->used, <=, segment->capacity);
@@ -337,9 +356,11 @@ static size_t check_cached(const struct frame_memory *memory, unsigned class)
 
 void frame_check(const struct frame_memory *memory)
 {
-    size_t bytes = check_alive(memory) + (size_t)memory->arena.chunks_opened * ARENA_CHUNK_BYTES;
+    size_t bytes = check_alive(memory) + (size_t)memory->arena.chunks_opened * ARENA_CHUNK_BYTES, cached = 0;
     for (unsigned class = 0; class < FRAME_CACHE_CLASSES; class ++)
-        bytes += check_cached(memory, class);
+        cached += check_cached(memory, class);
+    bytes += cached;
+    check_op(cached, ==, memory->bytes_cached);
     check_op(bytes, ==, memory->bytes);
     check_op(bytes, <=, memory->bytes_max);
 }

@@ -31,7 +31,8 @@ struct segment {
     uint32_t used; /* home only */
     uint32_t lent; /* home only: lendings that other shards hold */
     uint16_t home; /* shard number of the owner */
-    uint16_t shards;
+    uint8_t shards;
+    uint8_t memory;        /* which of its home's frame memories made it (frame_memory.number) */
     uint64_t serial;       /* home only: rises with each segment made; the oldest is cut first */
     struct list_node node; /* home only: in frame_memory.segments, oldest first */
     struct hash128 owner;  /* home only: whose frames these are, noted by who appends; zero when it is made */
@@ -57,10 +58,12 @@ struct frame_memory {
     struct list segments; /* alive, oldest first */
     size_t bytes;         /* of the segments alive and cached, headers included, and of the arena's open chunks */
     size_t bytes_max;
-    struct arena arena; /* where segments that long sends may read in place come from, as far as it goes */
+    size_t bytes_cached; /* of them, segments that nobody uses */
+    struct arena arena;  /* where segments that long sends may read in place come from, as far as it goes */
     uint64_t serial;
     uint16_t shard;
     uint16_t shards;
+    uint8_t number;                             /* among the frame memories of its shard, noted in each segment */
     struct segment *cache[FRAME_CACHE_CLASSES]; /* free segments by size class (linked by the home's next_idle) */
     uint32_t cache_count[FRAME_CACHE_CLASSES];
 };
@@ -71,6 +74,16 @@ struct frame_log {
 };
 
 void frame_memory_init(struct frame_memory *memory, uint16_t shard, uint16_t shards, size_t bytes_max);
+/* The same without an arena, as one more memory of the shard, whose number its segments bear. */
+void frame_memory_init_plain(struct frame_memory *memory, uint8_t number, uint16_t shard, uint16_t shards,
+                             size_t bytes_max);
+/* What a segment takes beside its bytes. */
+size_t frame_header_bytes(const struct frame_memory *memory);
+/* Bytes of what is in use, not only cached. */
+static inline size_t frame_memory_alive(const struct frame_memory *memory)
+{
+    return memory->bytes - memory->bytes_cached;
+}
 /* Frees everything, whatever is still referenced: only after all shards have stopped. */
 void frame_memory_destroy(struct frame_memory *memory);
 

@@ -32,9 +32,10 @@
 
 /* Frames */
 #define SEGMENT_BYTES_MIN 1024U /* what a channel takes that is published to now and then, or retains one message */
-#define SEGMENT_BYTES_MAX (256U << 10) /* a segment made for one larger frame is as large as that frame */
-#define SEND_SLICES_MAX 1024           /* UIO_MAXIOV */
-#define OUTBOX_SLICES_MAX 16384        /* of one reader, so that it does not take the pool of all */
+#define SEGMENT_BYTES_MAX (256U << 10)       /* a segment made for one larger frame is as large as that frame */
+#define ANSWER_SEGMENT_BYTES_MAX (64U << 10) /* a connection's own; likewise */
+#define SEND_SLICES_MAX 1024                 /* UIO_MAXIOV */
+#define OUTBOX_SLICES_MAX 16384              /* of one reader, so that it does not take the pool of all */
 
 /* Rings */
 #define MAIL_RING_ITEMS 4096

@@ -98,7 +98,7 @@ const struct option dialect_common_options[] = {
            .doc = "Connections at a time of one key; 0: no limit."),
     OPTION("trusted_proxies", TEXTS, AT(trusted_proxies), "", .reloadable = true,
            .doc = "Addresses and networks, such as 10.0.0.0/8, whose X-Forwarded-For says who connects."),
-    OPTION("group_ipv6", BOOL, AT(group_ipv6), "false", .reloadable = true,
+    OPTION("group_ipv6", BOOL, AT(group_ipv6), "true", .reloadable = true,
            .doc = "Count the IPv6 addresses of one /64 as one address."),
     OPTION("outbox_bytes_max", SIZE, AT(outbox_bytes_max), "4MiB", .min = 1024, .reloadable = true,
            .doc = "What may wait for a slow reader behind the message being sent."),

@@ -15,6 +15,9 @@ struct config;
 struct process_state;
 struct ring;
 
+/* The frame memories of a shard: of channels, and of what only one connection gets (answers.h). */
+enum { FRAMES_CHANNELS, FRAMES_ANSWERS, FRAMES_OPERATORS, FRAME_MEMORIES };
+
 /* How far a stop has come; moved on by the server, the same for all shards. */
 enum stage {
     STAGE_RUN,
@@ -39,15 +42,16 @@ struct shard {
 
     /* the parts, floor by floor */
     struct wheel *wheel;
-    struct frame_memory *frames;
+    struct frame_memory *frames; /* [FRAME_MEMORIES]; the first holds what channels publish */
     struct frame_idle *idle;
-    struct frame_log *replies; /* wire bytes that only one connection gets */
     struct mailbox *mail;
     struct errands *errands;
     struct quotas *quotas;
     struct conns *conns;
     struct listeners *listeners;
     struct flush *flush;
+    struct answers *answers;
+    struct progress *progress;
     struct tls_side *tls;
     struct pins *pins;
     struct codec *codec;

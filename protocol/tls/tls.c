@@ -221,6 +221,21 @@ static enum tls_result fail_library(struct tls *tls, int error)
     return fail(tls, tls->fault != NULL ? tls->fault : tls_error_text(tls->ssl, error));
 }
 
+bool tls_completes_hello(const struct tls *tls, struct slice ciphertext)
+{
+    uint8_t header[TLS_HEADER_BYTES];
+    if (!tls->server || tls->ssl != NULL)
+        return false;
+    if (tls->hello != NULL)
+        return ciphertext.bytes >= tls->hello_bytes - tls->hello_used;
+    size_t missing = TLS_HEADER_BYTES - tls->hello_used;
+    if (ciphertext.bytes < missing)
+        return false;
+    memcpy(header, tls->first, tls->hello_used);
+    memcpy(header + tls->hello_used, ciphertext.data, missing);
+    return ciphertext.bytes - missing >= load_be16(header + 3);
+}
+
 /* Begins the session with the certificate that the hello asks for. */
 static bool begin(struct tls *tls)
 {

@@ -84,6 +84,9 @@ void tls_context_release(struct tls_context *context);
 /* A session that waits for a client hello; NULL: the allocator's bound. Where a client certificate is asked for no
  * ticket is given or taken: each session shows its certificate. */
 struct tls *tls_create(struct tls_context *context, enum tls_client_certificate client);
+/* Whether these bytes complete a client's hello, so that tls_read would compute with its keys. Before that it only
+ * gathers. */
+bool tls_completes_hello(const struct tls *tls, struct slice ciphertext);
 /* A client's session; `host` (NUL-terminated) goes into SNI and is what the certificate is checked against. Its hello
  * is made by the first tls_read with no bytes. */
 struct tls *tls_create_client(struct tls_context *context, const char *host);

@@ -168,7 +168,7 @@ static uint64_t filter_bytes(struct slice variant)
 /* Every publish tries every class of its channel, and listeners choose their filters: so these have a budget. */
 static bool has_room_for(struct shard *shard, const struct channel *channel, struct slice variant)
 {
-    if (list_empty(&channel->classes) ||
+    if (list_empty(&channel->classes) || variant.bytes == 0 || /* who wants all costs no comparison */
         channel->filter_bytes + filter_bytes(variant) <= shard->config->server.channel_filters_max)
         return true;
     stats_add(&shard->stats, STAT_CLASSES_REFUSED, 1);
@@ -389,8 +389,6 @@ static void relieve(struct shard *shard, const struct segment *segment)
             if (channel->logs[class].tail == segment)
                 frame_log_release(shard->frames, shard->idle, &channel->logs[class]);
     }
-    if (shard->replies->tail == segment)
-        frame_log_release(shard->frames, shard->idle, shard->replies);
 }
 
 void channels_cut_oldest(struct shard *shard)

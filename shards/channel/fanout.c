@@ -95,7 +95,8 @@ static struct frame build(struct shard *shard, struct channel *channel, const st
     uint8_t of_message = message_class(shard, channel->dialect, class, event->payload.bytes);
     struct frame *frame = &built->frames[of_message];
     if (frame->bytes == 0)
-        *frame = message_frame(shard, &channel->logs[of_message], event->opcode, event->payload, of_message);
+        *frame =
+            message_frame(shard, shard->frames, &channel->logs[of_message], event->opcode, event->payload, of_message);
     if (frame->bytes > 0)
         frame->segment->owner = channel->id;
     return *frame;

@@ -45,6 +45,13 @@ const struct option config_server_options[] = {
     OPTION("frame_memory", SIZE, SERVER(frame_memory_bytes), "1GiB", .min = MIB,
            .doc =
                "Memory for messages that wait for readers, whole process; who holds the oldest beyond it is closed."),
+    OPTION("answer_memory", SIZE, SERVER(answer_memory_bytes), "256MiB", .min = MIB,
+           .doc =
+               "Memory for what is said to one connection alone and waits (answers, pongs), whole process; beyond it "
+               "the connection that holds most is closed. Each shard has 32 MiB at least."),
+    OPTION("input_memory", SIZE, SERVER(input_memory_bytes), "512MiB", .min = MIB, .reloadable = true,
+           .doc = "Memory for heads, messages and bodies that have not come whole, or wait, whole process; beyond it a "
+                  "connection that holds much without getting on is closed. Each shard has 128 MiB at least."),
     OPTION("send_buffer", SIZE, SERVER(send_buffer_bytes), "128KiB", .max = 64 * MIB,
            .doc = "Kernel send buffer of a connection (SO_SNDBUF); 0: the kernel's default."),
     OPTION("receive_buffer", SIZE, SERVER(receive_buffer_bytes), "64KiB", .max = 64 * MIB,
@@ -64,6 +71,11 @@ const struct option config_server_options[] = {
            .reloadable = true, .doc = "From accepting a connection to the answer to its request (K-24)."),
     OPTION("message_timeout", DURATION, SERVER(message_timeout_ms), "60s", .min = 10, .max = HOUR_MS,
            .reloadable = true, .doc = "A message that has begun is complete within this time (K-24)."),
+    OPTION(
+        "send_timeout", DURATION, SERVER(send_timeout_ms), "30s", .max = HOUR_MS, .reloadable = true,
+        .doc =
+            "A send is taken by the peer within this time and a second for each 16 KiB of it, or the connection ends; "
+            "0: no limit."),
     OPTION("close_timeout", DURATION, SERVER(close_timeout_ms), "5s", .min = 10, .max = HOUR_MS, .reloadable = true,
            .doc = "How long a peer may take for its half of a close."),
     OPTION("drain_timeout", DURATION, SERVER(drain_timeout_ms), "10s", .max = HOUR_MS, .reloadable = true,

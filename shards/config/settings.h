@@ -23,7 +23,9 @@ struct server_settings {
     uint64_t connections_per_address; /* in any state, whole process; 0: off */
     uint64_t channel_filters_max;     /* bytes: 64 for each filter of a channel's listeners, and its text */
     uint64_t frame_memory_bytes;      /* budget for shared frames, whole process, split over the shards */
-    uint64_t send_buffer_bytes;       /* SO_SNDBUF */
+    uint64_t answer_memory_bytes; /* budget for what only one connection gets, whole process, split over the shards */
+    uint64_t input_memory_bytes;  /* likewise for input that is not complete */
+    uint64_t send_buffer_bytes;   /* SO_SNDBUF */
     uint64_t receive_buffer_bytes;
     uint64_t notsent_lowat_bytes;
     uint32_t zero_copy;            /* enum zero_copy */
@@ -31,6 +33,7 @@ struct server_settings {
     uint64_t zero_copy_pinned_max; /* bytes that the kernel reads in place, whole process, split over the shards */
     uint64_t handshake_timeout_ms; /* from accept to the 101 or the response (K-24) */
     uint64_t message_timeout_ms;   /* a started message is complete within (K-24) */
+    uint64_t send_timeout_ms;      /* a send that makes no progress; 0: no limit */
     uint64_t close_timeout_ms;     /* the peer's half of a close */
     uint64_t drain_timeout_ms;     /* from TERM to the end (K-31) */
     uint64_t spin_us;              /* longest look for work before a shard sleeps; 0: none */

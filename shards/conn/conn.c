@@ -58,10 +58,14 @@ static void count_open(struct shard *shard, const struct conn *conn, int change)
     stats_add(&shard->stats, STAT_CONNECTIONS, (uint64_t)(int64_t)change);
 }
 
-/* The name under which connections of this peer are counted. */
+/* The name under which connections of this peer are counted: the address, of IPv6 the /64, which is what one customer
+ * gets. */
 static struct hash128 peer_name(const struct shard *shard, const struct conn *conn)
 {
+    static const uint8_t v4[12] = {[10] = 0xff, [11] = 0xff};
     struct ring_address peer = ring_peer(shard->ring, conn->socket);
+    if (memcmp(peer.bytes, v4, sizeof v4) != 0)
+        memset(peer.bytes + 8, 0, 8);
     return home_name(shard, 'p', 0, slice_of(peer.bytes, sizeof peer.bytes));
 }
 
@@ -183,6 +187,21 @@ void conn_settings(struct shard *shard, struct conn *conn)
     else if (conn->ping_ms == 0 || conn->ping_ms > next)
         conn->ping_ms = next;
     conn_set_timer(shard, conn);
+}
+
+void conns_absent(struct shard *shard, uint64_t ms)
+{
+    uint32_t cursor = 0;
+    for (struct conn *conn; (conn = slab_next(&shard->conns->slab, &cursor, NULL)) != NULL;) {
+        if (conn->state == CONN_DYING)
+            continue;
+        conn->received_ms += ms;
+        if (conn->deadline_ms != 0)
+            conn->deadline_ms += ms;
+        if (conn->tls != NULL)
+            conn->tls->begun_ms += ms;
+        conn_set_timer(shard, conn);
+    }
 }
 
 static void open_timer(struct shard *shard, struct conn *conn)

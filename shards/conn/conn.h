@@ -37,6 +37,7 @@
 #include "core/wheel.h"
 #include "protocol/timestamp.h"
 #include "protocol/ws.h"
+#include "shards/conn/input.h"
 #include "shards/conn/outbox.h"
 #include "shards/conn/role.h"
 
@@ -143,11 +144,12 @@ struct conn {
     uint64_t bytes_out;   /* taken by the kernel */
     struct conn_tls *tls; /* NULL: plain text */
     /* touched per message and deadline */
-    uint8_t role;    /* enum role: its listener's until an upgrade */
-    uint8_t dialect; /* index, once a request has been routed to one; else DIALECT_NONE */
-    uint8_t deflate; /* compression class (deflate.h), of role SESSION */
-    uint8_t why;     /* enum close_reason, once it ends */
-    uint8_t minor;   /* HTTP: the version of the request is 1.minor */
+    uint8_t role;         /* enum role: its listener's until an upgrade */
+    uint8_t dialect;      /* index, once a request has been routed to one; else DIALECT_NONE */
+    uint8_t deflate;      /* compression class (deflate.h), of role SESSION */
+    uint8_t why;          /* enum close_reason, once it ends */
+    uint32_t minor : 8;   /* HTTP: the version of the request is 1.minor */
+    uint32_t weight : 24; /* KiB, for a moment: what a search for the largest holder found of it (answers.c) */
     struct wheel_timer timer;
     struct list_node wait; /* in one of the shard's waiting lists, or none */
     uint64_t accepted_ms;
@@ -165,10 +167,11 @@ struct conn {
 /* A shard's. */
 struct conns {
     struct slab slab;
-    struct list starved;                /* to arm their receive again: no buffers, or the submission queue was full */
-    struct list parked;                 /* to unpark when there is room for publishing */
-    struct list doomed;                 /* slow readers found in a delivery loop */
-    size_t input_bytes;                 /* of all conn_input */
+    struct list starved; /* to arm their receive again: no buffers, or the submission queue was full */
+    struct list parked;  /* to unpark when there is room for publishing */
+    struct list doomed;  /* slow readers found in a delivery loop */
+    size_t input_bytes;  /* of all conn_input, and what roles hold of bodies */
+    struct input_budget input;
     _Atomic uint32_t open;              /* for the server to watch */
     _Atomic uint32_t clients;           /* of these, all but operators' */
     struct bucket log_lines;            /* about single connections */
@@ -217,6 +220,9 @@ void conn_let_go(struct shard *shard, struct conn *conn);
 void conn_on_timer(struct shard *shard, struct wheel_timer *timer);
 /* Sets the timer to the next deadline. */
 void conn_set_timer(struct shard *shard, struct conn *conn);
+/* The shard had no turn for so long: every deadline of a peer moves on by that, and who is to be pinged is pinged
+ * first. */
+void conns_absent(struct shard *shard, uint64_t ms);
 /* After a reload: its deadlines follow the settings. */
 void conn_settings(struct shard *shard, struct conn *conn);
 struct conn *conn_get(struct shard *shard, struct handle handle);

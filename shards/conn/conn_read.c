@@ -36,18 +36,22 @@ static struct conn_input *input_of(struct shard *shard, struct conn *conn)
 }
 
 /* Appends to a growing array that is never larger than `max`. */
-static bool append(struct shard *shard, uint8_t **data, size_t *used, size_t *capacity, size_t max, struct slice bytes)
+static bool append(struct shard *shard, struct conn *conn, uint8_t **data, size_t *used, size_t *capacity, size_t max,
+                   struct slice bytes)
 {
-    if (bytes.bytes > max - *used)
+    if (*used > max || bytes.bytes > max - *used) /* a reload may have made the limit smaller than what is here */
         return false;
     if (*used + bytes.bytes > *capacity) {
         size_t wanted = *capacity == 0 ? 512 : *capacity;
         while (wanted < *used + bytes.bytes)
             wanted *= 2;
-        uint8_t *grown = realloc(*data, wanted);
-        if (grown == NULL)
+        if (!input_take(shard, conn, wanted - *capacity))
             return false;
-        shard->conns->input_bytes += wanted - *capacity;
+        uint8_t *grown = realloc(*data, wanted);
+        if (grown == NULL) {
+            input_give(shard, wanted - *capacity);
+            return false;
+        }
         *data = grown;
         *capacity = wanted;
     }
@@ -145,7 +149,7 @@ static void http_step(struct shard *shard, struct conn *conn, struct span *input
     size_t before = held == NULL ? 0 : held->used;
     size_t room = HTTP_HEAD_BYTES_MAX + 4 - before;
     size_t part = input->bytes < room ? input->bytes : room;
-    if (held == NULL || !append(shard, &held->data, &held->used, &held->capacity, HTTP_HEAD_BYTES_MAX + 4,
+    if (held == NULL || !append(shard, conn, &held->data, &held->used, &held->capacity, HTTP_HEAD_BYTES_MAX + 4,
                                 slice_of(input->data, part))) {
         conn_terminate(shard, conn, CLOSE_MEMORY);
         return;
@@ -254,7 +258,7 @@ static void on_data_piece(struct shard *shard, struct conn *conn, const struct w
     }
     uint64_t wire_max = event->compressed ? ws_compressed_bytes_max(bytes_max) : bytes_max;
     struct conn_input *input = input_of(shard, conn);
-    if (input == NULL || !append(shard, &input->data, &input->used, &input->capacity, wire_max, event->payload)) {
+    if (input == NULL || !append(shard, conn, &input->data, &input->used, &input->capacity, wire_max, event->payload)) {
         conn_close(shard, conn, CLOSE_MEMORY, 0, NULL);
         return;
     }
@@ -391,8 +395,8 @@ static void stash(struct shard *shard, struct conn *conn, struct span rest)
     struct conn_input *input = input_of(shard, conn);
     if (input != NULL)
         compact_stash(input, rest.bytes);
-    if (input == NULL || !append(shard, &input->stash, &input->stash_used, &input->stash_capacity, STASH_BYTES_MAX,
-                                 slice_of(rest.data, rest.bytes))) {
+    if (input == NULL || !append(shard, conn, &input->stash, &input->stash_used, &input->stash_capacity,
+                                 STASH_BYTES_MAX, slice_of(rest.data, rest.bytes))) {
         conn_terminate(shard, conn, CLOSE_OVERLOAD);
         return;
     }

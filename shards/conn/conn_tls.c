@@ -37,6 +37,7 @@ _Static_assert(SEAL_BYTES_MAX + SEAL_BYTES_MAX / 64 + WAITING_BYTES_MAX <= POOL_
 bool conn_tls_init(struct shard *shard, const uint8_t ticket_secret[32], uint64_t since_s)
 {
     struct tls_side *side = shard->tls;
+    list_init(&side->unfinished);
     tls_buffers_init(&side->buffers, shard->config->tls.buffer_bytes / shard->count);
     side->tickets = tls_tickets_create(ticket_secret, since_s);
     return side->tickets != NULL;
@@ -94,41 +95,60 @@ bool conn_tls_open(struct conn *conn)
     return true;
 }
 
-/* Whether one more handshake may begin: decided before anything is computed for the peer. */
-static bool may_begin(struct shard *shard)
+static void end_handshake(struct shard *shard, struct conn_tls *tls, enum stat_id result)
 {
-    const struct tls_config *config = &shard->config->tls;
-    struct tls_side *side = shard->tls;
-    if (side->context == NULL || side->handshaking >= config->handshakes_max)
-        return false;
-    return config->handshakes_per_second == 0 ||
-           bucket_count(&side->handshakes, shard->now_ms, 1000) <= config->handshakes_per_second;
+    if (!tls->handshaking)
+        return;
+    tls->handshaking = false;
+    stats_add(&shard->stats, result, 1);
+    if (!list_linked(&tls->unfinished))
+        return;
+    list_remove(&tls->unfinished);
+    shard->tls->handshaking--;
 }
 
+static bool refuse(struct shard *shard, struct conn *conn)
+{
+    stats_add(&shard->stats, STAT_TLS_REFUSED, 1);
+    conn_terminate(shard, conn, CLOSE_TLS_BUSY);
+    return false;
+}
+
+/* The first bytes: nothing is computed for them, and no more than a record is held. */
 static bool begin_session(struct shard *shard, struct conn *conn)
 {
-    if (!may_begin(shard)) {
-        stats_add(&shard->stats, STAT_TLS_REFUSED, 1);
-        conn_terminate(shard, conn, CLOSE_TLS_BUSY);
-        return false;
-    }
+    if (shard->tls->context == NULL)
+        return refuse(shard, conn);
     conn->tls->session = tls_create(shard->tls->context, shard->listeners->items[conn->listener].client);
     if (conn->tls->session == NULL) {
         conn_terminate(shard, conn, CLOSE_MEMORY);
         return false;
     }
     conn->tls->handshaking = true;
-    shard->tls->handshaking++;
     return true;
 }
 
-static void end_handshake(struct shard *shard, struct conn_tls *tls, enum stat_id result)
+/* The handshake that has gone on for longest makes room for the next. */
+static void end_oldest(struct shard *shard)
 {
-    if (!tls->handshaking)
-        return;
-    tls->handshaking = false;
-    shard->tls->handshaking--;
-    stats_add(&shard->stats, result, 1);
+    struct conn_tls *oldest = list_entry(list_first(&shard->tls->unfinished), struct conn_tls, unfinished);
+    end_handshake(shard, oldest, STAT_TLS_FAILED);
+    conn_terminate(shard, oldest->conn, CLOSE_TLS_BUSY);
+}
+
+/* The hello is complete, so the peer has gone to some length: its handshake is counted from here on. */
+static bool admit(struct shard *shard, struct conn *conn)
+{
+    const struct tls_config *config = &shard->config->tls;
+    struct tls_side *side = shard->tls;
+    if (config->handshakes_per_second != 0 &&
+        bucket_count(&side->handshakes, shard->now_ms, 1000) > config->handshakes_per_second)
+        return refuse(shard, conn);
+    while (side->handshaking >= config->handshakes_max)
+        end_oldest(shard);
+    list_push_back(&side->unfinished, &conn->tls->unfinished);
+    side->handshaking++;
+    return true;
 }
 
 static void on_established(struct shard *shard, struct conn *conn)
@@ -271,6 +291,8 @@ void conn_tls_receive(struct shard *shard, struct conn *conn, struct slice ciphe
 {
     struct conn_tls *tls = conn->tls;
     if (!reads_on(conn) || (tls->session == NULL && !begin_session(shard, conn)))
+        return;
+    if (tls->handshaking && tls_completes_hello(tls->session, ciphertext) && !admit(shard, conn))
         return;
     enum tls_result result;
     do {
@@ -486,5 +508,6 @@ void conn_tls_check(const struct conn *conn)
     check(!tls->woken || conn->dirty);
     check(conn->state == CONN_DYING ||
           tls->handshaking == (tls->session != NULL && !tls->closed && !tls_established(tls->session)));
+    check(!list_linked(&tls->unfinished) || tls->handshaking);
     check(tls->session != NULL || (tls->waiting.data == NULL && tls->sending.data == NULL && !tls->handshaking));
 }

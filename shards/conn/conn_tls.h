@@ -15,12 +15,14 @@
  *   - of what the outbox has in flight, `taken` bytes are with the kernel and `sealed` more are in `sending`;
  *   - while it waits for a buffer (list `short_of`) nothing is in flight and nothing is sealed;
  *   - whoever has something to send, and nothing in flight, is on a flush queue or waits for a buffer;
- *   - a handshake is counted from the session's first bytes until it is done or has failed. */
+ *   - a handshake is counted (and linked by `unfinished`) from the complete hello, which is the first that costs
+ *     anything, until it is done or has failed; beyond handshakes_max the oldest ends. */
 #ifndef RINGCAST_SHARDS_CONN_TLS_H
 #define RINGCAST_SHARDS_CONN_TLS_H
 
 #include "core/bucket.h"
 #include "core/limits.h"
+#include "core/list.h"
 #include "protocol/tls/tls.h"
 #include "shards/conn/tls_buffers.h"
 
@@ -42,8 +44,9 @@ struct conn_tls {
     /* In `sends` while a send is in flight, in `short_of` while it waits for a buffer, or in none. */
     struct list_node wait;
     bool woken;       /* out of short_of, because memory has come back */
-    bool handshaking; /* counted in tls_side.handshaking */
-    bool closed;      /* our close_notify has been made, or the session has failed */
+    bool handshaking; /* the session is not established and has not failed */
+    struct list_node unfinished; /* in tls_side.unfinished: counted in tls_side.handshaking */
+    bool closed;                 /* our close_notify has been made, or the session has failed */
 };
 
 /* Memory of one call. */
@@ -57,8 +60,9 @@ struct tls_scratch {
 struct tls_side {
     struct tls_context *context; /* of new sessions; NULL: no certificates */
     struct bucket handshakes;    /* begun */
-    uint32_t handshaking;
-    uint64_t sealed; /* plaintext bytes, since the flush of the present queue began */
+    uint32_t handshaking;        /* complete hellos whose handshake is not at its end */
+    struct list unfinished;      /* these, the oldest first */
+    uint64_t sealed;             /* plaintext bytes, since the flush of the present queue began */
     struct tls_buffers buffers;
     struct tls_tickets *tickets;
     struct tls_scratch *scratch;

@@ -11,6 +11,7 @@
 #include "protocol/http1.h"
 #include "protocol/json.h"
 #include "shards/config/settings.h"
+#include "shards/conn/answers.h"
 #include "shards/conn/conn.h"
 #include "shards/conn/conn_log.h"
 #include "shards/conn/conn_tls.h"
@@ -62,6 +63,8 @@ static bool has_room(struct shard *shard, struct conn *conn, size_t bytes)
                 (waiting + bytes > max && !outbox_takes(&conn->outbox, frame, 0, 0, max));
     if (!bounded || waiting == 0 || !full)
         return true;
+    if (!conn->sending && conn->outbox.all.slices < OUTBOX_SLICES_MAX)
+        return true; /* nothing has been offered to it, so it is not slow; what bounds it: answers.h */
     stats_add(&shard->stats, STAT_SLOW_CONSUMERS, 1);
     conn_close_slow(shard, conn, CLOSE_SLOW);
     return false;
@@ -81,15 +84,20 @@ static bool push_own(struct shard *shard, struct conn *conn, struct frame frame)
 /* Copies bytes into a frame and pushes it. */
 static bool push_bytes(struct shard *shard, struct conn *conn, struct slice bytes)
 {
+    struct answer answer;
     if (bytes.bytes == 0)
         return true;
-    uint8_t *at = frame_append_reserve(shard->frames, shard->idle, shard->replies, (uint32_t)bytes.bytes);
+    if (!answer_begin(shard, conn, bytes.bytes, &answer))
+        return false;
+    uint8_t *at = frame_append_reserve(answer.memory, shard->idle, &answer.log, (uint32_t)bytes.bytes);
     struct frame frame = {0};
     if (at != NULL) {
         memcpy(at, bytes.data, bytes.bytes);
-        frame = frame_append_commit(shard->replies, (uint32_t)bytes.bytes);
+        frame = frame_append_commit(&answer.log, (uint32_t)bytes.bytes);
     }
-    return push_own(shard, conn, frame);
+    bool pushed = push_own(shard, conn, frame);
+    answer_end(shard, conn, &answer);
+    return pushed;
 }
 
 bool conn_send_bytes(struct shard *shard, struct conn *conn, struct slice bytes)
@@ -106,7 +114,12 @@ bool conn_send_message(struct shard *shard, struct conn *conn, enum ws_opcode op
         return false;
     uint8_t class =
         data ? message_class(shard, conn->dialect, conn->deflate, payload.bytes) : (uint8_t)DEFLATE_CLASS_PLAIN;
-    return push_own(shard, conn, message_frame(shard, shard->replies, opcode, payload, class));
+    struct answer answer;
+    if (!answer_begin(shard, conn, payload.bytes + WS_HEADER_BYTES_MAX, &answer))
+        return false;
+    bool pushed = push_own(shard, conn, message_frame(shard, answer.memory, &answer.log, opcode, payload, class));
+    answer_end(shard, conn, &answer);
+    return pushed;
 }
 
 struct slice conn_date(struct shard *shard)

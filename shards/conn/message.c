@@ -44,14 +44,14 @@ void codec_destroy(struct codec *codec)
 }
 
 /* The compressed frame, or bytes 0 when it would not be shorter, or memory is out. */
-static struct frame compressed_frame(struct shard *shard, struct frame_log *log, enum ws_opcode opcode,
-                                     struct slice payload, uint8_t class)
+static struct frame compressed_frame(struct shard *shard, struct frame_memory *memory, struct frame_log *log,
+                                     enum ws_opcode opcode, struct slice payload, uint8_t class)
 {
     struct deflater *deflater = deflater_of(shard);
     size_t room = payload.bytes - 1 + DEFLATER_TAIL_BYTES;
     uint8_t *at = deflater == NULL
                       ? NULL
-                      : frame_append_reserve(shard->frames, shard->idle, log, (uint32_t)(WS_HEADER_BYTES_MAX + room));
+                      : frame_append_reserve(memory, shard->idle, log, (uint32_t)(WS_HEADER_BYTES_MAX + room));
     if (at == NULL)
         return (struct frame){0};
     struct buf out = buf_of(at + WS_HEADER_BYTES_MAX, room);
@@ -65,16 +65,16 @@ static struct frame compressed_frame(struct shard *shard, struct frame_log *log,
     return frame_append_commit(log, (uint32_t)(header_bytes + out.used));
 }
 
-struct frame message_frame(struct shard *shard, struct frame_log *log, enum ws_opcode opcode, struct slice payload,
-                           uint8_t class)
+struct frame message_frame(struct shard *shard, struct frame_memory *memory, struct frame_log *log,
+                           enum ws_opcode opcode, struct slice payload, uint8_t class)
 {
     if (class != DEFLATE_CLASS_PLAIN && payload.bytes > 0) {
-        struct frame frame = compressed_frame(shard, log, opcode, payload, class);
+        struct frame frame = compressed_frame(shard, memory, log, opcode, payload, class);
         if (frame.bytes > 0)
             return frame;
     }
     uint32_t bytes = (uint32_t)(ws_header_bytes(payload.bytes) + payload.bytes);
-    uint8_t *at = frame_append_reserve(shard->frames, shard->idle, log, bytes);
+    uint8_t *at = frame_append_reserve(memory, shard->idle, log, bytes);
     if (at == NULL)
         return (struct frame){0};
     size_t header_bytes = ws_header_write(at, opcode, payload.bytes);

@@ -23,8 +23,8 @@ struct codec {
 
 /* Appends the frame of a message for receivers of a class (deflate.h); bytes 0 when frame memory is exhausted. It is
  * sent as it is when compressing does not make it shorter. */
-struct frame message_frame(struct shard *shard, struct frame_log *log, enum ws_opcode opcode, struct slice payload,
-                           uint8_t class);
+struct frame message_frame(struct shard *shard, struct frame_memory *memory, struct frame_log *log,
+                           enum ws_opcode opcode, struct slice payload, uint8_t class);
 /* The class whose frame serves receivers of `class` for a message of that many bytes: plain below the dialect's
  * threshold. */
 uint8_t message_class(const struct shard *shard, uint8_t dialect, uint8_t class, size_t payload_bytes);

@@ -90,6 +90,14 @@ static inline enum outbox_result outbox_push(struct outbox *outbox, struct outbo
     return OUTBOX_PUSHED;
 }
 
+/* The range at its very end; bytes 0: it is empty. */
+static inline struct frame outbox_end(const struct outbox *outbox)
+{
+    if (outbox->all.slices == 0)
+        return (struct frame){0};
+    return outbox->all.slices == 1 ? outbox->first.frame : outbox->last->slice.frame;
+}
+
 /* Bytes that wait behind what is in flight. */
 static inline uint64_t outbox_waiting(const struct outbox *outbox)
 {

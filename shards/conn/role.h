@@ -51,6 +51,8 @@ typedef void role_reload_fn(struct shard *shard, struct conn *conn);
 typedef void role_leave_fn(struct shard *shard, struct conn *conn, uint8_t why);
 /* Its slot goes back: frees what the role holds. */
 typedef void role_end_fn(struct shard *shard, struct conn *conn);
+/* Bytes that it holds of a request's body, counted by input_take. */
+typedef size_t role_held_fn(const struct conn *conn);
 /* In OPEN. */
 typedef struct role_limits role_limits_fn(const struct shard *shard, const struct conn *conn);
 
@@ -64,6 +66,7 @@ struct conn_role {
     role_leave_fn *leave;
     role_end_fn *end;
     role_limits_fn *limits;
+    role_held_fn *held; /* NULL: none */
     /* Served to the end of a stop, and never counted among the clients nor against their limits. */
     bool operates;
     /* At a listener on a loopback address a request for a host that this machine is not known by is refused with 421,

@@ -181,7 +181,7 @@ void mail_return_idle(struct shard *shard)
     struct segment *segment;
     while ((segment = frame_idle_pop(shard->idle, shard->number)) != NULL) {
         if (segment->home == shard->number) {
-            frame_reclaim(shard->frames, segment);
+            frame_reclaim(&shard->frames[segment->memory], segment);
             continue;
         }
         struct mail mail = {.kind = MAIL_RETURN, .back = {.segment = segment}};

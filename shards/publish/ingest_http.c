@@ -61,9 +61,9 @@ struct exchange {
 static void end(struct shard *shard, struct conn *conn)
 {
     struct exchange *exchange = conn->user;
-    (void)shard;
     if (exchange == NULL)
         return;
+    input_give(shard, exchange->capacity + exchange->errors_capacity);
     free(exchange->content);
     free(exchange->errors);
     free(exchange);
@@ -71,24 +71,29 @@ static void end(struct shard *shard, struct conn *conn)
     conn->body = false;
 }
 
-static bool grow(uint8_t **data, size_t *capacity, size_t wanted)
+static bool grow(struct shard *shard, struct conn *conn, uint8_t **data, size_t *capacity, size_t wanted)
 {
     size_t bytes = *capacity == 0 ? 1024 : *capacity;
     while (bytes < wanted)
         bytes *= 2;
     if (bytes == *capacity)
         return true;
-    uint8_t *grown = realloc(*data, bytes);
-    if (grown == NULL)
+    if (!input_take(shard, conn, bytes - *capacity))
         return false;
+    uint8_t *grown = realloc(*data, bytes);
+    if (grown == NULL) {
+        input_give(shard, bytes - *capacity);
+        return false;
+    }
     *data = grown;
     *capacity = bytes;
     return true;
 }
 
-static void note_refused(struct exchange *exchange, uint64_t index, int status, struct slice field,
+static void note_refused(struct shard *shard, struct conn *conn, uint64_t index, int status, struct slice field,
                          struct slice message)
 {
+    struct exchange *exchange = conn->user;
     uint8_t memory[1024];
     struct buf entry = buf_of(memory, sizeof memory);
     exchange->refused++;
@@ -106,7 +111,8 @@ static void note_refused(struct exchange *exchange, uint64_t index, int status, 
     buf_put_text(&entry, ",\"message\":");
     json_put_string(&entry, message);
     buf_put_byte(&entry, '}');
-    if (entry.overflow || !grow(&exchange->errors, &exchange->errors_capacity, exchange->errors_used + entry.used))
+    if (entry.overflow ||
+        !grow(shard, conn, &exchange->errors, &exchange->errors_capacity, exchange->errors_used + entry.used))
         return; /* still counted */
     memcpy(exchange->errors + exchange->errors_used, entry.data, entry.used);
     exchange->errors_used += entry.used;
@@ -209,7 +215,7 @@ static void resume(struct shard *shard, struct conn *conn)
                 conn_unpark(shard, conn);
             return;
         } else {
-            note_refused(exchange, index, status == 400 ? 422 : status, slice_text(refusal.field),
+            note_refused(shard, conn, index, status == 400 ? 422 : status, slice_text(refusal.field),
                          slice_text(refusal.message));
         }
     }
@@ -260,7 +266,7 @@ void ingest_on_answer(struct shard *shard, struct errand *errand)
         struct slice message = errand->reply_bytes > 0 ? slice_of(errand->reply, errand->reply_bytes)
                                : errand->status == 429 ? slice_text("Frame memory is exhausted; try again later")
                                                        : slice_text("Service unavailable; try again later");
-        note_refused(exchange, errand->ticket, errand->status, slice_text(""), message);
+        note_refused(shard, conn, errand->ticket, errand->status, slice_text(""), message);
     }
     if (!exchange->complete)
         resume(shard, conn);
@@ -297,7 +303,7 @@ static void on_body(struct shard *shard, struct conn *conn, struct slice *input)
             set_body_deadline(shard, conn);
             return;
         case HTTP1_BODY_PART:
-            if (!grow(&exchange->content, &exchange->capacity, exchange->used + part.bytes)) {
+            if (!grow(shard, conn, &exchange->content, &exchange->capacity, exchange->used + part.bytes)) {
                 refuse_body(shard, conn, 429, "Out of memory; try again later");
                 return;
             }
@@ -393,6 +399,10 @@ static void begin_post(struct shard *shard, struct conn *conn, const struct http
 static void begin_query(struct shard *shard, struct conn *conn, uint8_t dialect, struct slice topic)
 {
     struct ingest_refusal refusal;
+    if (!errand_has_room(shard)) { /* the answer, up to an object's length, counts as what is under way */
+        conn_refuse(shard, conn, 429, "Too much is under way; try again later");
+        return;
+    }
     struct exchange *exchange = exchange_make(shard, conn, dialect, topic);
     if (exchange == NULL)
         return;
@@ -472,7 +482,15 @@ static void on_request(struct shard *shard, struct conn *conn, const struct http
     }
 }
 
+/* role.held */
+static size_t held(const struct conn *conn)
+{
+    const struct exchange *exchange = conn->user;
+    return exchange == NULL ? 0 : exchange->capacity + exchange->errors_capacity;
+}
+
 const struct conn_role ingest_role = {
+    .held = held,
     .request = on_request,
     .body = on_body,
     .resume = resume,

@@ -22,6 +22,7 @@
 #define QUOTA_SWEEP 4096
 
 #define SECOND_MS 1000
+#define ABSENCE_MS 2000 /* between the beginnings of two turns: longer is no turn's work */
 #define BACKLOG_WAIT_NS 1000000
 
 /* --- completions -------------------------------------------------------------------------------------------------- */
@@ -174,6 +175,8 @@ static void update_gauges(struct shard *shard)
     struct stats *stats = &shard->stats;
     ring_counters_read(shard->ring, &ring);
     stats_set(stats, STAT_FRAME_BYTES, shard->frames->bytes);
+    stats_set(stats, STAT_ANSWER_BYTES, shard->frames[FRAMES_ANSWERS].bytes);
+    stats_set(stats, STAT_OPERATOR_BYTES, shard->frames[FRAMES_OPERATORS].bytes);
     stats_set(stats, STAT_OUTBOX_BYTES, (uint64_t)shard->flush->outbox_pool.count * sizeof(struct outbox_node));
     stats_set(stats, STAT_INPUT_BYTES, shard->conns->input_bytes);
     stats_set(stats, STAT_ERRAND_BYTES, shard->errands->pool.bytes);
@@ -225,6 +228,7 @@ static void run_timers(struct shard *shard)
     }
     channels_sweep(shard);
     session_close_some(shard);
+    progress_go_on(shard);
 }
 
 /* --- a stop ------------------------------------------------------------------------------------------------------- */
@@ -292,11 +296,26 @@ static void follow_config(struct shard *shard)
 
 /* --- the turn ----------------------------------------------------------------------------------------------------- */
 
+/* A turn begins at least once a second. When it did not (the process stood still: a snapshot, a suspend, a debugger),
+ * its peers are not blamed for what they could not say or take meanwhile (K-24). */
+static void note_absence(struct shard *shard)
+{
+    uint64_t last_ms = shard->turn->last_ms;
+    shard->turn->last_ms = shard->now_ms;
+    if (shard->now_ms - last_ms <= ABSENCE_MS)
+        return;
+    conns_absent(shard, shard->now_ms - last_ms);
+    progress_absent(shard, shard->now_ms - last_ms);
+    stats_add(&shard->stats, STAT_ABSENCES, 1);
+    shard_note(shard, FLIGHT_ABSENCE, shard->number, (int64_t)(shard->now_ms - last_ms), 0);
+}
+
 static void begin_turn(struct shard *shard)
 {
     shard->turn->began_ns = clock_monotonic_ns();
     shard->now_ms = shard->turn->began_ns / 1000000;
     shard->wall_ms = clock_wall_ms();
+    note_absence(shard);
     atomic_store_explicit(&shard->beat_ms, shard->now_ms, memory_order_relaxed);
     stats_add(&shard->stats, STAT_TICKS, 1);
     follow_stage(shard);
@@ -309,7 +328,7 @@ static uint64_t wait_ns(const struct shard *shard)
     if (!list_empty(&shard->conns->parked) && errand_has_room(shard))
         return 0;
     if (shard->mail->backlogged > 0 || !list_empty(&shard->conns->starved) || shard->listeners->refused_count > 0 ||
-        shard->channels->sweep_left > 0)
+        shard->channels->sweep_left > 0 || shard->progress->walking)
         return BACKLOG_WAIT_NS;
     uint64_t next_ms = wheel_next_ms(shard->wheel);
     if (next_ms <= shard->now_ms)

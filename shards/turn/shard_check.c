@@ -27,7 +27,7 @@ static uint64_t stat(const struct shard *shard, enum stat_id id)
 static void count_tls(const struct conn *conn, struct census *census)
 {
     const struct conn_tls *tls = conn->tls;
-    census->handshaking += tls->handshaking;
+    census->handshaking += list_linked(&tls->unfinished);
     census->buffers += tls->waiting.data != NULL;
     census->buffers += tls->sending.data != NULL;
     census->sends += conn->sending;
@@ -99,7 +99,8 @@ void shard_check(const struct shard *shard)
     check_op(census.waiting, ==, list_count(&shard->conns->starved) + list_count(&shard->conns->parked));
     check_accounts(shard, &census);
     check_tls(shard->tls, &census);
-    frame_check(shard->frames);
+    for (unsigned i = 0; i < FRAME_MEMORIES; i++)
+        frame_check(&shard->frames[i]);
     pins_check(shard);
     channels_check(shard);
     audiences_check(shard);

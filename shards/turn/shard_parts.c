@@ -29,15 +29,16 @@ static struct shard *make_block(void)
     parts->tls.scratch = &parts->tls_scratch;
     struct shard *shard = &parts->shard;
     shard->wheel = &parts->wheel;
-    shard->frames = &parts->frames;
+    shard->frames = parts->frames;
     shard->idle = &parts->idle;
-    shard->replies = &parts->replies;
     shard->mail = &parts->mail;
     shard->errands = &parts->errands;
     shard->quotas = &parts->quotas;
     shard->conns = &parts->conns;
     shard->listeners = &parts->listeners;
     shard->flush = &parts->flush;
+    shard->answers = &parts->answers;
+    shard->progress = &parts->progress;
     shard->tls = &parts->tls;
     shard->pins = &parts->pins;
     shard->codec = &parts->codec;
@@ -84,6 +85,7 @@ static bool init_parts(struct shard *shard, const struct shard_options *options)
     shard->listeners->count = options->listener_count;
     frame_memory_init(shard->frames, shard->number, shard->count,
                       options->config->server.frame_memory_bytes / shard->count);
+    answers_init(shard, connections);
     outbox_pool_init(&shard->flush->outbox_pool,
                      connections > UINT32_MAX / 2 / OUTBOX_NODES_PER_CONNECTION
                          ? UINT32_MAX
@@ -93,7 +95,7 @@ static bool init_parts(struct shard *shard, const struct shard_options *options)
     quotas_init(shard->quotas, shard->key);
     return slab_init(&shard->conns->slab, sizeof(struct conn), connections) == 0 &&
            conn_tls_init(shard, options->ticket_secret, options->started_s) &&
-           flush_queue_init(&shard->flush->express, connections) &&
+           progress_init(shard->progress, connections) && flush_queue_init(&shard->flush->express, connections) &&
            flush_queue_init(&shard->flush->bulk, connections) && pins_init(shard->pins, shard->count) == 0 &&
            audiences_init(shard->audiences, shard->count) == 0 && channels_init(shard->channels, shard->key) == 0 &&
            mailbox_init(shard->mail, shard->count) == 0 && conn_tls_configure(shard);
@@ -114,6 +116,7 @@ struct shard *shard_create(const struct shard_options *options)
     atomic_store(&shard->config_next, options->config);
     atomic_store(&shard->config_seen, options->config);
     shard->now_ms = clock_monotonic_ns() / 1000000;
+    shard->turn->last_ms = shard->now_ms;
     shard->wall_ms = clock_wall_ms();
     atomic_store(&shard->beat_ms, shard->now_ms);
     init_lists(shard);
@@ -140,12 +143,14 @@ void shard_destroy(struct shard *shard)
     }
     if (shard->tls->tickets != NULL)
         conn_tls_destroy(shard);
+    progress_destroy(shard->progress);
     codec_destroy(shard->codec);
     mailbox_destroy(shard->mail, shard->count);
     errands_destroy(shard->errands);
     outbox_pool_destroy(&shard->flush->outbox_pool);
-    frame_log_release(shard->frames, shard->idle, shard->replies);
-    frame_memory_destroy(shard->frames);
+    for (unsigned i = 0; i < FRAME_MEMORIES; i++)
+        if (shard->frames[i].shards > 0)
+            frame_memory_destroy(&shard->frames[i]);
     free(shard->flush->express.places);
     free(shard->flush->bulk.places);
     free(shard->listeners->items);

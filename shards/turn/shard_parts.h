@@ -8,12 +8,14 @@
 #include "shards/channel/audience.h"
 #include "shards/channel/channel.h"
 #include "shards/channel/service_host.h"
+#include "shards/conn/answers.h"
 #include "shards/conn/conn.h"
 #include "shards/conn/conn_tls.h"
 #include "shards/conn/flush.h"
 #include "shards/conn/listener.h"
 #include "shards/conn/message.h"
 #include "shards/conn/pin.h"
+#include "shards/conn/progress.h"
 #include "shards/mail/errand.h"
 #include "shards/mail/mail.h"
 #include "shards/mail/quota.h"
@@ -25,15 +27,16 @@
 struct shard_parts {
     struct shard shard; /* first: its address is the block's */
     struct wheel wheel;
-    struct frame_memory frames;
+    struct frame_memory frames[FRAME_MEMORIES];
     struct frame_idle idle;
-    struct frame_log replies;
     struct mailbox mail;
     struct errands errands;
     struct quotas quotas;
     struct conns conns;
     struct listeners listeners;
     struct tls_side tls;
+    struct answers answers;
+    struct progress progress;
     struct pins pins;
     struct codec codec;
     struct audiences audiences;

@@ -10,6 +10,7 @@ struct turn {
     uint64_t began_ns;
     struct spin spin;          /* before sleeping */
     struct wheel_timer second; /* once-a-second work */
+    uint64_t last_ms;          /* when the last turn began */
     uint32_t farewell_at;      /* slot cursor of the paced farewell */
 };
 

@@ -173,7 +173,7 @@ static uint32_t pin_references(const struct shard *shard, const struct segment *
 
 static uint32_t home_references(const struct shard *home, const struct segment *segment)
 {
-    uint32_t count = home->replies->tail == segment;
+    uint32_t count = 0;
     size_t cursor = 0;
     for (const struct channel *channel; (channel = map_next(&home->channels->map, &cursor)) != NULL;) {
         for (uint32_t i = 0; i < DEFLATE_CLASSES; i++)
@@ -209,9 +209,10 @@ static void check_homes(const struct sim_world *world, const struct shard *home)
     uint32_t cursor = 0, index, audiences = 0;
     for (const struct class *class; (class = slab_next(&home->channels->classes, &cursor, &index)) != NULL;)
         check_class(world, home, class);
-    for (struct list_node *node = list_first(&home->frames->segments); node != NULL;
-         node = list_next(&home->frames->segments, node))
-        check_segment(world, home, list_entry(node, struct segment, node));
+    for (unsigned i = 0; i < FRAME_MEMORIES; i++)
+        for (struct list_node *node = list_first(&home->frames[i].segments); node != NULL;
+             node = list_next(&home->frames[i].segments, node))
+            check_segment(world, home, list_entry(node, struct segment, node));
     cursor = 0;
     for (const struct audience *audience; (audience = slab_next(&home->audiences->slab, &cursor, &index)) != NULL;)
         audiences += audience->count;

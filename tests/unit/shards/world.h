@@ -142,6 +142,17 @@ static inline void world_settle(struct world *world)
 
 static inline void world_advance(struct world *world, uint64_t ms)
 {
+    while (ms > 0) { /* as a ring waits: no longer than a second, else it was a pause of the whole server */
+        uint64_t step = ms < 1000 ? ms : 1000;
+        sim_clock_advance(step * 1000000);
+        world_settle(world);
+        ms -= step;
+    }
+}
+
+/* The whole server stands still for so long. */
+static inline void world_pause(struct world *world, uint64_t ms)
+{
     sim_clock_advance(ms * 1000000);
     world_settle(world);
 }

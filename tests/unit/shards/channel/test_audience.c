@@ -245,7 +245,7 @@ static void conflated(struct world *world, const char *name, uint32_t conflate, 
 /* C-57, K-15: a ping, a pong and an answer wait beside the newest, whose size is charged to nobody. */
 Test(audience, keeps_a_slow_reader_of_a_latest_channel_however_large_the_newest_is)
 {
-    static const char *const sets[] = {"plain.policy=latest", "plain.outbox_bytes_max=1KiB", NULL};
+    static const char *const sets[] = {"plain.policy=latest", "plain.outbox_bytes_max=1KiB", "send_timeout=0", NULL};
     struct world world;
     static struct peer slow;
     static char text[20001], got[30000];

@@ -373,17 +373,22 @@ Test(channel, follows_a_reload_of_what_is_retained)
 
 /* --- growth ------------------------------------------------------------------------------------------------------- */
 
+static struct errand *subscribe_filtered(struct shard *home, struct slice variant)
+{
+    struct slice name = slice_text("state");
+    struct errand *errand = errand_make(&home->errands->pool, ERRAND_SUBSCRIBE, name.bytes + variant.bytes);
+    errand->dialect = 2; /* rustorium, which has filters */
+    errand->subscribe.channel = errand_put(errand, name);
+    errand->subscribe.variant = errand_put(errand, variant);
+    channel_subscribe(home, errand);
+    return errand;
+}
+
 static struct errand *subscribe_variant(struct shard *home, unsigned number)
 {
     uint8_t variant[12] = {0, 0, '=', 8};
     memcpy(variant + 4, &(uint64_t){number}, 8);
-    struct slice name = slice_text("state");
-    struct errand *errand = errand_make(&home->errands->pool, ERRAND_SUBSCRIBE, name.bytes + sizeof variant);
-    errand->dialect = 2; /* rustorium, which has filters */
-    errand->subscribe.channel = errand_put(errand, name);
-    errand->subscribe.variant = errand_put(errand, slice_of(variant, sizeof variant));
-    channel_subscribe(home, errand);
-    return errand;
+    return subscribe_filtered(home, slice_of(variant, sizeof variant));
 }
 
 /* Every publish tries every filter, and clients choose them. */
@@ -401,6 +406,9 @@ Test(channel, refuses_filters_beyond_a_budget)
     cr_assert_eq(errands[taken]->status, 503);
     cr_assert_eq(world_sum(&world, STAT_CLASSES_REFUSED), 1);
     errand_free(&home->errands->pool, errands[taken]);
+    struct errand *all = subscribe_filtered(home, slice_of(NULL, 0));
+    cr_assert_eq(all->status, 200, "M9: who wants all has no filter to be tried, and always a place");
+    unsubscribe(home, all);
     struct errand *known = subscribe_variant(home, 0);
     cr_assert_eq(known->status, 200, "a filter that is there costs nothing");
     unsubscribe(home, known);

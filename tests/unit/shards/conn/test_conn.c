@@ -41,6 +41,25 @@ Test(conn, counts_silent_connections_of_an_address_over_all_shards)
 
 /* --- a body (at least 16 KiB a second beyond 10 s) ---------------------------------------------------------------- */
 
+/* M6: who has a /64, as every customer does, has one address. */
+Test(conn, counts_the_addresses_of_one_64_as_one)
+{
+    static const char *const sets[] = {"connections_per_address=3", NULL};
+    struct world world;
+    world_begin(&world, 1, 65536, sets);
+    for (uint8_t i = 0; i < 10; i++) {
+        const struct ring_address from = {.bytes = {0x20, 0x01, 0x0d, 0xb8, [8] = i, [15] = i}, .port = 1000};
+        cr_assert_geq(sim_connect(world.network, DIALECT_PORT, from), 0);
+        world_settle(&world);
+        cr_assert_eq(world_open(&world), i < 3 ? i + 1U : 3U);
+    }
+    const struct ring_address next = {.bytes = {0x20, 0x01, 0x0d, 0xb8, [7] = 1}, .port = 1000};
+    cr_assert_geq(sim_connect(world.network, DIALECT_PORT, next), 0);
+    world_settle(&world);
+    cr_assert_eq(world_open(&world), 4, "the next /64");
+    world_end(&world);
+}
+
 static const char *const publisher[] = {"ingest.keys=secret *", NULL};
 
 static void begin_body(struct world *world, struct peer *peer, unsigned bytes)
@@ -129,6 +148,43 @@ Test(conn, keeps_a_peer_that_answers_pings)
     }
     peer_text(&world, &peer, "still here");
     peer_expect(&world, &peer, "still here");
+    world_end(&world);
+}
+
+/* K-24: nobody is idle because the server itself was not there: it pings first, and the silence counts from then on. */
+Test(conn, does_not_blame_its_peers_for_a_pause_of_the_server)
+{
+    static const char *const sets[] = {"echo.ping_interval=500ms", "echo.idle_timeout=3s", NULL};
+    enum { PEERS = 20 };
+    struct world world;
+    static struct peer peers[PEERS], handshaking;
+    char payload[200];
+    world_begin(&world, 1, 65536, sets);
+    peer_connect(&world, &handshaking, DIALECT_PORT);
+    peer_say(&world, &handshaking, "GET /echo HT");
+    for (unsigned i = 0; i < PEERS; i++)
+        peer_upgrade(&world, &peers[i], "/echo");
+    world_pause(&world, 40000);
+    cr_assert_eq(world_sum(&world, STAT_ABSENCES), 1);
+    cr_assert_eq(world_sum(&world, STAT_SESSIONS), PEERS);
+    cr_assert_eq(world_open(&world), PEERS + 1);
+    for (unsigned i = 0; i < PEERS; i++) {
+        cr_assert_eq(peer_next(&world, &peers[i], payload, sizeof payload), WS_PING);
+        if (i > 0)
+            peer_frame(&world, &peers[i], 0x80 | WS_PONG, NULL, 0);
+    }
+    world_advance(&world, 1500);
+    for (unsigned i = 1; i < PEERS; i++)
+        peer_frame(&world, &peers[i], 0x80 | WS_PONG, NULL, 0);
+    world_advance(&world, 1499);
+    cr_assert_eq(world_sum(&world, STAT_SESSIONS), PEERS);
+    world_advance(&world, 1);
+    while (peer_next(&world, &peers[0], payload, sizeof payload) == WS_PING)
+        ;
+    cr_assert_eq(payload[1], (char)(WS_CLOSE_GOING_AWAY & 255), "the one that did not answer");
+    cr_assert_eq(world_sum(&world, STAT_SESSIONS), PEERS - 1);
+    world_advance(&world, 7000); /* it has its 10 s, without the pause */
+    expect_gone(&world, &handshaking);
     world_end(&world);
 }
 

@@ -267,3 +267,42 @@ Test(conn_tls, answers_a_close_notify_behind_an_upgrade_that_waits)
     cr_assert_gt(world_sum(&world, STAT_PARKED), 0);
     end(&world);
 }
+
+static void send_hello(struct world *world, struct peer *peer, uint32_t bytes_max)
+{
+    static uint8_t memory[TLS_OUT_ROOM], nothing[TLS_PLAIN_BYTES_MAX];
+    struct buf out = buf_of(memory, sizeof memory), plain = buf_of(nothing, sizeof nothing);
+    struct slice none = slice_of(NULL, 0);
+    struct tls *tls = tls_create_client(clients, "localhost");
+    tls_read(tls, &none, &plain, &out, 1);
+    cr_assert_gt(out.used, 100);
+    peer_connect(world, peer, DIALECT_PORT);
+    peer_send(world, peer, out.data, out.used < bytes_max ? (uint32_t)out.used : bytes_max);
+    world_settle(world);
+    tls_destroy(tls);
+}
+
+/* M1: what has not said all of its hello takes nobody's place, and at the limit the oldest handshake ends, not the
+ * next. */
+Test(conn_tls, gives_an_honest_handshake_a_place_however_many_are_begun)
+{
+    enum { HALF = 40, WHOLE = 12, PLACES = 4 };
+    static struct peer half[HALF], whole[WHOLE];
+    struct world world;
+    begin_with(&world, 1, "tls.handshakes_max=4");
+    for (int i = 0; i < HALF; i++)
+        send_hello(&world, &half[i], i == 0 ? 1 : 100);
+    cr_assert_eq(world.shards[0]->tls->handshaking, 0);
+    for (int i = 0; i < WHOLE; i++) {
+        send_hello(&world, &whole[i], UINT32_MAX);
+        cr_assert_eq(world.shards[0]->tls->handshaking, i < PLACES ? i + 1 : PLACES);
+    }
+    cr_assert_eq(world_sum(&world, STAT_CLOSED_TLS_BUSY), WHOLE - PLACES);
+    guest_shake_hands(&world, &fine[0], 1);
+    cr_assert_eq(world_sum(&world, STAT_TLS_REFUSED), 0);
+    peer_receive(&world, &whole[0]);
+    cr_assert_neq(whole[0].end, 0, "the oldest has gone");
+    tls_destroy(fine[0].tls);
+    tls_context_release(clients);
+    world_end(&world);
+}

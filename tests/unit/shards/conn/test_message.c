@@ -17,7 +17,7 @@ static struct slice wire_of(struct frame frame)
 
 static struct frame build(struct shard *shard, struct frame_log *log, struct slice payload, uint8_t class)
 {
-    return message_frame(shard, log, WS_TEXT, payload, class);
+    return message_frame(shard, shard->frames, log, WS_TEXT, payload, class);
 }
 
 Test(message, is_a_header_and_the_payload)

@@ -199,7 +199,7 @@ Test(aitbc, has_its_documented_limits)
     cr_assert_eq(common->outbox_bytes_max, 4 << 20);
     cr_assert(settings->unknown_job == AITBC_UNKNOWN_JOB_REJECT && settings->unknown_job_wait_ms == 60000);
     cr_assert(settings->jobs.close_after_end_ms == 30000 && settings->jobs.retention_ms == 24 * 3600 * 1000);
-    cr_assert(settings->detect_forks && !settings->sync_snapshot && !common->group_ipv6);
+    cr_assert(settings->detect_forks && !settings->sync_snapshot && common->group_ipv6);
     cr_assert_eq(common->trusted_proxies.count, 0);
     pure_close(&host);
 }
