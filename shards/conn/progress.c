@@ -39,6 +39,15 @@ static bool is_watched(const struct conn *conn)
     return conn->sending && (conn->state == CONN_HTTP || conn->state == CONN_OPEN);
 }
 
+/* A WebSocket whose peer may be silent for longer may also leave unread for as long: what waits for it is bounded, and on a channel
+ * that conflates it is promised the newest when it comes back (C-57, K-15). */
+static uint64_t timeout_of(const struct shard *shard, const struct conn *conn)
+{
+    uint64_t timeout_ms = shard->config->server.send_timeout_ms;
+    uint64_t idle_ms = conn->state == CONN_OPEN ? conn_role(conn)->limits(shard, conn).idle_timeout_ms : 0;
+    return idle_ms > timeout_ms ? idle_ms : timeout_ms;
+}
+
 static void look_at(struct shard *shard, struct conn *conn)
 {
     struct sighting *seen = &shard->progress->seen[conn->index];
@@ -47,7 +56,7 @@ static void look_at(struct shard *shard, struct conn *conn)
         *seen = (struct sighting){.bytes_out = conn->bytes_out, .generation = conn->generation, .since_ms = now_ms | 1};
         return;
     }
-    uint64_t allowed = shard->config->server.send_timeout_ms + bytes_of_send(conn) * 1000 / BYTES_PER_SECOND_MIN;
+    uint64_t allowed = timeout_of(shard, conn) + bytes_of_send(conn) * 1000 / BYTES_PER_SECOND_MIN;
     if ((int32_t)(now_ms - seen->since_ms) >= 0 && now_ms - seen->since_ms >= allowed)
         conn_terminate(shard, conn, CLOSE_SEND_TIMEOUT);
 }
