@@ -77,6 +77,8 @@ void conn_tls_tidy(struct shard *shard);
 
 /* The connection was accepted by a TLS listener. False: memory is out. */
 bool conn_tls_open(struct conn *conn);
+/* Whether its handshake has not ended: what comes may cost a signature. */
+bool conn_tls_opening(const struct conn *conn);
 /* Ciphertext has come. */
 void conn_tls_receive(struct shard *shard, struct conn *conn, struct slice ciphertext);
 /* It will be flushed next. */
