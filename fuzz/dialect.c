@@ -54,10 +54,11 @@ static void expect_text(const struct run *run, struct slice text, struct slice g
 static void expect_respond(const struct run *run, const struct action *action)
 {
     int status = action->respond.status;
-    const char *extra = action->respond.extra;
+    const char *extra = action->respond.extra == NULL ? "" : action->respond.extra;
     expect(status >= 200 && status <= 599 && http1_reason(status)[0] != '\0');
     expect(action->respond.content_type == NULL || action->respond.content_type[0] != '\0');
     expect(extra[0] == '\0' || (strlen(extra) > 2 && strcmp(extra + strlen(extra) - 2, "\r\n") == 0));
+    expect(status != 405 || action->respond.allow != NULL);
     expect_text(run, action->respond.content, run->given);
 }
 
@@ -575,16 +576,6 @@ static void begin_host(struct run *run)
     judge_permissions(run->host.dialect, run->host.settings);
 }
 
-/* It gets the same settings once more, as after a reload that changed nothing. */
-static void begin_service(struct pure_host *host)
-{
-    if (host->service == NULL)
-        return;
-    host->dialect->service->settings(host->service, host->settings);
-    pure_collect(host);
-    pure_pump(host);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     static struct run run;
@@ -593,10 +584,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     expect_mounts(&run.host);
     if (settings_good(run.host.dialect, run.host.settings)) {
         pure_start(&run.host);
-        begin_service(&run.host);
+        if (run.host.service != NULL) { /* the same settings once more, as after a reload that changed nothing */
+            run.host.dialect->service->settings(run.host.service, run.host.settings);
+            pure_collect(&run.host);
+            pure_pump(&run.host);
+        }
         for (uint32_t i = 0; i < STEPS_MAX && run.input.left > 0; i++)
             step(&run);
-        run.given = (struct slice){0};
         if (run.host.record_count > 0)
             pure_crash(&run.host); /* what it has kept is what it loads */
     }

@@ -274,7 +274,7 @@ static void expect_check(const struct http1_request *request)
         return;
     oracle_accept(field(request, "sec-websocket-key"), accept);
     expect(strcmp(accept, handshake.accept) == 0);
-    handshake_write(&out, &handshake);
+    handshake_write(&out, &handshake, slice_text(""));
     int bytes = snprintf(wanted, sizeof wanted,
                          "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                          "Sec-WebSocket-Accept: %s\r\n\r\n",

@@ -343,19 +343,46 @@ static void expect_body(const struct http1_request *request, struct slice input)
 
 /* --- responses ---------------------------------------------------------------------------------------------------- */
 
+/* What each status owes, of all that are written (RFC 9110). */
+static void expect_duties(struct slice head, int status, bool keep_alive, uint8_t minor)
+{
+    bool upgrade = status == 426;
+    expect(fuzz_holds(head, slice_text("\r\nDate: Tue, 23 Jan 2024 12:34:56 GMT\r\n")) == (status >= 200));
+    expect(fuzz_holds(head, slice_text("\r\nWWW-Authenticate: ")) == (status == 401));
+    expect(fuzz_holds(head, slice_text("\r\nAllow: ")) == (status == 405));
+    expect(fuzz_holds(head, slice_text("\r\nAccept-Encoding: identity\r\n")) == (status == 415));
+    expect(fuzz_holds(head, slice_text("\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n")) == upgrade);
+    expect(fuzz_holds(head, slice_text("\r\nRetry-After: ")) == (status == 429 || status == 503));
+    expect(fuzz_holds(head, slice_text("\r\nConnection: close")) == (status >= 200 && !keep_alive));
+    expect(fuzz_holds(head, slice_text("\r\nConnection: keep-alive")) == (status >= 200 && keep_alive && minor == 0));
+    expect(fuzz_holds(head, slice_text("\r\nConnection: ")) ==
+           (status >= 200 && (!keep_alive || minor == 0 || upgrade)));
+    expect((fuzz_holds(head, slice_text(": Upgrade\r\n")) || fuzz_holds(head, slice_text(", Upgrade\r\n"))) == upgrade);
+}
+
 /* A response is read back as a message of its own length. */
 static void expect_response(struct slice content)
 {
-    static const int statuses[] = {100, 200, 202, 204, 400, 404, 426, 503, 599};
+    static const int statuses[] = {100, 200, 202, 204, 400, 401, 404, 405, 415, 421, 426, 429, 503, 599};
     struct random random = fuzz_random(content);
     int status = statuses[random_below(&random, sizeof statuses / sizeof statuses[0])];
     bool keep_alive = random_chance(&random, 1, 2), head_only = random_chance(&random, 1, 4);
+    uint8_t minor = (uint8_t)random_below(&random, 2);
     size_t room = content.bytes + 512;
     struct buf out = buf_of(malloc(room), room);
     char start[64], length[48];
 
-    http1_response(&out, status, random_chance(&random, 1, 2) ? "text/plain" : NULL, slice_text("X-Extra: 1\r\n"),
-                   content, keep_alive, head_only);
+    const struct http1_answer answer = {.status = status,
+                                        .content_type = random_chance(&random, 1, 2) ? "text/plain" : NULL,
+                                        .content = content,
+                                        .extra = "X-Extra: 1\r\n",
+                                        .allow = status == 405 ? "GET" : NULL,
+                                        .varies_by_origin = random_chance(&random, 1, 4)};
+    http1_response(&out, &answer,
+                   &(struct http1_manner){.date = slice_text("Tue, 23 Jan 2024 12:34:56 GMT"),
+                                          .keep_alive = keep_alive,
+                                          .head_only = head_only,
+                                          .minor_version = minor});
     expect(!out.overflow);
     int start_bytes = snprintf(start, sizeof start, "HTTP/1.1 %d %s\r\n", status, http1_reason(status));
     int length_bytes = snprintf(length, sizeof length, "\r\nContent-Length: %zu\r\n", content.bytes);
@@ -364,7 +391,8 @@ static void expect_response(struct slice content)
     struct slice head = slice_of(out.data, out.used - content_bytes);
     expect(slice_starts(head, slice_of(start, (size_t)start_bytes)));
     expect(fuzz_holds(head, slice_of(length, (size_t)length_bytes)) == has_content);
-    expect(fuzz_holds(head, slice_text("\r\nConnection: close\r\n")) == (status >= 200 && !keep_alive));
+    expect_duties(head, status, keep_alive, minor);
+    expect(fuzz_holds(head, slice_text("\r\nVary: Origin\r\n")) == (status >= 200 && answer.varies_by_origin));
     expect(memcmp(head.data + head.bytes - 4, "\r\n\r\n", 4) == 0);
     expect(slice_equal(slice_of(out.data + head.bytes, content_bytes), slice_of(content.data, content_bytes)));
     free(out.data);

@@ -5,6 +5,7 @@
  * what the input has, whole or inside a well-formed message; then the model is out, and every message must be JSON
  * with a type and the time, each request to the hub answered, and each record one that a new life loads. */
 #include "fuzz/fuzz.h"
+#include "protocol/json.h"
 #include "tests/support/hub_play.h"
 
 #define STEPS_MAX 160
@@ -75,10 +76,10 @@ static void expect_messages(struct play *play, char job[20])
 static void say_anything(struct play *play, struct fuzz_input *input, uint32_t conn, const char *job)
 {
     static char text[1200];
-    const char *type = types[fuzz_below(input, sizeof(types) / sizeof(types[0]))];
+    const char *type = types[fuzz_below(input, sizeof types / sizeof types[0])];
     bool whole = fuzz_below(input, 8) == 0;
     struct slice piece = fuzz_piece(input);
-    struct buf out = buf_of(text, sizeof(text));
+    struct buf out = buf_of(text, sizeof text);
     if (!whole) {
         buf_put_text(&out, "{\"type\":\"");
         buf_put_text(&out, type);
@@ -124,7 +125,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     static struct play play;
     struct fuzz_input input = {data, bytes};
     bool model = (fuzz_byte(&input) & 1) == 0;
-    memset(&play, 0, sizeof(play));
+    memset(&play, 0, sizeof play);
     play.choose = choose;
     play.context = &input;
     play_begin(&play);

@@ -12,9 +12,15 @@ static void append(struct actions *out, const struct action *action)
         out->items[out->count++] = *action;
 }
 
-void action_respond(struct actions *out, int status, const char *content_type, struct slice content, const char *extra)
+void action_respond(struct actions *out, const struct http1_answer *answer)
 {
-    append(out, &(struct action){.kind = ACTION_RESPOND, .respond = {status, content_type, content, extra}});
+    append(out, &(struct action){.kind = ACTION_RESPOND, .respond = *answer});
+}
+
+void action_respond_json(struct actions *out, int status, struct slice content)
+{
+    action_respond(out,
+                   &(struct http1_answer){.status = status, .content_type = "application/json", .content = content});
 }
 
 void action_accept(struct actions *out)

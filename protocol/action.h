@@ -8,6 +8,7 @@
 #include "core/buf.h"
 #include "core/limits.h"
 #include "protocol/event.h"
+#include "protocol/http1.h"
 #include "protocol/ws.h"
 
 enum quota_kind {
@@ -36,12 +37,7 @@ enum action_kind {
 struct action {
     enum action_kind kind;
     union {
-        struct {
-            int status;
-            const char *content_type;
-            struct slice content;
-            const char *extra; /* header lines with CRLF, a literal or in the session; "" for none */
-        } respond;
+        struct http1_answer respond; /* its texts are literals or lie in the session */
         struct {
             enum ws_opcode opcode;
             struct slice payload;
@@ -90,7 +86,9 @@ struct actions {
 };
 
 /* Appending. The payload of action_send may be built in out->text by the caller (buf_since). */
-void action_respond(struct actions *out, int status, const char *content_type, struct slice content, const char *extra);
+void action_respond(struct actions *out, const struct http1_answer *answer);
+/* The same, of a JSON text and nothing else. */
+void action_respond_json(struct actions *out, int status, struct slice content);
 void action_accept(struct actions *out);
 void action_send(struct actions *out, enum ws_opcode opcode, struct slice payload);
 void action_subscribe(struct actions *out, struct slice channel, struct slice variant, uint32_t history_max);

@@ -31,9 +31,7 @@ static bool take_key(struct dialect_call *call, const struct http1_request *requ
     *key = buf_since(&out->text, mark);
     if (found && grant_find(&settings->grants, *key) >= 0)
         return true;
-    /* RFC 9110 section 15.5.2: a 401 names a scheme */
-    action_respond(out, 401, "application/json", slice_text("{\"error\":\"Authentication failed\"}"),
-                   "WWW-Authenticate: Bearer\r\n");
+    action_respond_json(out, 401, slice_text("{\"error\":\"Authentication failed\"}"));
     return false;
 }
 
@@ -62,9 +60,9 @@ bool dialect_admit(struct dialect_call *call, const struct http1_request *reques
 void dialect_refuse(struct dialect_call *call, enum quota_kind quota)
 {
     bool attempts = quota == QUOTA_ADDRESS_ATTEMPTS || quota == QUOTA_KEY_ATTEMPTS;
-    action_respond(call->out, 429, "application/json",
-                   slice_text(attempts ? "{\"error\":\"Too many attempts\"}" : "{\"error\":\"Too many connections\"}"),
-                   "Retry-After: 5\r\n");
+    action_respond_json(
+        call->out, 429,
+        slice_text(attempts ? "{\"error\":\"Too many attempts\"}" : "{\"error\":\"Too many connections\"}"));
 }
 
 #define AT(field) offsetof(struct dialect_settings, field)
@@ -83,7 +81,7 @@ const struct option dialect_common_options[] = {
            .doc = "Refuse browsers that come from other origins."),
     OPTION("origins", TEXTS, AT(origins), "", .reloadable = true,
            .doc = "Origins allowed by origin_check: SCHEME://HOST[:PORT], SCHEME://*.HOST for all below it, null, "
-                  "file://, * for all; none: this host and localhost."),
+                  "file://, * for all; none: this host (at a loopback address only if in hosts) and localhost."),
     OPTION("compression", BOOL, AT(compression), "true", .reloadable = true,
            .doc = "Negotiate permessage-deflate with clients that offer it."),
     OPTION("compression_threshold", SIZE, AT(compression_threshold), "512B", .reloadable = true,

@@ -48,8 +48,8 @@ struct dialect_call {
     uint64_t connection;       /* unique in the life of the process */
     uint64_t received_wall_ms; /* when the last bytes came from this connection */
     bool secure;               /* the listener speaks TLS */
-    bool origin_allowed;       /* of open: whether the request's origin may connect; see dialect.checks_origin */
-    uint32_t mounts; /* where its listener mounts the dialect: bit 0 `listen`, bit i its i-th option *_listen */
+    bool origin_allowed; /* of open and rest: whether the request's origin may connect; see dialect.checks_origin */
+    uint32_t mounts;     /* where its listener mounts the dialect: bit 0 `listen`, bit i its i-th option *_listen */
 
     /* Of dialects with a census, else 0 and NULL: open sessions over all shards, and what `describe` has counted of
      * them, at most two seconds ago. */

@@ -136,7 +136,7 @@ int handshake_check(const struct http1_request *request, struct handshake *hands
     return 0;
 }
 
-void handshake_write(struct buf *out, const struct handshake *handshake)
+void handshake_write(struct buf *out, const struct handshake *handshake, struct slice date)
 {
     buf_put_text(out, "HTTP/1.1 101 Switching Protocols\r\n"
                       "Upgrade: websocket\r\n"
@@ -144,6 +144,11 @@ void handshake_write(struct buf *out, const struct handshake *handshake)
                       "Sec-WebSocket-Accept: ");
     buf_put(out, slice_of(handshake->accept, HANDSHAKE_ACCEPT_BYTES));
     buf_put_text(out, "\r\n");
+    if (date.bytes > 0) {
+        buf_put_text(out, "Date: ");
+        buf_put(out, date);
+        buf_put_text(out, "\r\n");
+    }
     extension_write(out, &handshake->deflate);
     buf_put_text(out, "\r\n");
 }

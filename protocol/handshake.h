@@ -7,7 +7,7 @@
 #include "protocol/http1.h"
 
 #define HANDSHAKE_ACCEPT_BYTES 28
-#define HANDSHAKE_BYTES_MAX 320 /* of the 101 with all that it may hold */
+#define HANDSHAKE_BYTES_MAX 340 /* of the 101 with all that it may hold */
 
 struct handshake {
     char accept[HANDSHAKE_ACCEPT_BYTES + 1]; /* Sec-WebSocket-Accept */
@@ -24,8 +24,9 @@ int handshake_check(const struct http1_request *request, struct handshake *hands
 /* 0, or 400 when there are several Origin fields (RFC 6454 section 7.3): whoever reads one would miss the other. For requests that do
  * not upgrade; handshake_check asks it itself. */
 int handshake_check_origin(const struct http1_request *request, const char **why);
-/* The 101 response (at most HANDSHAKE_BYTES_MAX), with Sec-WebSocket-Extensions when permessage-deflate has been negotiated. */
-void handshake_write(struct buf *out, const struct handshake *handshake);
+/* The 101 response (at most HANDSHAKE_BYTES_MAX), with Sec-WebSocket-Extensions when permessage-deflate has been negotiated and
+ * Date unless `date` has no bytes. */
+void handshake_write(struct buf *out, const struct handshake *handshake, struct slice date);
 /* What is wrong with an entry of such a list, and what would be right; NULL: it can match. */
 const char *handshake_origin_fault(const char *allowed);
 /* Whether an Origin value equals one of the allowed: exact scheme, host and port (defaults 80/443 filled in), or, where the host

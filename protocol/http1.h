@@ -61,6 +61,10 @@ bool http1_content_type_is(const struct http1_request *request, const char *type
  * when there is none. False: empty host, user information or any other fault. */
 bool http1_authority(struct slice text, struct slice *host, uint32_t *port);
 
+/* Whether a Host value is one that a page of another site cannot have had resolved to this machine (DNS rebinding): "localhost" or a name
+ * below it, an address, or one of `names`, whatever the port. */
+bool http1_host_known(struct slice host, const char *const *names, uint32_t count);
+
 /* The path with each percent-encoded letter, digit, "-", ".", "_" and "~" as that character, which means the same (RFC 3986 section
  * 6.2.2.2); written to `out`, which has room for as many bytes as the path has. Other escapes stay, so "%2F" separates nothing and
  * decoding later decodes once. With a bad escape anywhere it is the path as it was. */
@@ -91,11 +95,33 @@ struct http1_body {
 void http1_body_init(struct http1_body *body, const struct http1_request *request, uint64_t bytes_max);
 enum http1_body_result http1_body_next(struct http1_body *body, struct slice *input, struct slice *part);
 
-/* A whole response: status line, Date is not sent, Content-Type (may be NULL), Content-Length, Connection: close unless
- * keep_alive, then `extra` (whole header lines with CRLF; may be empty) and the content (left out when `head_only`). 100 and
- * 204 have neither Content-Length nor content (RFC 9110 section 8.6). The 101 is handshake_write's. */
-void http1_response(struct buf *out, int status, const char *content_type, struct slice extra, struct slice content,
-                    bool keep_alive, bool head_only);
+/* A response as whoever answers thinks of it. What a status owes beyond that the writer adds: see http1_response. */
+struct http1_answer {
+    int status;
+    const char *content_type; /* NULL: none */
+    struct slice content;
+    const char *extra; /* further header lines with CRLF; NULL or "": none */
+    const char
+        *allow; /* "GET, HEAD": the methods of the resource, of each 405 and of what answers OPTIONS; else NULL */
+    uint32_t retry_after_s; /* of a 429 or 503; 0: HTTP_RETRY_AFTER_S */
+    bool varies_by_origin;  /* another Origin might have got another answer */
+};
+
+/* The connection and the request that it answers. */
+struct http1_manner {
+    struct slice date; /* of this second (timestamp_put_http); no bytes: there is no clock */
+    bool keep_alive;   /* the connection goes on behind it */
+    bool head_only;    /* the request was HEAD */
+    uint8_t minor_version;
+};
+
+#define HTTP_RETRY_AFTER_S 5
+
+/* A whole response, the only writer of them but handshake_write, whose the 101 is. Status line, Date, Content-Type,
+ * Content-Length, Connection, and what the status owes (RFC 9110, table in http.md): a challenge with 401, Allow with 405,
+ * Accept-Encoding with 415, Upgrade and Sec-WebSocket-Version with 426, Retry-After with 429 and 503; then `extra` and the content,
+ * which is left out for HEAD. 100 and 204 have neither Content-Length nor content (section 8.6); 100 has no fields at all. */
+void http1_response(struct buf *out, const struct http1_answer *answer, const struct http1_manner *manner);
 /* The reason phrase of a status that we send; "" for any other. */
 const char *http1_reason(int status);
 

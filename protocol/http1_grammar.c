@@ -117,3 +117,41 @@ bool http1_authority(struct slice text, struct slice *host, uint32_t *port)
         return true;
     return text.data[host_bytes] == ':' && port_parse(slice_skip(text, host_bytes + 1), port);
 }
+
+/* Four numbers up to 255 (RFC 3986 section 3.2.2). */
+static bool is_ipv4(struct slice host)
+{
+    struct slice part;
+    uint32_t parts = 0;
+    for (; http1_split_next(&host, '.', &part); parts++) {
+        uint32_t value = 0;
+        if (part.bytes == 0 || part.bytes > 3)
+            return false;
+        for (size_t i = 0; i < part.bytes; i++) {
+            if (!http1_is_digit(part.data[i]))
+                return false;
+            value = value * 10 + (uint32_t)(part.data[i] - '0');
+        }
+        if (value > 255)
+            return false;
+    }
+    return parts == 4;
+}
+
+bool http1_host_known(struct slice text, const char *const *names, uint32_t count)
+{
+    static const char below[] = ".localhost"; /* RFC 6761 section 6.3 */
+    struct slice host;
+    uint32_t port;
+    if (!http1_authority(text, &host, &port))
+        return false;
+    if (host.data[0] == '[' || is_ipv4(host) || slice_is_nocase(host, "localhost"))
+        return true;
+    size_t tail = sizeof below - 1;
+    if (host.bytes > tail && slice_is_nocase(slice_skip(host, host.bytes - tail), below))
+        return true;
+    for (uint32_t i = 0; i < count; i++)
+        if (slice_is_nocase(host, names[i]))
+            return true;
+    return false;
+}

@@ -35,7 +35,8 @@ enum effect_kind {
     EFFECT_REPLY,   /* `ticket`, `status`, `body`: the answer to a request that returned SERVICE_LATER */
     EFFECT_PUT,     /* `table`, `key`, `body`: a record is to be kept, instead of any before with that key */
     EFFECT_DELETE,  /* `table`, `key`; nothing happens when there is no such record */
-    EFFECT_FETCH, /* `ticket`, `table`, `key`: a record is wanted; service.fetched gets it, in this turn or a later one */
+    /* `ticket`, `table`, `key`: a record is wanted; service.fetched gets it, in this turn or a later one */
+    EFFECT_FETCH,
     EFFECT_RESTART, /* memory was out in the middle of a change: this unit counts as one whose transaction failed */
 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the hash by which two sides see that they have the same bytes. It never takes a secret: nothing here says who has
- * made them. The library's code computes it; called by dialects. */
+/* Owns the hash by which two sides see that they have the same bytes. It never takes a secret: nothing here says who
+ * has made them. The library's code computes it; called by dialects. */
 #include "protocol/sha256.h"
 
 #include "core/check.h"

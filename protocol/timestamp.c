@@ -114,21 +114,32 @@ static void put_digits(struct buf *out, int64_t value, size_t digits, char behin
     buf_put(out, slice_of(text, digits + 1));
 }
 
-/* YYYY-MM-DDThh:mm:ss and `behind`; the milliseconds that are left over. */
-static int64_t put_seconds(struct buf *out, int64_t unix_ms, char behind)
+/* The day since 1970 in which a time lies; *ms: how far into it. */
+static int64_t day_of(int64_t unix_ms, int64_t *ms)
 {
     check(unix_ms >= UNIX_MS_MIN && unix_ms <= UNIX_MS_MAX);
     int64_t ms_per_day = (int64_t)SECONDS_PER_DAY * MS_PER_SECOND;
     int64_t days = (unix_ms >= 0 ? unix_ms : unix_ms - (ms_per_day - 1)) / ms_per_day;
-    int64_t ms = unix_ms - days * ms_per_day, seconds = ms / MS_PER_SECOND;
-    int64_t year, month, day;
-    civil_from_days(days, &year, &month, &day);
-    put_digits(out, year, 4, '-');
-    put_digits(out, month, 2, '-');
-    put_digits(out, day, 2, 'T');
+    *ms = unix_ms - days * ms_per_day;
+    return days;
+}
+
+static void put_clock(struct buf *out, int64_t seconds, char behind)
+{
     put_digits(out, seconds / 3600, 2, ':');
     put_digits(out, seconds / 60 % 60, 2, ':');
     put_digits(out, seconds % 60, 2, behind);
+}
+
+/* YYYY-MM-DDThh:mm:ss and `behind`; the milliseconds that are left over. */
+static int64_t put_seconds(struct buf *out, int64_t unix_ms, char behind)
+{
+    int64_t ms, year, month, day;
+    civil_from_days(day_of(unix_ms, &ms), &year, &month, &day);
+    put_digits(out, year, 4, '-');
+    put_digits(out, month, 2, '-');
+    put_digits(out, day, 2, 'T');
+    put_clock(out, ms / MS_PER_SECOND, behind);
     return ms % MS_PER_SECOND;
 }
 
@@ -140,4 +151,18 @@ void timestamp_put_iso(struct buf *out, int64_t unix_ms)
 void timestamp_put_iso_ms(struct buf *out, int64_t unix_ms)
 {
     put_digits(out, put_seconds(out, unix_ms, '.'), 3, 'Z');
+}
+
+void timestamp_put_http(struct buf *out, int64_t unix_ms)
+{
+    static const char weekdays[] = "Thu, Fri, Sat, Sun, Mon, Tue, Wed, "; /* from that of 1970-01-01 */
+    static const char months[] = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec ";
+    int64_t ms, year, month, day, days = day_of(unix_ms, &ms);
+    civil_from_days(days, &year, &month, &day);
+    buf_put(out, slice_of(weekdays + (days % 7 + 7) % 7 * 5, 5));
+    put_digits(out, day, 2, ' ');
+    buf_put(out, slice_of(months + (month - 1) * 4, 4));
+    put_digits(out, year, 4, ' ');
+    put_clock(out, ms / MS_PER_SECOND, ' ');
+    buf_put_text(out, "GMT");
 }

@@ -8,6 +8,7 @@
 
 #define TIMESTAMP_ISO_BYTES 20    /* of "2024-01-23T12:34:56Z" */
 #define TIMESTAMP_ISO_MS_BYTES 24 /* of "2024-01-23T12:34:56.789Z" */
+#define TIMESTAMP_HTTP_BYTES 29   /* of "Tue, 23 Jan 2024 12:34:56 GMT" */
 
 /* Reads YYYY-MM-DDThh:mm:ss[.fraction]Z (RFC 3339 section 5.6, in UTC and without leap seconds) into milliseconds since
  * 1970; further digits of the fraction are cut off. False when the text is anything else. */
@@ -19,5 +20,7 @@ bool timestamp_from_number(uint64_t number, int64_t *unix_ms);
 void timestamp_put_iso(struct buf *out, int64_t unix_ms);
 /* Appends YYYY-MM-DDThh:mm:ss.mmmZ, likewise. */
 void timestamp_put_iso_ms(struct buf *out, int64_t unix_ms);
+/* Appends an IMF-fixdate (RFC 9110 section 5.6.7), "Tue, 23 Jan 2024 12:34:56 GMT", likewise. */
+void timestamp_put_http(struct buf *out, int64_t unix_ms);
 
 #endif

@@ -77,6 +77,8 @@ const struct option config_server_options[] = {
            .doc = "Of permessage-deflate: 1 is fast, 9 is small."),
     OPTION("direct_descriptors", BOOL, SERVER(direct_descriptors), "true",
            .doc = "Keep sockets in each ring's own table, beyond the process's limit of open files."),
+    OPTION("hosts", TEXTS, SERVER(hosts), "", .reloadable = true,
+           .doc = "Names, beside localhost and addresses, that a Host may give at a listener on a loopback address."),
     {0},
 };
 

@@ -7,6 +7,7 @@
 #include "core/check.h"
 #include "core/ring.h"
 #include "protocol/handshake.h"
+#include "protocol/http1.h"
 #include "protocol/service.h"
 #include "protocol/tls/tls.h"
 #include "shards/config/config_listen.h"
@@ -196,6 +197,21 @@ static void check_origins(const struct config *config, const struct config_secti
     }
 }
 
+static void check_hosts(const struct config *config, const struct config_section *section,
+                        struct config_findings *findings)
+{
+    int row = config_row_find(section, slice_text("hosts"), NULL);
+    check(row >= 0);
+    for (uint32_t i = 0; i < config->server.hosts.count; i++) {
+        struct slice text = slice_text(config->server.hosts.items[i]), host;
+        uint32_t port;
+        if (!http1_authority(text, &host, &port) || host.bytes != text.bytes)
+            config_finding(findings, section, (uint32_t)row, &config->origins[section->first + (uint32_t)row],
+                           "\"%s\" is no name of a host; write app.example, without a scheme and a port",
+                           config->server.hosts.items[i]);
+    }
+}
+
 /* What only the dialect knows: "OPTION: what is wrong", put where the option was set. */
 static void check_dialect(const struct config *config, const struct dialect *dialect,
                           const struct config_section *section, struct config_findings *findings)
@@ -240,6 +256,7 @@ void config_check(const struct config *config, struct config_findings *findings)
     config_sections(config, &sections);
     const char *store = NULL;
     check_listeners(config, &sections, findings);
+    check_hosts(config, &sections.items[0], findings);
     for (uint32_t i = 0; i < config->dialect_count; i++) {
         const struct config_section *section = &sections.items[CONFIG_SECTIONS_FIXED + i];
         check_prefix(config, section, findings);

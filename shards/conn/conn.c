@@ -124,7 +124,7 @@ bool conn_accept(struct shard *shard, struct conn *conn, const struct handshake 
     uint8_t memory[HANDSHAKE_BYTES_MAX];
     struct buf out = buf_of(memory, sizeof memory);
     check_op(conn->state, ==, CONN_HTTP);
-    handshake_write(&out, handshake);
+    handshake_write(&out, handshake, conn_date(shard));
     check(!out.overflow);
     if (!conn_send_bytes(shard, conn, buf_slice(&out)))
         return false;

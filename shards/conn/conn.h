@@ -35,12 +35,14 @@
 #include "core/siphash.h"
 #include "core/slab.h"
 #include "core/wheel.h"
+#include "protocol/timestamp.h"
 #include "protocol/ws.h"
 #include "shards/conn/outbox.h"
 #include "shards/conn/role.h"
 
 struct conn_tls;
 struct handshake;
+struct http1_answer;
 struct mail;
 struct pending;
 struct ring_completion;
@@ -147,6 +149,7 @@ struct conn {
     uint8_t dialect; /* index, once a request has been routed to one; else DIALECT_NONE */
     uint8_t deflate; /* compression class (deflate.h), of role SESSION */
     uint8_t why;     /* enum close_reason, once it ends */
+    uint8_t minor;   /* HTTP: the version of the request is 1.minor */
     struct wheel_timer timer;
     struct list_node wait; /* in one of the shard's waiting lists, or none */
     uint64_t accepted_ms;
@@ -184,6 +187,8 @@ struct conns {
     _Atomic uint32_t open;    /* for the server to watch */
     _Atomic uint32_t clients; /* of these, all but operators' */
     struct bucket log_lines;  /* about single connections */
+    uint64_t date_s;          /* seconds since 1970 of `date`; 0: never written */
+    uint8_t date[TIMESTAMP_HTTP_BYTES]; /* what responses of this second say */
 };
 
 /* conn.hot with these fields set, a constant: what is to be found, or, of fields with all their bits set, a mask. */
@@ -275,12 +280,19 @@ void conn_free_input(struct shard *shard, struct conn *conn);
 bool conn_send_bytes(struct shard *shard, struct conn *conn, struct slice bytes);
 /* Appends one message with its header. */
 bool conn_send_message(struct shard *shard, struct conn *conn, enum ws_opcode opcode, struct slice payload);
-/* Appends a whole HTTP response; without keep_alive the connection is finished after it. */
-void conn_respond(struct shard *shard, struct conn *conn, int status, const char *content_type, const char *extra,
-                  struct slice content);
-/* The same, of a request that is refused: {"error":"WHY"}. `extra`: header lines with CRLF that the status asks for
- * beyond those that belong to every 426. */
-void conn_refuse(struct shard *shard, struct conn *conn, int status, const char *extra, const char *why);
+/* Appends a whole HTTP response, with Date and what its status owes (http1_response); without keep_alive the connection is finished
+ * after it. */
+void conn_respond(struct shard *shard, struct conn *conn, const struct http1_answer *answer);
+/* The same, of a request that is refused: {"error":"WHY"}. */
+void conn_refuse(struct shard *shard, struct conn *conn, int status, const char *why);
+/* The same, with 405: the resource knows these methods only ("GET, HEAD"). */
+void conn_refuse_method(struct shard *shard, struct conn *conn, const char *allow);
+/* The same, with 403: the request comes from a page that may not. */
+void conn_refuse_origin(struct shard *shard, struct conn *conn);
+/* Appends a 100: the client waits for it before it sends the content. False: the connection has been ended. */
+bool conn_continue(struct shard *shard, struct conn *conn);
+/* What Date says in this second (RFC 9110 section 6.6.1). */
+struct slice conn_date(struct shard *shard);
 /* Puts it on the queue of connections to be flushed in this tick; `bulk`: behind those that are not. */
 void conn_mark_dirty(struct shard *shard, struct conn *conn, bool bulk);
 /* RING_SEND or RING_SEND_ZERO_COPY completed. */

@@ -15,6 +15,7 @@
 #include "shards/config/settings.h"
 #include "shards/conn/conn.h"
 #include "shards/conn/conn_tls.h"
+#include "shards/conn/listener.h"
 #include "shards/conn/message.h"
 #include "shards/shard.h"
 
@@ -85,8 +86,12 @@ static void on_request(struct shard *shard, struct conn *conn, const struct http
 {
     stats_add(&shard->stats, STAT_HTTP_REQUESTS, 1);
     work_spend(&shard->work, WORK_REQUEST, 1);
-    conn->head = slice_is(request->method, "HEAD");
     conn->keep_alive = request->keep_alive && !conn->eof && shard->stage_seen == STAGE_RUN;
+    if (conn_role(conn)->knows_hosts && !listener_serves_host(shard, conn->listener, request->host)) {
+        conn->keep_alive = false;
+        conn_refuse(shard, conn, 421, "Host is not known here; see the setting hosts");
+        return;
+    }
     conn_role(conn)->request(shard, conn, request);
 }
 
@@ -95,15 +100,17 @@ static size_t take_head(struct shard *shard, struct conn *conn, struct slice tex
 {
     uint8_t memory[HTTP_TARGET_BYTES_MAX];
     struct buf path = buf_of(memory, sizeof memory);
-    struct http1_request request;
+    struct http1_request request = {.minor_version = 1}; /* if no line can be read */
     const char *why = "";
     size_t bytes = 0;
     int result = http1_parse_head(text, scanned, &request, &bytes, &why);
     if (result == HTTP1_NEED_MORE)
         return 0;
+    conn->head = slice_is(request.method, "HEAD"); /* refused or not, it gets no content (RFC 9110 section 9.3.2) */
+    conn->minor = request.minor_version;
     if (result != HTTP1_OK) {
         conn->keep_alive = false;
-        conn_refuse(shard, conn, result, "", why);
+        conn_refuse(shard, conn, result, why);
         return 0;
     }
     request.path = http1_path_normalize(request.path, &path); /* of every listener */

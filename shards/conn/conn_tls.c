@@ -227,7 +227,7 @@ static void answer_plain(struct shard *shard, struct conn *conn)
     end_handshake(shard, conn->tls, STAT_TLS_FAILED);
     conn_tls_end(shard, conn);
     conn->keep_alive = false;
-    conn_refuse(shard, conn, 400, "", "this port speaks TLS: use https:// or wss://");
+    conn_refuse(shard, conn, 400, "this port speaks TLS: use https:// or wss://");
 }
 
 /* Nothing more can be sealed: what waits is dropped. */

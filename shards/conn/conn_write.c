@@ -23,8 +23,6 @@
 #include <errno.h>
 
 #define KEEP_ALIVE_MS 75000
-/* RFC 9110 section 15.5.22, RFC 6455 section 4.4 */
-#define UPGRADE_FIELDS "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
 /* Bounds of one flush phase: beyond them the tick goes on and the rest waits for the next. */
 #define FLUSH_SENDS_MAX 4096
 /* Of these, to members of large audiences: a third of a millisecond of a broadcast, then small channels and control
@@ -111,30 +109,46 @@ bool conn_send_message(struct shard *shard, struct conn *conn, enum ws_opcode op
     return push_own(shard, conn, message_frame(shard, shard->replies, opcode, payload, class));
 }
 
-void conn_respond(struct shard *shard, struct conn *conn, int status, const char *content_type, const char *extra,
-                  struct slice content)
+struct slice conn_date(struct shard *shard)
+{
+    struct conns *conns = shard->conns;
+    uint64_t seconds = shard->wall_ms / 1000;
+    if (conns->date_s != seconds) {
+        struct buf out = buf_of(conns->date, sizeof conns->date);
+        timestamp_put_http(&out, (int64_t)shard->wall_ms);
+        check(!out.overflow);
+        conns->date_s = seconds;
+    }
+    return slice_of(conns->date, sizeof conns->date);
+}
+
+void conn_respond(struct shard *shard, struct conn *conn, const struct http1_answer *answer)
 {
     uint8_t memory[1024];
     struct buf head = buf_of(memory, sizeof memory);
-    http1_response(&head, status, content_type, slice_text(extra), content, conn->keep_alive, true);
+    http1_response(&head, answer,
+                   &(struct http1_manner){.date = conn_date(shard),
+                                          .keep_alive = conn->keep_alive,
+                                          .head_only = true, /* the content is sent by itself */
+                                          .minor_version = conn->minor});
     check(!head.overflow);
-    if (status >= 400) {
+    if (answer->status >= 400) {
         stats_add(&shard->stats, STAT_REFUSED_HTTP, 1);
-        conn_log_refusal(shard, conn, status, content);
+        conn_log_refusal(shard, conn, answer->status, answer->content);
     }
-    struct slice body = conn->head ? slice_of(NULL, 0) : content;
+    struct slice body = conn->head || answer->status == 204 ? slice_of(NULL, 0) : answer->content;
     if (conn->state == CONN_DYING || !has_room(shard, conn, head.used + body.bytes) ||
         !push_bytes(shard, conn, buf_slice(&head)) || !push_bytes(shard, conn, body))
         return;
     if (!conn->keep_alive) {
-        conn_finish(shard, conn, status >= 400 ? CLOSE_HTTP_REFUSED : CLOSE_HTTP_DONE);
+        conn_finish(shard, conn, answer->status >= 400 ? CLOSE_HTTP_REFUSED : CLOSE_HTTP_DONE);
         return;
     }
     conn->deadline_ms = shard->now_ms + KEEP_ALIVE_MS;
     conn_set_timer(shard, conn);
 }
 
-void conn_refuse(struct shard *shard, struct conn *conn, int status, const char *extra, const char *why)
+static void refuse(struct shard *shard, struct conn *conn, struct http1_answer answer, const char *why)
 {
     uint8_t memory[512];
     struct buf content = buf_of(memory, sizeof memory);
@@ -142,7 +156,33 @@ void conn_refuse(struct shard *shard, struct conn *conn, int status, const char 
     json_put_string(&content, slice_text(why));
     buf_put_byte(&content, '}');
     check(!content.overflow);
-    conn_respond(shard, conn, status, "application/json", status == 426 ? UPGRADE_FIELDS : extra, buf_slice(&content));
+    answer.content_type = "application/json";
+    answer.content = buf_slice(&content);
+    conn_respond(shard, conn, &answer);
+}
+
+void conn_refuse(struct shard *shard, struct conn *conn, int status, const char *why)
+{
+    refuse(shard, conn, (struct http1_answer){.status = status}, why);
+}
+
+void conn_refuse_method(struct shard *shard, struct conn *conn, const char *allow)
+{
+    refuse(shard, conn, (struct http1_answer){.status = 405, .allow = allow}, "Method not allowed");
+}
+
+void conn_refuse_origin(struct shard *shard, struct conn *conn)
+{
+    refuse(shard, conn, (struct http1_answer){.status = 403, .varies_by_origin = true}, "Origin not allowed");
+}
+
+bool conn_continue(struct shard *shard, struct conn *conn)
+{
+    uint8_t memory[64];
+    struct buf head = buf_of(memory, sizeof memory);
+    http1_response(&head, &(struct http1_answer){.status = 100}, &(struct http1_manner){.minor_version = 1});
+    check(!head.overflow);
+    return conn_send_bytes(shard, conn, buf_slice(&head));
 }
 
 void conn_drop_waiting(struct shard *shard, struct conn *conn, bool slow)

@@ -8,6 +8,8 @@
 #include "core/ring.h"
 #include "core/stats.h"
 #include "core/wheel.h"
+#include "protocol/http1.h"
+#include "shards/config/settings.h"
 #include "shards/conn/conn.h"
 #include "shards/shard.h"
 
@@ -143,4 +145,18 @@ bool listener_all_ended(const struct shard *shard)
             return false;
     }
     return true;
+}
+
+bool listener_is_loopback(const struct listener *listener)
+{
+    static const uint8_t v4[13] = {[10] = 0xff, [11] = 0xff, [12] = 127}, v6[16] = {[15] = 1};
+    const uint8_t *bytes = listener->address.bytes;
+    return memcmp(bytes, v4, sizeof v4) == 0 || memcmp(bytes, v6, sizeof v6) == 0;
+}
+
+bool listener_serves_host(const struct shard *shard, uint32_t index, struct slice host)
+{
+    const struct option_texts *hosts = &shard->config->server.hosts;
+    return host.bytes == 0 || !listener_is_loopback(&shard->listeners->items[index]) ||
+           http1_host_known(host, (const char *const *)hosts->items, hosts->count);
 }

@@ -54,8 +54,13 @@ void listener_stop(struct shard *shard);
 
 /* RING_SHUTDOWN of a listener completed. */
 void listener_on_shut(struct shard *shard, uint32_t index, int32_t result);
-/* Whether all have let go of their ports: only then may the ring end, which keeps sockets a while longer than the
- * process. */
+/* Whether only this machine reaches it: 127.0.0.0/8 or ::1. */
+bool listener_is_loopback(const struct listener *listener);
+/* Whether requests for this host may come to the listener: any, unless it is a loopback one (setting `hosts`). A request of HTTP/1.0
+ * without a host is no browser's. */
+bool listener_serves_host(const struct shard *shard, uint32_t index, struct slice host);
+
+/* Whether all have let go of their ports: only then may the ring end, which keeps sockets a while longer than the process. */
 bool listener_all_ended(const struct shard *shard);
 
 #endif

@@ -70,6 +70,9 @@ struct conn_role {
     role_limits_fn *limits;
     /* Served to the end of a stop, and never counted among the clients nor against their limits. */
     bool operates;
+    /* At a listener on a loopback address a request for a host that this machine is not known by is refused with 421, so that no page
+     * whose name has been made to point here reads or publishes anything (RFC 9110 section 7.4). */
+    bool knows_hosts;
 };
 
 /* [enum role], defined where the floors meet (roles.c). */

@@ -33,7 +33,11 @@ static bool all_alive(const struct shard *shard)
 static void respond_state(struct shard *shard, struct conn *conn, bool good, const char *otherwise)
 {
     const char *content = good ? "{\"status\":\"ok\"}" : otherwise;
-    conn_respond(shard, conn, good ? 200 : 503, "application/json", "Cache-Control: no-store\r\n", slice_text(content));
+    conn_respond(shard, conn,
+                 &(struct http1_answer){.status = good ? 200 : 503,
+                                        .content_type = "application/json",
+                                        .extra = "Cache-Control: no-store\r\n",
+                                        .content = slice_text(content)});
 }
 
 static void put_metric(struct buf *out, const char *name, const char *type, const char *labels, const char *help,
@@ -136,7 +140,10 @@ static void respond_metrics(struct shard *shard, struct conn *conn)
     if (shard->services->storage != NULL)
         print_storage(shard->services->storage, &out);
     check(!out.overflow);
-    conn_respond(shard, conn, 200, "text/plain; version=0.0.4; charset=utf-8", "", buf_slice(&out));
+    conn_respond(shard, conn,
+                 &(struct http1_answer){.status = 200,
+                                        .content_type = "text/plain; version=0.0.4; charset=utf-8",
+                                        .content = buf_slice(&out)});
 }
 
 /* Ready is who takes in what the listeners offer: not stopping, and every service has what it keeps at hand. */
@@ -154,7 +161,7 @@ static void on_request(struct shard *shard, struct conn *conn, const struct http
     if (request->chunked || request->content_length > 0)
         conn->keep_alive = false;
     if (!slice_is(request->method, "GET") && !slice_is(request->method, "HEAD"))
-        conn_refuse(shard, conn, 405, "Allow: GET, HEAD\r\n", "Method not allowed");
+        conn_refuse_method(shard, conn, "GET, HEAD");
     else if (slice_is(request->path, "/health/live"))
         respond_state(shard, conn, all_alive(shard), "{\"status\":\"stuck\"}");
     else if (slice_is(request->path, "/health/ready") || slice_is(request->path, "/health"))
@@ -164,10 +171,11 @@ static void on_request(struct shard *shard, struct conn *conn, const struct http
     else if (slice_is(request->path, "/metrics"))
         respond_metrics(shard, conn);
     else
-        conn_refuse(shard, conn, 404, "", "Not found");
+        conn_refuse(shard, conn, 404, "Not found");
 }
 
 const struct conn_role operator_role = {
     .request = on_request,
     .operates = true,
+    .knows_hosts = true,
 };

@@ -57,11 +57,6 @@ struct exchange {
 
 /* --- answers ------------------------------------------------------------------------------------------------------ */
 
-static void respond_error(struct shard *shard, struct conn *conn, int status, const char *message)
-{
-    conn_refuse(shard, conn, status, status == 405 ? "Allow: GET, POST\r\n" : "", message);
-}
-
 /* role.end: the exchange is over. */
 static void end(struct shard *shard, struct conn *conn)
 {
@@ -147,7 +142,9 @@ static void respond(struct shard *shard, struct conn *conn)
     buf_put_byte(&content, '}');
     int status = exchange->refused == 0 ? 202 : exchange->batch ? 422 : exchange->status;
     end(shard, conn);
-    conn_respond(shard, conn, status, "application/json", "", buf_slice(&content));
+    conn_respond(
+        shard, conn,
+        &(struct http1_answer){.status = status, .content_type = "application/json", .content = buf_slice(&content)});
     free(memory);
     if (conn->parked)
         conn_unpark(shard, conn);
@@ -208,7 +205,7 @@ static void resume(struct shard *shard, struct conn *conn)
             exchange->waiting++;
         } else if (!exchange->batch && status != 409 && status != 422) {
             end(shard, conn);
-            respond_error(shard, conn, status, refusal.message);
+            conn_refuse(shard, conn, status, refusal.message);
             if (conn->parked)
                 conn_unpark(shard, conn);
             return;
@@ -227,10 +224,13 @@ static void answer_query(struct shard *shard, struct conn *conn, const struct er
 {
     end(shard, conn);
     if (errand->status == 200)
-        conn_respond(shard, conn, 200, errand->kind == ERRAND_SUBMIT ? "application/json" : "application/octet-stream",
-                     "", slice_of(errand->reply, errand->reply_bytes));
+        conn_respond(shard, conn,
+                     &(struct http1_answer){.status = 200,
+                                            .content_type = errand->kind == ERRAND_SUBMIT ? "application/json"
+                                                                                          : "application/octet-stream",
+                                            .content = slice_of(errand->reply, errand->reply_bytes)});
     else
-        respond_error(shard, conn, errand->status, errand->status == 404 ? "No state" : "Try again later");
+        conn_refuse(shard, conn, errand->status, errand->status == 404 ? "No state" : "Try again later");
     if (conn->parked)
         conn_unpark(shard, conn);
 }
@@ -275,7 +275,7 @@ static void refuse_body(struct shard *shard, struct conn *conn, int status, cons
 {
     conn->keep_alive = false;
     end(shard, conn);
-    respond_error(shard, conn, status, message);
+    conn_refuse(shard, conn, status, message);
 }
 
 /* What has come so far buys time for the rest. */
@@ -348,13 +348,26 @@ static bool note_source(struct exchange *exchange, const struct http1_request *r
     return true;
 }
 
+/* Whether the content is what it says it is: no coding is understood (RFC 9110 sections 8.4, 15.5.16). */
+static bool is_plain(const struct http1_request *request)
+{
+    for (uint32_t i = 0; i < request->header_count; i++)
+        if (slice_is_nocase(request->headers[i].name, "content-encoding") &&
+            !slice_is_nocase(request->headers[i].value, "identity"))
+            return false;
+    return true;
+}
+
 static void begin_post(struct shard *shard, struct conn *conn, const struct http1_request *request, uint8_t dialect,
                        struct slice topic)
 {
-    static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
     uint64_t bytes_max = shard->config->ingest.body_bytes_max;
     if (request->content_length > bytes_max) {
         refuse_body(shard, conn, 413, "Body too large");
+        return;
+    }
+    if (!is_plain(request)) {
+        refuse_body(shard, conn, 415, "Content-Encoding is not understood; send the content as it is");
         return;
     }
     struct exchange *exchange = exchange_make(shard, conn, dialect, topic);
@@ -370,7 +383,7 @@ static void begin_post(struct shard *shard, struct conn *conn, const struct http
     exchange->begun_ms = shard->now_ms;
     http1_body_init(&exchange->body, request, bytes_max);
     set_body_deadline(shard, conn);
-    if (request->expect_continue && !conn_send_bytes(shard, conn, slice_of(go_on, sizeof go_on - 1)))
+    if (request->expect_continue && !conn_continue(shard, conn))
         return;
     if (!request->chunked && request->content_length == 0) {
         conn->body = false;
@@ -391,7 +404,7 @@ static void begin_query(struct shard *shard, struct conn *conn, uint8_t dialect,
         return;
     }
     end(shard, conn);
-    respond_error(shard, conn, status, refusal.message);
+    conn_refuse(shard, conn, status, refusal.message);
 }
 
 static void begin_publisher(struct shard *shard, struct conn *conn, const struct http1_request *request, uint32_t key)
@@ -399,8 +412,12 @@ static void begin_publisher(struct shard *shard, struct conn *conn, const struct
     struct handshake handshake;
     const char *why = "";
     int status = handshake_check(request, &handshake, &why);
+    if (status == 405) {
+        conn_refuse_method(shard, conn, "GET");
+        return;
+    }
     if (status != 0) {
-        respond_error(shard, conn, status, why);
+        conn_refuse(shard, conn, status, why);
         return;
     }
     if (!publisher_open(shard, conn, key, &handshake))
@@ -410,21 +427,21 @@ static void begin_publisher(struct shard *shard, struct conn *conn, const struct
 /* role.request */
 static void on_request(struct shard *shard, struct conn *conn, const struct http1_request *request)
 {
-    bool get = slice_is(request->method, "GET"), post = slice_is(request->method, "POST");
+    bool get = slice_is(request->method, "GET") || conn->head, post = slice_is(request->method, "POST");
     bool kept = conn->keep_alive;
     if (request->chunked || request->content_length > 0)
         conn->keep_alive = false; /* unless the body is read */
     if (!slice_starts(request->path, slice_text(PATH_PREFIX))) {
-        respond_error(shard, conn, 404, "Not found");
+        conn_refuse(shard, conn, 404, "Not found");
         return;
     }
     int key = ingest_key(shard, conn, request);
     if (key < 0) {
-        respond_error(shard, conn, 401, "Missing or unknown ingest key");
+        conn_refuse(shard, conn, 401, "Missing or unknown ingest key");
         return;
     }
     if (shard->stage_seen != STAGE_RUN) {
-        respond_error(shard, conn, 503, "The server is stopping");
+        conn_refuse(shard, conn, 503, "The server is stopping");
         return;
     }
     struct slice rest = slice_skip(request->path, sizeof PATH_PREFIX - 1);
@@ -439,11 +456,11 @@ static void on_request(struct shard *shard, struct conn *conn, const struct http
     int dialect = ingest_dialect(shard, slice_of(rest.data, name_bytes));
     if (slash == NULL || dialect < 0 || !http1_percent_decode(slice_skip(rest, name_bytes + 1), &topic) ||
         topic.used == 0) {
-        respond_error(shard, conn, 404, "Unknown dialect or topic");
+        conn_refuse(shard, conn, 404, "Unknown dialect or topic");
         return;
     }
     if (!ingest_permitted(shard, (uint32_t)key, dialects[dialect], buf_slice(&topic))) {
-        respond_error(shard, conn, 403, "This key may not publish to this topic");
+        conn_refuse(shard, conn, 403, "This key may not publish to this topic");
         return;
     }
     if (get) {
@@ -452,7 +469,7 @@ static void on_request(struct shard *shard, struct conn *conn, const struct http
         conn->keep_alive = kept;
         begin_post(shard, conn, request, (uint8_t)dialect, buf_slice(&topic));
     } else {
-        respond_error(shard, conn, 405, "Method not allowed");
+        conn_refuse_method(shard, conn, "GET, HEAD, POST");
     }
 }
 
@@ -461,4 +478,5 @@ const struct conn_role ingest_role = {
     .body = on_body,
     .resume = resume,
     .end = end,
+    .knows_hosts = true,
 };

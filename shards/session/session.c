@@ -140,12 +140,16 @@ static int route(struct shard *shard, const struct conn *conn, struct slice *pat
     return -1;
 }
 
-static bool origin_allowed(const struct dialect_settings *settings, const struct http1_request *request)
+/* That Origin and Host are the same says nothing of a name that was made to point at a loopback address: there the Host has to be a
+ * known one. Elsewhere, and behind a proxy that asks for a name in `hosts`, it is. */
+static bool origin_allowed(const struct shard *shard, const struct conn *conn, const struct dialect_settings *settings,
+                           const struct http1_request *request)
 {
     struct slice origin = http1_header(request, "Origin");
     if (!settings->origin_check || origin.data == NULL)
         return true;
-    return handshake_origin_allowed(origin, request->host, (const char *const *)settings->origins.items,
+    struct slice host = listener_serves_host(shard, conn->listener, request->host) ? request->host : slice_of(NULL, 0);
+    return handshake_origin_allowed(origin, host, (const char *const *)settings->origins.items,
                                     settings->origins.count);
 }
 
@@ -170,14 +174,18 @@ static void on_request(struct shard *shard, struct conn *conn, const struct http
     conn->keep_alive = conn->keep_alive && !has_body; /* a body that nobody reads ends the connection */
     int index = route(shard, conn, &path);
     if (index < 0) {
-        conn_refuse(shard, conn, 404, "", "Not found");
+        conn_refuse(shard, conn, 404, "Not found");
         return;
     }
     const struct dialect *dialect = dialects[index];
     bool rest = dialect->route(shard->config->dialects[index], path) == DIALECT_PATH_REST;
     int status = rest ? handshake_check_origin(request, &why) : handshake_check(request, &handshake, &why);
+    if (status == 405) {
+        conn_refuse_method(shard, conn, "GET");
+        return;
+    }
     if (status != 0) {
-        conn_refuse(shard, conn, status, status == 405 ? "Allow: GET\r\n" : "", why);
+        conn_refuse(shard, conn, status, why);
         return;
     }
     const struct extension_settings windows = {DEFLATE_WINDOW_BITS_MAX, DEFLATE_WINDOW_BITS_MAX};
@@ -187,13 +195,13 @@ static void on_request(struct shard *shard, struct conn *conn, const struct http
     conn->dialect = (uint8_t)index;
     struct ring_address peer = ring_peer(shard->ring, conn->socket);
     forwarded_client(shard->config->dialects[index], request, peer.bytes, conn->session.client);
-    bool allowed = rest || origin_allowed(shard->config->dialects[index], request);
-    if (!allowed && !dialect->checks_origin) {
-        conn_refuse(shard, conn, 403, "", "Origin not allowed");
+    bool allowed = origin_allowed(shard, conn, shard->config->dialects[index], request);
+    if (!allowed && !rest && !dialect->checks_origin) {
+        conn_refuse_origin(shard, conn);
         return;
     }
     if (!make_state(conn, dialect->session_bytes)) {
-        conn_refuse(shard, conn, 503, "", "Out of memory");
+        conn_refuse(shard, conn, 503, "Out of memory");
         return;
     }
     struct dialect_call call = session_call_begin(shard, conn);

@@ -250,8 +250,7 @@ static enum step do_action(struct shard *shard, struct conn *conn, const struct 
 {
     switch (action->kind) {
     case ACTION_RESPOND:
-        conn_respond(shard, conn, action->respond.status, action->respond.content_type, action->respond.extra,
-                     action->respond.content);
+        conn_respond(shard, conn, &action->respond);
         return conn->state == CONN_HTTP ? STEP_GO : STEP_ENDED;
     case ACTION_ACCEPT:
         return do_accept(shard, conn, run->handshake);

@@ -11,7 +11,7 @@ from wire import PING, PONG, Wire, frame
 
 
 def ask(wire, path, method="GET"):
-    wire.send(f"{method} {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    wire.send(f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
     return wire.response()[0]
 
 

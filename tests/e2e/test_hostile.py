@@ -186,7 +186,7 @@ def test_disappearing_in_the_middle():
 def test_half_close_behind_a_request():
     """K-30: who sends FIN behind its last request still gets the answer."""
     with serving() as (server, _), Wire(server.port("admin")) as wire:
-        wire.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        wire.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         wire.half_close()
         expect(wire.response()[0], 200)
         expect(wire.ended(), True, "TCP ends")
@@ -216,7 +216,7 @@ def test_one_byte_segments():
 def test_handshake_refusals():
     """K-2 (RFC 6455 section 4.2): status and headers of each refusal."""
     cases = [
-        ("no upgrade", b"GET /echo HTTP/1.1\r\nHost: x\r\n\r\n", 426),
+        ("no upgrade", b"GET /echo HTTP/1.1\r\nHost: localhost\r\n\r\n", 426),
         ("version 8", upgrade_request("/echo", version="8"), 426),
         ("version 14", upgrade_request("/echo", version="14"), 426),
         ("no version", upgrade_request("/echo", version=None), 426),
@@ -331,7 +331,7 @@ def test_silent_and_trickling_clients_time_out():
 
 def test_the_next_request_has_its_own_time():
     """K-24, K-30: a kept connection may idle between requests, but a request that has begun is complete in time."""
-    request = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with serving(server={"handshake_timeout": "2s"}) as (server, _), Wire(server.port("admin")) as wire:
         for _ in range(2):
             wire.send(request)

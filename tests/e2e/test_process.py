@@ -366,7 +366,7 @@ def test_drain_ends_in_time_with_readers_that_are_stuck():
         stuck = [Wire(server.port("plain"), receive_buffer=4096).upgrade("/plain/a") for _ in range(4)]
         stuck += [Wire(server.port("plain")) for _ in range(4)]
         half = Wire(server.port("ingest"))
-        half.send(b"POST /ingest/v1/plain/a HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\nX-Ingest-Key: " +
+        half.send(b"POST /ingest/v1/plain/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\nX-Ingest-Key: " +
                   INGEST_KEY.encode() + b"\r\n\r\nhalf")
         for i in range(20):
             server.publish("plain/a", b"x" * 100000)

@@ -217,14 +217,14 @@ def test_key_updates():
         for round, command in enumerate("kKkKK", 1):
             say(f"{command}\n")
             until(lambda: said().count("KEYUPDATE") == round, what="the command")
-            say("GET /healthz HTTP/1.1\nHost: a\n\n".replace("\n", "\r\n"))
+            say("GET /healthz HTTP/1.1\nHost: localhost\n\n".replace("\n", "\r\n"))
             until(lambda: said().count("HTTP/1.1 200") == round, what=f"the answer after {command}")
 
 
 def connected(port, *, session=None, name="localhost", asked="/healthz", **options):
     """A connection that has had an answer, so that tickets have come: (socket, answer)."""
     wrapped = options.pop("context").wrap_socket(tls_peer.connect(port), server_hostname=name, session=session)
-    wrapped.sendall(f"GET {asked} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+    wrapped.sendall(f"GET {asked} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
     return wrapped, wrapped.recv(4096)
 
 
@@ -256,7 +256,7 @@ def test_tickets():
         expect(first.session.has_ticket if first.session else False, False, "a ticket")
         first.close()
     with serve() as server, s_client(server.port("admin"), "-tls1_3") as (say, said):
-        say("GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+        say("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         until(lambda: "HTTP/1.1 200" in said(), what="an answer")
         say("Q\n")
         until(lambda: "Max Early Data" in said(), what="a ticket")
@@ -381,7 +381,7 @@ def test_publishing_by_certificate():
                tls={"client_authorities": authority()}) as server:
         def post(certificate, topic, *headers):
             with Wire(server.port("ingest"), tls=context(certificate=certificate)) as wire:
-                lines = [f"POST /ingest/v1/plain/{topic} HTTP/1.1", "Host: a", "Content-Type: text/plain",
+                lines = [f"POST /ingest/v1/plain/{topic} HTTP/1.1", "Host: localhost", "Content-Type: text/plain",
                          "Content-Length: 1", *headers]
                 wire.send(("\r\n".join(lines) + "\r\n\r\nx").encode())
                 return wire.response()[0]

@@ -44,7 +44,7 @@ static void put_upgrade(struct sim_client *client, const char *path)
 {
     char head[512];
     snprintf(head, sizeof head,
-             "GET %s HTTP/1.1\r\nHost: sim\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+             "GET %s HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
              "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n%s\r\n",
              path, sim_deflate_line(&client->wire.deflate));
     sim_wire_put_text(&client->wire, head);

@@ -70,7 +70,7 @@ static void pipeline(struct sim_client *client)
     memset(content, 'a', PIPELINED_BYTES);
     content[PIPELINED_BYTES] = '\0';
     snprintf(head, sizeof head,
-             "POST /ingest/v1/plain/void HTTP/1.1\r\nHost: sim\r\nX-Ingest-Key: " SIM_INGEST_KEY
+             "POST /ingest/v1/plain/void HTTP/1.1\r\nHost: localhost\r\nX-Ingest-Key: " SIM_INGEST_KEY
              "\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n",
              PIPELINED_BYTES);
     for (int i = 0; i < PIPELINED; i++) {
@@ -84,7 +84,7 @@ static void push(struct sim_world *world, struct sim_client *client)
 {
     char object[PIPELINED_BYTES + 128];
     sim_wire_put_text(&client->wire,
-                      "GET /ingest/v1/ws HTTP/1.1\r\nHost: sim\r\nAuthorization: Bearer " SIM_INGEST_KEY
+                      "GET /ingest/v1/ws HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " SIM_INGEST_KEY
                       "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                       "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n");
     for (int i = 1; i <= PIPELINED; i++) {

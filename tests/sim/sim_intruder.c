@@ -52,7 +52,7 @@ static void connect(struct sim_world *world, struct sim_intruder *intruder)
     intruder->upgrades = port == SIM_PORT_ECHO && random_chance(&world->random, 1, 2);
     if (good && intruder->upgrades)
         sim_wire_put_text(&intruder->wire,
-                          "GET /echo HTTP/1.1\r\nHost: sim\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                          "GET /echo HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                           "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n");
 }
 
@@ -104,7 +104,7 @@ static bool act_at_once(struct sim_world *world, struct sim_intruder *intruder)
         put_small_records(intruder);
         return true;
     case SIM_HTTP:
-        sim_wire_put_text(&intruder->wire, "GET / HTTP/1.1\r\nHost: sim\r\n\r\n");
+        sim_wire_put_text(&intruder->wire, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
         return true;
     default:
         return false;

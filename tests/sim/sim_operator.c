@@ -38,7 +38,7 @@ static void ask(struct sim_world *world, struct sim_operator *operator)
 {
     char head[96];
     operator->page =(uint8_t)((operator->visitor ? PAGE_STATS : PAGE_LIVE) + random_below(&world->random, PAGE_STATS));
-    snprintf(head, sizeof head, "GET %s HTTP/1.1\r\nHost: sim\r\n\r\n", targets[operator->page]);
+    snprintf(head, sizeof head, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", targets[operator->page]);
     sim_wire_put_text(&operator->wire, head);
     operator->asked = true;
 }

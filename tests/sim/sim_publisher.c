@@ -68,8 +68,9 @@ static void put_request(struct sim_world *world, struct sim_publisher *publisher
 {
     char head[512];
     bool chunked = random_chance(&world->random, 1, 4);
-    snprintf(head, sizeof head, "POST /ingest/v1/%s HTTP/1.1\r\nHost: sim\r\nX-Ingest-Key: %s\r\nContent-Type: %s\r\n",
-             topic, key_of(publisher), type);
+    snprintf(head, sizeof head,
+             "POST /ingest/v1/%s HTTP/1.1\r\nHost: localhost\r\nX-Ingest-Key: %s\r\nContent-Type: %s\r\n", topic,
+             key_of(publisher), type);
     sim_wire_put_text(&publisher->wire, head);
     if (!chunked) {
         snprintf(head, sizeof head, "Content-Length: %zu\r\n\r\n", bytes);
@@ -352,7 +353,7 @@ static void connect(struct sim_world *world, struct sim_publisher *publisher)
         return;
     char head[320];
     snprintf(head, sizeof head,
-             "GET /ingest/v1/ws HTTP/1.1\r\nHost: sim\r\nAuthorization: Bearer %s\r\nUpgrade: websocket\r\n"
+             "GET /ingest/v1/ws HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\nUpgrade: websocket\r\n"
              "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
              key_of(publisher));
     sim_wire_put_text(&publisher->wire, head);

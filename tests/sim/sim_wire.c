@@ -5,6 +5,7 @@
 #include "tests/sim/sim_wire.h"
 
 #include "core/check.h"
+#include "tests/sim/sim_text.h"
 
 #include <errno.h>
 
@@ -199,6 +200,28 @@ static size_t content_length(struct slice head)
     return 0;
 }
 
+/* What the status owes (protocol/http.md) and the head has not; NULL: nothing. */
+static const char *missing(int status, struct slice head)
+{
+    static const struct {
+        int status;
+        const char *field, *why;
+    } duties[] = {
+        {401, "\r\nWWW-Authenticate: ", "401 without a challenge"},
+        {405, "\r\nAllow: ", "405 without Allow"},
+        {415, "\r\nAccept-Encoding: ", "415 without Accept-Encoding"},
+        {426, "\r\nSec-WebSocket-Version: 13\r\n", "426 without a version"},
+        {429, "\r\nRetry-After: ", "429 without Retry-After"},
+        {503, "\r\nRetry-After: ", "503 without Retry-After"},
+    };
+    if (status != 100 && sim_text_behind(head, "\r\nDate: ").data == NULL)
+        return "a response without Date";
+    for (size_t i = 0; i < sizeof duties / sizeof duties[0]; i++)
+        if (status == duties[i].status && sim_text_behind(head, duties[i].field).data == NULL)
+            return duties[i].why;
+    return NULL;
+}
+
 int sim_wire_response(struct sim_wire *wire, struct sim_response *response, const char **why)
 {
     struct slice text = sim_bytes_waiting(&wire->in);
@@ -210,6 +233,9 @@ int sim_wire_response(struct sim_wire *wire, struct sim_response *response, cons
     if (!slice_starts(text, slice_text("HTTP/1.1 ")) || text.data[12] != ' ')
         return bad(why, "not a status line");
     response->status = (text.data[9] - '0') * 100 + (text.data[10] - '0') * 10 + (text.data[11] - '0');
+    const char *wrong = missing(response->status, slice_of(text.data, head));
+    if (wrong != NULL)
+        return bad(why, wrong);
     size_t content = response->status < 200 ? 0 : content_length(slice_of(text.data, head));
     if (text.bytes < head + content)
         return 0;

@@ -42,6 +42,15 @@ struct pure_conn *pure_begin(struct pure_host *host, uint32_t index)
 
 /* A request, with further header lines (with CRLF), on one of the REST paths. Its status; the content is in
  * host->content. */
+/* What the session says about a request's Origin before the dialect sees it. */
+static bool origin_allowed(const struct pure_host *host, const struct http1_request *request)
+{
+    const struct dialect_settings *common = host->settings;
+    return !common->origin_check ||
+           handshake_origin_allowed(http1_header(request, "Origin"), request->host,
+                                    (const char *const *)common->origins.items, common->origins.count);
+}
+
 int pure_request(struct pure_host *host, uint32_t index, const char *method, const char *target, const char *headers)
 {
     static char head[65536];
@@ -55,6 +64,7 @@ int pure_request(struct pure_host *host, uint32_t index, const char *method, con
     struct pure_conn *conn = pure_begin(host, index);
     struct actions *out = pure_actions(host);
     struct dialect_call call = pure_call(host, conn, out);
+    call.origin_allowed = origin_allowed(host, &request);
     host->dialect->rest->request(&call, &request, request.path);
     pure_apply(host, conn, out);
     pure_end(host, conn);
@@ -82,14 +92,11 @@ int pure_connect(struct pure_host *host, uint32_t index, const char *target, con
     struct pure_conn *conn = pure_begin(host, index);
     struct actions *out = pure_actions(host);
     struct dialect_call call = pure_call(host, conn, out);
-    const struct dialect_settings *common = host->settings;
-    call.origin_allowed = !common->origin_check ||
-                          handshake_origin_allowed(http1_header(&request, "Origin"), request.host,
-                                                   (const char *const *)common->origins.items, common->origins.count);
+    call.origin_allowed = origin_allowed(host, &request);
     if (call.origin_allowed || host->dialect->checks_origin)
         host->dialect->open(&call, &request, request.path);
     else
-        action_respond(out, 403, "application/json", slice_text("{\"error\":\"Origin not allowed\"}"), "");
+        action_respond_json(out, 403, slice_text("{\"error\":\"Origin not allowed\"}"));
     pure_apply(host, conn, out);
     if (conn->refused_status != 0) {
         pure_end(host, conn);

@@ -4,6 +4,7 @@
  * fuzz/dialect.c. */
 #include "tests/support/pure_host.h"
 
+#include "core/check.h"
 #include "tests/support/pure_service.h"
 
 #include <errno.h>
@@ -341,6 +342,24 @@ struct dialect_call pure_call(struct pure_host *host, struct pure_conn *conn, st
 static void pure_refused(struct pure_host *host, struct pure_conn *conn, enum quota_kind quota);
 static void pure_counted(struct pure_host *host, struct pure_conn *conn, const struct action *action);
 
+/* The header lines of a response beyond Content-Type and Content-Length, as the writer has them. */
+static struct slice duties(const struct http1_answer *answer)
+{
+    static uint8_t memory[1024];
+    struct buf out = buf_of(memory, sizeof memory);
+    http1_response(&out, answer, &(struct http1_manner){.keep_alive = true, .head_only = true, .minor_version = 1});
+    check(!out.overflow);
+    struct slice head = slice_of(memory, out.used - 2), line, rest = {0};
+    while (head.bytes > 0) {
+        const uint8_t *end = memchr(head.data, '\n', head.bytes);
+        line = slice_of(head.data, (size_t)(end - head.data) + 1);
+        head = slice_skip(head, line.bytes);
+        if (!slice_starts(line, slice_text("HTTP/1.1 ")) && !slice_starts(line, slice_text("Content-")))
+            rest = rest.data == NULL ? slice_of(line.data, line.bytes + head.bytes) : rest;
+    }
+    return rest.data == NULL ? slice_text("") : rest;
+}
+
 static void pure_respond(struct pure_host *host, struct pure_conn *conn, const struct action *action)
 {
     conn->refused_status = action->respond.status;
@@ -349,7 +368,7 @@ static void pure_respond(struct pure_host *host, struct pure_conn *conn, const s
     host->content = pure_copy(action->respond.content.data, action->respond.content.bytes);
     pure_name(conn->refused_content, sizeof conn->refused_content,
               slice_of(host->content, strnlen(host->content, sizeof conn->refused_content - 1)));
-    pure_name(conn->refused_extra, sizeof conn->refused_extra, slice_text(action->respond.extra));
+    pure_name(conn->refused_extra, sizeof conn->refused_extra, duties(&action->respond));
 }
 
 /* One action. False: the rest of its row is dropped. */

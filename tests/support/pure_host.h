@@ -38,7 +38,8 @@ struct pure_conn {
     const char *close_reason;
     int refused_status;        /* of a RESPOND */
     char refused_content[256]; /* its beginning; all of the last one is in host->content */
-    char refused_extra[512];
+    char refused_extra
+        [512]; /* its header lines but Content-Type and Content-Length, as the writer of responses has them */
     void *session;
     uint64_t number;
     uint64_t heartbeat_ms; /* when the next one is due */

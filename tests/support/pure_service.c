@@ -265,15 +265,16 @@ static void pure_request_service(struct pure_host *host, uint64_t ticket, uint32
                                       .ticket = ticket,
                                       .now_ms = host->now_ms,
                                       .wall_ms = pure_wall_ms(host)};
-    struct buf reply = buf_of(pure_memory(PURE_TEXT_BYTES), PURE_TEXT_BYTES);
-    int status = host->dialect->service->request(host->service, &request, &reply);
-    check(!reply.overflow && (status != SERVICE_LATER || host->dialect->service->tables != NULL));
+    struct actions *spare = pure_actions(host); /* for its text: so much memory is dear to make */
+    struct buf *reply = &spare->text;
+    int status = host->dialect->service->request(host->service, &request, reply);
+    check(!reply->overflow && (status != SERVICE_LATER || host->dialect->service->tables != NULL));
     pure_collect(host);
     free(copy);
     pure_pump(host);
     if (status != SERVICE_LATER)
-        pure_answer(host, ticket, status, buf_slice(&reply));
-    free(reply.data);
+        pure_answer(host, ticket, status, buf_slice(reply));
+    pure_actions_free(host, spare);
 }
 
 void pure_ask_from(struct pure_host *host, struct pure_conn *conn, uint32_t tag, uint32_t kind, struct slice body)

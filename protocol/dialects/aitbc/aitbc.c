@@ -34,9 +34,7 @@ enum tag {
 
 static void refuse(struct dialect_call *call, int status, const char *content)
 {
-    /* RFC 9110 section 15.5.2: a 401 names a scheme */
-    action_respond(call->out, status, "application/json", slice_text(content),
-                   status == 401 ? "WWW-Authenticate: Bearer\r\n" : "");
+    action_respond_json(call->out, status, slice_text(content));
 }
 
 /* --- paths -------------------------------------------------------------------------------------------------------- */
@@ -260,7 +258,10 @@ static void aitbc_open(struct dialect_call *call, const struct http1_request *re
     if (common->connections_per_address > 0)
         action_acquire(call->out, QUOTA_ADDRESS, slice_text(""), (uint32_t)common->connections_per_address, 0);
     if (!call->origin_allowed)
-        refuse(call, 403, "{\"error\":\"Origin not allowed\"}");
+        action_respond(call->out, &(struct http1_answer){.status = 403,
+                                                         .content_type = "application/json",
+                                                         .content = slice_text("{\"error\":\"Origin not allowed\"}"),
+                                                         .varies_by_origin = true});
     else if (!admit(call, request, &wish))
         return;
     else if (part == PART_JOB)

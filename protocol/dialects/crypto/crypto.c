@@ -123,8 +123,7 @@ static void let_in(struct dialect_call *call, const struct dialect_reply *reply)
     uint8_t topics[CRYPTO_TOPICS];
     uint32_t count = 0;
     if (reply->status != 200) {
-        action_respond(call->out, 503, "application/json",
-                       slice_text("{\"status\":\"error\",\"message\":\"Try again later\"}"), "");
+        action_respond_json(call->out, 503, slice_text("{\"status\":\"error\",\"message\":\"Try again later\"}"));
         return;
     }
     check(json_u64(reply->body, &session->number));

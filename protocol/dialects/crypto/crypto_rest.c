@@ -4,7 +4,6 @@
  * waits for its census. crypto.c calls it. */
 #include "core/check.h"
 #include "protocol/dialects/crypto/crypto.h"
-#include "protocol/handshake.h"
 #include "protocol/http1.h"
 #include "protocol/json.h"
 #include "protocol/utf8.h"
@@ -16,23 +15,36 @@
 #define CLIENT_BYTES_MAX 512  /* of one in the list */
 #define STATS_TAIL_BYTES 1024 /* of what follows the list */
 #define ORIGIN_BYTES_MAX 256
-#define HEADERS_BYTES_MAX (ORIGIN_BYTES_MAX + 128)
+#define HEADERS_BYTES_MAX (ORIGIN_BYTES_MAX + 256)
+#define METHODS "GET, HEAD, OPTIONS"
 
 struct crypto_query {
     uint64_t limit, offset;
-    char headers[HEADERS_BYTES_MAX]; /* of the answer, NUL-terminated */
+    bool varies_by_origin;
+    char headers[HEADERS_BYTES_MAX]; /* of the answer, for pages of other origins, NUL-terminated */
 };
 
 /* --- answers ------------------------------------------------------------------------------------------------------ */
 
-static void respond_error(struct dialect_call *call, int status, const char *message, const char *extra)
+static void respond(struct dialect_call *call, int status, const char *content_type, struct slice content,
+                    const struct crypto_query *query)
+{
+    action_respond(call->out, &(struct http1_answer){.status = status,
+                                                     .content_type = content_type,
+                                                     .content = content,
+                                                     .allow = status == 405 || status == 204 ? METHODS : NULL,
+                                                     .extra = query == NULL ? "" : query->headers,
+                                                     .varies_by_origin = query != NULL && query->varies_by_origin});
+}
+
+static void respond_error(struct dialect_call *call, int status, const char *message, const struct crypto_query *query)
 {
     struct buf *text = &call->out->text;
     size_t mark = text->used;
     buf_put_text(text, "{\"status\":\"error\",\"message\":");
     json_put_string(text, slice_text(message));
     buf_put_byte(text, '}');
-    action_respond(call->out, status, "application/json", buf_since(text, mark), extra);
+    respond(call, status, "application/json", buf_since(text, mark), query);
 }
 
 static size_t begin_success(struct dialect_call *call)
@@ -42,36 +54,35 @@ static size_t begin_success(struct dialect_call *call)
     return mark;
 }
 
-static void respond_success(struct dialect_call *call, size_t mark, const char *headers)
+static void respond_success(struct dialect_call *call, size_t mark, const struct crypto_query *query)
 {
     struct buf *text = &call->out->text;
     buf_put_text(text, "},");
     crypto_put_time(text, "timestamp", call->wall_ms);
     buf_put_byte(text, '}');
-    action_respond(call->out, 200, "application/json", buf_since(text, mark), headers);
+    respond(call, 200, "application/json", buf_since(text, mark), query);
 }
 
-/* C-54: which methods there are, and which pages of other origins may read the answer. */
-static void write_headers(const struct dialect_call *call, const struct http1_request *request, bool allowed,
+/* C-54: which pages of other origins may read the answer; to OPTIONS also what they may ask with (the preflight of the Fetch
+ * standard, which carries no key). */
+static void write_headers(const struct dialect_call *call, const struct http1_request *request,
                           struct crypto_query *query)
 {
     const struct dialect_settings *settings = call->settings;
     struct slice origin = http1_header(request, "Origin");
     struct buf out = buf_of(query->headers, HEADERS_BYTES_MAX - 1);
-    if (!allowed)
-        buf_put_text(&out, "Allow: GET, HEAD\r\n");
-    if (!settings->origin_check) {
-        buf_put_text(&out, "Access-Control-Allow-Origin: *\r\n");
-    } else {
-        if (origin.bytes > 0 && origin.bytes <= ORIGIN_BYTES_MAX &&
-            handshake_origin_allowed(origin, request->host, (const char *const *)settings->origins.items,
-                                     settings->origins.count)) {
-            buf_put_text(&out, "Access-Control-Allow-Origin: ");
-            buf_put(&out, origin);
-            buf_put_text(&out, "\r\n");
-        }
-        buf_put_text(&out, "Vary: Origin\r\n"); /* RFC 9110 section 12.5.5 */
-    }
+    query->varies_by_origin = settings->origin_check;
+    if (!settings->origin_check)
+        origin = slice_text("*");
+    else if (origin.bytes == 0 || origin.bytes > ORIGIN_BYTES_MAX || !call->origin_allowed)
+        return;
+    buf_put_text(&out, "Access-Control-Allow-Origin: ");
+    buf_put(&out, origin);
+    buf_put_text(&out, "\r\n");
+    if (slice_is(request->method, "OPTIONS"))
+        buf_put_text(&out, "Access-Control-Allow-Methods: GET, HEAD\r\n"
+                           "Access-Control-Allow-Headers: Authorization, X-Api-Key\r\n"
+                           "Access-Control-Max-Age: 600\r\n");
     check(!out.overflow);
     query->headers[out.used] = '\0';
 }
@@ -179,7 +190,7 @@ void crypto_rest_replied(struct dialect_call *call, const struct crypto_query *q
     uint64_t total = reply->status == 200 ? reply->counts[CRYPTO_ALL] : 0;
     struct slice *entries = reply->status == 200 ? sort_census(reply->body, total) : NULL;
     if (entries == NULL) {
-        respond_error(call, 503, "Try again later", query->headers);
+        respond_error(call, 503, "Try again later", query);
         return;
     }
     size_t mark = begin_success(call);
@@ -191,7 +202,7 @@ void crypto_rest_replied(struct dialect_call *call, const struct crypto_query *q
     crypto_put_counts(text, reply->counts);
     if (shown < total)
         buf_put_text(text, ",\"clients_truncated\":true");
-    respond_success(call, mark, query->headers);
+    respond_success(call, mark, query);
     free(entries);
 }
 
@@ -210,7 +221,7 @@ static void get_stats(struct dialect_call *call, const struct http1_request *req
 {
     query->limit = CLIENTS_MAX;
     if (!read_number(call, request, "limit", &query->limit) || !read_number(call, request, "offset", &query->offset)) {
-        respond_error(call, 400, "limit and offset must be whole numbers", query->headers);
+        respond_error(call, 400, "limit and offset must be whole numbers", query);
         return;
     }
     if (query->limit > CLIENTS_MAX)
@@ -282,7 +293,7 @@ static void put_service(struct dialect_call *call, enum crypto_service service)
     buf_put_byte(text, '}');
 }
 
-static void get_services(struct dialect_call *call, const char *headers)
+static void get_services(struct dialect_call *call, const struct crypto_query *query)
 {
     struct buf *text = &call->out->text;
     size_t mark = begin_success(call);
@@ -301,7 +312,7 @@ static void get_services(struct dialect_call *call, const char *headers)
     buf_put_text(text, "},\"total_services\":");
     buf_put_u64(text, CRYPTO_SERVICES);
     buf_put_text(text, ",\"api_version\":\"" API_VERSION "\"");
-    respond_success(call, mark, headers);
+    respond_success(call, mark, query);
 }
 
 static void put_endpoint(struct dialect_call *call, const struct http1_request *request,
@@ -332,7 +343,8 @@ static void put_endpoint(struct dialect_call *call, const struct http1_request *
     buf_put_text(text, "]}");
 }
 
-static void get_endpoints(struct dialect_call *call, const struct http1_request *request, const char *headers)
+static void get_endpoints(struct dialect_call *call, const struct http1_request *request,
+                          const struct crypto_query *query)
 {
     struct buf *text = &call->out->text;
     size_t mark = begin_success(call);
@@ -343,7 +355,7 @@ static void get_endpoints(struct dialect_call *call, const struct http1_request 
         put_endpoint(call, request, &crypto_endpoints[i]);
     }
     buf_put_byte(text, ']');
-    respond_success(call, mark, headers);
+    respond_success(call, mark, query);
 }
 
 /* --- the page (C-55) ---------------------------------------------------------------------------------------------- */
@@ -370,7 +382,7 @@ static void put_cells(struct buf *out, const char *first, const char *second)
     buf_put_text(out, "</td></tr>\n");
 }
 
-static void get_docs(struct dialect_call *call, const char *headers)
+static void get_docs(struct dialect_call *call, const struct crypto_query *query)
 {
     struct buf *text = &call->out->text;
     size_t mark = text->used;
@@ -388,7 +400,7 @@ static void get_docs(struct dialect_call *call, const char *headers)
     put_cells(text, "/ws/services", "All services with their intervals");
     put_cells(text, "/ws/endpoints", "All WebSocket endpoints with their addresses");
     buf_put_text(text, "</table>\n</html>\n");
-    action_respond(call->out, 200, "text/html; charset=utf-8", buf_since(text, mark), headers);
+    respond(call, 200, "text/html; charset=utf-8", buf_since(text, mark), query);
 }
 
 /* --- requests ----------------------------------------------------------------------------------------------------- */
@@ -408,28 +420,29 @@ void crypto_rest(struct dialect_call *call, const struct http1_request *request,
     while (resource < RESOURCES && !slice_is(path, resources[resource]))
         resource++;
     if (resource == RESOURCES) { /* C-18 */
-        respond_error(call, 404, "Not found", "");
+        respond_error(call, 404, "Not found", NULL);
         return;
     }
     *query = calloc(1, sizeof(**query));
     if (*query == NULL) {
-        respond_error(call, 503, "Try again later", "");
+        respond_error(call, 503, "Try again later", NULL);
         return;
     }
-    const char *headers = (*query)->headers;
-    write_headers(call, request, allowed, *query);
-    if (!allowed)
-        respond_error(call, 405, "Method not allowed", headers);
+    write_headers(call, request, *query);
+    if (slice_is(request->method, "OPTIONS"))
+        respond(call, 204, NULL, slice_text(""), *query);
+    else if (!allowed)
+        respond_error(call, 405, "Method not allowed", *query);
     else if (http1_header_has_token(request, "Upgrade", "websocket"))
-        respond_error(call, 400, "Not a WebSocket endpoint", headers);
+        respond_error(call, 400, "Not a WebSocket endpoint", *query);
     else if (resource != DOCS && !dialect_authorize(call, request, "api_key"))
         return; /* C-1: the 401 has been appended */
     else if (resource == STATS)
         get_stats(call, request, tag, *query);
     else if (resource == SERVICES)
-        get_services(call, headers);
+        get_services(call, *query);
     else if (resource == ENDPOINTS)
-        get_endpoints(call, request, headers);
+        get_endpoints(call, request, *query);
     else
-        get_docs(call, headers);
+        get_docs(call, *query);
 }

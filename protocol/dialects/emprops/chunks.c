@@ -292,7 +292,8 @@ static bool type_agrees(struct dialect_call *call, struct slice message, struct 
     return space.overflow || !emprops_type_known(own) || !emprops_type_known(original) || slice_equal(own, original);
 }
 
-/* All pieces in one block, and behind it room for the confirmation; the block becomes the session's. NULL: no memory. */
+/* All pieces in one block, and behind it room for the confirmation; the block becomes the session's. NULL: no
+ * memory. */
 static uint8_t *join(struct emprops_session *session, const struct assembly *one, size_t *room)
 {
     *room = one->bytes + FRAME_BYTES < EMPROPS_MESSAGE_BYTES_MAX ? one->bytes + FRAME_BYTES : EMPROPS_MESSAGE_BYTES_MAX;

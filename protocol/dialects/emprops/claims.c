@@ -210,7 +210,8 @@ static struct job *claimed(struct hub *hub, const struct worker *worker, const s
     return NULL;
 }
 
-/* The assignment is accepted, explicitly or not: an attempt begins (E-41), and those who follow the job see it. */
+/* The assignment is accepted, explicitly or not: an attempt begins (E-41), and those who follow the job see it
+ * (Q-24). */
 static void accept(struct hub *hub, struct job *job, const struct hub_fields *given)
 {
     if (job->status != ASSIGNED || job->accepted)

@@ -109,7 +109,8 @@ void kind_processed(struct kind *kind, double seconds)
 
 /* --- groups ------------------------------------------------------------------------------------------------------- */
 
-/* Whether jobs wait that no living worker can do, seen from both sides: begins or ends the wait for the alert (E-65). */
+/* Whether jobs wait that no living worker can do, seen from both sides: begins or ends the wait for the alert
+ * (E-65). */
 void group_watch(struct hub *hub, struct group *group)
 {
     bool lacks = group->root != NONE && group->living == 0;

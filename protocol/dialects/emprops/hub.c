@@ -411,7 +411,8 @@ static int hub_open(void *state, const void *settings)
 {
     struct hub *hub = state;
     hub->settings = settings;
-    /* those who choose names do not know where the memory lies; the order of the maps shows in no message but by_type */
+    /* those who choose names do not know where the memory lies; the order of the maps shows in no message but
+     * by_type */
     hub->secret = (struct siphash_key){.k0 = (uint64_t)(uintptr_t)state, .k1 = (uint64_t)(uintptr_t)&emprops_hub};
     map_init(&hub->waiting, hub->secret);
     wheel_init(&hub->job_wheel, 0);

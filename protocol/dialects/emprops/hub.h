@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The hub as its sessions see it: the service of the dialect, the requests that it takes and the items of its answers.
- * A request is a row of fields that the dialect has checked; an answer is a row of items that the dialect carries out. */
+ * A request is a row of fields that the dialect has checked; an answer is a row of items that the dialect carries
+ * out. */
 #ifndef RINGCAST_PROTOCOL_DIALECTS_EMPROPS_HUB_H
 #define RINGCAST_PROTOCOL_DIALECTS_EMPROPS_HUB_H
 

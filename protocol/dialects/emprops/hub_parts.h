@@ -12,7 +12,8 @@
 
 /* --- effects.c: what the current call leads to -------------------------------------------------------------------- */
 
-/* A message is opened, written, and then published or answered. Room for `bytes_max`, and for what frames it (4 KiB). */
+/* A message is opened, written, and then published or answered. Room for `bytes_max`, and for what frames it (4
+ * KiB). */
 struct buf *effects_open(struct hub *hub, size_t bytes_max);
 /* What was opened is written. It may be published any number of times. */
 struct message effects_message(struct hub *hub);

@@ -5,8 +5,8 @@
  *   needs         list of services (0 or 1) | list of components (0 or 1) | hardware
  *   capabilities  list of services | list of components | hardware
  *   a list        number of texts, then each behind its length (a byte each), sorted, none twice
- *   hardware      number of entries, sorted by name: length and name, then 'n' and eight bytes (a double, big-endian), or 's' with
- *                 length and text */
+ *   hardware      number of entries, sorted by name: length and name, then 'n' and eight bytes (a double, big-endian),
+ *                 or 's' with length and text */
 #ifndef RINGCAST_PROTOCOL_DIALECTS_EMPROPS_REQUIREMENTS_H
 #define RINGCAST_PROTOCOL_DIALECTS_EMPROPS_REQUIREMENTS_H
 

@@ -42,7 +42,7 @@ static enum dialect_path plain_route(const void *settings, struct slice path)
 
 static void refuse(struct actions *out, int status, const char *content)
 {
-    action_respond(out, status, "application/json", slice_text(content), "");
+    action_respond_json(out, status, slice_text(content));
 }
 
 /* The channels of one path, each once, in order of their first mention. */

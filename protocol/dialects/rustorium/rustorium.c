@@ -120,8 +120,7 @@ static void refuse_token(struct dialect_call *call)
 {
     const struct rustorium_settings *settings = call->settings;
     if (settings->auth_reject == RUSTORIUM_REJECT_HTTP401)
-        action_respond(call->out, 401, "application/json", slice_text("{\"error\":\"Invalid token\"}"),
-                       "WWW-Authenticate: Bearer\r\n");
+        action_respond_json(call->out, 401, slice_text("{\"error\":\"Invalid token\"}"));
     else
         refuse_connection(call, INVALID_TOKEN, "Invalid token");
 }

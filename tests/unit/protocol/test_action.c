@@ -17,7 +17,9 @@ Test(action, actions_stand_in_order_with_their_arguments)
     struct event event = {.channel = slice_text("c"), .payload = slice_text("p"), .opcode = WS_BINARY, .level = 7};
     begin();
     action_acquire(&out, QUOTA_KEY, slice_text("k"), 10, 60);
-    action_respond(&out, 404, "text/plain", slice_text("no"), "X: y\r\n");
+    action_respond(&out,
+                   &(struct http1_answer){
+                       .status = 404, .content_type = "text/plain", .content = slice_text("no"), .extra = "X: y\r\n"});
     action_accept(&out);
     action_send(&out, WS_TEXT, slice_text("hello"));
     action_subscribe(&out, slice_text("ch"), slice_text("v"), 5);

@@ -340,7 +340,7 @@ Test(extension, becomes_a_line_of_the_101)
     cr_assert_eq(http1_parse_head(slice_text(head), &scanned, &request, &head_bytes, &why), HTTP1_OK);
     cr_assert_eq(handshake_check(&request, &handshake, &why), 0);
     struct buf out = buf_of(memory, sizeof memory);
-    handshake_write(&out, &handshake);
+    handshake_write(&out, &handshake, slice_text(""));
     cr_assert(slice_is(buf_slice(&out),
                        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                        "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"),
@@ -348,7 +348,7 @@ Test(extension, becomes_a_line_of_the_101)
 
     cr_assert(extension_negotiate(&request, &widest, &handshake.deflate));
     buf_reset(&out);
-    handshake_write(&out, &handshake);
+    handshake_write(&out, &handshake, slice_text(""));
     cr_assert(slice_is(buf_slice(&out),
                        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                        "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
@@ -356,6 +356,6 @@ Test(extension, becomes_a_line_of_the_101)
 
     handshake.deflate = (struct deflate_parameters){15, 15, 14};
     buf_reset(&out);
-    handshake_write(&out, &handshake);
+    handshake_write(&out, &handshake, slice_text("Tue, 23 Jan 2024 12:34:56 GMT"));
     cr_assert(out.used > HANDSHAKE_BYTES_MAX - 40 && out.used <= HANDSHAKE_BYTES_MAX, "the longest: %zu", out.used);
 }

@@ -40,10 +40,16 @@ Test(handshake, answers_the_example_of_the_rfc)
                                &handshake),
                  0);
     cr_assert_str_eq(handshake.accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
-    handshake_write(&out, &handshake);
+    handshake_write(&out, &handshake, slice_text(""));
     cr_assert(slice_is(buf_slice(&out),
                        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                        "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"));
+    buf_reset(&out);
+    handshake_write(&out, &handshake, slice_text("Tue, 23 Jan 2024 12:34:56 GMT"));
+    cr_assert(slice_is(buf_slice(&out),
+                       "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                       "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
+                       "Date: Tue, 23 Jan 2024 12:34:56 GMT\r\n\r\n"));
 }
 
 Test(handshake, takes_what_the_grammar_allows)

@@ -116,3 +116,37 @@ Test(http1, finds_query_values)
         guard_free(placed, bytes);
     }
 }
+
+/* RFC 9110 section 7.4 (L8) */
+Test(http1, knows_hosts_that_no_other_page_can_have_pointed_here)
+{
+    static const struct {
+        const char *host;
+        bool known;
+    } rows[] = {
+        {"localhost", true},
+        {"LOCALHOST:9400", true},
+        {"app.localhost", true},
+        {"127.0.0.1:80", true},
+        {"10.1.2.3", true},
+        {"[::1]:9400", true},
+        {"own.example", true},
+        {"OWN.example:9400", true},
+        {"evil.example", false},
+        {"notlocalhost", false},
+        {".localhost", false},
+        {"localhost.evil.example", false},
+        {"127.0.0.1.example", false},
+        {"256.0.0.1", false},
+        {"1.2.3", false},
+        {"1.2.3.4.5", false},
+        {"1.2.3.", false},
+        {"sub.own.example", false},
+        {"", false},
+        {"user@localhost", false},
+    };
+    static const char *const names[] = {"other.example", "own.example"};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        cr_expect_eq(http1_host_known(slice_text(rows[i].host), names, 2), rows[i].known, "%s", rows[i].host);
+    cr_assert_not(http1_host_known(slice_text("own.example"), NULL, 0));
+}

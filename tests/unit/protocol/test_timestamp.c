@@ -71,6 +71,30 @@ Test(timestamp, writes_milliseconds)
     }
 }
 
+/* RFC 9110 section 5.6.7 */
+Test(timestamp, writes_what_http_says)
+{
+    static const struct {
+        int64_t unix_ms;
+        const char *text;
+    } cases[] = {
+        {0, "Thu, 01 Jan 1970 00:00:00 GMT"},
+        {784111777000, "Sun, 06 Nov 1994 08:49:37 GMT"}, /* the section's own example */
+        {1706013296999, "Tue, 23 Jan 2024 12:34:56 GMT"},
+        {-1, "Wed, 31 Dec 1969 23:59:59 GMT"},
+        {951868799000, "Tue, 29 Feb 2000 23:59:59 GMT"},
+        {253402300799999, "Fri, 31 Dec 9999 23:59:59 GMT"},
+        {-62167219200000, "Sat, 01 Jan 0000 00:00:00 GMT"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        uint8_t memory[TIMESTAMP_HTTP_BYTES];
+        struct buf out = buf_of(memory, sizeof memory);
+        timestamp_put_http(&out, cases[i].unix_ms);
+        cr_assert(!out.overflow && out.used == sizeof memory && slice_is(buf_slice(&out), cases[i].text),
+                  "%.*s instead of %s", (int)out.used, (char *)memory, cases[i].text);
+    }
+}
+
 Test(timestamp, cuts_fractions_to_milliseconds)
 {
     int64_t found;

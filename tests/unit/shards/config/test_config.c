@@ -308,6 +308,16 @@ Test(config, refuses_proxies_that_are_no_addresses) /* A-52 */
         "fd00::/8\n");
 }
 
+Test(config, refuses_hosts_that_no_request_can_name) /* L8 */
+{
+    config_free(load_good("hosts: [app.example, \"[::1]\", 10.0.0.1]\n"));
+    refuses(
+        "hosts: [app.example, \"https://app.example\"]\n",
+        "@:1: hosts: \"https://app.example\" is no name of a host; write app.example, without a scheme and a port\n");
+    refuses("hosts: [\"app.example:80\"]\n",
+            "@:1: hosts: \"app.example:80\" is no name of a host; write app.example, without a scheme and a port\n");
+}
+
 Test(config, refuses_a_prefix_that_is_no_path) /* G-2 */
 {
     refuses("plain:\n  prefix: a/\n",

@@ -4,7 +4,7 @@
 #include "protocol/base64.h"
 #include "protocol/dialects/emprops/emprops.h"
 #include "protocol/sha256.h"
-#include "tests/support/hub_talk.h"
+#include "tests/unit/protocol/dialects/emprops/hub_talk.h"
 
 static struct pure_host host;
 
@@ -40,7 +40,7 @@ Test(emprops, gives_each_connection_an_id_of_its_own) /* E-7 */
         cr_assert_eq(strncmp(id, "conn-", 5), 0);
         cr_assert_geq(strlen(id), 11);
         if (i == 0)
-            snprintf(first, sizeof(first), "%s", id);
+            snprintf(first, sizeof first, "%s", id);
         else
             cr_assert_str_neq(first, id);
     }
@@ -53,7 +53,7 @@ Test(emprops, tells_the_submitter_wherever_it_is_registered) /* E-28, E-98 */
     come_client(&host, 0, "c");
     come_worker(&host, 1, "w", "");
     char job[32];
-    snprintf(job, sizeof(job), "%s", submit(&host, 0, ""));
+    snprintf(job, sizeof job, "%s", submit(&host, 0, ""));
     pure_disconnect(&host, 0);
     claim(&host, 1);
     say(&host, 1, "{\"type\":\"job_accepted_by_worker\",\"job_id\":\"%s\"}", job);
@@ -103,7 +103,7 @@ Test(emprops, tells_each_event_once_however_many_ways_there_are) /* E-59 */
     come_client(&host, 2, "d");
     come_worker(&host, 1, "w", "");
     char job[32];
-    snprintf(job, sizeof(job), "%s", submit(&host, 0, ""));
+    snprintf(job, sizeof job, "%s", submit(&host, 0, ""));
     for (uint32_t i = 0; i < 3; i += 2) {
         say(&host, i, "{\"type\":\"subscribe_job\",\"job_id\":\"%s\"}", job);
         take(&host, i, "subscription_confirmed");
@@ -141,7 +141,7 @@ Test(emprops, takes_1000_job_subscriptions_of_a_connection) /* K-22, E-51 */
     come(&host, 1);
     char jobs[5][32];
     for (int i = 0; i < 5; i++)
-        snprintf(jobs[i], sizeof(jobs[i]), "%s", submit(&host, 0, ""));
+        snprintf(jobs[i], sizeof jobs[i], "%s", submit(&host, 0, ""));
     for (int i = 0; i < 3; i++) {
         say(&host, 1, "{\"type\":\"subscribe_job\",\"job_id\":\"%s\"}", jobs[i]);
         take(&host, 1, "subscription_confirmed");
@@ -172,7 +172,7 @@ Test(emprops, keeps_subscriptions_of_a_client_that_wants_it) /* E-82 */
     for (int round = 0; round < 3; round++) {
         come_client(&host, 1, "watcher");
         char job[32];
-        snprintf(job, sizeof(job), "%s", submit(&host, 0, ""));
+        snprintf(job, sizeof job, "%s", submit(&host, 0, ""));
         say(&host, 1, "{\"type\":\"subscribe_job\",\"job_id\":\"%s\"}", job);
         take(&host, 1, "subscription_confirmed");
         take(&host, 1, "job_update");
@@ -275,7 +275,7 @@ Test(emprops, takes_10_mebibytes_and_not_one_byte_more) /* E-73, E-74 */
     start();
     come(&host, 0);
     size_t bytes = EMPROPS_MESSAGE_BYTES_MAX;
-    int head = snprintf(text, sizeof(text), "{\"type\":\"submit_job\",\"job_type\":\"t\",\"payload\":{\"p\":\"");
+    int head = snprintf(text, sizeof text, "{\"type\":\"submit_job\",\"job_type\":\"t\",\"payload\":{\"p\":\"");
     memset(text + head, 'x', bytes - (size_t)head - 3);
     memcpy(text + bytes - 3, "\"}}", 3);
     pure_send(&host, 0, WS_TEXT, slice_of(text, bytes));
@@ -297,13 +297,13 @@ Test(emprops, cuts_what_it_does_not_know_after_1024_bytes) /* E-72, Q-30 */
     char text[2000], filler[1100];
     start();
     come(&host, 0);
-    memset(filler, 'y', sizeof(filler));
+    memset(filler, 'y', sizeof filler);
     filler[1080] = '\0';
-    snprintf(text, sizeof(text), "{\"type\":\"zzz\",\"a\":\"%s\"}", filler);
+    snprintf(text, sizeof text, "{\"type\":\"zzz\",\"a\":\"%s\"}", filler);
     pure_send_text(&host, 0, text);
     const char *original = member_of(take(&host, 0, "unknown"), "original_message");
     cr_expect_str_eq(original + strlen(original) - 4, "y...");
-    struct buf plain = buf_of(text, sizeof(text));
+    struct buf plain = buf_of(text, sizeof text);
     json_unescape(slice_text(original), &plain);
     cr_expect_eq(plain.used, 1024 + 3);
     pure_close(&host);
@@ -320,10 +320,10 @@ static void send_chunks(uint32_t conn, const char *id, struct slice text, uint32
     sha256_text(text, own);
     for (uint32_t i = 0; i < total; i++) {
         struct slice rest = slice_skip(text, i * size);
-        struct buf encoded = buf_of(data, sizeof(data) - 1);
+        struct buf encoded = buf_of(data, sizeof data - 1);
         base64_encode(slice_of(rest.data, rest.bytes < size ? rest.bytes : size), &encoded);
         data[encoded.used] = '\0';
-        int bytes = snprintf(message, sizeof(message),
+        int bytes = snprintf(message, sizeof message,
                              "{\"type\":\"chunked_message\",\"chunk_id\":\"%s\",\"chunk_index\":%u,\"total_chunks\":%u,"
                              "\"data\":\"%s\",\"data_hash\":\"%s\"}",
                              id, i, total, data, hash != NULL ? hash : own);
@@ -357,7 +357,7 @@ Test(emprops, bounds_the_memory_of_chunks_by_connection_and_by_process) /* E-77,
     pure_start(&host);
     come(&host, 0);
     come(&host, 1);
-    memset(text, 'x', sizeof(text));
+    memset(text, 'x', sizeof text);
     send_chunks(0, "a", slice_of(text, 4001), 3, NULL);
     const char *error = take(&host, 0, "error");
     cr_expect_str_eq(member_of(error, "error_code"), "CHUNK_INVALID");
@@ -368,11 +368,11 @@ Test(emprops, bounds_the_memory_of_chunks_by_connection_and_by_process) /* E-77,
     sha256_text(slice_of(text, 4000), hash);
     for (uint32_t c = 0; c < 2; c++) {
         static char message[12000], data[8000];
-        struct buf encoded = buf_of(data, sizeof(data) - 1);
+        struct buf encoded = buf_of(data, sizeof data - 1);
         base64_encode(slice_of(text, 3500), &encoded);
         data[encoded.used] = '\0';
         snprintf(
-            message, sizeof(message),
+            message, sizeof message,
             "{\"type\":\"chunked_message\",\"chunk_id\":\"b\",\"chunk_index\":0,\"total_chunks\":2,\"data\":\"%s\","
             "\"data_hash\":\"%s\"}",
             data, hash);
@@ -404,7 +404,7 @@ Test(emprops, takes_a_large_result_in_chunks_and_gives_it_out_in_chunks) /* E-75
     begin_job(&host, 1, 0, job);
     take(&host, 2, "job_update");
     take(&host, 2, "job_update");
-    int head = snprintf(text, sizeof(text),
+    int head = snprintf(text, sizeof text,
                         "{\"type\":\"complete_job\",\"job_id\":\"%s\",\"result\":{\"success\":true,\"blob\":\"", job);
     memset(text + head, 'z', 2 << 20);
     memcpy(text + head + (2 << 20), "\"}}", 4);
@@ -417,7 +417,7 @@ Test(emprops, takes_a_large_result_in_chunks_and_gives_it_out_in_chunks) /* E-75
     /* one message to who takes no chunks, pieces to who does */
     const struct pure_message *one = pure_take(&host, 0);
     cr_assert(one != NULL && one->bytes > 2 << 20);
-    struct buf out = buf_of(whole, sizeof(whole));
+    struct buf out = buf_of(whole, sizeof whole);
     char hash[SHA256_TEXT_BYTES + 1] = "", own[SHA256_TEXT_BYTES + 1];
     uint64_t count = 0, total = 1;
     for (; count < total; count++) {
@@ -450,7 +450,7 @@ Test(emprops, answers_several_submissions_in_their_order) /* E-86 */
         say(&host, 0, "{\"type\":\"submit_job\",\"id\":\"m-%d\",\"job_type\":\"t\",\"payload\":{}}", i);
     for (int i = 0; i < 20; i++) {
         char id[16];
-        snprintf(id, sizeof(id), "m-%d", i);
+        snprintf(id, sizeof id, "m-%d", i);
         cr_expect_str_eq(member_of(take(&host, 0, "job_accepted"), "request_id"), id);
         cr_expect_str_eq(member_of(take(&host, 0, "ack"), "message_id"), id);
     }

@@ -2,7 +2,7 @@
 /* A hub that finds no memory in the middle of a change: the call is lost as a whole, and the next life begins from
  * what is kept. Run by unit_protocol. */
 #include "protocol/dialects/emprops/hub_parts.h"
-#include "tests/support/hub_talk.h"
+#include "tests/unit/protocol/dialects/emprops/hub_talk.h"
 #include "tests/unit/starve.h"
 
 #include <malloc.h>
@@ -11,7 +11,7 @@
 static int submit_starved(struct hub *hub, size_t bytes, struct effect *first)
 {
     uint8_t *memory = pure_memory(bytes + 4096), form[64];
-    struct buf fields = buf_of(memory, bytes + 4096), needs = buf_of(form, sizeof(form)), nothing = buf_of(NULL, 0);
+    struct buf fields = buf_of(memory, bytes + 4096), needs = buf_of(form, sizeof form), nothing = buf_of(NULL, 0);
     struct slice value;
     const char *field;
     cr_assert_null(requirements_put_needs(slice_of(NULL, 0), &needs, &field, &value));

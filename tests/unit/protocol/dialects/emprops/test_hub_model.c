@@ -23,7 +23,7 @@ static bool play_seed(uint64_t seed)
     static struct play play;
     struct random random;
     random_init(&random, seed);
-    memset(&play, 0, sizeof(play));
+    memset(&play, 0, sizeof play);
     play.choose = choose;
     play.context = &random;
     play_begin(&play);

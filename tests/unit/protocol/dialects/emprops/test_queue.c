@@ -3,7 +3,7 @@
 #include "protocol/dialects/emprops/queue.h"
 
 #include "core/random.h"
-#include "tests/support/hub_talk.h"
+#include "tests/unit/protocol/dialects/emprops/hub_talk.h"
 
 #define COUNT 600
 
@@ -104,7 +104,7 @@ Test(hub_queue, keeps_512_bytes_of_a_waiting_job_with_a_payload_of_1024)
 {
     static struct lone_hub lone;
     char payload[1025];
-    memset(payload, 'x', sizeof(payload));
+    memset(payload, 'x', sizeof payload);
     memcpy(payload, "{\"a\":\"", 6);
     memcpy(payload + 1022, "\"}", 2);
     lone_begin(&lone);
@@ -135,7 +135,7 @@ Test(hub_queue, bounds_the_number_of_different_requirements)
     char service[16];
     lone_begin(&lone);
     for (uint32_t i = 0; i < GROUPS_MAX; i++) {
-        snprintf(service, sizeof(service), "s%u", i);
+        snprintf(service, sizeof service, "s%u", i);
         lone_submit(&lone, "t", 50, service, slice_text("{}"));
         cr_assert_str_eq(member_of(lone.reply, "type"), "job_accepted");
     }
@@ -159,7 +159,7 @@ Test(hub_queue, bounds_the_number_of_classes_of_workers)
     char service[16];
     lone_begin(&lone);
     for (uint32_t i = 0; i < CLASSES_MAX; i++) {
-        snprintf(service, sizeof(service), "s%u", i);
+        snprintf(service, sizeof service, "s%u", i);
         lone_worker(&lone, i + 1, service, false);
         cr_assert_str_eq(member_of(lone.reply, "type"), "worker_registered");
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What the hub keeps, when it says that it has, and what it is after a restart (E-25, E-84, E-98). Run by
  * unit_protocol. */
-#include "tests/support/hub_talk.h"
+#include "tests/unit/protocol/dialects/emprops/hub_talk.h"
 
 static struct pure_host host;
 
@@ -33,7 +33,7 @@ Test(hub_records, says_nothing_before_it_is_on_the_disk)
     cr_assert_eq(records(HUB_TABLE_JOBS), 1);
     const char *job = member_of(take(&host, 0, "job_accepted"), "job_id");
     char id[32];
-    snprintf(id, sizeof(id), "%s", job);
+    snprintf(id, sizeof id, "%s", job);
 
     claim(&host, 1);
     size_t before = host.writes;
@@ -51,7 +51,7 @@ Test(hub_records, says_nothing_before_it_is_on_the_disk)
     /* what was said to nobody when the process ended has not happened */
     const char *second = submit(&host, 0, "");
     char other[32];
-    snprintf(other, sizeof(other), "%s", second);
+    snprintf(other, sizeof other, "%s", second);
     pure_hold(&host, true);
     say(&host, 0, "{\"type\":\"cancel_job\",\"job_id\":\"%s\"}", other);
     pure_crash(&host);
@@ -95,9 +95,9 @@ Test(hub_records, a_restart_keeps_place_attempts_and_delays)
     come_client(&host, 0, "c");
     come_worker(&host, 1, "w", ",\"available_slots\":5");
     char first[32], second[32], third[32];
-    snprintf(first, sizeof(first), "%s", submit(&host, 0, ""));
-    snprintf(second, sizeof(second), "%s", submit(&host, 0, ""));
-    snprintf(third, sizeof(third), "%s", submit(&host, 0, ""));
+    snprintf(first, sizeof first, "%s", submit(&host, 0, ""));
+    snprintf(second, sizeof second, "%s", submit(&host, 0, ""));
+    snprintf(third, sizeof third, "%s", submit(&host, 0, ""));
     begin_job(&host, 1, 0, first);
     claim(&host, 1);
     say(&host, 1, "{\"type\":\"fail_job\",\"job_id\":\"%s\",\"error\":\"e\"}", second);
@@ -173,7 +173,7 @@ Test(hub_records, a_job_that_was_cancelled_while_its_payload_was_read_is_not_ass
     come_client(&host, 0, "c");
     come_worker(&host, 1, "w", "");
     char job[32];
-    snprintf(job, sizeof(job), "%s", submit(&host, 0, ""));
+    snprintf(job, sizeof job, "%s", submit(&host, 0, ""));
     pure_hold(&host, true);
     say(&host, 1, "{\"type\":\"claim_job\"}");
     say(&host, 0, "{\"type\":\"cancel_job\",\"job_id\":\"%s\"}", job);
@@ -215,7 +215,7 @@ Test(hub_records, ended_jobs_are_forgotten_by_age_and_by_number)
     come_client(&host, 0, "c");
     char jobs[3][32];
     for (int i = 0; i < 3; i++) {
-        snprintf(jobs[i], sizeof(jobs[i]), "%s", submit(&host, 0, ""));
+        snprintf(jobs[i], sizeof jobs[i], "%s", submit(&host, 0, ""));
         say(&host, 0, "{\"type\":\"cancel_job\",\"job_id\":\"%s\",\"reason\":\"r\"}", jobs[i]);
         take(&host, 0, "job_cancelled");
         pure_advance(&host, 1000);
@@ -248,7 +248,7 @@ Test(hub_records, refuses_records_that_are_not_its_own)
         {HUB_TABLE_JOBS, "abcdefghijkl", "{\"sequence\":1,\"job_type\":\"t\",\"priority\":1,\"requirements\":[]}"},
         {HUB_TABLE_STATES, "abcdefghijkl", "{\"status\":\"queued\"}"},
     };
-    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         const char *why = "";
         pure_init(&host, "emprops");
         pure_start(&host);

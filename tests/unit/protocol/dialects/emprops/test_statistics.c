@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Statistics at their intervals, and alerts (E-55 to E-58, E-64, E-65, Q-22, Q-29). Run by unit_protocol. */
-#include "tests/support/hub_talk.h"
+#include "tests/unit/protocol/dialects/emprops/hub_talk.h"
 
 static struct pure_host host;
 
@@ -81,7 +81,7 @@ Test(hub_statistics, show_the_hour_that_slides)
     come_worker(&host, 1, "w", "");
     for (int i = 0; i < 3; i++) {
         char job[32];
-        snprintf(job, sizeof(job), "%s", member_of(submit_and_skip(2), "job_id"));
+        snprintf(job, sizeof job, "%s", member_of(submit_and_skip(2), "job_id"));
         claim(&host, 1);
         say(&host, 1, "{\"type\":\"complete_job\",\"job_id\":\"%s\",\"result\":{}}", job);
         take(&host, 1, "job_completed_ack");
@@ -118,7 +118,7 @@ Test(hub_statistics, raise_an_alert_beyond_the_threshold_and_again_while_it_last
     come(&host, 2);
     come_worker(&host, 1, "w", "");
     for (int i = 0; i < 16; i++)
-        snprintf(jobs[i], sizeof(jobs[i]), "%s", wait_one());
+        snprintf(jobs[i], sizeof jobs[i], "%s", wait_one());
     cr_assert_str_eq(member_of(next(0), "severity"), "warning");
     cr_assert_str_eq(next(0), "(nothing)");
     wait_one();

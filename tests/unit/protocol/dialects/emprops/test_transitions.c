@@ -41,11 +41,11 @@ Test(hub_transitions, stand_in_the_reference_as_they_are)
     static char text[1 << 18];
     FILE *file = fopen("protocol/dialects/emprops/emprops.md", "r");
     cr_assert_not_null(file);
-    text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+    text[fread(text, 1, sizeof text - 1, file)] = '\0';
     fclose(file);
     for (int event = 0; event < JOB_EVENTS; event++) {
         char line[512];
-        put_line((enum job_event)event, line, sizeof(line));
+        put_line((enum job_event)event, line, sizeof line);
         cr_expect_not_null(strstr(text, line), "emprops.md lacks: %s", line);
     }
 }

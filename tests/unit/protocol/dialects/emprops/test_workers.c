@@ -2,7 +2,7 @@
 /* Workers: registration, slots, life and death, and who is told of what waits (E-10 to E-12, E-19, E-20, E-45 to E-50,
  * E-60, Q-27, Q-28). Run by unit_protocol. */
 #include "protocol/dialects/emprops/hub_parts.h"
-#include "tests/support/hub_talk.h"
+#include "tests/unit/protocol/dialects/emprops/hub_talk.h"
 
 static struct pure_host host;
 
@@ -49,7 +49,7 @@ Test(hub_workers, come_back_within_the_grace_and_keep_their_jobs)
     come_client(&host, 0, "c");
     come_worker(&host, 1, "w", "");
     char job[32];
-    snprintf(job, sizeof(job), "%s", submit(&host, 0, ""));
+    snprintf(job, sizeof job, "%s", submit(&host, 0, ""));
     begin_job(&host, 1, 0, job);
     pure_disconnect(&host, 1);
     pure_advance(&host, 29000);
@@ -71,7 +71,7 @@ Test(hub_workers, lose_a_job_that_two_heartbeats_do_not_list)
     come_client(&host, 0, "c");
     come_worker(&host, 1, "w", "");
     char job[32];
-    snprintf(job, sizeof(job), "%s", submit(&host, 0, ""));
+    snprintf(job, sizeof job, "%s", submit(&host, 0, ""));
     claim(&host, 1);
     for (int i = 0; i < 3; i++) { /* not accepted: heartbeats do not count */
         say(&host, 1, "{\"type\":\"worker_heartbeat\",\"current_jobs\":[]}");
@@ -187,7 +187,7 @@ Test(hub_workers, of_10000_that_listen_almost_all_are_told_by_one_event)
     uint8_t memory[64];
     lone_begin(&lone);
     for (uint64_t i = 2; i < 10002; i++) {
-        struct buf fields = buf_of(memory, sizeof(memory));
+        struct buf fields = buf_of(memory, sizeof memory);
         lone_worker(&lone, i, "a", true);
         lone_ask(&lone, HUB_JOINED, i, &fields); /* what the session says when it has joined */
     }
@@ -209,14 +209,14 @@ Test(hub_workers, are_told_once_each_however_many_there_are)
     come_client(&host, 200, "c");
     for (uint32_t i = 0; i < 60; i++) {
         char id[16];
-        snprintf(id, sizeof(id), "w%u", i);
+        snprintf(id, sizeof id, "w%u", i);
         come_worker(&host, i, id, ",\"subscribe_to_jobs\":true");
     }
     for (int round = 0; round < 5; round++) {
         say(&host, 200, "{\"type\":\"submit_job\",\"job_type\":\"t\",\"payload\":{}}");
         const char *accepted = take(&host, 200, "job_accepted");
         char told[16];
-        snprintf(told, sizeof(told), "%d", 60 - round);
+        snprintf(told, sizeof told, "%d", 60 - round);
         cr_assert_str_eq(member_of(accepted, "notified_workers"), told);
         for (uint32_t i = 0; i < 60; i++) {
             if (i >= 60 - (uint32_t)round)

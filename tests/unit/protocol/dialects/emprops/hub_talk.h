@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Short ways to talk to the dialect emprops in memory, and to its hub without sessions. */
-#ifndef RINGCAST_TESTS_HUB_TALK_H
-#define RINGCAST_TESTS_HUB_TALK_H
+#ifndef RINGCAST_TESTS_UNIT_PROTOCOL_DIALECTS_EMPROPS_HUB_TALK_H
+#define RINGCAST_TESTS_UNIT_PROTOCOL_DIALECTS_EMPROPS_HUB_TALK_H
 
 #include "protocol/dialects/emprops/hub.h"
 #include "protocol/dialects/emprops/requirements.h"
@@ -21,7 +21,7 @@ __attribute__((format(printf, 3, 4))) static inline void say(struct pure_host *h
     static char text[65536];
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(text, sizeof(text), format, arguments);
+    vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
     pure_send_text(host, conn, text);
 }
@@ -38,7 +38,7 @@ static inline const char *member_of(const char *text, const char *name)
     if (json_find_members(slice_text(text), JSON_DEPTH_MAX, false, &found, 1) == JSON_MEMBERS_OK &&
         found.token != JSON_ERROR) {
         struct slice shown = found.token == JSON_STRING || found.token == JSON_NUMBER ? found.raw : found.text;
-        snprintf(value, sizeof(values[0]), "%.*s", (int)shown.bytes, (const char *)shown.data);
+        snprintf(value, sizeof values[0], "%.*s", (int)shown.bytes, (const char *)shown.data);
     }
     return value;
 }
@@ -87,7 +87,7 @@ static inline const char *submit(struct pure_host *host, uint32_t conn, const ch
     static unsigned at;
     char *id = ids[at++ % 256];
     say(host, conn, "{\"type\":\"submit_job\",\"job_type\":\"t\",\"payload\":{}%s}", more);
-    snprintf(id, sizeof(ids[0]), "%s", member_of(take(host, conn, "job_accepted"), "job_id"));
+    snprintf(id, sizeof ids[0], "%s", member_of(take(host, conn, "job_accepted"), "job_id"));
     return id;
 }
 
@@ -132,20 +132,20 @@ static inline void lone_drain(struct lone_hub *hub)
         hub->fetches += effect.kind == EFFECT_FETCH;
         cr_assert_neq(effect.kind, EFFECT_RESTART);
         if (effect.kind == EFFECT_PUBLISH)
-            snprintf(hub->channel, sizeof(hub->channel), "%.*s", (int)effect.event.channel.bytes,
+            snprintf(hub->channel, sizeof hub->channel, "%.*s", (int)effect.event.channel.bytes,
                      (const char *)effect.event.channel.data);
         if (effect.kind != EFFECT_REPLY)
             continue;
         hub->reply[0] = '\0';
         while (hub_next_item(&body, &item, &first, &second))
             if (item == HUB_SEND && hub->reply[0] == '\0')
-                snprintf(hub->reply, sizeof(hub->reply), "%.*s", (int)first.bytes, (const char *)first.data);
+                snprintf(hub->reply, sizeof hub->reply, "%.*s", (int)first.bytes, (const char *)first.data);
     }
 }
 
 static inline void lone_begin(struct lone_hub *hub)
 {
-    memset(hub, 0, sizeof(*hub));
+    memset(hub, 0, sizeof *hub);
     pure_init(&hub->host, "emprops");
     hub->now_ms = 1000;
     hub->state = pure_memory(emprops_hub.state_bytes);
@@ -179,7 +179,7 @@ static inline void lone_ask(struct lone_hub *hub, enum hub_request kind, uint64_
 static inline void lone_interest(struct lone_hub *hub, uint64_t connection, bool added)
 {
     uint8_t memory[32];
-    struct buf channel = buf_of(memory, sizeof(memory));
+    struct buf channel = buf_of(memory, sizeof memory);
     hub_put_session_channel(&channel, connection);
     emprops_hub.interest(hub->state, buf_slice(&channel), slice_text(""), added);
 }
@@ -189,9 +189,9 @@ static inline void lone_worker(struct lone_hub *hub, uint64_t number, const char
 {
     uint8_t memory[1024], list[64];
     char id[32], json[64];
-    struct buf fields = buf_of(memory, sizeof(memory)), services = buf_of(list, sizeof(list));
-    snprintf(id, sizeof(id), "w%llu", (unsigned long long)number);
-    snprintf(json, sizeof(json), "[\"%s\"]", service);
+    struct buf fields = buf_of(memory, sizeof memory), services = buf_of(list, sizeof list);
+    snprintf(id, sizeof id, "w%llu", (unsigned long long)number);
+    snprintf(json, sizeof json, "[\"%s\"]", service);
     cr_assert_null(requirements_put_list(slice_text(json), &services));
     hub_put_field(&fields, FIELD_WORKER_ID, slice_text(id));
     hub_put_field(&fields, FIELD_SERVICES, buf_slice(&services));
@@ -207,10 +207,10 @@ static inline void lone_submit(struct lone_hub *hub, const char *kind, uint64_t 
     static uint8_t memory[1 << 20];
     uint8_t form[256];
     char json[128];
-    struct buf fields = buf_of(memory, sizeof(memory)), needs = buf_of(form, sizeof(form));
+    struct buf fields = buf_of(memory, sizeof memory), needs = buf_of(form, sizeof form);
     const char *field;
     struct slice value;
-    snprintf(json, sizeof(json), "{\"service_type\":\"%s\"}", service);
+    snprintf(json, sizeof json, "{\"service_type\":\"%s\"}", service);
     cr_assert_null(requirements_put_needs(slice_text(json), &needs, &field, &value));
     hub_put_field(&fields, FIELD_JOB_TYPE, slice_text(kind));
     hub_put_number(&fields, FIELD_PRIORITY, priority);
@@ -223,7 +223,7 @@ static inline void lone_submit(struct lone_hub *hub, const char *kind, uint64_t 
 static inline void lone_claim(struct lone_hub *hub, uint64_t worker)
 {
     uint8_t memory[256];
-    struct buf fields = buf_of(memory, sizeof(memory));
+    struct buf fields = buf_of(memory, sizeof memory);
     lone_ask(hub, HUB_CLAIM, worker, &fields);
 }
 
