@@ -183,11 +183,11 @@ struct conns {
         uint64_t serial;
     } cuts[CUTS_MAX];
     uint32_t cut_count, cut_at;
-    size_t input_bytes;       /* of all conn_input */
-    _Atomic uint32_t open;    /* for the server to watch */
-    _Atomic uint32_t clients; /* of these, all but operators' */
-    struct bucket log_lines;  /* about single connections */
-    uint64_t date_s;          /* seconds since 1970 of `date`; 0: never written */
+    size_t input_bytes;                 /* of all conn_input */
+    _Atomic uint32_t open;              /* for the server to watch */
+    _Atomic uint32_t clients;           /* of these, all but operators' */
+    struct bucket log_lines;            /* about single connections */
+    uint64_t date_s;                    /* seconds since 1970 of `date`; 0: never written */
     uint8_t date[TIMESTAMP_HTTP_BYTES]; /* what responses of this second say */
 };
 
