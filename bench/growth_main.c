@@ -29,15 +29,15 @@ static struct random dice;
 
 /* --- work --------------------------------------------------------------------------------------------------------- */
 
-struct work {
+struct job {
     const char *name; /* its stage, in the table */
-    void (*run)(const struct work *work, uint32_t count);
+    void (*run)(const struct job *work, uint32_t count);
     uint32_t amount; /* what the curve is drawn over: channels, members */
 };
 
 /* What is counted: bench/growth gives this name to --toggle-collect. */
-void ringcast_counted(const struct work *work, uint32_t count);
-__attribute__((noinline)) void ringcast_counted(const struct work *work, uint32_t count)
+void ringcast_counted(const struct job *work, uint32_t count);
+__attribute__((noinline)) void ringcast_counted(const struct job *work, uint32_t count)
 {
     work->run(work, count);
 }
@@ -60,7 +60,7 @@ static void say(const char *name, const char *field, double value)
     printf("{\"stage\": \"%s\", \"%s\": %.2f}\n", name, field, value);
 }
 
-static void measure(const struct work *work)
+static void measure(const struct job *work)
 {
     work->run(work, WARM);
     double begun_ns = now_ns();
@@ -81,7 +81,7 @@ static struct slice channel_name(uint32_t number, char memory[NAME_BYTES])
     return slice_of(memory, NAME_BYTES);
 }
 
-static uint32_t pick(const struct work *work, uint32_t n)
+static uint32_t pick(const struct job *work, uint32_t n)
 {
     uint32_t picks = work->amount < PICKS ? work->amount : PICKS;
     return (uint32_t)((uint64_t)n * work->amount / picks);
@@ -97,14 +97,14 @@ static void publish_to(uint32_t channel, bool delivers)
 }
 
 /* To one of PICKS channels, spread over all; each has been published to lately. */
-static void run_publish(const struct work *work, uint32_t count)
+static void run_publish(const struct job *work, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++)
         publish_to(pick(work, (uint32_t)random_below(&dice, work->amount < PICKS ? work->amount : PICKS)), true);
 }
 
 /* To any of all channels. */
-static void run_publish_anywhere(const struct work *work, uint32_t count)
+static void run_publish_anywhere(const struct job *work, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++)
         publish_to((uint32_t)random_below(&dice, work->amount), true);
@@ -122,14 +122,14 @@ static void come_and_go(struct slice channel)
     shard_tick(shard, false); /* its home hears of it */
 }
 
-static void run_come_and_go(const struct work *work, uint32_t count)
+static void run_come_and_go(const struct job *work, uint32_t count)
 {
     char memory[NAME_BYTES];
     for (uint32_t i = 0; i < count; i++)
         come_and_go(channel_name((uint32_t)random_below(&dice, work->amount), memory));
 }
 
-static void run_new_channel(const struct work *work, uint32_t count)
+static void run_new_channel(const struct job *work, uint32_t count)
 {
     char memory[NAME_BYTES];
     for (uint32_t i = 0; i < count; i++)
@@ -160,7 +160,7 @@ static void listen_to_all(uint32_t channels)
 
 static int measure_channels(uint32_t channels)
 {
-    const struct work works[] = {{"subscribe and unsubscribe", run_come_and_go, channels},
+    const struct job works[] = {{"subscribe and unsubscribe", run_come_and_go, channels},
                                  {"make and end a channel", run_new_channel, channels},
                                  {"publish", run_publish, channels},
                                  {"publish anywhere", run_publish_anywhere, channels}};
@@ -182,7 +182,7 @@ static int measure_channels(uint32_t channels)
 
 /* --- retained messages -------------------------------------------------------------------------------------------- */
 
-static void run_retain(const struct work *work, uint32_t count)
+static void run_retain(const struct job *work, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++)
         publish_to(pick(work, (uint32_t)random_below(&dice, work->amount < PICKS ? work->amount : PICKS)), false);
@@ -190,7 +190,7 @@ static void run_retain(const struct work *work, uint32_t count)
 
 static int measure_retained(uint32_t channels)
 {
-    const struct work work = {"publish to who retains one", run_retain, channels};
+    const struct job work = {"publish to who retains one", run_retain, channels};
     int error = growth_world_open(&world, 1, 1, 1);
     if (error < 0)
         return error;
@@ -205,7 +205,7 @@ static int measure_retained(uint32_t channels)
 /* --- members ------------------------------------------------------------------------------------------------------ */
 
 /* Any member leaves the channel, and is back a turn later. */
-static void run_members(const struct work *work, uint32_t count)
+static void run_members(const struct job *work, uint32_t count)
 {
     struct shard *shard = world.shards[0];
     const struct slice common = slice_text(GROWTH_COMMON);
@@ -219,7 +219,7 @@ static void run_members(const struct work *work, uint32_t count)
 
 static int measure_members(uint32_t members)
 {
-    const struct work work = {"unsubscribe and subscribe", run_members, members};
+    const struct job work = {"unsubscribe and subscribe", run_members, members};
     int error = growth_world_open(&world, 1, members, 0);
     if (error == 0)
         error = growth_world_connect(&world, 0, members);

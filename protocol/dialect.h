@@ -170,7 +170,8 @@ struct dialect {
     /* An ACQUIRE was refused; before or after ACCEPT as the dialect ordered them. */
     void (*refused)(struct dialect_call *call, enum quota_kind quota);
     void (*message)(struct dialect_call *call, enum ws_opcode opcode, struct slice message);
-    /* A message beyond messages_max, not processed; `count` is its number in the window. NULL: close 1008. */
+    /* A message beyond messages_max, not processed; `count` is its number in the window. Many of them come without their content, which
+     * nobody has read. NULL: close 1008. */
     void (*over_limit)(struct dialect_call *call, enum ws_opcode opcode, struct slice message, uint64_t count);
     /* A message beyond message_bytes_max has begun; its bytes are not there. May SEND, and the close 1009 comes
      * behind it. NULL: nothing is said but the close. */

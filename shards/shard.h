@@ -8,6 +8,7 @@
 #include "core/flight.h"
 #include "core/siphash.h"
 #include "core/stats.h"
+#include "core/work.h"
 
 #define SCRATCH_BYTES (512U << 10) /* untouched pages cost nothing */
 
@@ -39,6 +40,7 @@ struct shard {
     /* time of this turn */
     uint64_t now_ms;
     uint64_t wall_ms;
+    struct work work; /* of this turn, in units that have prices */
 
     /* the parts, floor by floor */
     struct wheel *wheel;

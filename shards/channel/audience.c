@@ -289,6 +289,7 @@ static void deliver(struct shard *shard, struct audience *audience, const struct
     uint32_t source = audience->policy == POLICY_LOSSLESS ? 0 : audience->index + 1;
     uint64_t waiting_max = audience->outbox_bytes_max;
     bool bulk = audience->count > BULK_MEMBERS;
+    work_spend(&shard->work, WORK_MEMBER, audience->count);
     shard_note(shard, FLIGHT_DELIVER, audience->index, audience->count, messages);
     if (audience->policy == POLICY_LATEST) {
         uint64_t conflated = (uint64_t)(messages - 1) * audience->count;

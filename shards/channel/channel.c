@@ -31,7 +31,6 @@
 #include <stdlib.h>
 
 #define CLASSES_MAX (1U << 22)
-#define CLASS_BYTES 64 /* what a class weighs besides its variant */
 #define SWEEP_MAX 1024 /* channels a turn */
 #define LOG_QUIET_MS 1000
 #define CUT_INTERVAL_MS 10
@@ -87,10 +86,29 @@ uint16_t channel_home(const struct shard *shard, uint8_t dialect, struct slice n
     return home_of(shard, id);
 }
 
+/* What a reload has changed, if it has not been taken over yet. */
+static void follow_settings(struct shard *shard, struct channel *channel)
+{
+    enum channel_policy policy = channel->traits.policy;
+    if (channel->config == shard->config)
+        return;
+    channel->config = shard->config;
+    if (dialects[channel->dialect]->traits == NULL)
+        return;
+    dialects[channel->dialect]->traits(shard->config->dialects[channel->dialect], channel->name, &channel->traits);
+    channel->traits.policy = policy; /* its audiences have been told */
+    if (channel->traits.retain_count == 0)
+        history_clear(&channel->history, shard->idle, shard->number);
+    channel_activate(shard, channel); /* the sweep looks whether it is empty now */
+}
+
 struct channel *channel_find(struct shard *shard, uint8_t dialect, struct slice name)
 {
     struct hash128 id = channel_id(shard, dialect, name);
-    return map_get(&shard->channels->map, slice_of(&id, sizeof id));
+    struct channel *channel = map_get(&shard->channels->map, slice_of(&id, sizeof id));
+    if (channel != NULL)
+        follow_settings(shard, channel);
+    return channel;
 }
 
 static struct channel *channel_make(struct shard *shard, uint8_t dialect, struct slice name)
@@ -100,6 +118,7 @@ static struct channel *channel_make(struct shard *shard, uint8_t dialect, struct
         return NULL;
     channel->id = channel_id(shard, dialect, name);
     channel->dialect = dialect;
+    channel->config = shard->config;
     memcpy(channel + 1, name.data, name.bytes);
     channel->name = slice_of(channel + 1, name.bytes);
     if (dialects[dialect]->traits != NULL)
@@ -346,7 +365,9 @@ void channels_begin_sweep(struct shard *shard)
 void channels_sweep(struct shard *shard)
 {
     struct channels *channels = shard->channels;
-    for (uint32_t n = 0; n < SWEEP_MAX && channels->sweep_left > 0; n++, channels->sweep_left--) {
+    for (uint32_t n = 0; n < SWEEP_MAX && channels->sweep_left > 0 && work_left(&shard->work);
+         n++, channels->sweep_left--) {
+        work_spend(&shard->work, WORK_LOOK, 1);
         struct list_node *node = list_first(&channels->active);
         if (node == NULL) {
             channels->sweep_left = 0;
@@ -361,19 +382,24 @@ void channels_sweep(struct shard *shard)
     }
 }
 
-void channels_settings(struct shard *shard)
+/* Rounds over the map until one has found none: it may move its entries meanwhile. */
+bool channels_settings(struct shard *shard)
 {
-    size_t cursor = 0;
-    for (struct channel *channel; (channel = map_next(&shard->channels->map, &cursor)) != NULL;) {
-        enum channel_policy policy = channel->traits.policy;
-        if (dialects[channel->dialect]->traits == NULL)
+    struct channels *channels = shard->channels;
+    while (work_left(&shard->work)) {
+        struct channel *channel = map_next(&channels->map, &channels->settings_at);
+        work_spend(&shard->work, WORK_LOOK, 1);
+        if (channel != NULL) {
+            channels->settings_stale |= channel->config != shard->config;
+            follow_settings(shard, channel);
             continue;
-        dialects[channel->dialect]->traits(shard->config->dialects[channel->dialect], channel->name, &channel->traits);
-        channel->traits.policy = policy; /* its audiences have been told */
-        if (channel->traits.retain_count == 0)
-            history_clear(&channel->history, shard->idle, shard->number);
-        channel_activate(shard, channel); /* the sweep looks whether it is empty now */
+        }
+        channels->settings_at = 0;
+        if (!channels->settings_stale)
+            return true;
+        channels->settings_stale = false;
     }
+    return false;
 }
 
 /* What is only kept for later makes room first: retained frames as old as the segment, and the tail of a quiet log. */

@@ -13,6 +13,8 @@
 struct shard;
 struct mail;
 
+#define CLASS_BYTES 64 /* what a class weighs besides its variant */
+
 struct channel {
     struct hash128 id; /* key in the map */
     uint8_t dialect;
@@ -24,6 +26,7 @@ struct channel {
     uint64_t filter_bytes;   /* what its classes weigh (CLASS_BYTES each, and the variant) */
     struct list_node active; /* in channels.active while the log holds a tail or frames are retained */
     uint64_t published_ms;
+    const struct config *config; /* that its traits are of; only compared */
 };
 
 /* What was appended in this tick and has not been mailed. */
@@ -54,6 +57,8 @@ struct channels {
     struct slab classes;
     struct list active; /* channels that published lately or retain frames by age */
     uint32_t active_count;
+    size_t settings_at;  /* cursor of channels_settings */
+    bool settings_stale; /* it has found one in this round */
     uint32_t sweep_left; /* of them, still to be looked at in this second */
     struct list pending; /* classes in the order in which they got something in this tick */
     const struct channel
@@ -84,10 +89,11 @@ void channel_activate(struct shard *shard, struct channel *channel);
  * frames expire, empty channels end. */
 void channels_begin_sweep(struct shard *shard);
 void channels_sweep(struct shard *shard);
-/* After a reload: what is retained follows the settings. The policy of a channel stays as long as the channel lives. */
-void channels_settings(struct shard *shard);
-/* Frame memory is full: lets go what is retained in the oldest segment, and ends the readers that hold it. The next
- * call, not sooner than 10 ms later, takes the next segment. */
+/* After a reload: what is retained follows the settings. The policy of a channel stays as long as the channel lives. As many as the phase has
+ * work left for, and each that is used meanwhile; true when all do. */
+bool channels_settings(struct shard *shard);
+/* Frame memory is full: lets go what is retained in the oldest segment, and ends the readers that hold it. The next call, not
+ * sooner than 10 ms later, takes the next segment. */
 void channels_cut_oldest(struct shard *shard);
 
 /* Asserts what holds for one channel, and for all of them (channel.c says what). */

@@ -94,9 +94,11 @@ static struct frame build(struct shard *shard, struct channel *channel, const st
 {
     uint8_t of_message = message_class(shard, channel->dialect, class, event->payload.bytes);
     struct frame *frame = &built->frames[of_message];
-    if (frame->bytes == 0)
+    if (frame->bytes == 0) {
+        work_spend(&shard->work, WORK_FRAME_BYTE, event->payload.bytes);
         *frame =
             message_frame(shard, shard->frames, &channel->logs[of_message], event->opcode, event->payload, of_message);
+    }
     if (frame->bytes > 0)
         frame->segment->owner = channel->id;
     return *frame;
@@ -124,6 +126,7 @@ int fanout_publish(struct shard *shard, struct channel *channel, const struct ev
     struct built built = {0};
     bool has_message = event->payload.bytes > 0 || event->close_code == 0;
     *receivers = 0;
+    work_spend(&shard->work, WORK_CLASS, channel->filter_bytes / CLASS_BYTES);
     keep_order(shard, channel);
     /* First all that can fail, so that a message that is refused has reached nobody. */
     for (struct list_node *node = list_first(&channel->classes); node != NULL;

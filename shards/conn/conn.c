@@ -29,6 +29,7 @@
 
 #define LINGER_MS 2000
 #define SLOW_CLOSE_MS 10000
+#define SLICES_PER_LOOK 32
 
 /* An idle plain connection takes at most 500 bytes in all; the rest is its place in an audience, the ring and the
  * slab. */
@@ -280,6 +281,7 @@ void conn_close(struct shard *shard, struct conn *conn, enum close_reason why, u
         return; /* it could not take what was said */
     conn->why = (uint8_t)why;
     conn->state = CONN_CLOSING;
+    conn->thrown_away = 0;
     conn->deadline_ms = shard->now_ms + shard->config->server.close_timeout_ms;
     uint8_t frame[127];
     conn->close_code = code != 0 ? code : close_code(why);
@@ -314,9 +316,11 @@ void conn_finish(struct shard *shard, struct conn *conn, enum close_reason why)
     leave(shard, conn, CLOSE_NONE);
     if (conn->why == CLOSE_NONE)
         conn->why = (uint8_t)why;
+    if (conn->state != CONN_CLOSING)
+        conn->thrown_away = 0;
     conn->state = CONN_LINGER;
     shard_note(shard, FLIGHT_FINISH, conn->index, conn->why, 0);
-    conn->parked = false;
+    conn->parked = conn->yielded = false;
     conn->deadline_ms = shard->now_ms + shard->config->server.handshake_timeout_ms;
     conn_free_input(shard, conn);
     conn_mark_dirty(shard, conn, false);
@@ -339,7 +343,7 @@ void conn_terminate(struct shard *shard, struct conn *conn, enum close_reason wh
     conn->placed = false;
     conn_drop_waiting(shard, conn, conn->why == CLOSE_SLOW);
     conn->state = CONN_DYING;
-    conn->parked = false;
+    conn->parked = conn->yielded = false;
     wheel_cancel(shard->wheel, &conn->timer);
     conn_advance(shard, conn);
 }
@@ -454,13 +458,33 @@ void conn_let_go(struct shard *shard, struct conn *conn)
 
 void conn_on_cut(struct shard *shard, const struct mail *mail)
 {
-    uint32_t cursor = 0;
-    for (struct conn *conn; (conn = slab_next(&shard->conns->slab, &cursor, NULL)) != NULL;) {
-        if (conn->state == CONN_DYING || !outbox_holds(&conn->outbox, mail->cut.segment, mail->cut.serial))
-            continue;
-        stats_add(&shard->stats, STAT_SLOW_CUT, 1);
-        conn_drop_waiting(shard, conn, true);
-        conn_terminate(shard, conn, CLOSE_SLOW);
-    }
+    struct conns *conns = shard->conns;
     pin_cut(shard, mail->cut.segment, mail->cut.serial);
+    if (conns->cut_count < CUTS_MAX)
+        conns->cuts[conns->cut_count++] = (struct cut){mail->cut.segment, mail->cut.serial};
+}
+
+static void cut_if_holds(struct shard *shard, struct conn *conn, const struct cut *cut)
+{
+    work_spend(&shard->work, WORK_LOOK, 1 + conn->outbox.all.slices / SLICES_PER_LOOK);
+    if (conn->state == CONN_DYING || !outbox_holds(&conn->outbox, cut->segment, cut->serial))
+        return;
+    stats_add(&shard->stats, STAT_SLOW_CUT, 1);
+    conn_drop_waiting(shard, conn, true);
+    conn_terminate(shard, conn, CLOSE_SLOW);
+}
+
+void conn_cut_go_on(struct shard *shard)
+{
+    struct conns *conns = shard->conns;
+    while (conns->cut_count > 0 && work_left(&shard->work)) {
+        struct conn *conn = slab_next(&conns->slab, &conns->cut_at, NULL);
+        if (conn != NULL) {
+            cut_if_holds(shard, conn, &conns->cuts[0]);
+            continue;
+        }
+        conns->cut_at = 0;
+        conns->cut_count--;
+        memmove(conns->cuts, conns->cuts + 1, conns->cut_count * sizeof *conns->cuts);
+    }
 }

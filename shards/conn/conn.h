@@ -93,7 +93,8 @@ struct session {
     uint8_t memberships; /* at most SUBSCRIPTIONS_PER_CONNECTION_MAX */
     uint8_t quotas;      /* bit per enum quota_kind held */
     uint16_t more_capacity;
-    uint32_t messages_in;
+    uint32_t messages_in : 31;
+    uint32_t unread : 1;   /* the message that has begun is beyond a limit: it is not kept */
     uint64_t heartbeat_ms; /* next; 0: none */
     uint64_t timer_ms;     /* the dialect's (ACTION_TIMER); 0: none */
     struct bucket messages;
@@ -120,7 +121,8 @@ struct conn {
             bool heard : 1;       /* the peer has sent something */
             bool shutting : 1;    /* a shutdown is in flight */
             bool shut : 1;        /* our side has been shut down */
-            bool parked : 1;      /* input waits for an answer or for room */
+            bool parked : 1;      /* input waits for an answer, for room or for the next turn */
+            bool yielded : 1;     /* parked for the next turn alone, or until one has work left for it (conn_yield) */
             bool processing : 1;  /* its input is being read further up the call stack */
             bool peer_closed : 1; /* its close frame has come, or its end of stream */
             bool eof : 1;         /* its end of stream */
@@ -160,17 +162,30 @@ struct conn {
     struct ws_parser parser;
     struct conn_input *input;
     void *user; /* the role's */
-    struct bucket controls;
+    union {
+        struct bucket controls; /* in OPEN */
+        uint64_t thrown_away;   /* in CLOSING and LINGER: bytes of the peer that nobody wants */
+    };
     struct session session;
 };
+
+/* That wait: a home asks for one in 10 ms at most, and asks again. */
+#define CUTS_MAX 16
 
 /* A shard's. */
 struct conns {
     struct slab slab;
     struct list starved; /* to arm their receive again: no buffers, or the submission queue was full */
     struct list parked;  /* to unpark when there is room for publishing */
+    struct list yielded; /* to unpark when a turn has work left for them */
     struct list doomed;  /* slow readers found in a delivery loop */
-    size_t input_bytes;  /* of all conn_input, and what roles hold of bodies */
+    /* segments whose readers are to be cut, oldest first, and the slot to which the walk for the first of them has come */
+    struct cut {
+        const struct segment *segment; /* only compared */
+        uint64_t serial;
+    } cuts[CUTS_MAX];
+    uint32_t cut_count, cut_at;
+    size_t input_bytes; /* of all conn_input, and what roles hold of bodies */
     struct input_budget input;
     _Atomic uint32_t open;              /* for the server to watch */
     _Atomic uint32_t clients;           /* of these, all but operators' */
@@ -234,6 +249,8 @@ static inline struct handle conn_handle(const struct conn *conn)
 void conn_on_place(struct shard *shard, const struct mail *mail);
 /* Unique in the life of the process. */
 uint64_t conn_id(const struct shard *shard, const struct conn *conn);
+/* Goes on with the walk for those who hold segments that are to be cut. */
+void conn_cut_go_on(struct shard *shard);
 /* --- conn_check.c ------------------------------------------------------------------------------------------------- */
 
 /* Asserts what holds between two turns. */
@@ -245,6 +262,10 @@ void conn_check(const struct shard *shard, struct conn *conn);
 void conn_on_receive(struct shard *shard, struct conn *conn, const struct ring_completion *completion);
 /* The rest of the input waits until conn_unpark. */
 void conn_park(struct shard *shard, struct conn *conn);
+/* Its input waits for the next turn: this one has done enough for it. */
+void conn_yield(struct shard *shard, struct conn *conn);
+/* The phase for those who have yielded: each goes on a little, in the order in which they did. Whether there were any. */
+bool conn_resume_yielded(struct shard *shard);
 /* A parked connection is resumed when there is room for publishing. */
 void conn_wait_for_room(struct shard *shard, struct conn *conn);
 /* Goes on with what has been waiting. */

@@ -60,7 +60,8 @@ static void check_operations(const struct conn *conn)
 static void check_input(const struct conn *conn)
 {
     const struct conn_input *input = conn->input;
-    check(!conn->parked || conn->state == CONN_HTTP || conn->state == CONN_OPEN);
+    check(!conn->yielded || (conn->parked && list_linked(&conn->wait)));
+    check(!conn->parked || conn->yielded || conn->state == CONN_HTTP || conn->state == CONN_OPEN);
     if (input == NULL)
         return;
     check_op(input->used, <=, input->capacity);

@@ -25,6 +25,10 @@
 /* With so much waiting behind a parked connection its receive is stopped; what is under way then may still come. */
 #define STASH_STOP_BYTES (64U << 10)
 #define STASH_BYTES_MAX (8U << 20)
+/* What one connection may cost in one go, in priced work, before others have their turn. */
+#define SLICE_PS (300ULL * WORK_PS_PER_US)
+/* Behind our close frame so much of the peer's is read for its own; then nothing is, and it feels that. */
+#define THROWN_AWAY_MAX (1ULL << 20)
 
 /* --- memory ------------------------------------------------------------------------------------------------------- */
 
@@ -85,6 +89,7 @@ static void trim_input(struct shard *shard, struct conn *conn)
 static void on_request(struct shard *shard, struct conn *conn, const struct http1_request *request)
 {
     stats_add(&shard->stats, STAT_HTTP_REQUESTS, 1);
+    work_spend(&shard->work, WORK_REQUEST, 1);
     conn->keep_alive = request->keep_alive && !conn->eof && shard->stage_seen == STAGE_RUN;
     if (conn_role(conn)->knows_hosts && !listener_serves_host(shard, conn->listener, request->host)) {
         conn->keep_alive = false;
@@ -230,6 +235,7 @@ static void on_control(struct shard *shard, struct conn *conn, enum ws_opcode op
 static void on_message(struct shard *shard, struct conn *conn, enum ws_opcode opcode, struct slice message)
 {
     stats_add(&shard->stats, STAT_MESSAGES_IN, 1);
+    work_spend(&shard->work, WORK_MESSAGE, 1);
     conn_role(conn)->message(shard, conn, opcode, message);
 }
 
@@ -248,9 +254,23 @@ static void on_whole(struct shard *shard, struct conn *conn, const struct ws_eve
     on_message(shard, conn, event->opcode, message);
 }
 
+/* Asked before anything is kept or inflated: who is over a limit costs a header. */
+static bool is_wanted(struct shard *shard, struct conn *conn, const struct ws_event *event)
+{
+    const struct conn_role *role = conn_role(conn);
+    if (role->wanted == NULL || role->wanted(shard, conn, event->first))
+        return true;
+    stats_add(&shard->stats, STAT_UNREAD, event->first);
+    if (conn->state == CONN_OPEN && event->last)
+        on_message(shard, conn, event->opcode, slice_of(NULL, 0));
+    else if (conn->state != CONN_OPEN)
+        stats_add(&shard->stats, STAT_MESSAGES_IN, 1);
+    return false;
+}
+
 static void on_data_piece(struct shard *shard, struct conn *conn, const struct ws_event *event, uint64_t bytes_max)
 {
-    if (conn->state != CONN_OPEN)
+    if (conn->state != CONN_OPEN || !is_wanted(shard, conn, event))
         return;
     if (event->first && event->last) {
         on_whole(shard, conn, event, event->payload, bytes_max);
@@ -312,7 +332,10 @@ static void ws_step(struct shard *shard, struct conn *conn, struct span *input)
 {
     struct ws_limits limits = limits_of(shard, conn);
     struct ws_event event;
+    size_t before = input->bytes;
     enum ws_event_kind kind = ws_next(&conn->parser, &limits, input, &event);
+    work_spend(&shard->work, WORK_FRAME, 1);
+    work_spend(&shard->work, WORK_INPUT, before - input->bytes);
     if (conn->state == CONN_OPEN && !ws_in_message(&conn->parser))
         conn->deadline_ms = 0; /* one is complete: the next has a time of its own, even if it follows without a pause */
     switch (kind) {
@@ -352,11 +375,17 @@ static void watch_message(struct shard *shard, struct conn *conn)
 
 /* --- the loop ----------------------------------------------------------------------------------------------------- */
 
-/* Takes input until it is used up, the connection waits, or it ends; *input is what is left. */
+/* Takes input until it is used up, the connection waits, it ends, or it has had enough of this turn; *input is what is left. */
 static void process(struct shard *shard, struct conn *conn, struct span *input)
 {
+    uint64_t until_ps = shard->work.spent_ps + SLICE_PS;
     conn->processing = true;
     while (input->bytes > 0 && !conn->parked) {
+        bool goes_on = conn->state == CONN_HTTP || conn->state == CONN_OPEN || conn->state == CONN_CLOSING;
+        if (goes_on && shard->work.spent_ps >= until_ps) {
+            conn_yield(shard, conn);
+            break;
+        }
         if (conn->state == CONN_HTTP)
             http_step(shard, conn, input);
         else if (conn->state == CONN_OPEN || conn->state == CONN_CLOSING)
@@ -409,7 +438,33 @@ void conn_park(struct shard *shard, struct conn *conn)
     if (!conn->parked)
         stats_add(&shard->stats, STAT_PARKED, 1);
     shard_note(shard, FLIGHT_PARK, conn->index, conn->state, 0);
+    if (conn->yielded) /* what it waits for now is not time */
+        list_remove(&conn->wait);
+    conn->yielded = false;
     conn->parked = true;
+}
+
+void conn_yield(struct shard *shard, struct conn *conn)
+{
+    check(conn->state != CONN_LINGER && conn->state != CONN_DYING);
+    stats_add(&shard->stats, STAT_YIELDED, 1);
+    shard_note(shard, FLIGHT_YIELD, conn->index, 0, 0);
+    conn->parked = conn->yielded = true;
+    if (list_linked(&conn->wait)) /* starved, likewise */
+        list_remove(&conn->wait);
+    list_push_back(&shard->conns->yielded, &conn->wait);
+}
+
+bool conn_resume_yielded(struct shard *shard)
+{
+    struct list *yielded = &shard->conns->yielded;
+    bool any = !list_empty(yielded);
+    struct list_node *last = yielded->head.prev, *node = NULL;
+    while (node != last && work_left(&shard->work) && (node = list_first(yielded)) != NULL) {
+        work_spend(&shard->work, WORK_COMPLETION, 1);
+        conn_unpark(shard, list_entry(node, struct conn, wait));
+    }
+    return any;
 }
 
 void conn_wait_for_room(struct shard *shard, struct conn *conn)
@@ -435,9 +490,21 @@ static void end_late(struct shard *shard, struct conn *conn)
     }
 }
 
+/* With what has waited: plain text, or a handshake's bytes, for whom nothing is computed when it has gone meanwhile. */
+static void go_on(struct shard *shard, struct conn *conn, struct span *rest)
+{
+    if (!conn_tls_opening(conn)) {
+        process(shard, conn, rest);
+        return;
+    }
+    if (!conn->eof)
+        conn_tls_receive(shard, conn, slice_of(rest->data, rest->bytes));
+    rest->bytes = 0;
+}
+
 void conn_unpark(struct shard *shard, struct conn *conn)
 {
-    conn->parked = false;
+    conn->parked = conn->yielded = false;
     if (list_linked(&conn->wait)) /* for room, in vain: else it could not be starved below */
         list_remove(&conn->wait);
     if (conn->processing)
@@ -450,7 +517,7 @@ void conn_unpark(struct shard *shard, struct conn *conn)
         struct span rest = {.data = data + input->stash_at, .bytes = input->stash_used - input->stash_at};
         input->stash = NULL;
         input->stash_at = input->stash_used = input->stash_capacity = 0;
-        process(shard, conn, &rest);
+        go_on(shard, conn, &rest);
         bool waits = rest.bytes > 0 && conn->parked;
         input = waits ? input_of(shard, conn) : NULL;
         if (waits && input == NULL)
@@ -473,9 +540,15 @@ void conn_unpark(struct shard *shard, struct conn *conn)
         end_late(shard, conn);
 }
 
+/* It ends, and has sent more than a goodbye: the rest stays with the kernel, until the deadline of the state. */
+static bool is_heard_enough(const struct conn *conn)
+{
+    return (conn->state == CONN_CLOSING || conn->state == CONN_LINGER) && conn->thrown_away > THROWN_AWAY_MAX;
+}
+
 void conn_arm_receive(struct shard *shard, struct conn *conn)
 {
-    if (conn->receiving || conn->eof || conn->state == CONN_DYING)
+    if (conn->receiving || conn->eof || conn->state == CONN_DYING || is_heard_enough(conn))
         return;
     if (conn->parked && conn->input != NULL && conn->input->stash_used - conn->input->stash_at > STASH_STOP_BYTES)
         return; /* conn_unpark arms it */
@@ -502,7 +575,8 @@ void conn_on_end_of_stream(struct shard *shard, struct conn *conn)
             conn_finish(shard, conn, CLOSE_HTTP_DONE);
         break;
     case CONN_OPEN:
-        conn_terminate(shard, conn, CLOSE_PEER_GONE);
+        if (!conn->yielded) /* else what it has sent is read first: conn_unpark comes to the end */
+            conn_terminate(shard, conn, CLOSE_PEER_GONE);
         break;
     default:
         conn_advance(shard, conn);
@@ -519,6 +593,20 @@ void conn_take_input(struct shard *shard, struct conn *conn, struct span input)
     trim_input(shard, conn);
 }
 
+/* Handshakes are computed one a turn as they come, and behind that in line with whoever has yielded: until then the bytes wait. */
+static void take_ciphertext(struct shard *shard, struct conn *conn, struct span input)
+{
+    bool waits =
+        conn->state == CONN_HTTP && conn_tls_opening(conn) && (conn->yielded || shard->work.units[WORK_HANDSHAKE] > 0);
+    if (!waits) {
+        conn_tls_receive(shard, conn, slice_of(input.data, input.bytes));
+        return;
+    }
+    if (!conn->yielded)
+        conn_yield(shard, conn);
+    stash(shard, conn, input);
+}
+
 void conn_on_receive(struct shard *shard, struct conn *conn, const struct ring_completion *completion)
 {
     shard_note(shard, FLIGHT_RECEIVE, conn->index, completion->result, completion->more);
@@ -528,8 +616,13 @@ void conn_on_receive(struct shard *shard, struct conn *conn, const struct ring_c
         conn->heard = true;
         stats_add(&shard->stats, STAT_BYTES_IN, (uint64_t)completion->result);
         conn->received_ms = shard->now_ms;
+        if (conn->state == CONN_CLOSING || conn->state == CONN_LINGER) {
+            conn->thrown_away += (uint64_t)completion->result;
+            if (is_heard_enough(conn))
+                stop_receiving(shard, conn);
+        }
         if (conn->tls != NULL)
-            conn_tls_receive(shard, conn, slice_of(completion->data.data, completion->data.bytes));
+            take_ciphertext(shard, conn, completion->data);
         else
             conn_take_input(shard, conn, completion->data);
     } else if (completion->result == 0) {

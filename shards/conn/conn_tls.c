@@ -128,6 +128,11 @@ static bool begin_session(struct shard *shard, struct conn *conn)
     return true;
 }
 
+bool conn_tls_opening(const struct conn *conn)
+{
+    return conn->tls != NULL && !conn->tls->closed && (conn->tls->session == NULL || conn->tls->handshaking);
+}
+
 /* The handshake that has gone on for longest makes room for the next. */
 static void end_oldest(struct shard *shard)
 {
@@ -272,7 +277,7 @@ static void fail(struct shard *shard, struct conn *conn)
 static void on_close_notify(struct shard *shard, struct conn *conn)
 {
     bool idle = conn->state == CONN_HTTP && !conn->parked && conn->outbox.all.slices == 0;
-    if (!idle && conn->state != CONN_OPEN) {
+    if (!idle && (conn->state != CONN_OPEN || conn->yielded)) {
         conn_on_end_of_stream(shard, conn);
         return;
     }
@@ -300,6 +305,8 @@ void conn_tls_receive(struct shard *shard, struct conn *conn, struct slice ciphe
         struct buf out = buf_of(shard->tls->scratch->out, sizeof shard->tls->scratch->out);
         result = tls_read(tls->session, &ciphertext, &plain, &out, shard->wall_ms / 1000);
         check(!out.overflow && !plain.overflow);
+        work_spend(&shard->work, WORK_HANDSHAKE, tls->handshaking && out.used > 0);
+        work_spend(&shard->work, WORK_RECORD, plain.used);
         if (!say(shard, conn, buf_slice(&out)))
             return;
         if (tls->handshaking && result != TLS_ERROR && result != TLS_NOT_TLS && tls_established(tls->session))

@@ -43,8 +43,8 @@ struct conn_tls {
     uint64_t begun_ms; /* the send in flight */
     /* In `sends` while a send is in flight, in `short_of` while it waits for a buffer, or in none. */
     struct list_node wait;
-    bool woken;       /* out of short_of, because memory has come back */
-    bool handshaking; /* the session is not established and has not failed */
+    bool woken;                  /* out of short_of, because memory has come back */
+    bool handshaking;            /* the session is not established and has not failed */
     struct list_node unfinished; /* in tls_side.unfinished: counted in tls_side.handshaking */
     bool closed;                 /* our close_notify has been made, or the session has failed */
 };
@@ -81,6 +81,8 @@ void conn_tls_tidy(struct shard *shard);
 
 /* The connection was accepted by a TLS listener. False: memory is out. */
 bool conn_tls_open(struct conn *conn);
+/* Whether its handshake has not ended: what comes may cost a signature. */
+bool conn_tls_opening(const struct conn *conn);
 /* Ciphertext has come. */
 void conn_tls_receive(struct shard *shard, struct conn *conn, struct slice ciphertext);
 /* It will be flushed next. */

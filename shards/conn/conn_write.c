@@ -290,7 +290,8 @@ static uint32_t lone_max(const struct flush_queue *queue, uint32_t sends, uint64
 
 /* Begins the sends of the first connections of a queue, at most `sends`: of the very first, which is a lone one, and of
  * those behind it as long as they are. Their number. */
-static uint32_t flush_lone(struct shard *shard, struct flush_queue *queue, uint32_t sends, uint64_t *bytes)
+__attribute__((no_stack_protector)) static uint32_t flush_lone(struct shard *shard, struct flush_queue *queue,
+                                                               uint32_t sends, uint64_t *bytes)
 {
     struct ring_send batch[LONE_MAX], *send = batch;
     struct conn **place = queue->places + queue->head, **end = place + lone_max(queue, sends, *bytes);
@@ -443,12 +444,15 @@ static uint32_t flush_queue(struct shard *shard, struct flush_queue *queue, uint
 {
     uint32_t count = queue->count; /* what is marked again meanwhile waits for the next tick */
     shard->tls->sealed = 0;
-    while (count > 0 && sends > 0 && *bytes < FLUSH_BYTES_MAX && shard->tls->sealed < FLUSH_SEALED_MAX) {
+    while (count > 0 && sends > 0 && *bytes < FLUSH_BYTES_MAX && shard->tls->sealed < FLUSH_SEALED_MAX &&
+           work_left(&shard->work)) {
         if (is_lone(queue->places[queue->head], lone_bytes_max(shard))) {
             uint32_t begun = flush_lone(shard, queue, count < sends ? count : sends, bytes);
+            work_spend(&shard->work, WORK_SEND, begun);
             count -= begun;
             sends -= begun;
         } else {
+            work_spend(&shard->work, WORK_SEND, 1);
             sends -= flush_first(shard, queue, bytes);
             count--;
         }

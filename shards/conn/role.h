@@ -37,6 +37,9 @@ struct role_limits {
 typedef void role_request_fn(struct shard *shard, struct conn *conn, const struct http1_request *request);
 /* A piece of a request's body, while conn.body is set; takes what belongs to it off the front of *input. */
 typedef void role_body_fn(struct shard *shard, struct conn *conn, struct slice *input);
+/* A piece of a message; `first`: its first, so that the message counts. False: nobody wants to read it, or the connection has been ended.
+ * What is unwanted is neither kept nor inflated, and comes as a message without content, when its last piece is there. */
+typedef bool role_wanted_fn(struct shard *shard, struct conn *conn, bool first);
 /* One whole message of a WebSocket; `message` is good for the call. */
 typedef void role_message_fn(struct shard *shard, struct conn *conn, enum ws_opcode opcode, struct slice message);
 /* conn.due_ms has come, in OPEN: sets it anew. */
@@ -59,6 +62,7 @@ typedef struct role_limits role_limits_fn(const struct shard *shard, const struc
 struct conn_role {
     role_request_fn *request; /* NULL: it is past HTTP */
     role_body_fn *body;
+    role_wanted_fn *wanted;   /* NULL: all are */
     role_message_fn *message; /* NULL: it never upgrades; so are limits */
     role_timer_fn *timer;
     role_resume_fn *resume;

@@ -18,6 +18,7 @@ void errands_init(struct errands *errands, uint16_t shard)
 {
     *errands = (struct errands){.pool = {.shard = shard}};
     list_init(&errands->behind);
+    list_init(&errands->tours);
 }
 
 void errands_destroy(struct errands *errands)

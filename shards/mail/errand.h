@@ -59,6 +59,10 @@ struct errand {
         } newest;
         struct {
             uint64_t *counts; /* CENSUS_COUNTS of them, in data[] */
+            /* at the shard where it is: the next slot, and whether that was the last; reply_capacity is of `reply` */
+            uint32_t at;
+            bool walked;
+            size_t reply_capacity;
         } census;
     };
     /* memory */
@@ -82,6 +86,7 @@ struct errands {
     uint32_t outstanding; /* made here, asked and not answered */
     uint64_t outstanding_bytes;
     struct list behind; /* served here: their answers leave BEHIND */
+    struct list tours;  /* on a TOUR and not done with here; the first is served */
 };
 
 void errands_init(struct errands *errands, uint16_t shard);
@@ -111,5 +116,7 @@ void errand_returned(struct shard *shard, const struct errand *errand);
 
 /* Mails everything that was published, then the answers that leave BEHIND it. Whether anything was published. */
 bool errands_flush(struct shard *shard);
+/* Goes on with those on a TOUR. */
+void errands_go_on(struct shard *shard);
 
 #endif

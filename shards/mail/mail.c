@@ -111,10 +111,15 @@ void mail_push_backlog(struct shard *shard)
 uint32_t mail_drain(struct shard *shard, uint32_t budget)
 {
     uint32_t taken = 0;
-    for (uint16_t i = 0; i < shard->count; i++) {
+    uint16_t first = shard->mail->first;
+    shard->mail->first = (uint16_t)((first + 1) % shard->count);
+    for (uint16_t round = 0; round < shard->count; round++) {
+        uint16_t i = (uint16_t)((first + round) % shard->count);
         struct spsc *ring = &shard->mail->in[i];
         struct spsc_item item;
-        for (uint32_t n = 0; n < budget && spsc_pop(ring, &item); n++, taken++) {
+        for (uint32_t n = 0; n < budget && work_left(&shard->work) && !shard->mail->held && spsc_pop(ring, &item);
+             n++, taken++) {
+            work_spend(&shard->work, WORK_MAIL, 1);
             struct mail mail;
             memcpy(&mail, &item, sizeof mail);
             check_op(mail.kind, <, MAIL_KINDS);
@@ -124,6 +129,14 @@ uint32_t mail_drain(struct shard *shard, uint32_t budget)
         }
     }
     return taken;
+}
+
+bool mail_waits(const struct shard *shard)
+{
+    for (uint16_t from = 0; from < shard->count; from++)
+        if (spsc_count(&shard->mail->in[from]) > 0)
+            return true;
+    return false;
 }
 
 void mail_ring_doorbells(struct shard *shard)
@@ -147,13 +160,10 @@ bool mail_try_sleep(struct shard *shard)
 {
     atomic_store_explicit(&shard->mail->asleep, true, memory_order_relaxed);
     atomic_thread_fence(memory_order_seq_cst);
-    for (uint16_t from = 0; from < shard->count; from++) {
-        if (spsc_count(&shard->mail->in[from]) > 0) {
-            mail_awake(shard);
-            return false;
-        }
-    }
-    return true;
+    if (!mail_waits(shard))
+        return true;
+    mail_awake(shard);
+    return false;
 }
 
 void mail_awake(struct shard *shard)

@@ -86,6 +86,8 @@ struct mailbox {
     _Alignas(64) struct mail_backlog *backlog; /* [to] */
     uint32_t backlogged;                       /* over all destinations */
     bool *ring_doorbell;                       /* [to]: something was posted since the last doorbell */
+    uint16_t first;                            /* the ring that the next drain begins with */
+    bool held; /* what came last is not done with: nothing behind it is taken (service_host.h) */
 };
 
 int mailbox_init(struct mailbox *box, uint16_t shards);
@@ -94,8 +96,11 @@ void mailbox_destroy(struct mailbox *box, uint16_t shards);
 /* Posts, or keeps in the backlog; never fails (a backlog that cannot grow ends the process: it is bounded, see
  * above). */
 void mail_post(struct shard *shard, uint16_t to, struct mail mail);
-/* Takes up to `budget` mails from all rings in turn and calls their handlers. Returns how many. */
+/* Takes up to `budget` mails from each ring in turn, as long as the phase has work left, and calls their handlers; another ring is the first
+ * each time. Returns how many. */
 uint32_t mail_drain(struct shard *shard, uint32_t budget);
+/* Whether a ring holds something. */
+bool mail_waits(const struct shard *shard);
 /* Moves the backlog into the rings as far as there is room. */
 void mail_push_backlog(struct shard *shard);
 /* Wakes the shards that were posted to and sleep. Once a tick. */

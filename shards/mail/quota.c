@@ -15,10 +15,15 @@
 
 #include <stdlib.h>
 
+/* Entries looked at in a second at least, and in one go at most. */
+#define SWEEP_MIN 4096
+#define SWEEP_PART 64
+
 void quotas_init(struct quotas *quotas, struct siphash_key key)
 {
     map_init(&quotas->map, key);
     quotas->sweep = 0;
+    quotas->left = 0;
 }
 
 void quotas_destroy(struct quotas *quotas)
@@ -88,6 +93,23 @@ void quota_sweep(struct quotas *quotas, uint32_t budget, uint64_t now_ms)
             map_remove(&quotas->map, slice_of(&quota->name, sizeof quota->name));
             free(quota);
         }
+    }
+}
+
+void quotas_begin_sweep(struct quotas *quotas)
+{
+    if (quotas->left == 0)
+        quotas->left = quotas->map.count == 0 ? 0 : SWEEP_MIN + quotas->map.count / 8;
+}
+
+void quotas_sweep(struct shard *shard)
+{
+    struct quotas *quotas = shard->quotas;
+    while (quotas->left > 0 && work_left(&shard->work)) {
+        uint32_t part = quotas->left < SWEEP_PART ? (uint32_t)quotas->left : SWEEP_PART;
+        work_spend(&shard->work, WORK_LOOK, part);
+        quota_sweep(quotas, part, shard->now_ms);
+        quotas->left -= part;
     }
 }
 

@@ -24,6 +24,7 @@ struct quota {
 struct quotas {
     struct map map;
     size_t sweep; /* cursor */
+    size_t left;  /* entries still to be looked at in this second */
 };
 
 void quotas_init(struct quotas *quotas, struct siphash_key key);
@@ -37,6 +38,10 @@ void quota_give(struct quotas *quotas, struct hash128 name);
 /* Forgets names that hold nothing and whose window is over. Looks at `budget` entries at most, going on where it
  * stopped. */
 void quota_sweep(struct quotas *quotas, uint32_t budget, uint64_t now_ms);
+
+/* Once a second a round over an eighth of them begins; each turn goes on with some. */
+void quotas_begin_sweep(struct quotas *quotas);
+void quotas_sweep(struct shard *shard);
 
 /* Asserts what holds for all names counted here (quota.c says what). */
 void quotas_check(const struct quotas *quotas);

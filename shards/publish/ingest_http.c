@@ -193,7 +193,8 @@ static void resume(struct shard *shard, struct conn *conn)
     for (uint32_t taken = 0; !exchange->complete; taken++) {
         struct ingest_object object;
         struct ingest_refusal refusal;
-        bool room = taken < BATCH_TURN && (errand_has_room(shard) || shard->stage_seen != STAGE_RUN);
+        bool room = taken < BATCH_TURN && (taken == 0 || work_left(&shard->work)) &&
+                    (errand_has_room(shard) || shard->stage_seen != STAGE_RUN);
         if (!room || exchange->waiting >= BATCH_WINDOW) {
             conn_park(shard, conn);
             if (!room)

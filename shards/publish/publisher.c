@@ -15,6 +15,7 @@
 #include "protocol/base64.h"
 #include "protocol/dialect.h"
 #include "protocol/json.h"
+#include "shards/config/settings.h"
 #include "shards/conn/conn.h"
 #include "shards/conn/outbox.h"
 #include "shards/mail/errand.h"
@@ -38,7 +39,8 @@ struct entry {
 struct publisher {
     struct list_node acking; /* in shard.acking */
     struct handle conn;
-    uint32_t key; /* index of its ingest key in the present configuration */
+    uint32_t key; /* index of its ingest key in `config` */
+    const struct config *config;
     struct hash128 key_name;
     uint64_t first; /* ticket of the oldest entry */
     uint64_t next;  /* ticket of the next object */
@@ -54,6 +56,8 @@ static void revoke(struct shard *shard, struct conn *conn)
         conn_close(shard, conn, CLOSE_REVOKED, 0, NULL);
     else
         publisher->key = (uint32_t)key;
+    publisher->config = shard->config;
+    work_spend(&shard->work, WORK_KEY, shard->config->ingest.grants.count);
 }
 
 /* role.end */
@@ -74,6 +78,7 @@ bool publisher_open(struct shard *shard, struct conn *conn, uint32_t key, const 
         return false;
     publisher->conn = conn_handle(conn);
     publisher->key = key;
+    publisher->config = shard->config;
     publisher->key_name = ingest_key_name(shard, key);
     if (!conn_accept(shard, conn, handshake, ROLE_PUBLISHER)) {
         free(publisher);
@@ -156,7 +161,7 @@ void publisher_send_acks(struct shard *shard)
         check(conn != NULL);
         if (conn->state == CONN_OPEN)
             send_ack(shard, conn, publisher);
-        if (conn->parked)
+        if (conn->parked && !conn->yielded)
             resume(shard, conn);
     }
 }
@@ -279,6 +284,10 @@ static void on_message(struct shard *shard, struct conn *conn, enum ws_opcode op
         conn_close(shard, conn, CLOSE_UNSUPPORTED, 0, NULL);
         return;
     }
+    if (((struct publisher *)conn->user)->config != shard->config)
+        revoke(shard, conn); /* a reload has not come to it yet */
+    if (conn->state != CONN_OPEN)
+        return;
     struct envelope e = read_envelope(shard, message, &space, &block);
     if (e.error != NULL)
         send_nack(shard, conn, e.has_seq ? &e.seq : NULL, slice_text(e.error));

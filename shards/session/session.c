@@ -45,6 +45,11 @@ struct hash128 session_quota_name(const struct shard *shard, const struct conn *
     return home_name(shard, kinds[kind], conn->dialect, name);
 }
 
+struct hash128 session_key_name(const struct shard *shard, uint8_t dialect, struct slice key)
+{
+    return home_name(shard, 'k', dialect, key);
+}
+
 void session_give_back_places(struct shard *shard, struct conn *conn)
 {
     struct session *session = &conn->session;
@@ -214,6 +219,40 @@ static void on_request(struct shard *shard, struct conn *conn, const struct http
 
 /* --- messages ----------------------------------------------------------------------------------------------------- */
 
+/* Beyond messages_max so many of a window are read for the answer (it may echo an id), and the one at twice the limit, where a dialect may
+ * end its patience: of others the dialect is told that they came. */
+#define OVER_LIMIT_READ 8
+
+static bool reads_over_limit(const struct dialect_settings *settings, uint64_t count)
+{
+    return count - settings->messages_max <= OVER_LIMIT_READ || count == 2 * settings->messages_max;
+}
+
+static bool is_over(const struct dialect_settings *settings, const struct conn *conn)
+{
+    return settings->messages_max != 0 && conn->session.messages.count > settings->messages_max;
+}
+
+/* role.wanted: counts a message when its header is there, and decides once for all of it. */
+static bool is_wanted(struct shard *shard, struct conn *conn, bool first)
+{
+    struct session *session = &conn->session;
+    const struct dialect_settings *settings = config_dialect(shard->config, conn->dialect);
+    if (!first)
+        return !session->unread;
+    session->unread = shard->stage_seen != STAGE_RUN; /* about to be closed: nothing new begins */
+    if (session->unread)
+        return false;
+    session->messages_in++;
+    uint32_t count = bucket_count(&session->messages, shard->now_ms, settings->messages_window_ms);
+    if (!is_over(settings, conn))
+        return true;
+    if (dialects[conn->dialect]->over_limit == NULL)
+        conn_close(shard, conn, CLOSE_MESSAGE_RATE, 0, NULL);
+    session->unread = conn->state != CONN_OPEN || !reads_over_limit(settings, count);
+    return !session->unread;
+}
+
 /* role.message */
 static void on_message(struct shard *shard, struct conn *conn, enum ws_opcode opcode, struct slice message)
 {
@@ -221,16 +260,10 @@ static void on_message(struct shard *shard, struct conn *conn, enum ws_opcode op
         return; /* about to be closed: nothing new begins */
     const struct dialect *dialect = dialects[conn->dialect];
     const struct dialect_settings *settings = config_dialect(shard->config, conn->dialect);
-    conn->session.messages_in++;
-    uint32_t count = bucket_count(&conn->session.messages, shard->now_ms, settings->messages_window_ms);
-    bool over = settings->messages_max != 0 && count > settings->messages_max;
-    if (over && dialect->over_limit == NULL) {
-        conn_close(shard, conn, CLOSE_MESSAGE_RATE, 0, NULL);
-        return;
-    }
+    bool over = (is_over(settings, conn) || conn->session.unread) && dialect->over_limit != NULL;
     struct dialect_call call = session_call_begin(shard, conn);
     if (over)
-        dialect->over_limit(&call, opcode, message, count);
+        dialect->over_limit(&call, opcode, message, conn->session.messages.count);
     else
         dialect->message(&call, opcode, message);
     session_run_call(shard, conn, NULL);
@@ -249,12 +282,7 @@ static void revoke(struct shard *shard, struct conn *conn)
     if (!(conn->session.quotas & 1U << QUOTA_KEY))
         return;
     const struct dialect_settings *settings = config_dialect(shard->config, conn->dialect);
-    bool known = !settings->close_on_revoke;
-    for (uint32_t i = 0; i < settings->grants.count && !known; i++) {
-        struct hash128 name = session_quota_name(shard, conn, QUOTA_KEY, settings->grants.items[i].key);
-        known = name.low == conn->session.key_name.low && name.high == conn->session.key_name.high;
-    }
-    if (!known)
+    if (settings->close_on_revoke && !session_reload_knows(shard, conn->session.key_name))
         conn_close(shard, conn, CLOSE_REVOKED, 0, NULL);
 }
 
@@ -400,6 +428,7 @@ void session_on_subscribed(struct shard *shard, struct errand *errand)
 
 const struct conn_role session_role = {
     .request = on_request,
+    .wanted = is_wanted,
     .message = on_message,
     .timer = on_due,
     .resume = session_resume,

@@ -6,7 +6,10 @@
 
 #include "core/limits.h"
 
+#include "core/map.h"
+
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct actions;
@@ -18,6 +21,15 @@ struct sessions {
     /* of each dialect, read by all shards */
     _Atomic uint64_t open[DIALECTS_MAX];
     _Atomic uint64_t counts[DIALECTS_MAX][CENSUS_COUNTS]; /* once a second, of dialects with a census */
+    /* the count of this second, as far as it has come */
+    uint64_t counted[DIALECTS_MAX][CENSUS_COUNTS];
+    uint32_t count_at;
+    bool counting;
+    /* a reload: the names of the keys that there are now (session_reload.c) */
+    struct map names;
+    struct hash128 *name_memory;
+    uint32_t name_count, name_at;
+    uint8_t name_dialect;
     /* scratch memory of one call of a dialect */
     struct actions *actions;
     uint64_t recent_counts[CENSUS_COUNTS]; /* summed over the shards */
@@ -31,11 +43,18 @@ struct sessions {
 void session_on_subscribed(struct shard *shard, struct errand *errand);
 /* The answer to an ACTION_REQUEST or ACTION_CENSUS. */
 void session_on_reply(struct shard *shard, struct errand *errand);
-/* ERRAND_CENSUS: appends this shard's sessions of the errand's dialect. */
+/* ERRAND_CENSUS: appends this shard's sessions of the errand's dialect, as many as the phase has work left for; the next call goes on,
+ * until errand.census.walked. */
 void session_describe_all(struct shard *shard, struct errand *errand);
+/* Once a second: what the sessions of each dialect count up to, for dialect_call.recent_counts. Begins a walk, goes on with it. */
+void session_count_begin(struct shard *shard);
+void session_count_go_on(struct shard *shard);
+/* After a reload, before the sessions are asked again (role.reload): names the keys of all dialects, so that each session costs a look-up
+ * however many keys there are. False: not all of them yet. */
+void session_reload_begin(struct shard *shard);
+bool session_reload_keys(struct shard *shard);
+void session_reload_end(struct shard *shard);
 /* Each turn: goes on closing the sessions of dialects whose service has begun a new life. */
 void session_close_some(struct shard *shard);
-/* Once a second: what the sessions of each dialect count up to, for dialect_call.recent_counts. */
-void session_count_all(struct shard *shard);
 
 #endif

@@ -310,7 +310,7 @@ static void run_actions(struct shard *shard, struct conn *conn, struct run run)
         conn->corked = false;
         conn_mark_dirty(shard, conn, false);
     }
-    if (conn->parked)
+    if (conn->parked && !conn->yielded)
         conn_unpark(shard, conn);
 }
 

@@ -38,38 +38,71 @@ static bool append_reply(struct errand *errand, struct slice piece, size_t *capa
     return true;
 }
 
+static bool is_of(const struct conn *conn, uint8_t dialect)
+{
+    return conn->state == CONN_OPEN && conn->role == ROLE_SESSION && conn->dialect == dialect;
+}
+
+static void describe(struct shard *shard, struct errand *errand, struct conn *conn)
+{
+    struct dialect_call call = session_call_about(shard, conn);
+    struct buf out = buf_of(shard->scratch, SCRATCH_BYTES);
+    work_spend(&shard->work, WORK_DESCRIBE, 1);
+    dialects[errand->dialect]->census->describe(&call, &out, errand->census.counts);
+    check(!out.overflow);
+    if (!append_reply(errand, buf_slice(&out), &errand->census.reply_capacity))
+        errand->status = 503;
+}
+
 void session_describe_all(struct shard *shard, struct errand *errand)
 {
-    const struct dialect *dialect = dialects[errand->dialect];
-    size_t capacity = errand->reply_bytes;
-    uint32_t cursor = 0;
-    for (struct conn *conn; errand->status == 200 && (conn = slab_next(&shard->conns->slab, &cursor, NULL)) != NULL;) {
-        if (conn->state != CONN_OPEN || conn->role != ROLE_SESSION || conn->dialect != errand->dialect)
-            continue;
-        struct dialect_call call = session_call_about(shard, conn);
-        struct buf out = buf_of(shard->scratch, SCRATCH_BYTES);
-        dialect->census->describe(&call, &out, errand->census.counts);
-        check(!out.overflow);
-        if (!append_reply(errand, buf_slice(&out), &capacity))
-            errand->status = 503;
+    while (work_left(&shard->work)) {
+        struct conn *conn = errand->status == 200 ? slab_next(&shard->conns->slab, &errand->census.at, NULL) : NULL;
+        if (conn == NULL) {
+            errand->census.at = 0;
+            errand->census.walked = true;
+            return;
+        }
+        work_spend(&shard->work, WORK_LOOK, 1);
+        if (is_of(conn, errand->dialect))
+            describe(shard, errand, conn);
     }
 }
 
-void session_count_all(struct shard *shard)
+void session_count_begin(struct shard *shard)
 {
-    for (uint8_t d = 0; d < shard->config->dialect_count; d++) {
-        uint64_t counts[CENSUS_COUNTS] = {0};
-        uint32_t cursor = 0;
-        if (dialects[d]->census == NULL)
-            continue;
-        for (struct conn *conn; (conn = slab_next(&shard->conns->slab, &cursor, NULL)) != NULL;) {
-            if (conn->state != CONN_OPEN || conn->role != ROLE_SESSION || conn->dialect != d)
-                continue;
-            struct dialect_call call = session_call_about(shard, conn);
-            dialects[d]->census->describe(&call, NULL, counts);
-        }
+    struct sessions *sessions = shard->sessions;
+    if (sessions->counting)
+        return; /* many: they take more than a second */
+    memset(sessions->counted, 0, sizeof sessions->counted);
+    sessions->count_at = 0;
+    sessions->counting = true;
+}
+
+static void publish_counts(struct shard *shard)
+{
+    struct sessions *sessions = shard->sessions;
+    for (uint8_t d = 0; d < shard->config->dialect_count; d++)
         for (uint32_t n = 0; n < CENSUS_COUNTS; n++)
-            atomic_store_explicit(&shard->sessions->counts[d][n], counts[n], memory_order_relaxed);
+            atomic_store_explicit(&sessions->counts[d][n], sessions->counted[d][n], memory_order_relaxed);
+    sessions->counting = false;
+}
+
+void session_count_go_on(struct shard *shard)
+{
+    struct sessions *sessions = shard->sessions;
+    while (sessions->counting && work_left(&shard->work)) {
+        struct conn *conn = slab_next(&shard->conns->slab, &sessions->count_at, NULL);
+        if (conn == NULL) {
+            publish_counts(shard);
+            return;
+        }
+        work_spend(&shard->work, WORK_LOOK, 1);
+        if (conn->dialect == DIALECT_NONE || !is_of(conn, conn->dialect) || dialects[conn->dialect]->census == NULL)
+            continue;
+        struct dialect_call call = session_call_about(shard, conn);
+        work_spend(&shard->work, WORK_DESCRIBE, 1);
+        dialects[conn->dialect]->census->describe(&call, NULL, sessions->counted[conn->dialect]);
     }
 }
 

@@ -9,6 +9,8 @@
 #include "shards/session/session.h"
 #include "shards/shard.h"
 
+struct conn;
+
 /* A row of actions that is being carried out. */
 struct run {
     struct action *items;
@@ -38,6 +40,10 @@ void session_drop_pending(struct conn *conn);
 /* The name under which a place is counted at its home. */
 struct hash128 session_quota_name(const struct shard *shard, const struct conn *conn, enum quota_kind kind,
                                   struct slice name);
+/* The name of a key of a dialect: that of its QUOTA_KEY. */
+struct hash128 session_key_name(const struct shard *shard, uint8_t dialect, struct slice key);
+/* Whether a key of that name is configured; between session_reload_keys and session_reload_end. */
+bool session_reload_knows(const struct shard *shard, struct hash128 name);
 /* Gives back the places in quotas that the connection holds. */
 void session_give_back_places(struct shard *shard, struct conn *conn);
 /* Counts the open sessions of a dialect. */

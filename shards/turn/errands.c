@@ -29,6 +29,10 @@ void errands_on_ask(struct shard *shard, const struct mail *mail)
 {
     struct errand *errand = mail->errand;
     check_op(errand->home, ==, shard->number);
+    if (kinds[errand->kind].when == TOUR) {
+        list_push_back(&shard->errands->tours, &errand->node);
+        return;
+    }
     kinds[errand->kind].serve(shard, errand);
     switch (kinds[errand->kind].when) {
     case NOW:
@@ -40,11 +44,24 @@ void errands_on_ask(struct shard *shard, const struct mail *mail)
         errand_answer_behind(shard, errand);
         break;
     case TOUR:
+        break;
+    }
+}
+
+void errands_go_on(struct shard *shard)
+{
+    struct list_node *node;
+    while (work_left(&shard->work) && (node = list_first(&shard->errands->tours)) != NULL) {
+        struct errand *errand = list_entry(node, struct errand, node);
+        kinds[errand->kind].serve(shard, errand);
+        if (!errand->census.walked)
+            return;
+        list_remove(node);
+        errand->census.walked = false;
         if (errand->home + 1 < shard->count)
             errand_forward(shard, errand, (uint16_t)(errand->home + 1));
         else
             errand_answer(shard, errand);
-        break;
     }
 }
 

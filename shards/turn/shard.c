@@ -11,6 +11,8 @@
 #include "shards/session/session.h"
 #include "shards/turn/shard_parts.h"
 #include "shards/turn/shard_tick.h"
+#include "shards/turn/turn_time.h"
+#include "shards/turn/walks.h"
 
 /* Bounds of one turn. */
 #define COMPLETIONS_MAX 2048
@@ -19,8 +21,6 @@
 #define MAIL_ROUNDS 4
 #define RETRIES_MAX 256
 #define FAREWELLS_MAX 1024
-#define QUOTA_SWEEP 4096
-
 #define SECOND_MS 1000
 #define ABSENCE_MS 2000 /* between the beginnings of two turns: longer is no turn's work */
 #define BACKLOG_WAIT_NS 1000000
@@ -92,15 +92,16 @@ static void on_sends(struct shard *shard, const struct ring_sent *sent, uint32_t
 }
 
 /* Sends of one flush end in a row. */
-static uint32_t take_sends(struct shard *shard, uint32_t max)
+__attribute__((no_stack_protector)) static uint32_t take_sends(struct shard *shard, uint32_t max)
 {
     struct ring_sent sent[SENT_MAX];
     uint32_t taken = 0, count;
     do {
         count = ring_next_sent(shard->ring, sent, max - taken < SENT_MAX ? max - taken : SENT_MAX);
+        work_spend(&shard->work, WORK_COMPLETION, count);
         on_sends(shard, sent, count);
         taken += count;
-    } while (count == SENT_MAX);
+    } while (count == SENT_MAX && work_left(&shard->work));
     return taken;
 }
 
@@ -108,7 +109,9 @@ static bool take_completions(struct shard *shard)
 {
     struct ring_completion completion;
     uint32_t taken = 0;
-    while (taken < COMPLETIONS_MAX && ring_next(shard->ring, &completion)) {
+    work_begin_phase(&shard->work, PHASE_COMPLETIONS);
+    while (taken < COMPLETIONS_MAX && work_left(&shard->work) && ring_next(shard->ring, &completion)) {
+        work_spend(&shard->work, WORK_COMPLETION, 1);
         on_completion(shard, &completion);
         taken++;
         if (completion.op == RING_SEND)
@@ -124,7 +127,9 @@ static void resume_parked(struct shard *shard)
 {
     struct list_node *last = shard->conns->parked.head.prev;
     /* In a stop what waits is refused instead: an ingest request gets its answer. */
-    while (!list_empty(&shard->conns->parked) && (errand_has_room(shard) || shard->stage_seen != STAGE_RUN)) {
+    work_begin_phase(&shard->work, PHASE_ROOM);
+    while (!list_empty(&shard->conns->parked) && work_left(&shard->work) &&
+           (errand_has_room(shard) || shard->stage_seen != STAGE_RUN)) {
         struct list_node *node = list_pop_front(&shard->conns->parked);
         struct conn *conn = list_entry(node, struct conn, wait);
         conn_role(conn)->resume(shard, conn);
@@ -136,8 +141,9 @@ static void resume_parked(struct shard *shard)
 static bool exchange_mail(struct shard *shard)
 {
     bool any = false;
+    work_begin_phase(&shard->work, PHASE_MAIL);
     mail_push_backlog(shard);
-    for (unsigned round = 0; round < MAIL_ROUNDS; round++) {
+    for (unsigned round = 0; round < MAIL_ROUNDS && work_left(&shard->work); round++) {
         bool taken = mail_drain(shard, MAILS_MAX) > 0;
         bool mailed = errands_flush(shard);
         publisher_send_acks(shard);
@@ -191,9 +197,8 @@ static void update_gauges(struct shard *shard)
 static void on_second(struct shard *shard)
 {
     channels_begin_sweep(shard);
+    walks_begin_second(shard);
     service_host_retry(shard);
-    quota_sweep(shard->quotas, QUOTA_SWEEP + (uint32_t)(shard->quotas->map.count / 8), shard->now_ms);
-    session_count_all(shard);
     conn_tls_tidy(shard);
     ring_tidy(shard->ring);
     update_gauges(shard);
@@ -213,12 +218,14 @@ static bool is_listener_timer(const struct shard *shard, const struct wheel_time
 static void run_timers(struct shard *shard)
 {
     struct wheel_timer *timer;
+    work_begin_phase(&shard->work, PHASE_TIMERS);
     listener_retry_refused(shard);
     if (shard->stage_seen != STAGE_RUN)
         listener_stop(shard);
     retry_starved(shard);
     wheel_advance(shard->wheel, shard->now_ms);
-    while ((timer = wheel_pop(shard->wheel)) != NULL) {
+    while (work_left(&shard->work) && (timer = wheel_pop(shard->wheel)) != NULL) {
+        work_spend(&shard->work, WORK_TIMER, 1);
         if (timer == &shard->turn->second)
             on_second(shard);
         else if (is_listener_timer(shard, timer))
@@ -226,7 +233,6 @@ static void run_timers(struct shard *shard)
         else if (!service_host_on_timer(shard, timer))
             conn_on_timer(shard, timer);
     }
-    channels_sweep(shard);
     session_close_some(shard);
     progress_go_on(shard);
 }
@@ -263,35 +269,12 @@ static void follow_stage(struct shard *shard)
     uint32_t stage = atomic_load_explicit(&shard->stage, memory_order_acquire);
     if (stage == shard->stage_seen)
         return;
-    if (stage >= STAGE_FAREWELL)
-        while (mail_drain(shard, MAILS_MAX) > 0)
-            ; /* all that was published before the stop is in our rings: it goes out before the farewell */
+    if (stage == STAGE_FAREWELL && mail_waits(shard))
+        return; /* all that was published before the stop is in our rings: it goes out before the farewell */
     shard_note(shard, FLIGHT_STAGE, shard->number, stage, shard->stage_seen);
     shard->stage_seen = stage;
     shard->turn->farewell_at = 0;
     listener_stop(shard);
-}
-
-/* --- a reload ----------------------------------------------------------------------------------------------------- */
-
-static void follow_config(struct shard *shard)
-{
-    const struct config *next = atomic_load_explicit(&shard->config_next, memory_order_acquire);
-    if (next == shard->config)
-        return;
-    shard->config = next;
-    shard_note(shard, FLIGHT_RELOAD, shard->number, shard->conns->slab.count_live, 0);
-    conn_tls_configure(shard);
-    service_host_settings(shard);
-    channels_settings(shard);
-    uint32_t cursor = 0;
-    for (struct audience *audience; (audience = slab_next(&shard->audiences->slab, &cursor, NULL)) != NULL;)
-        audience->outbox_bytes_max = config_dialect(shard->config, audience->dialect)->outbox_bytes_max;
-    cursor = 0;
-    for (struct conn *conn; (conn = slab_next(&shard->conns->slab, &cursor, NULL)) != NULL;)
-        conn_settings(shard, conn);
-    stats_add(&shard->stats, STAT_RELOADS, 1);
-    atomic_store_explicit(&shard->config_seen, next, memory_order_release);
 }
 
 /* --- the turn ----------------------------------------------------------------------------------------------------- */
@@ -312,20 +295,27 @@ static void note_absence(struct shard *shard)
 
 static void begin_turn(struct shard *shard)
 {
-    shard->turn->began_ns = clock_monotonic_ns();
-    shard->now_ms = shard->turn->began_ns / 1000000;
+    struct turn *turn = shard->turn;
+    uint64_t now_ns = clock_monotonic_ns();
+    if (turn->began_ns != 0)
+        turn_time_note(shard, (turn->waited_ns != 0 ? turn->waited_ns : now_ns) - turn->began_ns);
+    turn->began_ns = now_ns;
+    turn->waited_ns = 0;
+    shard->now_ms = now_ns / 1000000;
     shard->wall_ms = clock_wall_ms();
     note_absence(shard);
     atomic_store_explicit(&shard->beat_ms, shard->now_ms, memory_order_relaxed);
     stats_add(&shard->stats, STAT_TICKS, 1);
+    work_begin_turn(&shard->work);
     follow_stage(shard);
-    follow_config(shard);
+    walks_follow_config(shard);
 }
 
 /* How long the ring may wait: until the next timer, never longer than a second. */
 static uint64_t wait_ns(const struct shard *shard)
 {
-    if (!list_empty(&shard->conns->parked) && errand_has_room(shard))
+    if ((!list_empty(&shard->conns->parked) && errand_has_room(shard)) || !list_empty(&shard->conns->yielded) ||
+        walks_left(shard))
         return 0;
     if (shard->mail->backlogged > 0 || !list_empty(&shard->conns->starved) || shard->listeners->refused_count > 0 ||
         shard->channels->sweep_left > 0 || shard->progress->walking)
@@ -348,6 +338,8 @@ static void submit_and_wait(struct shard *shard, bool worked, bool may_wait)
         mail_awake(shard);
         asleep = false;
     }
+    if (asleep)
+        shard->turn->waited_ns = clock_monotonic_ns();
     int error = ring_wait(shard->ring, asleep ? timeout : 0);
     if (asleep)
         mail_awake(shard);
@@ -361,19 +353,24 @@ bool shard_tick(struct shard *shard, bool may_wait)
 {
     begin_turn(shard);
     bool worked = take_completions(shard);
+    work_begin_phase(&shard->work, PHASE_INPUT);
+    worked |= conn_resume_yielded(shard);
     worked |= exchange_mail(shard);
     worked |= service_host_take_answers(shard);
     run_timers(shard);
+    walks_run(shard);
     worked |= errands_flush(shard); /* what services have published by time */
     if (shard->stage_seen >= STAGE_FAREWELL)
         say_farewell(shard);
+    work_begin_phase(&shard->work, PHASE_FLUSH);
     worked |= conn_flush_queues(shard);
     mail_return_idle(shard);
     mail_ring_doorbells(shard);
     if (shard->stage_seen == STAGE_STOP && atomic_load_explicit(&shard->conns->open, memory_order_relaxed) == 0 &&
-        shard->pins->bytes == 0 && listener_all_ended(shard))
+        shard->pins->bytes == 0 && list_empty(&shard->errands->tours) && listener_all_ended(shard))
         return false;
     atomic_store_explicit(&shard->quiet, shard->stage_seen >= STAGE_QUIESCE && is_quiet(shard), memory_order_release);
+    work_end_turn(&shard->work);
     submit_and_wait(shard, worked, may_wait);
     return true;
 }

@@ -96,7 +96,9 @@ void shard_check(const struct shard *shard)
     check_queue(&shard->flush->bulk);
     check_op(census.dirty, ==, shard->flush->express.count + shard->flush->bulk.count);
     check(list_empty(&shard->conns->doomed));
-    check_op(census.waiting, ==, list_count(&shard->conns->starved) + list_count(&shard->conns->parked));
+    check_op(census.waiting, ==,
+             list_count(&shard->conns->starved) + list_count(&shard->conns->parked) +
+                 list_count(&shard->conns->yielded));
     check_accounts(shard, &census);
     check_tls(shard->tls, &census);
     for (unsigned i = 0; i < FRAME_MEMORIES; i++)

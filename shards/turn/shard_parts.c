@@ -56,6 +56,7 @@ static void init_lists(struct shard *shard)
 {
     list_init(&shard->conns->starved);
     list_init(&shard->conns->parked);
+    list_init(&shard->conns->yielded);
     list_init(&shard->conns->doomed);
     list_init(&shard->publishers->acking);
 }
@@ -119,6 +120,7 @@ struct shard *shard_create(const struct shard_options *options)
     shard->turn->last_ms = shard->now_ms;
     shard->wall_ms = clock_wall_ms();
     atomic_store(&shard->beat_ms, shard->now_ms);
+    work_begin_turn(&shard->work);
     init_lists(shard);
     wheel_init(shard->wheel, shard->now_ms);
     if (!init_parts(shard, options) || !service_host_begin(shard, options->storage)) {

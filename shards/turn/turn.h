@@ -3,15 +3,20 @@
 #ifndef RINGCAST_SHARDS_TURN_H
 #define RINGCAST_SHARDS_TURN_H
 
+#include "core/bucket.h"
 #include "core/wheel.h"
 #include "shards/turn/spin.h"
+#include "shards/turn/walks.h"
 
 struct turn {
     uint64_t began_ns;
+    uint64_t waited_ns;        /* when the wait at its end began; 0: there was none */
+    struct bucket long_lines;  /* log lines about turns that took too long */
     struct spin spin;          /* before sleeping */
     struct wheel_timer second; /* once-a-second work */
     uint64_t last_ms;          /* when the last turn began */
     uint32_t farewell_at;      /* slot cursor of the paced farewell */
+    struct walks walks;
 };
 
 #endif

@@ -118,7 +118,8 @@ static void check_still(const struct sim_world *world, const struct shard *shard
         mails += spsc_count(&shard->mail->in[from]);
     uint32_t lists = list_count(&shard->errands->behind) + list_count(&shard->channels->pending) +
                      list_count(&shard->publishers->acking) + list_count(&shard->conns->doomed) +
-                     list_count(&shard->conns->starved) + list_count(&shard->conns->parked);
+                     list_count(&shard->conns->starved) + list_count(&shard->conns->parked) +
+                     list_count(&shard->conns->yielded);
     if (mails != 0 || lists != 0 || shard->errands->outstanding != 0)
         sim_fail(world, "shard %u at rest: %u mails, %u waiting, %u errands outstanding", shard->number, mails, lists,
                  shard->errands->outstanding);

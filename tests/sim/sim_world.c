@@ -18,6 +18,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+/* The law of the turn: its budget, and the units that its phases had begun. */
+#define TURN_PS_MAX (2ULL * WORK_TURN_US * WORK_PS_PER_US)
 #define RING_ENTRIES 64
 #define MS_NS UINT64_C(1000000)
 #define WEAVE_DEPTH_MAX 3
@@ -258,6 +260,9 @@ static void turn(struct sim_world *world, uint16_t number)
     mail_awake(shard);
     if (!shard_tick(shard, true))
         world->stopped[number] = true;
+    if (shard->work.spent_ps > TURN_PS_MAX)
+        sim_fail(world, "shard %u: a turn of %llu us of priced work", number,
+                 (unsigned long long)(shard->work.spent_ps / WORK_PS_PER_US));
     world->asleep[number] = mail_try_sleep(shard);
     sim_heap_leave();
     world->depth--;

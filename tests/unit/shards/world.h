@@ -131,12 +131,21 @@ static inline void world_turn(struct world *world)
     world_check(world);
 }
 
+/* Whether a shard goes on in its next turn without anything that happens. */
+static inline bool world_waits(const struct world *world)
+{
+    bool waits = false;
+    for (uint16_t i = 0; i < world->count; i++)
+        waits |= !list_empty(&world->shards[i]->conns->yielded) || walks_left(world->shards[i]);
+    return waits;
+}
+
 /* Turns until nothing moves any more. */
 static inline void world_settle(struct world *world)
 {
     for (unsigned quiet = 0; quiet < QUIET_ROUNDS;) {
         world_turn(world);
-        quiet = sim_ready(world->network) ? 0 : quiet + 1;
+        quiet = sim_ready(world->network) || world_waits(world) ? 0 : quiet + 1;
     }
 }
 

@@ -288,18 +288,19 @@ Test(channel, refuses_when_frame_memory_is_exhausted_and_recovers)
 Test(channel, refuses_a_message_before_anybody_gets_it)
 {
     static const char *const sets[] = {"frame_memory=1MiB", "plain.retain=1", NULL};
-    static char text[400001];
+    static char filler[800001], text[180001];
     struct world world;
     uint32_t receivers;
     world_begin(&world, 1, 65536, sets);
     struct shard *home = world.shards[0];
     memset(text, 'x', sizeof text - 1);
+    memset(filler, 'x', sizeof filler - 1);
     struct errand *first = subscribe_encoded(home, "c", 0, DEFLATE_CLASS_PLAIN);
-    struct errand *second = subscribe_encoded(home, "c", 0, DEFLATE_CLASS_PLAIN + 1);
+    struct errand *second = subscribe_encoded(home, "c", 0, DEFLATE_CLASSES - 1);
     cr_assert_neq(first->subscribe.class_index, second->subscribe.class_index);
     publish(home, "c", "old", &receivers);
     cr_assert_eq(receivers, 2);
-    cr_assert_eq(publish(home, "filler", text, &receivers), 202);
+    cr_assert_eq(publish(home, "filler", filler, &receivers), 202);
     fanout_flush(home);
     uint64_t posted = stats_get(&home->stats, STAT_MAIL_POSTED);
     cr_assert_eq(publish(home, "c", text, &receivers), 429);
@@ -317,15 +318,17 @@ Test(channel, refuses_a_message_before_anybody_gets_it)
 /* What had been built of a message that is refused stands in the channel's log: that is let go as any other. */
 Test(channel, lets_the_log_of_a_refused_message_go)
 {
-    static const char *const sets[] = {"frame_memory=1MiB", NULL};
-    static char text[600001];
+    static const char *const sets[] = {"frame_memory=1MiB", "plain.retain=1", NULL};
+    static char filler[800001], text[180001];
     struct world world;
     uint32_t receivers;
     world_begin(&world, 1, 65536, sets);
     struct shard *home = world.shards[0];
     memset(text, 'x', sizeof text - 1);
+    memset(filler, 'x', sizeof filler - 1);
+    cr_assert_eq(publish(home, "filler", filler, &receivers), 202);
     struct errand *first = subscribe_encoded(home, "c", 0, DEFLATE_CLASS_PLAIN);
-    struct errand *second = subscribe_encoded(home, "c", 0, DEFLATE_CLASS_PLAIN + 1);
+    struct errand *second = subscribe_encoded(home, "c", 0, DEFLATE_CLASSES - 1);
     cr_assert_eq(publish(home, "c", text, &receivers), 429, "there is room for one of two frames");
     const struct channel *channel = channel_find(home, PLAIN, slice_text("c"));
     cr_assert_not_null(channel->logs[DEFLATE_CLASS_PLAIN].tail);

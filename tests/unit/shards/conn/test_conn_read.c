@@ -274,3 +274,63 @@ Test(conn, bounds_a_message_by_the_setting)
     peer_expect_close(&world, &peer, WS_CLOSE_TOO_BIG);
     world_end(&world);
 }
+
+/* --- the budget of a turn ------------------------------------------------------------------------------------------ */
+
+/* 3,000 empty messages are 4 ms of work: it is served in pieces. */
+Test(conn, a_flood_of_small_messages_waits_for_the_next_turn)
+{
+    static const char *const sets[] = {"echo.messages_max=0", NULL};
+    enum { MESSAGES = 3000 };
+    static uint8_t frames[MESSAGES * 6];
+    struct world world;
+    static struct peer flood, honest;
+    world_begin(&world, 1, 65536, sets);
+    peer_upgrade(&world, &flood, "/echo");
+    peer_upgrade(&world, &honest, "/echo");
+    for (size_t i = 0; i < MESSAGES; i++)
+        memcpy(frames + i * 6, "\x81\x80\0\0\0\0", 6);
+    peer_send(&world, &flood, frames, sizeof frames);
+    peer_text(&world, &honest, "hello");
+    world_settle(&world);
+    cr_assert_eq(world_sum(&world, STAT_MESSAGES_IN), MESSAGES + 1, "nothing is lost");
+    cr_assert_geq(world_sum(&world, STAT_YIELDED), 5, "300 us at a time");
+    peer_expect(&world, &honest, "hello");
+    world_end(&world);
+}
+
+/* Who has yielded and then ends its stream is read to the end of it first. */
+Test(conn, a_flood_is_read_to_its_end_of_stream)
+{
+    static const char *const sets[] = {"echo.messages_max=0", NULL};
+    enum { MESSAGES = 3000 };
+    static uint8_t frames[MESSAGES * 6];
+    struct world world;
+    static struct peer flood;
+    world_begin(&world, 1, 65536, sets);
+    peer_upgrade(&world, &flood, "/echo");
+    for (size_t i = 0; i < MESSAGES; i++)
+        memcpy(frames + i * 6, "\x81\x80\0\0\0\0", 6);
+    peer_send(&world, &flood, frames, sizeof frames);
+    sim_peer_shutdown(world.network, flood.number);
+    world_settle(&world);
+    cr_assert_eq(world_sum(&world, STAT_MESSAGES_IN), MESSAGES);
+    cr_assert_eq(world_open(&world), 0);
+    world_end(&world);
+}
+
+/* H-2: what is beyond a limit is not read. */
+Test(conn, a_message_beyond_the_limit_is_not_read)
+{
+    static const char *const sets[] = {"plain.messages_max=1", NULL};
+    struct world world;
+    static struct peer peer;
+    world_begin(&world, 1, 65536, sets);
+    peer_upgrade(&world, &peer, "/plain/c");
+    peer_text(&world, &peer, "one");
+    peer_frame(&world, &peer, WS_TEXT, "begun, no", 9); /* its end never comes */
+    world_settle(&world);
+    peer_expect_close(&world, &peer, WS_CLOSE_POLICY);
+    cr_assert_eq(world_sum(&world, STAT_UNREAD), 1);
+    world_end(&world);
+}

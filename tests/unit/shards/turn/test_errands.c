@@ -140,6 +140,7 @@ Test(errands, visits_every_shard_on_a_tour)
         cr_assert_eq(spsc_count(&world.shards[i]->mail->in[i == 0 ? 1 : i - 1]), 1, "it waits for shard %u", i);
         cr_assert_eq(origin->errands->outstanding, 1);
         mail_drain(world.shards[i], 16);
+        errands_go_on(world.shards[i]);
     }
     cr_assert_eq(spsc_count(&origin->mail->in[2]), 1, "the last one sends it home");
     mail_drain(origin, 16);
