@@ -112,9 +112,9 @@ uint32_t mail_drain(struct shard *shard, uint32_t budget)
 {
     uint32_t taken = 0;
     uint16_t first = shard->mail->first;
-    shard->mail->first = (uint16_t)((first + 1) % shard->count);
+    shard->mail->first = (uint16_t)(first + 1 == shard->count ? 0 : first + 1);
     for (uint16_t round = 0; round < shard->count; round++) {
-        uint16_t i = (uint16_t)((first + round) % shard->count);
+        uint16_t i = (uint16_t)(first + round < shard->count ? first + round : first + round - shard->count);
         struct spsc *ring = &shard->mail->in[i];
         struct spsc_item item;
         for (uint32_t n = 0; n < budget && work_left(&shard->work) && !shard->mail->held && spsc_pop(ring, &item);

@@ -196,6 +196,7 @@ static void update_gauges(struct shard *shard)
 
 static void on_second(struct shard *shard)
 {
+    turn_time_gauges(shard);
     channels_begin_sweep(shard);
     walks_begin_second(shard);
     service_host_retry(shard);

@@ -10,7 +10,7 @@
 static const struct {
     uint64_t up_to_ns;
     enum stat_id stat;
-} buckets[] = {
+} buckets[TURN_BUCKETS] = {
     {100000, STAT_TURN_100US},    {300000, STAT_TURN_300US},  {1000000, STAT_TURN_1MS},
     {3000000, STAT_TURN_3MS},     {10000000, STAT_TURN_10MS}, {30000000, STAT_TURN_30MS},
     {100000000, STAT_TURN_100MS}, {1000000000, STAT_TURN_1S}, {UINT64_MAX, STAT_TURN_INF},
@@ -39,9 +39,23 @@ static void say_long(struct shard *shard, uint64_t ns)
 
 void turn_time_note(struct shard *shard, uint64_t ns)
 {
-    for (unsigned i = sizeof buckets / sizeof buckets[0]; i-- > 0 && ns <= buckets[i].up_to_ns;)
-        stats_add(&shard->stats, buckets[i].stat, 1);
-    stats_add(&shard->stats, STAT_TURN_SUM_US, ns / 1000);
+    struct turn *turn = shard->turn;
+    unsigned i = 0;
+    while (ns > buckets[i].up_to_ns)
+        i++;
+    turn->by_time[i]++;
+    turn->sum_ns += ns;
     if (ns > TURN_LONG_NS)
         say_long(shard, ns);
+}
+
+/* The page's buckets are cumulative. */
+void turn_time_gauges(struct shard *shard)
+{
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < TURN_BUCKETS; i++) {
+        sum += shard->turn->by_time[i];
+        stats_set(&shard->stats, buckets[i].stat, sum);
+    }
+    stats_set(&shard->stats, STAT_TURN_SUM_US, shard->turn->sum_ns / 1000);
 }

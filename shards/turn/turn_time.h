@@ -12,4 +12,7 @@ struct shard;
 /* The last turn has taken so long; shard.work still is its. */
 void turn_time_note(struct shard *shard, uint64_t ns);
 
+/* Once a second: what the page of metrics shows. */
+void turn_time_gauges(struct shard *shard);
+
 #endif
