@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The other commands of the binary, against a server that runs."""
+import asyncio
 import base64
 import hashlib
 import json
@@ -14,6 +15,7 @@ import tempfile
 import time
 import urllib.request
 
+import client
 import transport
 from case import BRAKE_SECONDS, Skip, expect, plain_only
 from server import BINARY, INGEST_KEY, Server, free_port, until
@@ -285,10 +287,20 @@ def connected(port):
         return None
 
 
+async def a_job_is_completed(url):
+    """What the line to paste does, until somebody's job has been done."""
+    ws = await client.connect(url)
+    await ws.send('{"type":"register_client","client_type":"monitor","client_id":"me"}')
+    await ws.send('{"type":"subscribe_job_notifications","enabled":true}')
+    while (await client.receive_json(ws))["type"] != "job_completed":
+        pass
+    await ws.close()
+
+
 @plain_only("the demo has a configuration of its own")
 def test_the_demo_asks_for_nothing_that_is_refused():
     """What a newcomer's terminal shows of `tools/dev run`: the lines to paste, and no refusal of a request of the demo's own;
-    each of its checks is answered with success."""
+    each of its checks is answered with success, and the jobs that it submits to the hub are done."""
     binary = ROOT / "build/release/ringcast"
     if not binary.exists():
         raise Skip(f"{binary} is not there")
@@ -316,6 +328,7 @@ def test_the_demo_asks_for_nothing_that_is_refused():
         until(providers, what="the first checks")
         expect({name: provider["status"] for name, provider in providers().items()},
                {"live": "healthy", "ready": "healthy", "crypto": "healthy"})
+        asyncio.run(a_job_is_completed(f"ws://{listens['emprops.listen']}/"))
     finally:
         demo.send_signal(signal.SIGINT)
         shown, _ = demo.communicate(timeout=BRAKE_SECONDS)

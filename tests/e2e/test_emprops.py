@@ -5,13 +5,18 @@ import asyncio
 import base64
 import hashlib
 import json
+import os
+import pathlib
 import random
+import subprocess
+import sys
+import tempfile
 import time
 
 import client
 import hub
-from case import BRAKE_SECONDS, expect
-from server import Server
+from case import BRAKE_SECONDS, expect, plain_only
+from server import ROOT, Server
 from test_node import Node
 
 TOKEN = "token-of-the-hub"
@@ -323,3 +328,67 @@ async def test_long_messages_in_chunks_counted_from_0_and_from_1():
     with Server(emprops={}) as server:
         await chunked_job(server, 0)
         await chunked_job(server, 1)
+
+
+# --- the demo's work ---
+
+def hash_of_each(folder, sizes):
+    """Makes files of these sizes below the folder; {path: SHA-256}."""
+    made = {}
+    for number, size in enumerate(sizes):
+        path = pathlib.Path(folder, *(["deeper"] if number % 2 else []), f"file-{number}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(random.Random(number).randbytes(size))
+        made[str(path.relative_to(folder))] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return made
+
+
+def tool(name, *arguments, token=TOKEN):
+    return subprocess.Popen([sys.executable, ROOT / "tools" / name, *arguments], text=True, stdin=subprocess.DEVNULL,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=os.environ | {"RINGCAST_HUB_TOKEN": token})
+
+
+def ended_well(process, code=0):
+    shown, _ = process.communicate(timeout=BRAKE_SECONDS)
+    expect((process.returncode, shown if code == 0 else ""), (code, ""), f"exit code and output of {process.args[1].name}: {shown}")
+    return shown
+
+
+@plain_only("the tools know no authority of a test")
+async def test_the_feeder_and_the_worker_of_the_demo_do_real_work():
+    """tools/feed-jobs and tools/work-jobs: each file is hashed and compressed once, with progress, and the hashes are right;
+    a path that leads out of the folder fails; a wrong token ends both with one line."""
+    with Server(emprops={"keys": [TOKEN]}) as server, tempfile.TemporaryDirectory(prefix="ringcast-work-") as folder:
+        url, wanted = server.url("emprops", "/"), hash_of_each(folder, [0, 1, 70_000, 300_000, 1_000_000])
+        monitor = await hub.connect(server, f"/?token={TOKEN}")
+        await monitor.ask("register_client", "client_registered", client_type="monitor", client_id="m", permissions=["view_all_jobs"])
+        await monitor.ask("subscribe_job_notifications", "job_notifications_subscribed", enabled=True)
+        worker = tool("work-jobs", "--url", url, folder)
+        feeder = tool("feed-jobs", "--url", url, "--rate", "1000", "--once", folder)
+        try:
+            hashes, compressed, progress = [], [], 0
+            while len(hashes) + len(compressed) < 2 * len(wanted):
+                message = await monitor.receive()
+                progress += message.get("progress", 0) > 0
+                if message["type"] == "job_completed":
+                    result = message["result"]
+                    (hashes if "sha256" in result else compressed).append(result)
+            expect(sorted(result["sha256"] for result in hashes), sorted(wanted.values()))
+            expect(sorted(result["bytes"] for result in compressed), [0, 1, 70_000, 300_000, 1_000_000])
+            expect(progress >= 6, True, f"{progress} updates of progress: at least the newest of each job of more than one piece")
+            await asyncio.to_thread(ended_well, feeder)
+            job = {"job_type": "hash", "payload": {"path": "../../etc/passwd"}, "requirements": {"service_type": "files"}}
+            peer = await hub.connect(server, f"/?token={TOKEN}")
+            await peer.ask("register_client", "client_registered", client_type="job_client", client_id="c")
+            await peer.submit(**job)
+            await peer.expect("job_update", status="assigned")
+            failed = await peer.expect("job_update", status="failed")
+            expect("is not below the folder" in failed["error"], True, failed["error"])
+            await client.close_all([peer.ws, monitor.ws])
+            for name in ("work-jobs", "feed-jobs"):
+                shown = await asyncio.to_thread(ended_well, tool(name, "--url", url, folder, token="wrong"), 1)
+                expect((len(shown.splitlines()), "RINGCAST_HUB_TOKEN" in shown), (1, True), shown)
+        finally:
+            for process in (worker, feeder):
+                process.terminate()
+        await asyncio.to_thread(ended_well, worker)
