@@ -44,13 +44,25 @@ ALLOWED = {
         "write": "the line: may wait for its reader as long as that takes, nobody waits for this thread",
         "poll": "the same, for a descriptor that does not block",
     },
+    "storage": MEMORY | START | END | {
+        "futex": "sleeps until a shard has something to keep; locks; the log's doorbell",
+        "pwrite64": "the store's files: may wait for the disk as long as that takes, no shard waits for this thread",
+        "openat": "its folder, which is synced once behind a new log", "close": "the same",
+        "pread64": "the same", "fdatasync": "the same", "ftruncate": "the same, at a checkpoint", "newfstatat": "the same",
+        "write": "wakes shards: an eventfd",
+    },
     "reload": MEMORY | START | END | {
         "openat": "the settings, keys and certificates: without blocking", "newfstatat": "only if regular", "fstat": "the same",
         "read": "of a regular file", "close": "the same", "futex": "locks; the log's doorbell",
         "getrandom": "trying certificates",
     },
 }
-WRITES_EVENTFD_ONLY = ("shard", "ringcast")
+WRITES_EVENTFD_ONLY = ("shard", "ringcast", "storage")
+# Storage waits for its own files, and opens nothing but their folder.
+STORE_FILE = re.compile(r"\d+</[^>]*\.db(-wal)?>")
+REAL_FILE = re.compile(r"\d+</")
+OF_STORE = {call: STORE_FILE for call in ("pwrite64", "pread64", "ftruncate", "newfstatat")} | {
+    "fdatasync": REAL_FILE, "close": REAL_FILE, "openat": re.compile(r'[^"]*"/[^"]*", O_RDONLY\|O_CLOEXEC')}
 # glibc looks once whether it may give a part of an arena back: the kernel's memory, not a file of anybody's.
 BY_GLIBC = "/proc/sys/vm/overcommit_memory"
 
@@ -92,6 +104,8 @@ def findings(traced):
         counts[kind] += 1
         allowed = call in ALLOWED.get(kind, {})
         if call == "write" and kind in WRITES_EVENTFD_ONLY and "[eventfd]" not in arguments.split(",")[0]:
+            allowed = False
+        if kind == "storage" and call in OF_STORE and not OF_STORE[call].match(arguments):
             allowed = False
         if call in ("openat", "read", "close") and BY_GLIBC in arguments:
             allowed = True

@@ -3,6 +3,7 @@
 import json
 
 import client
+import hub
 import syscalls
 import transport
 from case import expect
@@ -11,10 +12,10 @@ from wire import TEXT, Wire, frame
 
 
 async def test_threads_make_only_the_calls_of_the_list():
-    """All dialects, publishers of both kinds, TLS and plain, compression, a large message, refusals, operators, a reload that is
-    taken and one that is refused, a stop with clients."""
+    """All dialects, publishers of both kinds, jobs that are kept, TLS and plain, compression, a large message, refusals, operators,
+    a reload that is taken and one that is refused, a stop with clients."""
     with Server(traced=True, echo={}, plain={"keys": ["key-of-plain"], "retain": 3}, rustorium={"keys": ["key-of-r"]}, crypto={},
-                aitbc={}, tls={"certificates": [transport.pair("server")]}) as server:
+                aitbc={}, emprops={"cache": "0B"}, tls={"certificates": [transport.pair("server")]}) as server:
         reader = await client.connect(server.url("plain", "/plain/a?api_key=key-of-plain"))
         for body in ("x", "y" * 100000):
             server.publish("plain/a", body, "text/plain")
@@ -22,6 +23,12 @@ async def test_threads_make_only_the_calls_of_the_list():
         publisher = await client.connect(server.url("ingest", "/ingest/v1/ws"), extra_headers={"X-Ingest-Key": INGEST_KEY})
         await publisher.send(json.dumps({"op": "publish", "dialect": "plain", "topic": "a", "seq": 1, "data": 1}))
         expect(await client.receive_json(publisher), {"op": "ack", "seq": 1})
+        submitter, worker = await hub.submitter(server, "c"), await hub.worker(server, "w")
+        job_id = await submitter.submit("x", {"text": "x" * 50000})
+        await worker.send("claim_job")
+        await worker.expect("job_assigned", job_id=job_id)
+        await worker.ask("complete_job", "job_completed_ack", job_id=job_id, result={})
+        await client.close_all([submitter.ws, worker.ws])
         for path in ("/metrics", "/healthz", "/none"):
             server.get(path)
         for section, path in (("crypto", "/ws/stats"), ("plain", "/plain/a"), ("echo", "/none"), ("aitbc", "/none")):
@@ -41,9 +48,12 @@ def test_the_trace_finds_what_is_not_in_the_list():
     """The check is alive: a shard that writes to stderr, opens a file, or sleeps is found, and so is the main thread."""
     good = [("ringcast", "openat", 'AT_FDCWD, "x"'), ("ringcast", "rt_sigtimedwait", "[HUP INT TERM], "),
             ("shard-0", "write", "9<anon_inode:[eventfd]>, "), ("log", "write", '2<pipe:[1]>, "'),
+            ("storage", "pwrite64", '9</tmp/jobs.db-wal>, "x"'), ("storage", "fdatasync", "9</tmp/jobs.db-wal>"),
             ("ringcast", "rt_sigtimedwait", "[HUP INT TERM], "), ("ringcast", "read", "1, ")]
     expect(syscalls.findings(good)[0], {})
     for bad in (("shard-1", "write", '2<pipe:[1]>, "time="'), ("shard-0", "openat", 'AT_FDCWD, "x"'),
                 ("shard-0", "clock_nanosleep", ""), ("ringcast", "openat", 'AT_FDCWD, "x"'), ("ringcast", "write", "2</x>, "),
+                ("storage", "pwrite64", '2<pipe:[1]>, "x"'), ("storage", "write", '5</tmp/jobs.db>, "x"'), ("storage", "recvfrom", "7, "),
+                ("storage", "openat", 'AT_FDCWD</>, "/tmp/x", O_RDWR'), ("storage", "close", "7<socket:[9]>"),
                 ("other", "read", "")):
         expect(list(syscalls.findings([*good[:4], bad, *good[4:]])[0]), [bad[:2]], bad)
