@@ -87,7 +87,6 @@ struct mailbox {
     uint32_t backlogged;                       /* over all destinations */
     bool *ring_doorbell;                       /* [to]: something was posted since the last doorbell */
     uint16_t first;                            /* the ring that the next drain begins with */
-    bool held; /* what came last is not done with: nothing behind it is taken (service_host.h) */
 };
 
 int mailbox_init(struct mailbox *box, uint16_t shards);
