@@ -161,9 +161,9 @@ static void listen_to_all(uint32_t channels)
 static int measure_channels(uint32_t channels)
 {
     const struct job works[] = {{"subscribe and unsubscribe", run_come_and_go, channels},
-                                 {"make and end a channel", run_new_channel, channels},
-                                 {"publish", run_publish, channels},
-                                 {"publish anywhere", run_publish_anywhere, channels}};
+                                {"make and end a channel", run_new_channel, channels},
+                                {"publish", run_publish, channels},
+                                {"publish anywhere", run_publish_anywhere, channels}};
     uint32_t conns = 1 + (channels + CHANNELS_PER_CONN - 1) / CHANNELS_PER_CONN;
     int error = growth_world_open(&world, 1, conns, 0);
     if (error == 0)

@@ -117,8 +117,7 @@ uint32_t mail_drain(struct shard *shard, uint32_t budget)
         uint16_t i = (uint16_t)(first + round < shard->count ? first + round : first + round - shard->count);
         struct spsc *ring = &shard->mail->in[i];
         struct spsc_item item;
-        for (uint32_t n = 0; n < budget && work_left(&shard->work) && spsc_pop(ring, &item);
-             n++, taken++) {
+        for (uint32_t n = 0; n < budget && work_left(&shard->work) && spsc_pop(ring, &item); n++, taken++) {
             work_spend(&shard->work, WORK_MAIL, 1);
             struct mail mail;
             memcpy(&mail, &item, sizeof mail);
