@@ -3,7 +3,6 @@
  * socket. Called by the checks of the configuration and by ports. */
 #include "shards/config/config_listen.h"
 #include "protocol/tls/tls.h"
-#include "shards/config/config.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

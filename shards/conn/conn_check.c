@@ -27,7 +27,6 @@
 #include "shards/conn/conn_tls.h"
 #include "shards/conn/listener.h"
 #include "shards/conn/outbox.h"
-#include "shards/mail/quota.h"
 #include "shards/shard.h"
 
 static void check_slot(const struct shard *shard, const struct conn *conn)

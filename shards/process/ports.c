@@ -8,7 +8,6 @@
 #include "protocol/dialect.h"
 #include "protocol/tls/tls.h"
 #include "shards/config/config_listen.h"
-#include "shards/conn/conn.h"
 #include "shards/conn/conn_log.h"
 #include "shards/conn/role.h"
 

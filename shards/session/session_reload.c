@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Owns the names of the keys that a reload has brought, by which open sessions are asked whether theirs is still there (A-13). It never keeps a
  * key and never ends a session. Called by the walk of a reload (walks.c), and by session.c for each session that it comes to. */
-#include "core/check.h"
 #include "protocol/action.h"
 #include "protocol/dialect.h"
 #include "shards/config/settings.h"
-#include "shards/mail/home.h"
 #include "shards/session/session.h"
 #include "shards/session/session_parts.h"
 #include "shards/shard.h"
