@@ -6,6 +6,7 @@
 
 #include "core/check.h"
 #include "core/clock.h"
+#include "shards/storage/store.h"
 
 #include <errno.h>
 #include <fcntl.h>

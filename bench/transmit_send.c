@@ -4,6 +4,7 @@
  * never reads a clock. Called by transmit_main. */
 #include "bench/transmit.h"
 #include "core/frame.h"
+#include "core/frame_memory.h"
 #include "protocol/ws.h"
 
 #include <errno.h>

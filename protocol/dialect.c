@@ -5,6 +5,7 @@
 #include "protocol/dialect.h"
 
 #include "protocol/http1.h"
+#include "protocol/token.h"
 
 static bool keys_required(const struct dialect_settings *settings)
 {

@@ -7,7 +7,6 @@
 #include "core/option.h"
 #include "protocol/action.h"
 #include "protocol/grant.h"
-#include "protocol/token.h"
 
 struct http1_request;
 struct service;

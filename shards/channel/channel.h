@@ -5,6 +5,7 @@
 #ifndef RINGCAST_SHARDS_CHANNEL_H
 #define RINGCAST_SHARDS_CHANNEL_H
 
+#include "core/frame_memory.h"
 #include "core/map.h"
 #include "protocol/deflate.h"
 #include "shards/channel/history.h"

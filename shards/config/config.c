@@ -2,6 +2,7 @@
 /* Owns the settings of the server and how they come together: defaults, then the file, the environment and --set. It
  * prints nothing, keeps nothing between two loads and never changes a configuration that it has handed out. Called at
  * start, by the reload and by the commands `check` and `genconfig`. */
+#include "protocol/dialect.h"
 #include "shards/config/config_parts.h"
 
 #include "core/check.h"

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Owns the credentials of a configuration: the lists in the settings joined with the lines of the key files, and the
  * form of each. It never prints one: findings count entries and name files. Called by config_load and config_free. */
+#include "protocol/dialect.h"
+#include "protocol/token.h"
 #include "shards/config/config_parts.h"
 
 #include "core/check.h"

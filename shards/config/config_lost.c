@@ -2,6 +2,7 @@
 /* Owns what may not get lost between two configurations: a file that was emptied or cut keeps the old one, keys that
  * vanish need a word that says so. It never changes a value and knows no dialect. Called by config_reload, and
  * config_open by the server. */
+#include "protocol/dialect.h"
 #include "shards/config/config_parts.h"
 
 #include "core/check.h"

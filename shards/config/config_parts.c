@@ -4,6 +4,7 @@
 #include "shards/config/config_parts.h"
 
 #include "core/check.h"
+#include "protocol/dialect.h"
 
 #include <ctype.h>
 #include <stdarg.h>

@@ -4,7 +4,6 @@
 #ifndef RINGCAST_SHARDS_CONFIG_PARTS_H
 #define RINGCAST_SHARDS_CONFIG_PARTS_H
 
-#include "protocol/dialect.h"
 #include "shards/config/config.h"
 
 #define CONFIG_SECTIONS_FIXED 4 /* top level, ingest, admin, tls; the dialects follow */

@@ -11,6 +11,7 @@
 #define RINGCAST_SHARDS_ANSWERS_H
 
 #include "core/frame.h"
+#include "core/frame_memory.h"
 
 struct conn;
 struct shard;

@@ -9,6 +9,7 @@
 #include "core/stats.h"
 #include "protocol/deflate.h"
 #include "protocol/dialect.h"
+#include "protocol/inflate.h"
 #include "protocol/ws.h"
 #include "shards/config/settings.h"
 #include "shards/shard.h"

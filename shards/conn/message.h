@@ -6,8 +6,8 @@
 #define RINGCAST_SHARDS_MESSAGE_H
 
 #include "core/frame.h"
+#include "core/frame_memory.h"
 #include "protocol/deflate.h"
-#include "protocol/inflate.h"
 #include "protocol/ws.h"
 
 struct shard;

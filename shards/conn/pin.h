@@ -16,6 +16,7 @@
 #define RINGCAST_SHARDS_PIN_H
 
 #include "core/frame.h"
+#include "core/frame_memory.h"
 #include "core/ring.h"
 #include "core/slab.h"
 

@@ -5,6 +5,7 @@
 
 #include "core/check.h"
 #include "core/frame.h"
+#include "core/frame_memory.h"
 #include "core/limits.h"
 #include "core/ring.h"
 #include "core/spsc.h"

@@ -11,6 +11,7 @@
 #include "shards/mail/mail.h"
 #include "shards/shard.h"
 #include "shards/storage/storage.h"
+#include "shards/storage/store.h"
 
 #include <stdio.h>
 #include <stdlib.h>

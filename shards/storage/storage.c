@@ -17,6 +17,7 @@
 #include "core/check.h"
 #include "core/clock.h"
 #include "core/log.h"
+#include "shards/storage/store.h"
 
 #include <errno.h>
 

@@ -24,7 +24,6 @@
 #include "core/limits.h"
 #include "core/spsc.h"
 #include "core/thread.h"
-#include "shards/storage/store.h"
 #include "shards/storage/unit.h"
 
 #define STORAGE_RETRY_MS 1000 /* a store that has failed is tried, a failed checkpoint repeated */

@@ -5,6 +5,7 @@
 #include "shards/storage/storage.h"
 
 #include "core/check.h"
+#include "shards/storage/store.h"
 
 #include <errno.h>
 #include <stddef.h>

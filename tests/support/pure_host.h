@@ -9,6 +9,7 @@
 
 #include "core/bucket.h"
 #include "protocol/service.h"
+#include "protocol/token.h"
 #include "tests/support/pure_settings.h"
 
 #define PURE_CONNS_MAX 256

@@ -9,6 +9,7 @@
 #include "protocol/http1.h"
 #include "protocol/json.h"
 #include "protocol/timestamp.h"
+#include "protocol/token.h"
 
 #include <stdlib.h>
 

@@ -6,6 +6,7 @@
 
 #include "core/check.h"
 #include "protocol/dialects/emprops/filter.h"
+#include "protocol/token.h"
 
 #include <stdlib.h>
 

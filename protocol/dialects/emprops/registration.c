@@ -3,6 +3,7 @@
  * does, once it has confirmed. requests.c hands register messages on to it. */
 #include "protocol/dialects/emprops/requirements.h"
 #include "protocol/dialects/emprops/session.h"
+#include "protocol/token.h"
 
 /* The rights of this session with the token of the message, if it has one; a place of the token is asked for. 0: not
  * let in. */

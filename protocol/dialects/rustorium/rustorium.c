@@ -10,6 +10,7 @@
 #include "protocol/dialects/rustorium/chain_filter.h"
 #include "protocol/http1.h"
 #include "protocol/json.h"
+#include "protocol/token.h"
 
 #include <stdlib.h>
 

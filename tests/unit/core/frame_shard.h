@@ -5,6 +5,7 @@
 #define RINGCAST_TESTS_FRAME_SHARD_H
 
 #include "core/frame.h"
+#include "core/frame_memory.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

@@ -7,6 +7,7 @@
 #include "core/log.h"
 #include "core/ring_sim.h"
 #include "shards/storage/storage.h"
+#include "shards/storage/store.h"
 #include "tests/sim/sim_disk.h"
 
 #include <criterion/criterion.h>

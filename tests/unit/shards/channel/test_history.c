@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* shards/history: its bounds by count and age at their edges, ranges, and its references. */
+#include "core/frame_memory.h"
 #include "shards/channel/history.h"
 
 #include <criterion/criterion.h>

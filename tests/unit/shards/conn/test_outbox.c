@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* shards/outbox against a model that keeps one entry per message: random pushes, replacements, sends, cuts and
  * drops. */
+#include "core/frame_memory.h"
 #include "shards/conn/outbox.h"
 
 #include "core/limits.h"
