@@ -2,6 +2,7 @@
 /* Owns the program ringcast-callgrind: a shard with subscribers over a kernel that costs nothing, and the function
  * whose instructions are counted. It never counts anything itself. Called by bench/callgrind under valgrind. */
 #include "bench/meter_shard.h"
+#include "core/work.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -8,6 +8,7 @@
 #include "core/ring_uring.h"
 #include "core/spsc.h"
 #include "core/thread.h"
+#include "core/work.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -5,6 +5,7 @@
 #include "bench/growth_world.h"
 #include "core/check.h"
 #include "core/random.h"
+#include "core/work.h"
 
 #include <errno.h>
 #include <malloc.h>

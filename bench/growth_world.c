@@ -7,6 +7,7 @@
 #include "core/check.h"
 #include "core/log.h"
 #include "core/ring_uring.h"
+#include "core/work.h"
 #include "shards/session/session_parts.h"
 
 #include <errno.h>

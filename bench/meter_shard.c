@@ -6,6 +6,7 @@
 
 #include "core/log.h"
 #include "core/ring_uring.h"
+#include "core/work.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -4,6 +4,7 @@
 #include "bench/meter_shard.h"
 #include "bench/micro.h"
 #include "core/check.h"
+#include "core/work.h"
 
 #include <errno.h>
 #include <fcntl.h>

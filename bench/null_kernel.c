@@ -8,6 +8,7 @@
 #include "core/check.h"
 #include "core/clock.h"
 #include "core/ring_uring.h"
+#include "core/work.h"
 
 #include <errno.h>
 #include <stdlib.h>

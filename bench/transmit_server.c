@@ -4,6 +4,7 @@
  * transmit_main. */
 #include "bench/meter_shard.h"
 #include "bench/transmit.h"
+#include "core/work.h"
 
 #include <errno.h>
 #include <fcntl.h>

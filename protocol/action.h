@@ -9,14 +9,8 @@
 #include "core/limits.h"
 #include "protocol/event.h"
 #include "protocol/http1.h"
+#include "protocol/quota.h"
 #include "protocol/ws.h"
-
-enum quota_kind {
-    QUOTA_ADDRESS,          /* connections of one address */
-    QUOTA_KEY,              /* connections of one key */
-    QUOTA_ADDRESS_ATTEMPTS, /* connection attempts of one address in a window */
-    QUOTA_KEY_ATTEMPTS,
-};
 
 /* ACQUIRE refused: the later actions are dropped and dialect.refused is called. REQUEST and CENSUS are the last of
  * their row: dialect.replied gets the answer and goes on. */

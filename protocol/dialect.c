@@ -4,6 +4,7 @@
  * The dialects admit with it, the configuration and the listeners read the option table. */
 #include "protocol/dialect.h"
 
+#include "protocol/action.h"
 #include "protocol/http1.h"
 #include "protocol/token.h"
 

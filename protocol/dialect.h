@@ -5,9 +5,11 @@
 #define RINGCAST_PROTOCOL_DIALECT_H
 
 #include "core/option.h"
-#include "protocol/action.h"
+#include "protocol/event.h"
 #include "protocol/grant.h"
+#include "protocol/quota.h"
 
+struct actions;
 struct http1_request;
 struct service;
 

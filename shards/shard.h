@@ -5,16 +5,16 @@
 #ifndef RINGCAST_SHARDS_SHARD_H
 #define RINGCAST_SHARDS_SHARD_H
 
-#include "core/flight.h"
 #include "core/siphash.h"
 #include "core/stats.h"
-#include "core/work.h"
 
 #define SCRATCH_BYTES (512U << 10) /* untouched pages cost nothing */
 
 struct config;
+struct flight;
 struct process_state;
 struct ring;
+struct work;
 
 /* The frame memories of a shard: of channels, and of what only one connection gets (answers.h). */
 enum { FRAMES_CHANNELS, FRAMES_ANSWERS, FRAMES_OPERATORS, FRAME_MEMORIES };
@@ -40,7 +40,7 @@ struct shard {
     /* time of this turn */
     uint64_t now_ms;
     uint64_t wall_ms;
-    struct work work; /* of this turn, in units that have prices */
+    struct work *work; /* of this turn, in units that have prices */
 
     /* the parts, floor by floor */
     struct wheel *wheel;
@@ -75,15 +75,9 @@ struct shard {
 
     _Atomic uint64_t beat_ms; /* time of the last tick, for liveness */
 
-    struct flight flight; /* what happened last */
+    struct flight *flight; /* what happened last (note.h) */
 
     uint8_t *scratch; /* SCRATCH_BYTES, for one call */
 };
-
-/* Into the flight recorder (flight.def). */
-static inline void shard_note(struct shard *shard, enum flight_kind kind, uint32_t index, int64_t first, int64_t second)
-{
-    flight_note(&shard->flight, shard->now_ms, kind, index, first, second);
-}
 
 #endif

@@ -15,6 +15,7 @@
 #include "core/list.h"
 #include "core/slab.h"
 #include "core/stats.h"
+#include "core/work.h"
 #include "protocol/dialect.h"
 #include "shards/config/settings.h"
 #include "shards/conn/conn.h"
@@ -22,6 +23,7 @@
 #include "shards/conn/outbox.h"
 #include "shards/mail/errand.h"
 #include "shards/mail/mail.h"
+#include "shards/note.h"
 #include "shards/shard.h"
 
 #include <errno.h>
@@ -289,7 +291,7 @@ static void deliver(struct shard *shard, struct audience *audience, const struct
     uint32_t source = audience->policy == POLICY_LOSSLESS ? 0 : audience->index + 1;
     uint64_t waiting_max = audience->outbox_bytes_max;
     bool bulk = audience->count > BULK_MEMBERS;
-    work_spend(&shard->work, WORK_MEMBER, audience->count);
+    work_spend(shard->work, WORK_MEMBER, audience->count);
     shard_note(shard, FLIGHT_DELIVER, audience->index, audience->count, messages);
     if (audience->policy == POLICY_LATEST) {
         uint64_t conflated = (uint64_t)(messages - 1) * audience->count;

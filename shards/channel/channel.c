@@ -18,6 +18,7 @@
 #include "core/list.h"
 #include "core/slab.h"
 #include "core/stats.h"
+#include "core/work.h"
 #include "protocol/deflate.h"
 #include "protocol/dialect.h"
 #include "shards/channel/service_host.h"
@@ -25,6 +26,7 @@
 #include "shards/mail/errand.h"
 #include "shards/mail/home.h"
 #include "shards/mail/mail.h"
+#include "shards/note.h"
 #include "shards/shard.h"
 
 #include <errno.h>
@@ -365,9 +367,9 @@ void channels_begin_sweep(struct shard *shard)
 void channels_sweep(struct shard *shard)
 {
     struct channels *channels = shard->channels;
-    for (uint32_t n = 0; n < SWEEP_MAX && channels->sweep_left > 0 && work_left(&shard->work);
+    for (uint32_t n = 0; n < SWEEP_MAX && channels->sweep_left > 0 && work_left(shard->work);
          n++, channels->sweep_left--) {
-        work_spend(&shard->work, WORK_LOOK, 1);
+        work_spend(shard->work, WORK_LOOK, 1);
         struct list_node *node = list_first(&channels->active);
         if (node == NULL) {
             channels->sweep_left = 0;
@@ -386,9 +388,9 @@ void channels_sweep(struct shard *shard)
 bool channels_settings(struct shard *shard)
 {
     struct channels *channels = shard->channels;
-    while (work_left(&shard->work)) {
+    while (work_left(shard->work)) {
         struct channel *channel = map_next(&channels->map, &channels->settings_at);
-        work_spend(&shard->work, WORK_LOOK, 1);
+        work_spend(shard->work, WORK_LOOK, 1);
         if (channel != NULL) {
             channels->settings_stale |= channel->config != shard->config;
             follow_settings(shard, channel);

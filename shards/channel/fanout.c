@@ -5,11 +5,13 @@
 #include "core/frame.h"
 #include "core/list.h"
 #include "core/stats.h"
+#include "core/work.h"
 #include "protocol/deflate.h"
 #include "protocol/dialect.h"
 #include "shards/channel/channel.h"
 #include "shards/conn/message.h"
 #include "shards/mail/mail.h"
+#include "shards/note.h"
 #include "shards/shard.h"
 
 static void flush_class(struct shard *shard, struct class *class)
@@ -95,7 +97,7 @@ static struct frame build(struct shard *shard, struct channel *channel, const st
     uint8_t of_message = message_class(shard, channel->dialect, class, event->payload.bytes);
     struct frame *frame = &built->frames[of_message];
     if (frame->bytes == 0) {
-        work_spend(&shard->work, WORK_FRAME_BYTE, event->payload.bytes);
+        work_spend(shard->work, WORK_FRAME_BYTE, event->payload.bytes);
         *frame =
             message_frame(shard, shard->frames, &channel->logs[of_message], event->opcode, event->payload, of_message);
     }
@@ -126,7 +128,7 @@ int fanout_publish(struct shard *shard, struct channel *channel, const struct ev
     struct built built = {0};
     bool has_message = event->payload.bytes > 0 || event->close_code == 0;
     *receivers = 0;
-    work_spend(&shard->work, WORK_CLASS, channel->filter_bytes / CLASS_BYTES);
+    work_spend(shard->work, WORK_CLASS, channel->filter_bytes / CLASS_BYTES);
     keep_order(shard, channel);
     /* First all that can fail, so that a message that is refused has reached nobody. */
     for (struct list_node *node = list_first(&channel->classes); node != NULL;

@@ -4,18 +4,7 @@
 #ifndef RINGCAST_SHARDS_CONFIG_H
 #define RINGCAST_SHARDS_CONFIG_H
 
-#include "protocol/tls/tls.h"
 #include "shards/config/settings.h"
-
-/* The contents of the files that tls_config names. */
-struct tls_material {
-    struct tls_settings settings; /* its slices point into `texts`; without a ticket secret */
-    struct tls_text {
-        char *data;
-        size_t bytes;
-    } texts[2 * TLS_IDENTITIES_MAX + 1];
-    uint32_t count;
-};
 
 #define CONFIG_NOTICES_BYTES 4096
 

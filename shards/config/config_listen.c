@@ -3,6 +3,7 @@
  * socket. Called by the checks of the configuration and by ports. */
 #include "shards/config/config_listen.h"
 #include "protocol/tls/tls.h"
+#include "shards/config/config_parts.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -92,4 +93,10 @@ int config_parse_listen(const char *text, struct listen *out)
             return -EINVAL;
     }
     return 0;
+}
+
+bool config_listen_wants_certificate(const char *text)
+{
+    struct listen listen;
+    return config_parse_listen(text, &listen) == 0 && listen.client == TLS_CLIENT_REQUIRED;
 }

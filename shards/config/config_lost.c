@@ -6,7 +6,6 @@
 #include "shards/config/config_parts.h"
 
 #include "core/check.h"
-#include "shards/config/config_listen.h"
 
 #include <stdio.h>
 
@@ -88,9 +87,7 @@ static bool is_reachable(const struct dialect *dialect, const void *settings)
     const struct option_texts *texts;
     for (unsigned mount = 0; (texts = dialect_listen(dialect, settings, mount)) != NULL; mount++) {
         for (uint32_t i = 0; i < texts->count; i++) {
-            struct listen listen;
-            check(config_parse_listen(texts->items[i], &listen) == 0);
-            if (listen.client != TLS_CLIENT_REQUIRED)
+            if (!config_listen_wants_certificate(texts->items[i]))
                 return true;
         }
     }

@@ -118,4 +118,7 @@ void config_lost(const struct config *now, const struct config *next, struct con
 /* config_check.c: what one row alone cannot know. */
 void config_check(const struct config *config, struct config_findings *findings);
 
+/* config_listen.c: whether an entry of a `listen` list lets nobody in without a certificate. */
+bool config_listen_wants_certificate(const char *text);
+
 #endif

@@ -5,6 +5,7 @@
 #include "shards/config/config_parts.h"
 
 #include "core/check.h"
+#include "shards/config/config_tls.h"
 
 #include <errno.h>
 #include <stdio.h>

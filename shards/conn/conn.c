@@ -12,6 +12,7 @@
 #include "core/slab.h"
 #include "core/stats.h"
 #include "core/wheel.h"
+#include "core/work.h"
 #include "protocol/handshake.h"
 #include "protocol/ws.h"
 #include "shards/config/settings.h"
@@ -23,6 +24,7 @@
 #include "shards/mail/home.h"
 #include "shards/mail/mail.h"
 #include "shards/mail/quota.h"
+#include "shards/note.h"
 #include "shards/shard.h"
 
 #include <sys/socket.h>
@@ -466,7 +468,7 @@ void conn_on_cut(struct shard *shard, const struct mail *mail)
 
 static void cut_if_holds(struct shard *shard, struct conn *conn, const struct cut *cut)
 {
-    work_spend(&shard->work, WORK_LOOK, 1 + conn->outbox.all.slices / SLICES_PER_LOOK);
+    work_spend(shard->work, WORK_LOOK, 1 + conn->outbox.all.slices / SLICES_PER_LOOK);
     if (conn->state == CONN_DYING || !outbox_holds(&conn->outbox, cut->segment, cut->serial))
         return;
     stats_add(&shard->stats, STAT_SLOW_CUT, 1);
@@ -477,7 +479,7 @@ static void cut_if_holds(struct shard *shard, struct conn *conn, const struct cu
 void conn_cut_go_on(struct shard *shard)
 {
     struct conns *conns = shard->conns;
-    while (conns->cut_count > 0 && work_left(&shard->work)) {
+    while (conns->cut_count > 0 && work_left(shard->work)) {
         struct conn *conn = slab_next(&conns->slab, &conns->cut_at, NULL);
         if (conn != NULL) {
             cut_if_holds(shard, conn, &conns->cuts[0]);

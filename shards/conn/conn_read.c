@@ -9,6 +9,7 @@
 #include "core/list.h"
 #include "core/ring.h"
 #include "core/stats.h"
+#include "core/work.h"
 #include "protocol/deflate.h"
 #include "protocol/http1.h"
 #include "protocol/ws.h"
@@ -17,6 +18,7 @@
 #include "shards/conn/conn_tls.h"
 #include "shards/conn/listener.h"
 #include "shards/conn/message.h"
+#include "shards/note.h"
 #include "shards/shard.h"
 
 #include <errno.h>
@@ -89,7 +91,7 @@ static void trim_input(struct shard *shard, struct conn *conn)
 static void on_request(struct shard *shard, struct conn *conn, const struct http1_request *request)
 {
     stats_add(&shard->stats, STAT_HTTP_REQUESTS, 1);
-    work_spend(&shard->work, WORK_REQUEST, 1);
+    work_spend(shard->work, WORK_REQUEST, 1);
     conn->keep_alive = request->keep_alive && !conn->eof && shard->stage_seen == STAGE_RUN;
     if (conn_role(conn)->knows_hosts && !listener_serves_host(shard, conn->listener, request->host)) {
         conn->keep_alive = false;
@@ -235,7 +237,7 @@ static void on_control(struct shard *shard, struct conn *conn, enum ws_opcode op
 static void on_message(struct shard *shard, struct conn *conn, enum ws_opcode opcode, struct slice message)
 {
     stats_add(&shard->stats, STAT_MESSAGES_IN, 1);
-    work_spend(&shard->work, WORK_MESSAGE, 1);
+    work_spend(shard->work, WORK_MESSAGE, 1);
     conn_role(conn)->message(shard, conn, opcode, message);
 }
 
@@ -334,8 +336,8 @@ static void ws_step(struct shard *shard, struct conn *conn, struct span *input)
     struct ws_event event;
     size_t before = input->bytes;
     enum ws_event_kind kind = ws_next(&conn->parser, &limits, input, &event);
-    work_spend(&shard->work, WORK_FRAME, 1);
-    work_spend(&shard->work, WORK_INPUT, before - input->bytes);
+    work_spend(shard->work, WORK_FRAME, 1);
+    work_spend(shard->work, WORK_INPUT, before - input->bytes);
     if (conn->state == CONN_OPEN && !ws_in_message(&conn->parser))
         conn->deadline_ms = 0; /* one is complete: the next has a time of its own, even if it follows without a pause */
     switch (kind) {
@@ -378,11 +380,11 @@ static void watch_message(struct shard *shard, struct conn *conn)
 /* Takes input until it is used up, the connection waits, it ends, or it has had enough of this turn; *input is what is left. */
 static void process(struct shard *shard, struct conn *conn, struct span *input)
 {
-    uint64_t until_ps = shard->work.spent_ps + SLICE_PS;
+    uint64_t until_ps = shard->work->spent_ps + SLICE_PS;
     conn->processing = true;
     while (input->bytes > 0 && !conn->parked) {
         bool goes_on = conn->state == CONN_HTTP || conn->state == CONN_OPEN || conn->state == CONN_CLOSING;
-        if (goes_on && shard->work.spent_ps >= until_ps) {
+        if (goes_on && shard->work->spent_ps >= until_ps) {
             conn_yield(shard, conn);
             break;
         }
@@ -460,8 +462,8 @@ bool conn_resume_yielded(struct shard *shard)
     struct list *yielded = &shard->conns->yielded;
     bool any = !list_empty(yielded);
     struct list_node *last = yielded->head.prev, *node = NULL;
-    while (node != last && work_left(&shard->work) && (node = list_first(yielded)) != NULL) {
-        work_spend(&shard->work, WORK_COMPLETION, 1);
+    while (node != last && work_left(shard->work) && (node = list_first(yielded)) != NULL) {
+        work_spend(shard->work, WORK_COMPLETION, 1);
         conn_unpark(shard, list_entry(node, struct conn, wait));
     }
     return any;
@@ -597,7 +599,7 @@ void conn_take_input(struct shard *shard, struct conn *conn, struct span input)
 static void take_ciphertext(struct shard *shard, struct conn *conn, struct span input)
 {
     bool waits =
-        conn->state == CONN_HTTP && conn_tls_opening(conn) && (conn->yielded || shard->work.units[WORK_HANDSHAKE] > 0);
+        conn->state == CONN_HTTP && conn_tls_opening(conn) && (conn->yielded || shard->work->units[WORK_HANDSHAKE] > 0);
     if (!waits) {
         conn_tls_receive(shard, conn, slice_of(input.data, input.bytes));
         return;

@@ -11,7 +11,8 @@
 #include "core/log.h"
 #include "core/ring.h"
 #include "core/stats.h"
-#include "shards/config/config.h"
+#include "core/work.h"
+#include "shards/config/config_tls.h"
 #include "shards/config/settings.h"
 #include "shards/conn/conn.h"
 #include "shards/conn/conn_log.h"
@@ -305,8 +306,8 @@ void conn_tls_receive(struct shard *shard, struct conn *conn, struct slice ciphe
         struct buf out = buf_of(shard->tls->scratch->out, sizeof shard->tls->scratch->out);
         result = tls_read(tls->session, &ciphertext, &plain, &out, shard->wall_ms / 1000);
         check(!out.overflow && !plain.overflow);
-        work_spend(&shard->work, WORK_HANDSHAKE, tls->handshaking && out.used > 0);
-        work_spend(&shard->work, WORK_RECORD, plain.used);
+        work_spend(shard->work, WORK_HANDSHAKE, tls->handshaking && out.used > 0);
+        work_spend(shard->work, WORK_RECORD, plain.used);
         if (!say(shard, conn, buf_slice(&out)))
             return;
         if (tls->handshaking && result != TLS_ERROR && result != TLS_NOT_TLS && tls_established(tls->session))

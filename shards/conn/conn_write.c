@@ -7,6 +7,7 @@
 #include "core/frame.h"
 #include "core/ring.h"
 #include "core/stats.h"
+#include "core/work.h"
 #include "protocol/deflate.h"
 #include "protocol/http1.h"
 #include "protocol/json.h"
@@ -19,6 +20,7 @@
 #include "shards/conn/message.h"
 #include "shards/conn/outbox.h"
 #include "shards/conn/pin.h"
+#include "shards/note.h"
 #include "shards/shard.h"
 
 #include <errno.h>
@@ -445,14 +447,14 @@ static uint32_t flush_queue(struct shard *shard, struct flush_queue *queue, uint
     uint32_t count = queue->count; /* what is marked again meanwhile waits for the next tick */
     shard->tls->sealed = 0;
     while (count > 0 && sends > 0 && *bytes < FLUSH_BYTES_MAX && shard->tls->sealed < FLUSH_SEALED_MAX &&
-           work_left(&shard->work)) {
+           work_left(shard->work)) {
         if (is_lone(queue->places[queue->head], lone_bytes_max(shard))) {
             uint32_t begun = flush_lone(shard, queue, count < sends ? count : sends, bytes);
-            work_spend(&shard->work, WORK_SEND, begun);
+            work_spend(shard->work, WORK_SEND, begun);
             count -= begun;
             sends -= begun;
         } else {
-            work_spend(&shard->work, WORK_SEND, 1);
+            work_spend(shard->work, WORK_SEND, 1);
             sends -= flush_first(shard, queue, bytes);
             count--;
         }

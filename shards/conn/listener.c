@@ -11,6 +11,7 @@
 #include "protocol/http1.h"
 #include "shards/config/settings.h"
 #include "shards/conn/conn.h"
+#include "shards/note.h"
 #include "shards/shard.h"
 
 #include <errno.h>

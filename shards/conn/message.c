@@ -7,6 +7,7 @@
 #include "core/buf.h"
 #include "core/check.h"
 #include "core/stats.h"
+#include "core/work.h"
 #include "protocol/deflate.h"
 #include "protocol/dialect.h"
 #include "protocol/inflate.h"
@@ -66,7 +67,7 @@ static struct frame compressed_frame(struct shard *shard, struct frame_memory *m
         return (struct frame){0};
     struct buf out = buf_of(at + WS_HEADER_BYTES_MAX, room);
     stats_add(&shard->stats, STAT_DEFLATED, 1);
-    work_spend_at(&shard->work, WORK_DEFLATE, payload.bytes, deflate_price(shard, class));
+    work_spend_at(shard->work, WORK_DEFLATE, payload.bytes, deflate_price(shard, class));
     if (!deflate_message(deflater, payload, deflate_class_window_bits(class), &out))
         return (struct frame){0};
     uint8_t header[WS_HEADER_BYTES_MAX];
@@ -134,7 +135,7 @@ uint16_t message_inflate(struct shard *shard, struct slice payload, uint64_t byt
     for (;;) {
         switch (inflate_next(inflater, &payload, true, &out)) {
         case INFLATE_END:
-            work_spend(&shard->work, WORK_INFLATE, out.used);
+            work_spend(shard->work, WORK_INFLATE, out.used);
             *content = buf_slice(&out);
             return 0;
         case INFLATE_FULL:
@@ -144,7 +145,7 @@ uint16_t message_inflate(struct shard *shard, struct slice payload, uint64_t byt
             out.capacity = codec->content_bytes;
             break;
         case INFLATE_ERROR:
-            work_spend(&shard->work, WORK_INFLATE, out.used);
+            work_spend(shard->work, WORK_INFLATE, out.used);
             return inflate_fault(inflater, reason);
         case INFLATE_MORE:
             check(false); /* the input was the last */

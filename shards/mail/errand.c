@@ -6,7 +6,6 @@
 
 #include "core/check.h"
 #include "core/list.h"
-#include "shards/config/settings.h"
 #include "shards/mail/mail.h"
 #include "shards/shard.h"
 
@@ -19,6 +18,12 @@ void errands_init(struct errands *errands, uint16_t shard)
     *errands = (struct errands){.pool = {.shard = shard}};
     list_init(&errands->behind);
     list_init(&errands->tours);
+}
+
+void errands_settings(struct errands *errands, uint64_t outstanding_max, uint64_t outstanding_bytes_max)
+{
+    errands->outstanding_max = outstanding_max;
+    errands->outstanding_bytes_max = outstanding_bytes_max;
 }
 
 void errands_destroy(struct errands *errands)
@@ -90,8 +95,8 @@ bool errand_has_room(const struct shard *shard)
 {
     const struct errands *errands = shard->errands;
     return shard->stage_seen == STAGE_RUN && shard->mail->backlogged == 0 &&
-           errands->outstanding < shard->config->ingest.outstanding_max &&
-           errands->outstanding_bytes < shard->config->ingest.outstanding_bytes_max;
+           errands->outstanding < errands->outstanding_max &&
+           errands->outstanding_bytes < errands->outstanding_bytes_max;
 }
 
 void errand_ask(struct shard *shard, struct errand *errand, uint16_t home)

@@ -85,12 +85,15 @@ struct errands {
     struct errand_pool pool;
     uint32_t outstanding; /* made here, asked and not answered */
     uint64_t outstanding_bytes;
-    struct list behind; /* served here: their answers leave BEHIND */
-    struct list tours;  /* on a TOUR and not done with here; the first is served */
+    uint64_t outstanding_max, outstanding_bytes_max; /* of the settings (errands_settings) */
+    struct list behind;                              /* served here: their answers leave BEHIND */
+    struct list tours;                               /* on a TOUR and not done with here; the first is served */
 };
 
 void errands_init(struct errands *errands, uint16_t shard);
 void errands_destroy(struct errands *errands);
+/* How many may be under way, and the memory that they may take: when it is made and after a reload. */
+void errands_settings(struct errands *errands, uint64_t outstanding_max, uint64_t outstanding_bytes_max);
 /* A zeroed errand with room for `bytes` bytes of data; NULL when memory is out. */
 struct errand *errand_make(struct errand_pool *pool, enum errand_kind kind, size_t bytes);
 /* Copies bytes into the errand; room was asked for in errand_make. */

@@ -5,11 +5,12 @@
 
 #include "core/check.h"
 #include "core/frame.h"
-#include "core/frame_memory.h"
 #include "core/limits.h"
 #include "core/ring.h"
 #include "core/spsc.h"
 #include "core/stats.h"
+#include "core/work.h"
+#include "shards/note.h"
 #include "shards/shard.h"
 
 #include <errno.h>
@@ -118,8 +119,8 @@ uint32_t mail_drain(struct shard *shard, uint32_t budget)
         uint16_t i = (uint16_t)(first + round < shard->count ? first + round : first + round - shard->count);
         struct spsc *ring = &shard->mail->in[i];
         struct spsc_item item;
-        for (uint32_t n = 0; n < budget && work_left(&shard->work) && spsc_pop(ring, &item); n++, taken++) {
-            work_spend(&shard->work, WORK_MAIL, 1);
+        for (uint32_t n = 0; n < budget && work_left(shard->work) && spsc_pop(ring, &item); n++, taken++) {
+            work_spend(shard->work, WORK_MAIL, 1);
             struct mail mail;
             memcpy(&mail, &item, sizeof mail);
             check_op(mail.kind, <, MAIL_KINDS);
@@ -169,38 +170,4 @@ bool mail_try_sleep(struct shard *shard)
 void mail_awake(struct shard *shard)
 {
     atomic_store_explicit(&shard->mail->asleep, false, memory_order_relaxed);
-}
-
-void mail_hand_over(struct shard *shard, uint16_t to, struct segment *segment)
-{
-    check_op(segment->home, ==, shard->number);
-    if (to == shard->number)
-        frame_ref(segment, shard->number, 1);
-    else
-        frame_lend(segment);
-}
-
-void mail_take_over(struct shard *shard, struct segment *segment)
-{
-    if (segment->home != shard->number)
-        frame_borrow(segment, shard->number);
-}
-
-void mail_return_idle(struct shard *shard)
-{
-    struct segment *segment;
-    while ((segment = frame_idle_pop(shard->idle, shard->number)) != NULL) {
-        if (segment->home == shard->number) {
-            frame_reclaim(&shard->frames[segment->memory], segment);
-            continue;
-        }
-        struct mail mail = {.kind = MAIL_RETURN, .back = {.segment = segment}};
-        mail.back.lendings = frame_take_lendings(segment, shard->number);
-        mail_post(shard, segment->home, mail);
-    }
-}
-
-void mail_on_return(struct shard *shard, const struct mail *mail)
-{
-    frame_return(shard->frames, mail->back.segment, mail->back.lendings);
 }

@@ -8,7 +8,8 @@
 
 #include "core/bucket.h"
 #include "core/check.h"
-#include "protocol/action.h"
+#include "core/work.h"
+#include "protocol/quota.h"
 #include "shards/mail/home.h"
 #include "shards/mail/mail.h"
 #include "shards/shard.h"
@@ -105,9 +106,9 @@ void quotas_begin_sweep(struct quotas *quotas)
 void quotas_sweep(struct shard *shard)
 {
     struct quotas *quotas = shard->quotas;
-    while (quotas->left > 0 && work_left(&shard->work)) {
+    while (quotas->left > 0 && work_left(shard->work)) {
         uint32_t part = quotas->left < SWEEP_PART ? (uint32_t)quotas->left : SWEEP_PART;
-        work_spend(&shard->work, WORK_LOOK, part);
+        work_spend(shard->work, WORK_LOOK, part);
         quota_sweep(quotas, part, shard->now_ms);
         quotas->left -= part;
     }

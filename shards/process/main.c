@@ -2,29 +2,20 @@
 /* Owns the command line: which command, its arguments, its help, and the exit codes of the process (0 done, 1
  * failure, 2 usage, 78 configuration as in sysexits.h). It serves nothing itself. Called by the operating system. */
 #include "core/log.h"
-#include "core/ring.h"
-#include "protocol/json.h"
-#include "protocol/tls/tls.h"
 #include "shards/client/client.h"
 #include "shards/config/config.h"
 #include "shards/process/server.h"
+#include "shards/process/version.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #define FINDINGS_BYTES_MAX 65536
 #define PRINT_BYTES_MAX (1U << 20)
 #define SETS_MAX 64
-
-#ifdef __clang__
-#define COMPILER "clang " __clang_version__
-#else
-#define COMPILER "gcc " __VERSION__
-#endif
 
 /* --- serve and check ---------------------------------------------------------------------------------------------- */
 
@@ -179,71 +170,6 @@ static int run_genconfig(const struct command *command, char **arguments)
     return command_finish(EXIT_SUCCESS);
 }
 
-/* --- version ------------------------------------------------------------------------------------------------------ */
-
-enum { VERSION_HELP, VERSION_JSON };
-
-static const struct args_flag version_flags[] = {
-    [VERSION_HELP] = {"help", 'h', false},
-    [VERSION_JSON] = {"json", '\0', false},
-    {0},
-};
-
-struct fact {
-    const char *name;
-    const char *value;
-};
-
-static void print_facts(const struct fact *facts, bool json)
-{
-    uint8_t memory[4096];
-    struct buf out = buf_of(memory, sizeof memory);
-    for (const struct fact *fact = facts; fact->name != NULL; fact++) {
-        if (!json) {
-            printf("%-9s %s\n", fact->name, fact->value);
-            continue;
-        }
-        buf_put_byte(&out, fact == facts ? '{' : ',');
-        json_put_string(&out, slice_text(fact->name));
-        buf_put_byte(&out, ':');
-        json_put_string(&out, slice_text(fact->value));
-    }
-    if (json)
-        printf("%.*s}\n", (int)out.used, (const char *)out.data);
-}
-
-static int run_version(const struct command *command, char **arguments)
-{
-    struct args args = {.rest = arguments};
-    struct utsname kernel;
-    struct ring_features features;
-    char why[256] = "", release[sizeof kernel.sysname + sizeof kernel.release + 1] = "unknown";
-    const char *value;
-    bool json = false;
-    int flag;
-    while ((flag = args_next(&args, version_flags, &value)) != ARGS_END) {
-        if (flag < 0)
-            return command_argument(command, flag, value);
-        if (flag == VERSION_HELP)
-            return command_help(command);
-        json = true;
-    }
-    if (uname(&kernel) == 0)
-        snprintf(release, sizeof release, "%s %s", kernel.sysname, kernel.release);
-    const struct fact facts[] = {
-        {"version", RINGCAST_VERSION},
-        {"commit", RINGCAST_COMMIT},
-        {"compiler", COMPILER},
-        {"liburing", RINGCAST_LIBURING},
-        {"tls", tls_library()},
-        {"kernel", release},
-        {"ring", ring_probe(&features, why, sizeof why) == 0 ? features.summary : why},
-        {0},
-    };
-    print_facts(facts, json);
-    return command_finish(EXIT_SUCCESS);
-}
-
 /* --- the commands ------------------------------------------------------------------------------------------------- */
 
 static const struct args_flag help_flags[] = {{"help", 'h', false}, {0}};
@@ -302,7 +228,7 @@ static const struct command commands[] = {
      "      --cert-key FILE  its key; default in the same file\n",
      client_subscribe_flags, client_run_subscribe},
     {"version", "print what this is built from and what the kernel offers", " [--json]",
-     "      --json   as one JSON object\n", version_flags, run_version},
+     "      --json   as one JSON object\n", version_flags, version_run},
     {"help", "print this, or the help of a command", " [COMMAND]", "", help_flags, run_help},
     {0},
 };

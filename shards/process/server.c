@@ -12,6 +12,7 @@
 #include "core/ring.h"
 #include "core/thread.h"
 #include "protocol/dialect.h"
+#include "protocol/tls/tls.h"
 #include "shards/conn/conn.h"
 #include "shards/conn/listener.h"
 #include "shards/conn/pin.h"
@@ -226,7 +227,7 @@ static bool start_storage(struct server *server)
 static void shard_main(void *argument)
 {
     struct shard *shard = argument;
-    crash_register(shard->number, &shard->flight);
+    crash_register(shard->number, shard->flight);
     while (shard_tick(shard, true))
         ;
     crash_forget(shard->number);

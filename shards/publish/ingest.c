@@ -7,7 +7,6 @@
 #include "core/limits.h"
 #include "core/stats.h"
 #include "protocol/dialect.h"
-#include "protocol/http1.h"
 #include "protocol/token.h"
 #include "shards/channel/channel.h"
 #include "shards/config/settings.h"

@@ -4,6 +4,7 @@
  * (answers). */
 #include "core/buf.h"
 #include "core/limits.h"
+#include "core/work.h"
 #include "protocol/dialect.h"
 #include "protocol/handshake.h"
 #include "protocol/http1.h"
@@ -193,7 +194,7 @@ static void resume(struct shard *shard, struct conn *conn)
     for (uint32_t taken = 0; !exchange->complete; taken++) {
         struct ingest_object object;
         struct ingest_refusal refusal;
-        bool room = taken < BATCH_TURN && (taken == 0 || work_left(&shard->work)) &&
+        bool room = taken < BATCH_TURN && (taken == 0 || work_left(shard->work)) &&
                     (errand_has_room(shard) || shard->stage_seen != STAGE_RUN);
         if (!room || exchange->waiting >= BATCH_WINDOW) {
             conn_park(shard, conn);

@@ -12,6 +12,7 @@
 #include "core/check.h"
 #include "core/limits.h"
 #include "core/list.h"
+#include "core/work.h"
 #include "protocol/base64.h"
 #include "protocol/dialect.h"
 #include "protocol/json.h"
@@ -57,7 +58,7 @@ static void revoke(struct shard *shard, struct conn *conn)
     else
         publisher->key = (uint32_t)key;
     publisher->config = shard->config;
-    work_spend(&shard->work, WORK_KEY, shard->config->ingest.grants.count);
+    work_spend(shard->work, WORK_KEY, shard->config->ingest.grants.count);
 }
 
 /* role.end */

@@ -15,7 +15,6 @@
 #include "protocol/extension.h"
 #include "protocol/handshake.h"
 #include "protocol/http1.h"
-#include "protocol/token.h"
 #include "shards/channel/audience.h"
 #include "shards/config/forwarded.h"
 #include "shards/config/settings.h"

@@ -6,6 +6,7 @@
 #include "core/check.h"
 #include "core/limits.h"
 #include "core/slab.h"
+#include "core/work.h"
 #include "protocol/dialect.h"
 #include "shards/config/settings.h"
 #include "shards/conn/conn.h"
@@ -47,7 +48,7 @@ static void describe(struct shard *shard, struct errand *errand, struct conn *co
 {
     struct dialect_call call = session_call_about(shard, conn);
     struct buf out = buf_of(shard->scratch, SCRATCH_BYTES);
-    work_spend(&shard->work, WORK_DESCRIBE, 1);
+    work_spend(shard->work, WORK_DESCRIBE, 1);
     dialects[errand->dialect]->census->describe(&call, &out, errand->census.counts);
     check(!out.overflow);
     if (!append_reply(errand, buf_slice(&out), &errand->census.reply_capacity))
@@ -56,14 +57,14 @@ static void describe(struct shard *shard, struct errand *errand, struct conn *co
 
 void session_describe_all(struct shard *shard, struct errand *errand)
 {
-    while (work_left(&shard->work)) {
+    while (work_left(shard->work)) {
         struct conn *conn = errand->status == 200 ? slab_next(&shard->conns->slab, &errand->census.at, NULL) : NULL;
         if (conn == NULL) {
             errand->census.at = 0;
             errand->census.walked = true;
             return;
         }
-        work_spend(&shard->work, WORK_LOOK, 1);
+        work_spend(shard->work, WORK_LOOK, 1);
         if (is_of(conn, errand->dialect))
             describe(shard, errand, conn);
     }
@@ -91,17 +92,17 @@ static void publish_counts(struct shard *shard)
 void session_count_go_on(struct shard *shard)
 {
     struct sessions *sessions = shard->sessions;
-    while (sessions->counting && work_left(&shard->work)) {
+    while (sessions->counting && work_left(shard->work)) {
         struct conn *conn = slab_next(&shard->conns->slab, &sessions->count_at, NULL);
         if (conn == NULL) {
             publish_counts(shard);
             return;
         }
-        work_spend(&shard->work, WORK_LOOK, 1);
+        work_spend(shard->work, WORK_LOOK, 1);
         if (conn->dialect == DIALECT_NONE || !is_of(conn, conn->dialect) || dialects[conn->dialect]->census == NULL)
             continue;
         struct dialect_call call = session_call_about(shard, conn);
-        work_spend(&shard->work, WORK_DESCRIBE, 1);
+        work_spend(shard->work, WORK_DESCRIBE, 1);
         dialects[conn->dialect]->census->describe(&call, NULL, sessions->counted[conn->dialect]);
     }
 }

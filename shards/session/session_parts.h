@@ -5,6 +5,7 @@
 #ifndef RINGCAST_SHARDS_SESSION_PARTS_H
 #define RINGCAST_SHARDS_SESSION_PARTS_H
 
+#include "protocol/action.h"
 #include "protocol/handshake.h"
 #include "shards/session/session.h"
 #include "shards/shard.h"

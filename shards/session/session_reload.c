@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Owns the names of the keys that a reload has brought, by which open sessions are asked whether theirs is still there (A-13). It never keeps a
  * key and never ends a session. Called by the walk of a reload (walks.c), and by session.c for each session that it comes to. */
+#include "core/work.h"
 #include "protocol/action.h"
 #include "protocol/dialect.h"
 #include "shards/config/settings.h"
@@ -70,9 +71,9 @@ bool session_reload_keys(struct shard *shard)
             sessions->name_dialect++;
             continue;
         }
-        if (!work_left(&shard->work))
+        if (!work_left(shard->work))
             return false;
-        work_spend(&shard->work, WORK_KEY, 1);
+        work_spend(shard->work, WORK_KEY, 1);
         if (!name_key(shard, sessions->name_dialect, grants->items[sessions->name_at].key))
             return false;
         sessions->name_at++;

@@ -4,6 +4,7 @@
  * turn's publishing is over. */
 #include "core/check.h"
 #include "core/list.h"
+#include "core/work.h"
 #include "shards/channel/channel.h"
 #include "shards/channel/service_host.h"
 #include "shards/mail/errand.h"
@@ -51,7 +52,7 @@ void errands_on_ask(struct shard *shard, const struct mail *mail)
 void errands_go_on(struct shard *shard)
 {
     struct list_node *node;
-    while (work_left(&shard->work) && (node = list_first(&shard->errands->tours)) != NULL) {
+    while (work_left(shard->work) && (node = list_first(&shard->errands->tours)) != NULL) {
         struct errand *errand = list_entry(node, struct errand, node);
         kinds[errand->kind].serve(shard, errand);
         if (!errand->census.walked)

@@ -4,8 +4,10 @@
 #include "core/check.h"
 #include "core/clock.h"
 #include "core/ring.h"
+#include "core/work.h"
 #include "shards/channel/service_host.h"
 #include "shards/config/settings.h"
+#include "shards/note.h"
 #include "shards/session/session.h"
 #include "shards/turn/shard_parts.h"
 #include "shards/turn/shard_tick.h"
@@ -96,10 +98,10 @@ __attribute__((no_stack_protector)) static uint32_t take_sends(struct shard *sha
     uint32_t taken = 0, count;
     do {
         count = ring_next_sent(shard->ring, sent, max - taken < SENT_MAX ? max - taken : SENT_MAX);
-        work_spend(&shard->work, WORK_COMPLETION, count);
+        work_spend(shard->work, WORK_COMPLETION, count);
         on_sends(shard, sent, count);
         taken += count;
-    } while (count == SENT_MAX && work_left(&shard->work));
+    } while (count == SENT_MAX && work_left(shard->work));
     return taken;
 }
 
@@ -107,9 +109,9 @@ static bool take_completions(struct shard *shard)
 {
     struct ring_completion completion;
     uint32_t taken = 0;
-    work_begin_phase(&shard->work, PHASE_COMPLETIONS);
-    while (taken < COMPLETIONS_MAX && work_left(&shard->work) && ring_next(shard->ring, &completion)) {
-        work_spend(&shard->work, WORK_COMPLETION, 1);
+    work_begin_phase(shard->work, PHASE_COMPLETIONS);
+    while (taken < COMPLETIONS_MAX && work_left(shard->work) && ring_next(shard->ring, &completion)) {
+        work_spend(shard->work, WORK_COMPLETION, 1);
         on_completion(shard, &completion);
         taken++;
         if (completion.op == RING_SEND)
@@ -125,8 +127,8 @@ static void resume_parked(struct shard *shard)
 {
     struct list_node *last = shard->conns->parked.head.prev;
     /* In a stop what waits is refused instead: an ingest request gets its answer. */
-    work_begin_phase(&shard->work, PHASE_ROOM);
-    while (!list_empty(&shard->conns->parked) && work_left(&shard->work) &&
+    work_begin_phase(shard->work, PHASE_ROOM);
+    while (!list_empty(&shard->conns->parked) && work_left(shard->work) &&
            (errand_has_room(shard) || shard->stage_seen != STAGE_RUN)) {
         struct list_node *node = list_pop_front(&shard->conns->parked);
         struct conn *conn = list_entry(node, struct conn, wait);
@@ -139,9 +141,9 @@ static void resume_parked(struct shard *shard)
 static bool exchange_mail(struct shard *shard)
 {
     bool any = false;
-    work_begin_phase(&shard->work, PHASE_MAIL);
+    work_begin_phase(shard->work, PHASE_MAIL);
     mail_push_backlog(shard);
-    for (unsigned round = 0; round < MAIL_ROUNDS && work_left(&shard->work); round++) {
+    for (unsigned round = 0; round < MAIL_ROUNDS && work_left(shard->work); round++) {
         bool taken = mail_drain(shard, MAILS_MAX) > 0;
         bool mailed = errands_flush(shard);
         publisher_send_acks(shard);
@@ -194,7 +196,7 @@ static void update_gauges(struct shard *shard)
 
 static void on_second(struct shard *shard)
 {
-    turn_time_gauges(shard);
+    turn_time_gauges(shard, &shard->turn->times);
     channels_begin_sweep(shard);
     walks_begin_second(shard);
     service_host_retry(shard);
@@ -217,14 +219,14 @@ static bool is_listener_timer(const struct shard *shard, const struct wheel_time
 static void run_timers(struct shard *shard)
 {
     struct wheel_timer *timer;
-    work_begin_phase(&shard->work, PHASE_TIMERS);
+    work_begin_phase(shard->work, PHASE_TIMERS);
     listener_retry_refused(shard);
     if (shard->stage_seen != STAGE_RUN)
         listener_stop(shard);
     retry_starved(shard);
     wheel_advance(shard->wheel, shard->now_ms);
-    while (work_left(&shard->work) && (timer = wheel_pop(shard->wheel)) != NULL) {
-        work_spend(&shard->work, WORK_TIMER, 1);
+    while (work_left(shard->work) && (timer = wheel_pop(shard->wheel)) != NULL) {
+        work_spend(shard->work, WORK_TIMER, 1);
         if (timer == &shard->turn->second)
             on_second(shard);
         else if (is_listener_timer(shard, timer))
@@ -297,7 +299,7 @@ static void begin_turn(struct shard *shard)
     struct turn *turn = shard->turn;
     uint64_t now_ns = clock_monotonic_ns();
     if (turn->began_ns != 0)
-        turn_time_note(shard, (turn->waited_ns != 0 ? turn->waited_ns : now_ns) - turn->began_ns);
+        turn_time_note(shard, &turn->times, (turn->waited_ns != 0 ? turn->waited_ns : now_ns) - turn->began_ns);
     turn->began_ns = now_ns;
     turn->waited_ns = 0;
     shard->now_ms = now_ns / 1000000;
@@ -305,7 +307,7 @@ static void begin_turn(struct shard *shard)
     note_absence(shard);
     atomic_store_explicit(&shard->beat_ms, shard->now_ms, memory_order_relaxed);
     stats_add(&shard->stats, STAT_TICKS, 1);
-    work_begin_turn(&shard->work);
+    work_begin_turn(shard->work);
     follow_stage(shard);
     walks_follow_config(shard);
 }
@@ -352,7 +354,7 @@ bool shard_tick(struct shard *shard, bool may_wait)
 {
     begin_turn(shard);
     bool worked = take_completions(shard);
-    work_begin_phase(&shard->work, PHASE_INPUT);
+    work_begin_phase(shard->work, PHASE_INPUT);
     worked |= conn_resume_yielded(shard);
     worked |= exchange_mail(shard);
     worked |= service_host_take_answers(shard);
@@ -361,7 +363,7 @@ bool shard_tick(struct shard *shard, bool may_wait)
     worked |= errands_flush(shard); /* what services have published by time */
     if (shard->stage_seen >= STAGE_FAREWELL)
         say_farewell(shard);
-    work_begin_phase(&shard->work, PHASE_FLUSH);
+    work_begin_phase(shard->work, PHASE_FLUSH);
     worked |= conn_flush_queues(shard);
     mail_return_idle(shard);
     mail_ring_doorbells(shard);
@@ -369,7 +371,7 @@ bool shard_tick(struct shard *shard, bool may_wait)
         shard->pins->bytes == 0 && list_empty(&shard->errands->tours) && listener_all_ended(shard))
         return false;
     atomic_store_explicit(&shard->quiet, shard->stage_seen >= STAGE_QUIESCE && is_quiet(shard), memory_order_release);
-    work_end_turn(&shard->work);
+    work_end_turn(shard->work);
     submit_and_wait(shard, worked, may_wait);
     return true;
 }

@@ -10,6 +10,7 @@
  *   tls       handshakes, buffers and waiting sessions are what a count of the connections finds (conn_tls.h).
  *   gauges    connections, sessions, subscriptions, channels and classes are what a count finds. */
 #include "core/check.h"
+#include "core/work.h"
 #include "shards/turn/shard_parts.h"
 #include "shards/turn/shard_tick.h"
 

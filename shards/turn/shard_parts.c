@@ -6,6 +6,7 @@
 #include "core/check.h"
 #include "core/clock.h"
 #include "core/ring.h"
+#include "core/work.h"
 #include "shards/config/settings.h"
 #include "shards/turn/shard_tick.h"
 
@@ -28,6 +29,8 @@ static struct shard *make_block(void)
     parts->sessions.actions = &parts->actions;
     parts->tls.scratch = &parts->tls_scratch;
     struct shard *shard = &parts->shard;
+    shard->work = &parts->work;
+    shard->flight = &parts->flight;
     shard->wheel = &parts->wheel;
     shard->frames = parts->frames;
     shard->idle = &parts->idle;
@@ -93,6 +96,8 @@ static bool init_parts(struct shard *shard, const struct shard_options *options)
                          : connections * OUTBOX_NODES_PER_CONNECTION + 4 * OUTBOX_SLICES_MAX,
                      shard->number, shard->idle);
     errands_init(shard->errands, shard->number);
+    errands_settings(shard->errands, shard->config->ingest.outstanding_max,
+                     shard->config->ingest.outstanding_bytes_max);
     quotas_init(shard->quotas, shard->key);
     return slab_init(&shard->conns->slab, sizeof(struct conn), connections) == 0 &&
            conn_tls_init(shard, options->ticket_secret, options->started_s) &&
@@ -120,7 +125,7 @@ struct shard *shard_create(const struct shard_options *options)
     shard->turn->last_ms = shard->now_ms;
     shard->wall_ms = clock_wall_ms();
     atomic_store(&shard->beat_ms, shard->now_ms);
-    work_begin_turn(&shard->work);
+    work_begin_turn(shard->work);
     init_lists(shard);
     wheel_init(shard->wheel, shard->now_ms);
     if (!init_parts(shard, options) || !service_host_begin(shard, options->storage)) {

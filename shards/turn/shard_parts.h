@@ -4,6 +4,8 @@
 #ifndef RINGCAST_SHARDS_SHARD_PARTS_H
 #define RINGCAST_SHARDS_SHARD_PARTS_H
 
+#include "core/flight.h"
+#include "core/work.h"
 #include "protocol/action.h"
 #include "shards/channel/audience.h"
 #include "shards/channel/channel.h"
@@ -26,6 +28,7 @@
 
 struct shard_parts {
     struct shard shard; /* first: its address is the block's */
+    struct work work;
     struct wheel wheel;
     struct frame_memory frames[FRAME_MEMORIES];
     struct frame_idle idle;
@@ -45,6 +48,7 @@ struct shard_parts {
     struct sessions sessions;
     struct publishers publishers;
     struct turn turn;
+    struct flight flight;
     /* from here on not cleared when it is made */
     struct flush flush;
     struct tls_scratch tls_scratch;

@@ -4,8 +4,9 @@
 #include "shards/turn/turn_time.h"
 
 #include "core/log.h"
+#include "core/work.h"
+#include "shards/note.h"
 #include "shards/shard.h"
-#include "shards/turn/turn.h"
 
 static const struct {
     uint64_t up_to_ns;
@@ -17,14 +18,14 @@ static const struct {
 };
 
 /* What it did most of, by price: where that is little the time went elsewhere, to another process or a pause of this one. */
-static void say_long(struct shard *shard, uint64_t ns)
+static void say_long(struct shard *shard, struct turn_time *times, uint64_t ns)
 {
-    const struct work *work = &shard->work;
+    const struct work *work = shard->work;
     enum work_phase phase = work_heaviest_phase(work);
     enum work_kind kind = work_heaviest_kind(work);
     struct log_line line;
     shard_note(shard, FLIGHT_LONG_TURN, phase, (int64_t)(ns / 1000), (int64_t)(work->spent_ps / WORK_PS_PER_US));
-    if (bucket_count(&shard->turn->long_lines, shard->now_ms, 1000) > 1)
+    if (bucket_count(&times->long_lines, shard->now_ms, 1000) > 1)
         return;
     log_begin(&line, LOG_WARN, "long turn");
     log_u64(&line, "shard", shard->number);
@@ -37,25 +38,24 @@ static void say_long(struct shard *shard, uint64_t ns)
     log_end(&line);
 }
 
-void turn_time_note(struct shard *shard, uint64_t ns)
+void turn_time_note(struct shard *shard, struct turn_time *times, uint64_t ns)
 {
-    struct turn *turn = shard->turn;
     unsigned i = 0;
     while (ns > buckets[i].up_to_ns)
         i++;
-    turn->by_time[i]++;
-    turn->sum_ns += ns;
+    times->by_time[i]++;
+    times->sum_ns += ns;
     if (ns > TURN_LONG_NS)
-        say_long(shard, ns);
+        say_long(shard, times, ns);
 }
 
 /* The page's buckets are cumulative. */
-void turn_time_gauges(struct shard *shard)
+void turn_time_gauges(struct shard *shard, const struct turn_time *times)
 {
     uint64_t sum = 0;
     for (unsigned i = 0; i < TURN_BUCKETS; i++) {
-        sum += shard->turn->by_time[i];
+        sum += times->by_time[i];
         stats_set(&shard->stats, buckets[i].stat, sum);
     }
-    stats_set(&shard->stats, STAT_TURN_SUM_US, shard->turn->sum_ns / 1000);
+    stats_set(&shard->stats, STAT_TURN_SUM_US, times->sum_ns / 1000);
 }

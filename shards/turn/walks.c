@@ -3,8 +3,10 @@
  * Called by shard_tick. */
 #include "shards/turn/walks.h"
 
+#include "core/work.h"
 #include "protocol/dialect.h"
 #include "shards/config/settings.h"
+#include "shards/note.h"
 #include "shards/turn/shard_parts.h"
 
 /* ---- a reload ---- */
@@ -18,6 +20,7 @@ void walks_follow_config(struct shard *shard)
         return;
     shard->config = next;
     shard_note(shard, FLIGHT_RELOAD, shard->number, shard->conns->slab.count_live, 0);
+    errands_settings(shard->errands, next->ingest.outstanding_max, next->ingest.outstanding_bytes_max);
     conn_tls_configure(shard);
     service_host_settings(shard);
     session_reload_begin(shard);
@@ -29,21 +32,21 @@ void walks_follow_config(struct shard *shard)
 static bool walk_audiences(struct shard *shard, uint32_t *at)
 {
     struct audience *audience = NULL;
-    while (work_left(&shard->work) && (audience = slab_next(&shard->audiences->slab, at, NULL)) != NULL) {
-        work_spend(&shard->work, WORK_LOOK, 1);
+    while (work_left(shard->work) && (audience = slab_next(&shard->audiences->slab, at, NULL)) != NULL) {
+        work_spend(shard->work, WORK_LOOK, 1);
         audience->outbox_bytes_max = config_dialect(shard->config, audience->dialect)->outbox_bytes_max;
     }
-    return audience == NULL && work_left(&shard->work);
+    return audience == NULL && work_left(shard->work);
 }
 
 static bool walk_connections(struct shard *shard, uint32_t *at)
 {
     struct conn *conn = NULL;
-    while (work_left(&shard->work) && (conn = slab_next(&shard->conns->slab, at, NULL)) != NULL) {
-        work_spend(&shard->work, WORK_ASK, 1);
+    while (work_left(shard->work) && (conn = slab_next(&shard->conns->slab, at, NULL)) != NULL) {
+        work_spend(shard->work, WORK_ASK, 1);
         conn_settings(shard, conn);
     }
-    return conn == NULL && work_left(&shard->work);
+    return conn == NULL && work_left(shard->work);
 }
 
 /* Whether the step has come to its end. */
@@ -97,8 +100,8 @@ void walks_run(struct shard *shard)
     if (!walks_left(shard) && shard->channels->sweep_left == 0)
         return;
     uint32_t first = shard->turn->walks.first++;
-    work_begin_phase(&shard->work, PHASE_WALKS);
-    for (uint32_t i = 0; i < WALKS && work_left(&shard->work); i++)
+    work_begin_phase(shard->work, PHASE_WALKS);
+    for (uint32_t i = 0; i < WALKS && work_left(shard->work); i++)
         walks[(first + i) % WALKS](shard);
 }
 

@@ -5,6 +5,7 @@
 #include "tests/sim/sim_aim.h"
 
 #include "core/check.h"
+#include "core/work.h"
 
 #define KEPT_ALONE_MAX 6
 #define KEEP_ALONE_STEPS 125000

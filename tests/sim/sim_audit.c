@@ -7,6 +7,7 @@
 #include "core/check.h"
 #include "core/ring_sim.h"
 #include "core/spsc.h"
+#include "core/work.h"
 #include "shards/mail/home.h"
 
 #define PLACES_MAX 512

@@ -5,6 +5,7 @@
  * Called by the scenario. */
 #include "tests/sim/sim_client.h"
 
+#include "core/work.h"
 #include "tests/sim/sim_hostile.h"
 #include "tests/sim/sim_kind.h"
 #include "tests/sim/sim_talk.h"

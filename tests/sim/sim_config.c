@@ -5,6 +5,9 @@
 #include "tests/sim/sim_config.h"
 
 #include "core/check.h"
+#include "core/work.h"
+#include "protocol/tls/tls.h"
+#include "shards/config/config_tls.h"
 #include "tests/sim/sim_pem.h"
 #include "tests/sim/sim_world.h"
 

@@ -5,6 +5,7 @@
 #include "tests/sim/sim_crypto.h"
 
 #include "core/check.h"
+#include "core/work.h"
 #include "tests/sim/sim_client.h"
 #include "tests/sim/sim_text.h"
 

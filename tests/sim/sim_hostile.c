@@ -4,6 +4,8 @@
  * Called by sim_client.c for hostile clients. */
 #include "tests/sim/sim_hostile.h"
 
+#include "core/work.h"
+
 #include <stdio.h>
 
 #define TRICKLE_MS 400

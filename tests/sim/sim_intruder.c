@@ -4,6 +4,7 @@
 #include "tests/sim/sim_intruder.h"
 
 #include "core/check.h"
+#include "core/work.h"
 
 #include <errno.h>
 

@@ -4,6 +4,7 @@
  * Called by sim_talk.c and sim_client.c for clients of that kind, and by publishers for the statuses. */
 #include "tests/sim/sim_jobs.h"
 
+#include "core/work.h"
 #include "tests/sim/sim_client.h"
 #include "tests/sim/sim_text.h"
 

@@ -4,6 +4,7 @@
  * Called by sim_client.c. */
 #include "tests/sim/sim_kind.h"
 
+#include "core/work.h"
 #include "tests/sim/sim_hostile.h"
 
 #include <stdio.h>

@@ -5,6 +5,7 @@
 #include "tests/sim/sim_limits.h"
 
 #include "core/check.h"
+#include "core/work.h"
 #include "tests/sim/sim_kind.h"
 
 #define NOTICED_MS 15000 /* behind the client's end the server has let go of its place */

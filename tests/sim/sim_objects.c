@@ -4,6 +4,8 @@
  * Called by sim_publisher.c. */
 #include "tests/sim/sim_objects.h"
 
+#include "core/work.h"
+
 #include <stdio.h>
 
 void sim_objects_make(struct sim_world *world, struct sim_objects *objects, uint32_t publisher)

@@ -4,6 +4,7 @@
 #include "tests/sim/sim_operator.h"
 
 #include "core/check.h"
+#include "core/work.h"
 #include "tests/sim/sim_text.h"
 
 #include <stdio.h>

@@ -5,6 +5,7 @@
 #include "tests/sim/sim_publisher.h"
 
 #include "core/check.h"
+#include "core/work.h"
 #include "tests/sim/sim_text.h"
 
 #include <errno.h>

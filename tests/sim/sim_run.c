@@ -7,6 +7,7 @@
  * It never looks at bytes. Called by sim_main.c. */
 #include "tests/sim/sim_run.h"
 
+#include "core/work.h"
 #include "tests/sim/sim_audit.h"
 #include "tests/sim/sim_client.h"
 #include "tests/sim/sim_intruder.h"

@@ -4,6 +4,7 @@
  * Called by the program, in a process of its own, as seed 0. */
 #include "tests/sim/sim_start.h"
 
+#include "core/work.h"
 #include "tests/sim/sim_world.h"
 
 /* Whether the shards could be made; what they had got before is back either way. */

@@ -4,6 +4,7 @@
  * Called by sim_client.c for clients that are open. */
 #include "tests/sim/sim_talk.h"
 
+#include "core/work.h"
 #include "tests/sim/sim_text.h"
 
 #include <stdio.h>

@@ -5,6 +5,7 @@
 #include "tests/sim/sim_trust.h"
 
 #include "core/check.h"
+#include "core/work.h"
 #include "tests/sim/sim_pem.h"
 #include "tests/sim/sim_tls.h"
 #include "tests/sim/sim_world.h"

@@ -5,6 +5,7 @@
 #include "tests/sim/sim_weave.h"
 
 #include "core/spsc.h"
+#include "core/work.h"
 #include "tests/sim/sim_audit.h"
 
 static struct sim_world *woven; /* the wrapped functions have no argument that could name it */

@@ -4,6 +4,7 @@
  * Called by sim_plan.c and sim_world.c. */
 #include "tests/sim/sim_work.h"
 
+#include "core/work.h"
 #include "tests/sim/sim_world.h"
 
 const char *const sim_services[SIM_SERVICES] = {"market_data", "explorers",   "news",

@@ -9,6 +9,8 @@
 #include "core/crash.h"
 #include "core/log.h"
 #include "core/spsc.h"
+#include "core/work.h"
+#include "shards/note.h"
 #include "tests/sim/sim_aim.h"
 #include "tests/sim/sim_library.h"
 #include "tests/sim/sim_weave.h"
@@ -138,7 +140,7 @@ static bool make_shard(struct sim_world *world, uint16_t number, struct siphash_
     world->shards[number] = shard_create(&options);
     sim_heap_leave();
     if (world->shards[number] != NULL)
-        crash_register(number, &world->shards[number]->flight);
+        crash_register(number, world->shards[number]->flight);
     return world->shards[number] != NULL;
 }
 
@@ -260,9 +262,9 @@ static void turn(struct sim_world *world, uint16_t number)
     mail_awake(shard);
     if (!shard_tick(shard, true))
         world->stopped[number] = true;
-    if (shard->work.spent_ps > TURN_PS_MAX)
+    if (shard->work->spent_ps > TURN_PS_MAX)
         sim_fail(world, "shard %u: a turn of %llu us of priced work", number,
-                 (unsigned long long)(shard->work.spent_ps / WORK_PS_PER_US));
+                 (unsigned long long)(shard->work->spent_ps / WORK_PS_PER_US));
     world->asleep[number] = mail_try_sleep(shard);
     sim_heap_leave();
     world->depth--;

@@ -8,6 +8,7 @@
 #define RINGCAST_TESTS_SUPPORT_PURE_HOST_H
 
 #include "core/bucket.h"
+#include "protocol/action.h"
 #include "protocol/service.h"
 #include "protocol/token.h"
 #include "tests/support/pure_settings.h"

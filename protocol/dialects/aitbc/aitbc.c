@@ -5,6 +5,7 @@
 #include "protocol/dialects/aitbc/aitbc.h"
 
 #include "core/check.h"
+#include "protocol/action.h"
 #include "protocol/dialects/aitbc/aitbc_streams.h"
 #include "protocol/http1.h"
 #include "protocol/json.h"

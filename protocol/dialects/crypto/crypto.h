@@ -4,6 +4,7 @@
 #ifndef RINGCAST_PROTOCOL_DIALECTS_CRYPTO_CRYPTO_H
 #define RINGCAST_PROTOCOL_DIALECTS_CRYPTO_CRYPTO_H
 
+#include "protocol/action.h"
 #include "protocol/dialect.h"
 
 /* The services in the order in which they are always listed (C-20, Q-14). */

@@ -2,6 +2,7 @@
 /* Owns the dialect echo (echo.md): each message comes back with its opcode and bytes.
  * It keeps nothing and knows no channel.
  * Conformance suites and latency probes connect to it; sessions call it through the table at the end. */
+#include "protocol/action.h"
 #include "protocol/dialect.h"
 #include "protocol/http1.h"
 

@@ -5,6 +5,7 @@
  *
  * Index 0 says that they count from 0, index N that they count from 1; so there are N + 1 places, and N pieces make
  * the whole. */
+#include "protocol/action.h"
 #include "protocol/dialects/emprops/session.h"
 
 #include "core/check.h"

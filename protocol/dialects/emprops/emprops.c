@@ -2,6 +2,7 @@
 /* Owns a connection's life in the dialect emprops (emprops.md): admission, greeting, what the hub's answers turn into,
  * pings, farewell, and the table of the dialect. It never reads a message (requests.c does) and holds no job (the hub
  * does). Sessions and channels call it through the table at the end. */
+#include "protocol/action.h"
 #include "protocol/dialects/emprops/session.h"
 
 #include "core/check.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Owns how the members of a client's message are read and checked one by one, and how a request to the hub is written
  * from them. It knows no type of message. requests.c and its siblings call it. */
+#include "protocol/action.h"
 #include "protocol/dialects/emprops/session.h"
 
 #include "core/check.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Owns who a connection says it is, and whether its token lets it be that (E-6 to E-13). It keeps nothing: the hub
  * does, once it has confirmed. requests.c hands register messages on to it. */
+#include "protocol/action.h"
 #include "protocol/dialects/emprops/requirements.h"
 #include "protocol/dialects/emprops/session.h"
 #include "protocol/token.h"

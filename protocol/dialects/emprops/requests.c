@@ -2,6 +2,7 @@
 /* Owns the meaning of clients' messages about jobs and the connection, and the table of all types: each is checked and
  * becomes a request to the hub, or an error (E-14 to E-28, E-72, E-81, E-82). It holds nothing and decides nothing
  * about jobs. emprops.c gives it messages as they come, chunks.c those that came in pieces. */
+#include "protocol/action.h"
 #include "protocol/dialects/emprops/requirements.h"
 #include "protocol/dialects/emprops/session.h"
 

@@ -3,6 +3,7 @@
 #ifndef RINGCAST_PROTOCOL_DIALECTS_PLAIN_PLAIN_H
 #define RINGCAST_PROTOCOL_DIALECTS_PLAIN_PLAIN_H
 
+#include "protocol/action.h"
 #include "protocol/dialect.h"
 
 #define PLAIN_CHANNELS_MAX 64 /* of one connection */

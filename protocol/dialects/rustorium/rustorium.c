@@ -5,6 +5,7 @@
 #include "protocol/dialects/rustorium/rustorium.h"
 
 #include "core/check.h"
+#include "protocol/action.h"
 #include "protocol/dialects/rustorium/chain.h"
 #include "protocol/dialects/rustorium/chain_branch.h"
 #include "protocol/dialects/rustorium/chain_filter.h"

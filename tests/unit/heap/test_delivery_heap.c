@@ -4,6 +4,7 @@
  * call of our own code comes through here; what the C library does within itself is not counted. */
 #include "core/log.h"
 #include "core/ring.h"
+#include "core/work.h"
 #include "protocol/dialect.h"
 #include "shards/config/config.h"
 #include "shards/turn/shard_parts.h"

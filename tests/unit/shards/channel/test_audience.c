@@ -2,6 +2,7 @@
 /* shards/audience: memberships under random joins, moves between variants and leaves, against a table; and delivery to
  * members that are slow or want only the newest. */
 #include "core/random.h"
+#include "core/work.h"
 #include "tests/unit/shards/world.h"
 
 #define RUSTORIUM 2 /* index in dialects[] */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Channels at their homes, with listeners on two shards: the seam between history and delivery, receivers, retention,
  * exhausted frame memory, and what a reload changes. */
+#include "core/work.h"
 #include "tests/unit/shards/world.h"
 
 #define PLAIN 0 /* index in dialects[] */

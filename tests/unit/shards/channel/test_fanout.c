@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* shards/fanout: one frame for all classes that match, ranges per class and tick, and the answers behind them. The
  * classes are those of the dialect rustorium. */
+#include "core/work.h"
 #include "tests/unit/shards/world.h"
 
 #define RUSTORIUM 2 /* index in dialects[] */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Services of dialects where they live: one state for all shards, called when it wants to be, told who listens, and
  * what becomes of an event without memory for it. The services are those of rustorium (blocks) and aitbc (jobs). */
+#include "core/work.h"
 #include "protocol/dialects/rustorium/chain.h"
 #include "shards/channel/service_host.h"
 #include "tests/unit/shards/world.h"

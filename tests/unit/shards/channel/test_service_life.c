@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* shards/service_life: what leaves when, of a service that keeps records. The job hub runs at its home over a simulated
  * disk, whose steps the test takes one by one; clients connect to both shards. */
+#include "core/work.h"
 #include "shards/storage/store.h"
 #include "tests/unit/shards/world.h"
 

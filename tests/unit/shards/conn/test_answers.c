@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Memory for what one connection alone is told, its shares, and the deadline of sends that do not move (K-24): whoever
  * does not read is ended, and nobody else notices. */
+#include "core/work.h"
 #include "tests/unit/shards/world.h"
 
 #define HOARDERS 40

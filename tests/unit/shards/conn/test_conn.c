@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The life of a connection over the simulated network: places of an address, deadlines of a body, an open session and a
  * close, in all their orders (K-24). What comes in is in test_conn_read.c, what waits in test_conn_waits.c. */
+#include "core/work.h"
 #include "tests/unit/shards/conn/conn_rig.h"
 #include "tests/unit/shards/world.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The incoming half of a connection over the simulated network: heads and requests that follow each other however they
  * are cut, and the limits on hostile input (K-24). */
+#include "core/work.h"
 #include "tests/unit/shards/conn/conn_rig.h"
 #include "tests/unit/shards/world.h"
 

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* shards/conn_tls: who gets the buffers that records are sealed into when there are too few, and the goodbyes. Peers
  * speak TLS by protocol/tls over the simulated network, whose sockets take 8,000 bytes that nobody reads. */
+#include "core/work.h"
 #include "protocol/tls/tls.h"
+#include "shards/config/config_tls.h"
 #include "tests/unit/shards/world.h"
 
 #define PLAIN 0

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What a connection waits for when the ring or its buffers are short: room, buffers, a cancel; and the listener beside
  * it. */
+#include "core/work.h"
 #include "tests/unit/shards/conn/conn_rig.h"
 #include "tests/unit/shards/world.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What a shard answers over the simulated network: Date, what each status owes on each listener, HEAD, HTTP/1.0, and
  * bodies that are not understood. How a head is written is test_http1.c's. */
+#include "core/work.h"
 #include "tests/unit/shards/world.h"
 
 static const char *const publisher[] = {"ingest.keys=secret plain/*", "plain.retain=1", NULL};

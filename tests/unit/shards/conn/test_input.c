@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The budget of input that is not complete (K-24): bodies and messages that are held end whoever holds most of them for
  * longest, and an honest publisher is served meanwhile. */
+#include "core/work.h"
 #include "tests/unit/shards/world.h"
 
 #define HOLDERS 24

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* shards/listener: the pause when descriptors run out, what ends it, and the end of a listener in a stop. */
+#include "core/work.h"
 #include "tests/unit/shards/world.h"
 
 #include <errno.h>

@@ -3,6 +3,7 @@
  * that came in. */
 #include "core/frame.h"
 #include "core/random.h"
+#include "core/work.h"
 #include "protocol/deflate.h"
 #include "shards/conn/message.h"
 #include "tests/unit/shards/world.h"

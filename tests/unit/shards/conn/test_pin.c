@@ -2,6 +2,7 @@
 /* shards/pin: which sends go without a copy, what they hold and until when. The simulated kernel gives memory back
  * within milliseconds of its clock, or late when the fault says so, and fails the test when it was changed
  * meanwhile. */
+#include "core/work.h"
 #include "tests/unit/shards/world.h"
 
 #include <errno.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* shards/mail between two shards: order over a full ring, the doorbell and sleep, and lendings that come home. */
+#include "core/work.h"
 #include "tests/unit/shards/world.h"
 
 static void post_numbered(struct shard *from, uint64_t number)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The operators' pages over the simulated network: what health says of a shard that is stuck or stops, and who is
  * refused. */
+#include "core/work.h"
 #include "tests/unit/shards/world.h"
 
 static int ask(struct world *world, struct peer *peer, const char *method, const char *path)

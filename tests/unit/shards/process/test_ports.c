@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* shards/ports: whether somebody else has a port. The ring is simulated, the sockets that find out are the kernel's. */
+#include "core/work.h"
 #include "shards/process/ports.h"
 #include "tests/unit/shards/world.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Who may publish what (I-2): the key that a request brings, what a key covers, what stays of it over a reload, and
  * which dialects take anything. */
+#include "core/work.h"
 #include "protocol/http1.h"
 #include "shards/conn/conn.h"
 #include "shards/publish/ingest.h"

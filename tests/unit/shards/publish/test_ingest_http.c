@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The publisher API over HTTP over the simulated network: requests that follow each other, states of any size, and what
  * waits for room when the server stops. */
+#include "core/work.h"
 #include "tests/unit/shards/world.h"
 
 #include <stdio.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The publisher WebSocket over the simulated network (I-5): its window, its input while that is full, acknowledgements
  * in order, refused objects, and its key over a reload. */
+#include "core/work.h"
 #include "shards/publish/publisher.h"
 #include "tests/unit/shards/world.h"
 

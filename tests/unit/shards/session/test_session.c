@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Sessions over the simulated network: places in quotas through every way of being refused, order while a row of
  * actions waits, keys that a reload takes away, and a stop. */
+#include "core/work.h"
 #include "tests/unit/shards/world.h"
 
 static void finish(struct world *world, struct peer *peer)

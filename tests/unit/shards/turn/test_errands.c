@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* shards/errands: where an answer stands among the deliveries of the same phase. What the home has mailed is read from
  * the ring before the other shard takes it. */
+#include "core/work.h"
 #include "tests/unit/shards/world.h"
 
 #define CHANNEL "c"

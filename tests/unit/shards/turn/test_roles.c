@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The list of roles: every row has what the connection's files call without asking, and a listener's connections begin
  * with the role that it names. */
+#include "core/work.h"
 #include "shards/conn/conn.h"
 #include "shards/conn/role.h"
 #include "tests/unit/shards/world.h"

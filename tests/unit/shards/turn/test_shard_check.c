@@ -2,6 +2,7 @@
 /* Proves that the assertions of shard_check and its parts are alive: each row damages one thing that holds in a running
  * shard, in a child, and the check has to end that child. What is not damaged passes. */
 #include "core/check.h"
+#include "core/work.h"
 #include "tests/unit/core/last_words.h"
 #include "tests/unit/shards/world.h"
 
