@@ -27,6 +27,7 @@
 
 /* Channels and subscriptions */
 #define CHANNEL_NAME_BYTES_MAX 128
+#define WORK_REPLY_BYTES_MAX 4096 /* of what a dialect computes beside the shards */
 #define SUBSCRIPTIONS_PER_CONNECTION_MAX 128
 #define VARIANT_BYTES_MAX 32768
 

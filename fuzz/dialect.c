@@ -145,6 +145,9 @@ static void expect_action(struct run *run, const struct pure_conn *conn, const s
     case ACTION_REQUEST:
         expect(dialect->service != NULL && dialect->replied != NULL && run->rounds++ < ROUNDS_MAX);
         break;
+    case ACTION_WORK:
+        expect(dialect->work != NULL && dialect->replied != NULL && run->rounds++ < ROUNDS_MAX);
+        break;
     case ACTION_CENSUS:
         expect(dialect->census != NULL && dialect->replied != NULL && run->rounds++ < ROUNDS_MAX);
         break;
@@ -154,7 +157,8 @@ static void expect_action(struct run *run, const struct pure_conn *conn, const s
 /* Kinds that nothing may follow in a row. */
 static bool is_last(enum action_kind kind)
 {
-    return kind == ACTION_RESPOND || kind == ACTION_CLOSE || kind == ACTION_REQUEST || kind == ACTION_CENSUS;
+    return kind == ACTION_RESPOND || kind == ACTION_CLOSE || kind == ACTION_REQUEST || kind == ACTION_CENSUS ||
+           kind == ACTION_WORK;
 }
 
 static void watch_action(void *context, const struct pure_conn *conn, const struct actions *row, uint32_t index)

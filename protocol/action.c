@@ -63,6 +63,11 @@ void action_census(struct actions *out, uint32_t tag)
     append(out, &(struct action){.kind = ACTION_CENSUS, .census = {tag}});
 }
 
+void action_work(struct actions *out, uint32_t kind, struct slice body, uint32_t tag)
+{
+    append(out, &(struct action){.kind = ACTION_WORK, .request = {kind, body, tag}});
+}
+
 void action_timer(struct actions *out, uint64_t after_ms)
 {
     append(out, &(struct action){.kind = ACTION_TIMER, .timer = {after_ms}});

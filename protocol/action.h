@@ -12,8 +12,8 @@
 #include "protocol/quota.h"
 #include "protocol/ws.h"
 
-/* ACQUIRE refused: the later actions are dropped and dialect.refused is called. REQUEST and CENSUS are the last of
- * their row: dialect.replied gets the answer and goes on. */
+/* ACQUIRE refused: the later actions are dropped and dialect.refused is called. REQUEST, CENSUS and WORK are the
+ * last of their row: dialect.replied gets the answer and goes on. */
 enum action_kind {
     ACTION_RESPOND,     /* an HTTP response instead of the upgrade */
     ACTION_ACCEPT,      /* the 101; before any SEND or SUBSCRIBE; nothing is on the wire until the whole list is done */
@@ -24,6 +24,7 @@ enum action_kind {
     ACTION_ACQUIRE,     /* a place in a quota */
     ACTION_REQUEST,     /* a request to the dialect's service */
     ACTION_CENSUS,      /* a walk over the dialect's sessions of all shards */
+    ACTION_WORK,        /* what takes long: dialect.work, beside the shards */
     ACTION_TIMER,       /* sets, moves or (0) clears this connection's timer: dialect.timer is called when it expires */
     ACTION_CLOSE,       /* behind everything sent before */
 };
@@ -55,7 +56,7 @@ struct action {
             uint32_t kind; /* of service_request */
             struct slice body;
             uint32_t tag; /* given back to dialect.replied */
-        } request;
+        } request; /* and of WORK: its kind is the dialect's own */
         struct {
             uint32_t tag;
         } census;
@@ -91,6 +92,7 @@ void action_publish(struct actions *out, const struct event *event);
 void action_acquire(struct actions *out, enum quota_kind quota, struct slice name, uint32_t limit, uint64_t window_ms);
 void action_request(struct actions *out, uint32_t kind, struct slice body, uint32_t tag);
 void action_census(struct actions *out, uint32_t tag);
+void action_work(struct actions *out, uint32_t kind, struct slice body, uint32_t tag);
 void action_timer(struct actions *out, uint64_t after_ms);
 void action_close(struct actions *out, uint16_t code, const char *reason);
 

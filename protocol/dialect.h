@@ -60,11 +60,11 @@ struct dialect_call {
     struct actions *out;
 };
 
-/* The answer to an ACTION_REQUEST or ACTION_CENSUS. Of a census, `body` is what `describe` wrote for each session,
+/* The answer to an ACTION_REQUEST, ACTION_CENSUS or ACTION_WORK. Of a census, `body` is what `describe` wrote for each session,
  * comma-separated, in no particular order. */
 struct dialect_reply {
     uint32_t tag;
-    int status; /* of the service: an HTTP status; of a census: 200, or 503 when memory was out */
+    int status; /* of the service or of `work`: an HTTP status, 503 when too much work waits; of a census: 200, or 503 when memory was out */
     struct slice body;
     const uint64_t *counts; /* of a census: what `describe` added up, CENSUS_COUNTS of them; else NULL */
 };
@@ -123,6 +123,10 @@ struct dialect_rest {
     /* A request on one of them, whatever the method; answers with RESPOND, after REQUEST or CENSUS as needed (the
      * request is gone by the time of `replied`: what is needed of it goes into the session). */
     void (*request)(struct dialect_call *call, const struct http1_request *request, struct slice path);
+    /* What `request` has not answered: its content, whole, at most content_bytes_max (beyond: 413). Answers as above. NULL: nobody
+     * reads content, and a request that has some ends the connection. */
+    void (*content)(struct dialect_call *call, struct slice content);
+    size_t content_bytes_max;
 };
 
 /* A walk over all sessions, for ACTION_CENSUS and, once a second, for dialect_call.recent_counts. */
@@ -181,7 +185,10 @@ struct dialect {
      * nothing. */
     void (*farewell)(struct dialect_call *call);
     void (*heartbeat)(struct dialect_call *call);
-    /* The answer to REQUEST or CENSUS. NULL: it asks nothing. */
+    /* What takes long (ACTION_WORK): a pure function of its arguments, run on a thread beside the shards. An HTTP status, and in `reply`
+     * at most WORK_REPLY_BYTES_MAX bytes. It may write over the body. NULL: it has no such work. */
+    int (*work)(uint32_t kind, struct span body, struct buf *reply);
+    /* The answer to REQUEST, CENSUS or WORK. NULL: it asks nothing. */
     void (*replied)(struct dialect_call *call, const struct dialect_reply *reply);
     /* The connection's timer (ACTION_TIMER) has expired. Called between messages, never while actions wait. */
     void (*timer)(struct dialect_call *call);

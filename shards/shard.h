@@ -12,6 +12,7 @@
 
 struct config;
 struct flight;
+struct offload;
 struct process_state;
 struct ring;
 struct work;
@@ -35,6 +36,7 @@ struct shard {
     struct ring *ring;
     const struct config *config;
     const struct process_state *process; /* NULL: there is none (simulation) */
+    struct offload *offload;             /* for what computes long; NULL: that is done at once (simulation) */
     struct stats stats;
 
     /* time of this turn */

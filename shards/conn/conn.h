@@ -48,6 +48,7 @@ struct mail;
 struct pending;
 struct ring_completion;
 struct ring_sent;
+struct session_body;
 
 #define DIALECT_NONE UINT8_MAX
 /* What may wait for a connection that is no session, behind what is being sent. */
@@ -88,7 +89,10 @@ struct membership {
 struct session {
     uint64_t small;
     struct pending *pending; /* actions that wait for an answer */
-    struct membership *more; /* all but the first */
+    union {
+        struct membership *more;   /* all but the first; in OPEN */
+        struct session_body *body; /* while conn.body is set (session_body.c) */
+    };
     struct membership first;
     uint8_t memberships; /* at most SUBSCRIPTIONS_PER_CONNECTION_MAX */
     uint8_t quotas;      /* bit per enum quota_kind held */

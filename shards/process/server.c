@@ -16,6 +16,8 @@
 #include "shards/conn/conn.h"
 #include "shards/conn/listener.h"
 #include "shards/conn/pin.h"
+#include "shards/mail/mail.h"
+#include "shards/offload/offload.h"
 #include "shards/operate/admin.h"
 #include "shards/process/keeping.h"
 #include "shards/process/ports.h"
@@ -51,6 +53,8 @@ struct server {
     struct process_state process;
     struct storage *storage; /* NULL: nothing is kept */
     bool keeping;            /* its thread runs */
+    struct offload *offload; /* NULL: no dialect that is served has long work */
+    bool offloading;         /* its thread runs */
     struct config *owned;    /* config, as its owner sees it */
     struct config *former;   /* the one before, while shards may read it */
     struct reload reload;
@@ -189,6 +193,7 @@ static bool make_shards(struct server *server)
             .config = server->config,
             .listeners = listeners,
             .storage = server->storage,
+            .offload = server->offload,
             .listener_count = server->ports.count,
         };
         memcpy(options.ticket_secret, server->ticket_secret, sizeof options.ticket_secret);
@@ -222,6 +227,55 @@ static bool start_storage(struct server *server)
         log_failure("cannot start the thread of storage", strerrordesc_np(-error));
     server->keeping = error == 0;
     return error == 0;
+}
+
+/* On offload's thread, behind a fence that pairs with the one of mail_try_sleep. */
+static void wake_for_work(void *user, uint16_t origin)
+{
+    struct server *server = user;
+    if (atomic_load_explicit(&server->shards[origin]->mail->asleep, memory_order_relaxed))
+        ring_wake(server->rings[origin]);
+}
+
+static bool make_offload(struct server *server)
+{
+    bool wanted = false;
+    for (uint8_t i = 0; i < server->config->dialect_count; i++)
+        wanted |= dialects[i]->work != NULL && config_dialect(server->config, i)->listen.count > 0;
+    if (!wanted)
+        return true;
+    struct offload *offload = aligned_alloc(64, (sizeof *offload + 63) & ~(size_t)63);
+    if (offload == NULL || offload_init(offload, server->count, wake_for_work, server) != 0) {
+        free(offload);
+        log_message(LOG_ERROR, "out of memory for the thread of long work");
+        return false;
+    }
+    server->offload = offload;
+    return true;
+}
+
+static bool start_offload(struct server *server)
+{
+    int error = server->offload == NULL ? 0 : offload_start(server->offload);
+    if (error != 0)
+        log_failure("cannot start the thread of long work", strerrordesc_np(-error));
+    server->offloading = server->offload != NULL && error == 0;
+    return error == 0;
+}
+
+/* What nobody waits for any more. */
+static void close_offload(struct server *server)
+{
+    struct offload_task *task;
+    if (server->offload == NULL)
+        return;
+    if (server->offloading)
+        offload_stop(server->offload);
+    for (uint16_t i = 0; i < server->count; i++)
+        while ((task = offload_take(server->offload, i)) != NULL)
+            offload_free(task);
+    offload_destroy(server->offload);
+    free(server->offload);
 }
 
 static void shard_main(void *argument)
@@ -483,6 +537,7 @@ static void destroy(struct server *server)
 {
     if (server->keeping)
         keeping_stop(server->storage);
+    close_offload(server);
     for (uint16_t i = 0; i < server->count; i++)
         if (server->shards[i] != NULL)
             shard_destroy(server->shards[i]);
@@ -539,7 +594,8 @@ static bool start(struct server *server)
         clock_entropy(server->ticket_secret, sizeof server->ticket_secret) != 0 ||
         !ports_collect(&server->ports, server->config) || !ports_settle(&server->ports))
         return false;
-    if (!make_rings(server) || !make_storage(server) || !make_shards(server) || !start_storage(server))
+    if (!make_rings(server) || !make_storage(server) || !make_offload(server) || !make_shards(server) ||
+        !start_storage(server) || !start_offload(server))
         return false;
     log_notices(server->config, NULL);
     return start_threads(server);

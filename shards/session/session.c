@@ -95,6 +95,7 @@ static void leave(struct shard *shard, struct conn *conn, uint8_t why)
 {
     if (conn->state == CONN_OPEN)
         say_last_words(shard, conn, (enum close_reason)why);
+    session_body_drop(shard, conn);
     audience_leave_all(shard, conn);
     session_give_back_places(shard, conn);
     session_drop_pending(conn);
@@ -106,7 +107,7 @@ static void leave(struct shard *shard, struct conn *conn, uint8_t why)
 static void end(struct shard *shard, struct conn *conn)
 {
     struct session *session = &conn->session;
-    (void)shard;
+    session_body_drop(shard, conn);
     check(session->memberships == 0 && session->quotas == 0 && session->pending == NULL);
     if (conn->user == NULL)
         return;
@@ -170,7 +171,8 @@ static void on_request(struct shard *shard, struct conn *conn, const struct http
     struct handshake handshake;
     const char *why = "";
     bool has_body = request->chunked || request->content_length > 0;
-    conn->keep_alive = conn->keep_alive && !has_body; /* a body that nobody reads ends the connection */
+    bool keep_alive = conn->keep_alive;
+    conn->keep_alive = keep_alive && !has_body; /* a body that nobody reads ends the connection */
     int index = route(shard, conn, &path);
     if (index < 0) {
         conn_refuse(shard, conn, 404, "Not found");
@@ -207,7 +209,12 @@ static void on_request(struct shard *shard, struct conn *conn, const struct http
     call.origin_allowed = allowed;
     if (rest) {
         dialect->rest->request(&call, request, path);
-        session_run_call(shard, conn, NULL);
+        bool goes_on = call.out->count == 0 && dialect->rest->content != NULL; /* with its content */
+        conn->keep_alive = goes_on ? keep_alive : conn->keep_alive;
+        if (goes_on)
+            session_body_begin(shard, conn, request);
+        else
+            session_run_call(shard, conn, NULL);
         return;
     }
     conn->corked = true;
@@ -427,6 +434,8 @@ void session_on_subscribed(struct shard *shard, struct errand *errand)
 
 const struct conn_role session_role = {
     .request = on_request,
+    .body = session_body_take,
+    .held = session_body_held,
     .wanted = is_wanted,
     .message = on_message,
     .timer = on_due,

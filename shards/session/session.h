@@ -41,7 +41,7 @@ struct sessions {
 
 /* An answered ERRAND_SUBSCRIBE. */
 void session_on_subscribed(struct shard *shard, struct errand *errand);
-/* The answer to an ACTION_REQUEST or ACTION_CENSUS. */
+/* The answer to an ACTION_REQUEST, ACTION_CENSUS or ACTION_WORK. */
 void session_on_reply(struct shard *shard, struct errand *errand);
 /* ERRAND_CENSUS: appends this shard's sessions of the errand's dialect, as many as the phase has work left for; the next call goes on,
  * until errand.census.walked. */

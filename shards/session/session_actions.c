@@ -101,6 +101,7 @@ static unsigned action_slices(struct action *action, struct slice *slices[3])
         slices[0] = &action->acquire.name;
         return 1;
     case ACTION_REQUEST:
+    case ACTION_WORK:
         slices[0] = &action->request.body;
         return 1;
     case ACTION_ACCEPT:
@@ -234,6 +235,16 @@ static enum step do_request(struct shard *shard, struct conn *conn, const struct
     return ask(shard, conn, errand, action->request.tag, channel_home(shard, conn->dialect, slice_of(NULL, 0)));
 }
 
+static enum step do_work(struct shard *shard, struct conn *conn, const struct action *action)
+{
+    struct errand *errand = errand_make(&shard->errands->pool, ERRAND_WORK, action->request.body.bytes);
+    if (errand != NULL) {
+        errand->request.kind = action->request.kind;
+        errand->request.body = errand_put(errand, action->request.body);
+    }
+    return ask(shard, conn, errand, action->request.tag, shard->number);
+}
+
 static enum step do_census(struct shard *shard, struct conn *conn, const struct action *action)
 {
     static const uint64_t zeros[CENSUS_COUNTS];
@@ -269,6 +280,8 @@ static enum step do_action(struct shard *shard, struct conn *conn, const struct 
         return do_request(shard, conn, action);
     case ACTION_CENSUS:
         return do_census(shard, conn, action);
+    case ACTION_WORK:
+        return do_work(shard, conn, action);
     case ACTION_TIMER:
         conn->session.timer_ms = action->timer.after_ms == 0 ? 0 : shard->now_ms + action->timer.after_ms;
         session_set_due(conn);

@@ -45,6 +45,16 @@ struct hash128 session_quota_name(const struct shard *shard, const struct conn *
 struct hash128 session_key_name(const struct shard *shard, uint8_t dialect, struct slice key);
 /* Whether a key of that name is configured; between session_reload_keys and session_reload_end. */
 bool session_reload_knows(const struct shard *shard, struct hash128 name);
+/* --- session_body.c --- */
+
+/* The request's content is gathered from here on (conn.body), then given to the dialect. Or it has been refused. */
+void session_body_begin(struct shard *shard, struct conn *conn, const struct http1_request *request);
+/* role.body, role.held */
+void session_body_take(struct shard *shard, struct conn *conn, struct slice *input);
+size_t session_body_held(const struct conn *conn);
+/* What has been gathered, if anything is, goes. */
+void session_body_drop(struct shard *shard, struct conn *conn);
+
 /* Gives back the places in quotas that the connection holds. */
 void session_give_back_places(struct shard *shard, struct conn *conn);
 /* Counts the open sessions of a dialect. */

@@ -5,6 +5,7 @@
 #include "core/clock.h"
 #include "core/ring.h"
 #include "core/work.h"
+#include "shards/channel/offload_host.h"
 #include "shards/channel/service_host.h"
 #include "shards/config/settings.h"
 #include "shards/note.h"
@@ -335,7 +336,7 @@ static void submit_and_wait(struct shard *shard, bool worked, bool may_wait)
     else if (!worked && may_wait && (spin_ns == 0 || !spin_on(&shard->turn->spin, spin_ns, clock_monotonic_ns())))
         timeout = wait_ns(shard);
     bool asleep = timeout > 0 && mail_try_sleep(shard);
-    if (asleep && service_host_has_answers(shard)) {
+    if (asleep && (service_host_has_answers(shard) || offload_host_has_answers(shard))) {
         mail_awake(shard);
         asleep = false;
     }
@@ -358,6 +359,7 @@ bool shard_tick(struct shard *shard, bool may_wait)
     worked |= conn_resume_yielded(shard);
     worked |= exchange_mail(shard);
     worked |= service_host_take_answers(shard);
+    worked |= offload_host_take(shard);
     run_timers(shard);
     walks_run(shard);
     worked |= errands_flush(shard); /* what services have published by time */

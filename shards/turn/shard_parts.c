@@ -118,6 +118,7 @@ struct shard *shard_create(const struct shard_options *options)
     shard->all = options->all;
     shard->key = options->key;
     shard->ring = options->ring;
+    shard->offload = options->offload;
     shard->config = options->config;
     atomic_store(&shard->config_next, options->config);
     atomic_store(&shard->config_seen, options->config);

@@ -8,6 +8,7 @@
 #include "shards/shard.h"
 
 struct listener;
+struct offload;
 struct storage;
 
 /* What a shard is made from. */
@@ -23,6 +24,7 @@ struct shard_options {
     const struct listener *listeners; /* templates, copied; each socket already listening or RING_SOCKET_NONE */
     uint32_t listener_count;
     struct storage *storage; /* for services that keep records; NULL: there is none */
+    struct offload *offload; /* for what computes long; NULL: that is done at once */
 };
 
 /* A shard on the heap, or NULL when memory is out. */

@@ -341,6 +341,7 @@ struct dialect_call pure_call(struct pure_host *host, struct pure_conn *conn, st
 
 static void pure_refused(struct pure_host *host, struct pure_conn *conn, enum quota_kind quota);
 static void pure_counted(struct pure_host *host, struct pure_conn *conn, const struct action *action);
+static void pure_work(struct pure_host *host, struct pure_conn *conn, const struct action *action);
 
 /* The header lines of a response beyond Content-Type and Content-Length, as the writer has them. */
 static struct slice duties(const struct http1_answer *answer)
@@ -410,6 +411,9 @@ static bool pure_do(struct pure_host *host, struct pure_conn *conn, const struct
     case ACTION_CENSUS: /* likewise */
         pure_counted(host, conn, action);
         return false;
+    case ACTION_WORK: /* likewise; at once */
+        pure_work(host, conn, action);
+        return false;
     case ACTION_TIMER:
         conn->timer_ms = action->timer.after_ms == 0 ? 0 : host->now_ms + action->timer.after_ms;
         break;
@@ -465,6 +469,24 @@ static void pure_census(struct pure_host *host, struct buf *out, uint64_t *count
     }
     if (host->watch != NULL && host->watch->census != NULL)
         host->watch->census(host->watch->context, buf_slice(out));
+}
+
+/* Does what takes long here and now, and lets the dialect go on from it. */
+static void pure_work(struct pure_host *host, struct pure_conn *conn, const struct action *action)
+{
+    struct actions *out = pure_actions(host);
+    uint8_t memory[WORK_REPLY_BYTES_MAX];
+    struct buf reply = buf_of(memory, sizeof memory);
+    struct slice body = action->request.body;
+    uint8_t *copy = pure_memory(body.bytes + 1);
+    memcpy(copy, body.data, body.bytes);
+    int status = host->dialect->work(action->request.kind, (struct span){copy, body.bytes}, &reply);
+    check(!reply.overflow);
+    struct dialect_reply answer = {.tag = action->request.tag, .status = status, .body = buf_slice(&reply)};
+    struct dialect_call call = pure_call(host, conn, out);
+    host->dialect->replied(&call, &answer);
+    pure_apply(host, conn, out);
+    free(copy);
 }
 
 /* Gets the answer to a CENSUS and lets the dialect go on from it. */

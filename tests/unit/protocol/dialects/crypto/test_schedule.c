@@ -4,7 +4,7 @@
  * C-48). Run by unit_protocol. */
 #include "core/random.h"
 #include "protocol/dialects/crypto/crypto.h"
-#include "protocol/dialects/crypto/interval.h"
+#include "protocol/interval.h"
 #include "protocol/dialects/crypto/schedule.h"
 #include "protocol/dialects/crypto/source_pool.h"
 #include "protocol/json.h"

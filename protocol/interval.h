@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Something that happens every so often, without drift: the times lie on a grid from the start on, however late each
  * one is noticed, and those that were missed altogether are not made up for. Times are monotonic milliseconds. */
-#ifndef RINGCAST_PROTOCOL_DIALECTS_CRYPTO_INTERVAL_H
-#define RINGCAST_PROTOCOL_DIALECTS_CRYPTO_INTERVAL_H
+#ifndef RINGCAST_PROTOCOL_INTERVAL_H
+#define RINGCAST_PROTOCOL_INTERVAL_H
 
 #include <stdbool.h>
 #include <stdint.h>
