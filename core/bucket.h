@@ -20,6 +20,12 @@ static inline bool bucket_over(const struct bucket *bucket, uint64_t now_ms, uin
     return (uint32_t)now_ms - bucket->start_ms >= window_ms;
 }
 
+/* How many events the window holds, none added. */
+static inline uint32_t bucket_held(const struct bucket *bucket, uint64_t now_ms, uint64_t window_ms)
+{
+    return bucket_over(bucket, now_ms, window_ms) ? 0 : bucket->count;
+}
+
 /* Counts one event at `now_ms` and returns how many the window of `window_ms` now holds, this one included. */
 static inline uint32_t bucket_count(struct bucket *bucket, uint64_t now_ms, uint64_t window_ms)
 {

@@ -294,7 +294,7 @@ static void step_open(struct run *run)
     buf_put_text(&head, " HTTP/1.1\r\nHost: h\r\n");
     put_credential(run, &head);
     bool refused = fuzz_below(&run->input, 4) == 3;
-    uint32_t refuse_in = refused ? 1 + fuzz_below(&run->input, QUOTA_KEY_ATTEMPTS + 1) : 0;
+    uint32_t refuse_in = refused ? 1 + fuzz_below(&run->input, QUOTA_ADDRESS_LEFT + 1) : 0;
     if ((shape & 64) != 0)
         buf_put_text(&head, "Connection: Upgrade\r\nUpgrade: websocket\r\n");
     buf_put_text(&head, "\r\n");

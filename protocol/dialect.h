@@ -36,6 +36,7 @@ struct dialect_settings {
     uint64_t ping_interval_ms;           /* protocol pings; 0: off */
     uint64_t idle_timeout_ms;            /* no frame of any kind for so long: close 1001; 0: off */
     uint64_t duration_max_ms;            /* 0: off */
+    uint64_t send_timeout_ms;            /* of a send that does not move; 0: the server's */
     struct grant_list grants;            /* not an option: keys and the lines of keys_file */
 };
 extern const struct option dialect_common_options[];

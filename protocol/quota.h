@@ -8,6 +8,7 @@ enum quota_kind {
     QUOTA_KEY,              /* connections of one key */
     QUOTA_ADDRESS_ATTEMPTS, /* connection attempts of one address in a window */
     QUOTA_KEY_ATTEMPTS,
+    QUOTA_ADDRESS_LEFT, /* whether attempts of the address leave room for one more, which is not counted */
 };
 
 #endif

@@ -41,6 +41,11 @@ static bool bearer_token(struct slice authorization, struct slice *token)
     return true;
 }
 
+bool token_bearer(const struct http1_request *request, struct slice *token)
+{
+    return bearer_token(http1_header(request, "authorization"), token);
+}
+
 bool token_header(const struct http1_request *request, const char *field, struct slice *token)
 {
     *token = http1_header(request, field);

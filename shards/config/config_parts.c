@@ -51,7 +51,7 @@ const struct option *config_row(const struct config_section *section, uint32_t i
 }
 
 /* option_find compares with one table; here all names of a section are laid out as one, and all sections as another. */
-#define NAMES_MAX 256
+#define NAMES_MAX 1024
 
 static int name_find(const char *const *names, uint32_t count, struct slice name, const char **nearest)
 {

@@ -4,6 +4,7 @@
 #include "shards/conn/progress.h"
 
 #include "core/stats.h"
+#include "protocol/dialect.h"
 #include "shards/config/settings.h"
 #include "shards/conn/conn.h"
 #include "shards/conn/conn_tls.h"
@@ -12,7 +13,7 @@
 #include <stdlib.h>
 
 #define LOOKED_AT_MAX 1024 /* connections a turn */
-#define ROUNDS 8           /* in a send_timeout: how late a send is found out at most */
+#define ROUNDS 8           /* in the shortest send_timeout: how late a send is found out at most */
 #define ROUND_MS_MIN 100
 #define BYTES_PER_SECOND_MIN 16384
 
@@ -44,8 +45,27 @@ static bool is_watched(const struct conn *conn)
 static uint64_t timeout_of(const struct shard *shard, const struct conn *conn)
 {
     uint64_t timeout_ms = shard->config->server.send_timeout_ms;
-    uint64_t idle_ms = conn->state == CONN_OPEN ? conn_role(conn)->limits(shard, conn).idle_timeout_ms : 0;
-    return idle_ms > timeout_ms ? idle_ms : timeout_ms;
+    uint64_t for_bytes_ms = bytes_of_send(conn) * 1000 / BYTES_PER_SECOND_MIN;
+    if (conn->state != CONN_OPEN)
+        return timeout_ms == 0 ? UINT64_MAX : timeout_ms + for_bytes_ms;
+    struct role_limits limits = conn_role(conn)->limits(shard, conn);
+    if (limits.send_timeout_ms != 0)
+        return limits.send_timeout_ms; /* N-12 */
+    if (timeout_ms == 0)
+        return UINT64_MAX;
+    return (limits.idle_timeout_ms > timeout_ms ? limits.idle_timeout_ms : timeout_ms) + for_bytes_ms;
+}
+
+/* The shortest that anybody has; 0: nobody has one. */
+static uint64_t shortest(const struct config *config)
+{
+    uint64_t least_ms = config->server.send_timeout_ms;
+    for (uint8_t i = 0; i < config->dialect_count; i++) {
+        uint64_t own_ms = config_dialect(config, i)->send_timeout_ms;
+        if (own_ms != 0 && (least_ms == 0 || own_ms < least_ms))
+            least_ms = own_ms;
+    }
+    return least_ms;
 }
 
 static void look_at(struct shard *shard, struct conn *conn)
@@ -56,7 +76,7 @@ static void look_at(struct shard *shard, struct conn *conn)
         *seen = (struct sighting){.bytes_out = conn->bytes_out, .generation = conn->generation, .since_ms = now_ms | 1};
         return;
     }
-    uint64_t allowed = timeout_of(shard, conn) + bytes_of_send(conn) * 1000 / BYTES_PER_SECOND_MIN;
+    uint64_t allowed = timeout_of(shard, conn);
     if ((int32_t)(now_ms - seen->since_ms) >= 0 && now_ms - seen->since_ms >= allowed)
         conn_terminate(shard, conn, CLOSE_SEND_TIMEOUT);
 }
@@ -64,10 +84,13 @@ static void look_at(struct shard *shard, struct conn *conn)
 void progress_go_on(struct shard *shard)
 {
     struct progress *progress = shard->progress;
-    uint64_t timeout_ms = shard->config->server.send_timeout_ms;
-    if (!progress->walking && (timeout_ms == 0 || shard->now_ms < progress->next_ms))
+    if (!progress->walking && shard->now_ms < progress->next_ms)
         return;
     if (!progress->walking) {
+        uint64_t timeout_ms = shortest(shard->config);
+        progress->next_ms = shard->now_ms + 1000;
+        if (timeout_ms == 0)
+            return;
         progress->walking = true;
         progress->at = 0;
         progress->next_ms = shard->now_ms + (timeout_ms / ROUNDS > ROUND_MS_MIN ? timeout_ms / ROUNDS : ROUND_MS_MIN);

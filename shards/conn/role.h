@@ -31,6 +31,7 @@ struct role_limits {
     uint64_t duration_max_ms;   /* since the accept; 0: off */
     uint64_t message_bytes_max; /* of one message of the peer's, inflated */
     uint64_t outbox_bytes_max;  /* that wait behind what is being sent */
+    uint64_t send_timeout_ms;   /* of a send that does not move; 0: by the server's and idle_timeout (progress.h) */
 };
 
 /* A request head; `request` is good for the call. Answers, or sees to it that an answer follows. */

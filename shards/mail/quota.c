@@ -35,7 +35,7 @@ void quotas_destroy(struct quotas *quotas)
     map_free(&quotas->map);
 }
 
-_Static_assert(QUOTA_KEY_ATTEMPTS < QUOTA_PEER, "not one of enum quota_kind");
+_Static_assert(QUOTA_ADDRESS_LEFT < QUOTA_PEER, "not one of enum quota_kind");
 
 static struct quota *quota_make(struct quotas *quotas, struct hash128 name)
 {
@@ -58,6 +58,8 @@ bool quota_take(struct quotas *quotas, struct hash128 name, uint8_t kind, uint32
                 uint64_t now_ms)
 {
     struct quota *quota = map_get(&quotas->map, slice_of(&name, sizeof name));
+    if (kind == QUOTA_ADDRESS_LEFT)
+        return quota == NULL || limit == 0 || bucket_held(&quota->attempts, now_ms, window_ms) < limit;
     if (quota == NULL)
         quota = quota_make(quotas, name);
     if (quota == NULL)

@@ -12,7 +12,7 @@ struct shard;
 struct mail;
 
 /* A kind of the server's own, beside those of the dialects: connections of one peer, counted from accept on. */
-#define QUOTA_PEER 4
+#define QUOTA_PEER 5
 
 struct quota {
     struct hash128 name; /* key in the map; the kind is part of it */

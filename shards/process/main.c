@@ -4,6 +4,7 @@
 #include "core/log.h"
 #include "shards/client/client.h"
 #include "shards/config/config.h"
+#include "shards/process/access.h"
 #include "shards/process/server.h"
 #include "shards/process/version.h"
 
@@ -227,6 +228,17 @@ static const struct command commands[] = {
      "      --cert FILE      our own certificate (PEM), where the server asks for one\n"
      "      --cert-key FILE  its key; default in the same file\n",
      client_subscribe_flags, client_run_subscribe},
+    {"hash-password", "make an entry for a list of users", " NAME",
+     "Reads a password from stdin (a terminal is asked) and prints NAME HASH, as a list of users takes it.\n",
+     access_password_flags, access_hash_password},
+    {"gentoken", "make a token for a user", " [--lifetime DURATION] NAME",
+     "Prints a JSON Web Token (HS256) for NAME, signed with the secret in the variable RINGCAST_TOKEN_SECRET.\n"
+     "\n"
+     "      --lifetime DURATION   such as 1h; default 24h\n",
+     access_generate_flags, access_generate_token},
+    {"checktoken", "say what is in a token and whether it is good", "",
+     "Reads a token from stdin and checks it with the secret in the variable RINGCAST_TOKEN_SECRET.\n",
+     access_check_flags, access_check_token},
     {"version", "print what this is built from and what the kernel offers", " [--json]",
      "      --json   as one JSON object\n", version_flags, version_run},
     {"help", "print this, or the help of a command", " [COMMAND]", "", help_flags, run_help},
@@ -245,7 +257,7 @@ static void print_commands(FILE *out)
 {
     fputs("usage: ringcast [COMMAND] [ARGUMENT...]\n\n", out);
     for (const struct command *command = commands; command->name != NULL; command++)
-        fprintf(out, "  %-10s %s\n", command->name, command->summary);
+        fprintf(out, "  %-14s %s\n", command->name, command->summary);
     fputs("\n'ringcast COMMAND --help' says more. Exit codes: 0 done, 1 failure, 2 usage, 78 configuration.\n", out);
 }
 

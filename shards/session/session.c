@@ -38,8 +38,9 @@ struct hash128 session_quota_name(const struct shard *shard, const struct conn *
                                   struct slice name)
 {
     static const char kinds[] = {
-        [QUOTA_ADDRESS] = 'a', [QUOTA_KEY] = 'k', [QUOTA_ADDRESS_ATTEMPTS] = 'A', [QUOTA_KEY_ATTEMPTS] = 'K'};
-    if (kind == QUOTA_ADDRESS || kind == QUOTA_ADDRESS_ATTEMPTS)
+        [QUOTA_ADDRESS] = 'a', [QUOTA_KEY] = 'k', [QUOTA_ADDRESS_ATTEMPTS] = 'A', [QUOTA_KEY_ATTEMPTS] = 'K',
+        [QUOTA_ADDRESS_LEFT] = 'A'};
+    if (kind == QUOTA_ADDRESS || kind == QUOTA_ADDRESS_ATTEMPTS || kind == QUOTA_ADDRESS_LEFT)
         name = slice_of(conn->session.client, sizeof conn->session.client);
     return home_name(shard, kinds[kind], conn->dialect, name);
 }
@@ -402,6 +403,7 @@ static struct role_limits limits(const struct shard *shard, const struct conn *c
         .duration_max_ms = settings->duration_max_ms,
         .message_bytes_max = settings->message_bytes_max,
         .outbox_bytes_max = settings->outbox_bytes_max,
+        .send_timeout_ms = settings->send_timeout_ms,
     };
 }
 

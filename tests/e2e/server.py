@@ -21,6 +21,8 @@ from case import BRAKE_SECONDS, expect
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("RINGCAST_BINARY") or str(ROOT / "build" / "release" / "ringcast")
+for name in [name for name in os.environ if name.startswith("RINGCAST_")]: # settings of whoever runs the tests are not the tests'
+    del os.environ[name]
 PORTS = range(21000, 22000)
 INGEST_KEY = "ingest-key-of-the-tests"
 
@@ -92,8 +94,9 @@ class Server:
         self.folder = tempfile.TemporaryDirectory(prefix="ringcast-e2e-")
         for name, values in sections.items():
             self.sections[name] = ({} if name == "tls" else {"listen": free_listen()}) | values
-        if "emprops" in self.sections: # what is acknowledged is kept: in a file that lives as long as the test
-            self.sections["emprops"] = {"store": os.path.join(self.folder.name, "jobs.db")} | self.sections["emprops"]
+        for name in ("emprops", "rnn"): # what is acknowledged is kept: in a file that lives as long as the test
+            if name in self.sections:
+                self.sections[name] = {"store": os.path.join(self.folder.name, "jobs.db")} | self.sections[name]
         if self.secure:
             self.sections["tls"] = {"certificates": [transport.pair("server")]} | self.sections.get("tls", {})
             for values in self.sections.values():

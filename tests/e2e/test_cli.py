@@ -305,10 +305,11 @@ def test_the_demo_asks_for_nothing_that_is_refused():
     if not binary.exists():
         raise Skip(f"{binary} is not there")
     listens = {name: f"127.0.0.1:{free_port()}"
-               for name in ("ingest.listen", "admin.listen", "plain.listen", "echo.listen", "rustorium.listen", "crypto.listen", "emprops.listen",
+               for name in ("ingest.listen", "admin.listen", "plain.listen", "echo.listen", "rustorium.listen", "crypto.listen", "emprops.listen", "rnn.listen",
                             "aitbc.jobs_listen", "aitbc.blockchain_listen", "aitbc.marketplace_listen")}
     folder = tempfile.TemporaryDirectory(prefix="ringcast-demo-")
-    values = listens | {"emprops.store": os.path.join(folder.name, "jobs.db")}
+    store = os.path.join(folder.name, "jobs.db")
+    values = listens | {"emprops.store": store, "rnn.store": store}
     sets = [word for name, value in values.items() for word in ("--set", f"{name}={value}")]
     address = listens["ingest.listen"]
 
@@ -323,7 +324,9 @@ def test_the_demo_asks_for_nothing_that_is_refused():
             return {}
 
     demo = subprocess.Popen([ROOT / "tools/demo", *sets], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                            start_new_session=True)
+                            start_new_session=True,
+                            # a shell that has started us in the background may have left it ignored, which bash cannot undo
+                            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     try:
         until(providers, what="the first checks")
         expect({name: provider["status"] for name, provider in providers().items()},

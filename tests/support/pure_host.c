@@ -253,7 +253,8 @@ static void pure_close_conn(struct pure_host *host, struct pure_conn *conn, uint
 
 static bool pure_acquire(struct pure_host *host, struct pure_conn *conn, const struct action *action)
 {
-    enum quota_kind kind = action->acquire.quota;
+    bool asks = action->acquire.quota == QUOTA_ADDRESS_LEFT;
+    enum quota_kind kind = asks ? QUOTA_ADDRESS_ATTEMPTS : action->acquire.quota;
     struct pure_quota *quota = NULL;
     for (uint32_t i = 0; i < host->quota_count; i++)
         if (host->quotas[i].kind == kind && slice_is(action->acquire.name, host->quotas[i].name))
@@ -267,6 +268,8 @@ static bool pure_acquire(struct pure_host *host, struct pure_conn *conn, const s
     uint32_t limit = action->acquire.limit;
     if (host->watch != NULL && host->watch->refuse != NULL && host->watch->refuse(host->watch->context, action))
         return false;
+    if (asks)
+        return limit == 0 || bucket_held(&quota->window, host->now_ms, action->acquire.window_ms) < limit;
     if (kind == QUOTA_ADDRESS_ATTEMPTS || kind == QUOTA_KEY_ATTEMPTS)
         return bucket_count(&quota->window, host->now_ms, action->acquire.window_ms) <= limit || limit == 0;
     if (limit > 0 && quota->count >= limit)

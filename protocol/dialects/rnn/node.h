@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/* The node, the stateful half of the dialect rnn, as its files share it: tables of items, what of them is to be kept and told,
+ * and searches in them.
+ *
+ *   node.c            the service: requests, times, effects in their order
+ *   node_tables.c     items: operations, what is kept, what is loaded
+ *   node_broadcasts.c the periodic messages
+ *   node_search.c     looking through services, a piece at a time
+ *
+ * Memory: `bytes` counts all items with their keys; beyond settings->memory_bytes an operation is refused whole. */
+#ifndef RINGCAST_PROTOCOL_DIALECTS_RNN_NODE_H
+#define RINGCAST_PROTOCOL_DIALECTS_RNN_NODE_H
+
+#include "core/list.h"
+#include "core/map.h"
+#include "protocol/dialects/rnn/rnn_tables.h"
+#include "protocol/interval.h"
+
+/* A list's message fits one effect. */
+#define NODE_LIST_BYTES_MAX (15U << 20)
+
+struct node_list;
+
+/* One item; its parts stand behind it. */
+struct node_item {
+    struct node_list *list;
+    uint32_t index; /* in list.items */
+    bool gone;      /* only to be forgotten by the store */
+    bool changed;   /* on the list of changes */
+    struct node_item *next_change;
+    struct rnn_item parts;
+    size_t bytes; /* of all this */
+    uint8_t data[];
+};
+
+/* The items of a table, or of one peer's services. */
+struct node_list {
+    uint8_t letter; /* enum rnn_list */
+    struct node_item **items;
+    uint32_t count, capacity;
+    struct map by_key;
+    size_t text_bytes; /* of the texts of all items */
+    bool dirty;        /* its message has to be built anew */
+    uint8_t *message;  /* the payload of its message, NULL: none was built */
+    size_t message_bytes;
+};
+
+/* Another node, whose services are known here. */
+struct node_peer {
+    struct list_node node;
+    struct node_list services;
+    uint64_t serial; /* rises in the order in which they came */
+    size_t id_bytes, name_bytes;
+    char id[RNN_ID_BYTES_MAX];
+    char name[RNN_ID_BYTES_MAX];
+};
+
+enum { LIST_PEERS, LIST_BLACKLIST, LIST_SESSIONS, LIST_CANDIDATES, LIST_SERVICES, LIST_CAPABILITIES, LIST_WORKFLOWS, LISTS };
+
+struct node {
+    const struct rnn_settings *settings;
+    struct siphash_key secret;
+    struct node_list lists[LISTS];
+    struct list peers; /* with services */
+    struct map peer_map;
+    uint64_t peer_serial;
+    size_t bytes;
+    /* what publishers have said of the node itself */
+    uint64_t quic_connections;
+    bool relay_mode, nat_mode;
+    bool node_changed;
+    char peer_id[RNN_ID_BYTES_MAX + 1];
+    bool id_changed;
+    bool failed; /* memory was out in the middle of an operation */
+    /* times */
+    bool running;
+    uint64_t started_ms, now_ms, wall_ms;
+    struct interval intervals[RNN_PERIODICS];
+    bool told[RNN_PERIODICS]; /* once at least: it is part of a snapshot */
+    uint32_t listeners;       /* classes of them */
+    /* what follows from the last call */
+    struct node_item *changes; /* to be kept or forgotten */
+    bool due[RNN_PERIODICS];
+    uint8_t *event; /* one message for everybody */
+    size_t event_bytes;
+    struct slice capability_peers[1]; /* whose capabilities are to be told; data NULL: nobody's */
+    char capability_peer[RNN_ID_BYTES_MAX];
+};
+
+/* --- node_tables.c ------------------------------------------------------------------------------------------------ */
+
+void node_tables_init(struct node *node);
+void node_tables_free(struct node *node);
+/* RNN_TABLE: 202, 422 or 503, with a sentence in `reply`. */
+int node_take(struct node *node, struct slice body, struct buf *reply);
+/* A record of the store. 0, -ENOMEM, or -EINVAL and why. */
+int node_load(struct node *node, struct slice key, struct slice value, const char **why);
+/* The next record to be kept or forgotten; false: none. */
+bool node_next_record(struct node *node, struct buf *scratch, struct effect *effect);
+struct node_list *node_list_of(struct node *node, uint8_t letter);
+/* Entries of the blacklist whose time has come go (N-22). */
+void node_expire(struct node *node);
+/* The item of that key, or NULL. */
+struct node_item *node_item_find(const struct node_list *list, struct slice key);
+
+/* --- node_broadcasts.c -------------------------------------------------------------------------------------------- */
+
+/* Appends a periodic message up to its timestamp; false: it is not told now (its mode is off, or no memory). */
+bool node_put_message(struct node *node, enum rnn_table table, struct buf *out);
+/* RNN_READ: the items of a list. */
+int node_read(struct node *node, uint8_t letter, struct buf *reply);
+
+/* --- node_search.c ------------------------------------------------------------------------------------------------ */
+
+/* RNN_SEARCH */
+int node_search(struct node *node, struct slice body, struct buf *reply);
+
+#endif

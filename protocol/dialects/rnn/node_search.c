@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: MIT */
+/* Owns the search for services (N-28 to N-35): reading what is searched, looking through own services and those of peers, a
+ * piece per request, and writing what was found. It keeps nothing between two pieces: the cursor says where to go on. Called
+ * by node.c.
+ *
+ * A service is found when every word stands somewhere in its name or description, in lower case. That is looked for in
+ * the text of each, SERVICES_PER_PIECE of them at a time, and no index is kept. */
+#define _GNU_SOURCE /* memmem */
+#include "protocol/dialects/rnn/node.h"
+
+#include "core/check.h"
+#include "protocol/json.h"
+
+#include <string.h>
+
+#define SERVICES_PER_PIECE 8192
+#define FOUND_MAX 50 /* in one message (N-34) */
+#define FOUND_BYTES_MAX (1U << 20)
+#define WORDS_MAX 32
+#define PEERS_MAX 1000
+#define QUERY_BYTES_MAX 1024
+
+struct query {
+    struct slice words[WORDS_MAX];
+    uint32_t word_count;
+    uint64_t types; /* bits; 0: all */
+    bool active_only;
+    bool all_peers;
+    struct slice peers; /* the array */
+    uint8_t text[QUERY_BYTES_MAX];
+    char why[160]; /* of a payload that is none */
+};
+
+static bool fail(struct query *query, const char *why, struct slice name)
+{
+    struct buf text = buf_of(query->why, sizeof query->why - 1);
+    buf_put_text(&text, why);
+    if (name.bytes <= 64)
+        buf_put(&text, name);
+    query->why[text.used] = '\0';
+    return false;
+}
+
+/* --- what is asked for -------------------------------------------------------------------------------------------- */
+
+/* N-29 */
+static bool read_words(struct query *query, const struct json_member *member)
+{
+    struct buf text = buf_of(query->text, sizeof query->text), lower;
+    if (member->token == JSON_ERROR)
+        return true;
+    if (member->token != JSON_STRING)
+        return fail(query, "query must be a string", slice_text(""));
+    if (member->raw.bytes > sizeof query->text)
+        return fail(query, "query must have at most 1024 bytes", slice_text(""));
+    json_unescape(member->raw, &text);
+    lower = buf_of(query->text, sizeof query->text);
+    rnn_put_lower(&lower, buf_slice(&text));
+    struct slice rest = buf_slice(&lower), word;
+    while (rest.bytes > 0) {
+        size_t bytes = 0;
+        while (bytes < rest.bytes && rest.data[bytes] > ' ')
+            bytes++;
+        word = slice_of(rest.data, bytes);
+        rest = slice_skip(rest, bytes < rest.bytes ? bytes + 1 : bytes);
+        if (word.bytes == 0)
+            continue;
+        if (query->word_count == WORDS_MAX)
+            return fail(query, "query must have at most 32 words", slice_text(""));
+        query->words[query->word_count++] = word;
+    }
+    return true;
+}
+
+static struct slice trim(struct slice text)
+{
+    while (text.bytes > 0 && text.data[0] == ' ')
+        text = slice_skip(text, 1);
+    while (text.bytes > 0 && text.data[text.bytes - 1] == ' ')
+        text.bytes--;
+    return text;
+}
+
+/* N-30 */
+static bool read_types(struct query *query, const struct json_member *member)
+{
+    if (member->token == JSON_ERROR)
+        return true;
+    if (member->token != JSON_STRING)
+        return fail(query, "service_type must be a string", slice_text(""));
+    struct slice rest = member->raw;
+    while (rest.bytes > 0) {
+        const uint8_t *comma = memchr(rest.data, ',', rest.bytes);
+        size_t bytes = comma == NULL ? rest.bytes : (size_t)(comma - rest.data);
+        struct slice type = trim(slice_of(rest.data, bytes));
+        rest = slice_skip(rest, comma == NULL ? bytes : bytes + 1);
+        if (type.bytes == 0)
+            continue;
+        uint64_t bit = rnn_service_bit(type);
+        if (bit == 0)
+            return fail(query, "Invalid service type: ", type);
+        query->types |= bit;
+    }
+    return true;
+}
+
+/* N-32: strings all, and no more than PEERS_MAX. */
+static bool read_peers(struct query *query, const struct json_member *member)
+{
+    struct json_reader reader;
+    struct json_value value;
+    uint32_t count = 0;
+    query->all_peers = true;
+    if (member->token == JSON_ERROR)
+        return true;
+    if (member->token != JSON_ARRAY_BEGIN)
+        return fail(query, "peer_ids must be an array", slice_text(""));
+    query->peers = member->text;
+    json_init(&reader, member->text, RNN_DEPTH_MAX);
+    json_next(&reader, &value);
+    for (enum json_token token; (token = json_next(&reader, &value)) != JSON_ARRAY_END; count++) {
+        if (token != JSON_STRING)
+            return fail(query, "peer_ids must hold strings", slice_text(""));
+        if (count == PEERS_MAX)
+            return fail(query, "peer_ids must hold at most 1000", slice_text(""));
+    }
+    query->all_peers = count == 0;
+    return true;
+}
+
+static bool read_query(struct slice payload, struct query *query)
+{
+    enum { QUERY, TYPE, PEERS, ACTIVE, MEMBERS };
+    struct json_member members[MEMBERS] = {
+        {.name = "query"}, {.name = "service_type"}, {.name = "peer_ids"}, {.name = "active_only"}};
+    memset(query, 0, offsetof(struct query, text));
+    query->why[0] = '\0';
+    if (payload.bytes == 0 || json_find_members(payload, RNN_DEPTH_MAX, false, members, MEMBERS) != JSON_MEMBERS_OK)
+        return fail(query, "payload must be an object", slice_text(""));
+    if (members[ACTIVE].token != JSON_ERROR && members[ACTIVE].token != JSON_TRUE &&
+        members[ACTIVE].token != JSON_FALSE)
+        return fail(query, "active_only must be true or false", slice_text(""));
+    query->active_only = members[ACTIVE].token == JSON_TRUE;
+    return read_words(query, &members[QUERY]) && read_types(query, &members[TYPE]) &&
+           read_peers(query, &members[PEERS]);
+}
+
+static bool asks_peer(const struct query *query, struct slice id)
+{
+    struct json_reader reader;
+    struct json_value value;
+    if (query->all_peers)
+        return true;
+    json_init(&reader, query->peers, RNN_DEPTH_MAX);
+    json_next(&reader, &value);
+    while (json_next(&reader, &value) == JSON_STRING)
+        if (json_raw_equal(value.raw, value.escaped, id))
+            return true;
+    return false;
+}
+
+/* --- looking ------------------------------------------------------------------------------------------------------ */
+
+static bool is_found(const struct query *query, const struct node_item *item)
+{
+    if (query->active_only && !(item->parts.number & RNN_ACTIVE))
+        return false;
+    if (query->types != 0 && !(item->parts.number & query->types))
+        return false;
+    for (uint32_t i = 0; i < query->word_count; i++)
+        if (memmem(item->parts.words.data, item->parts.words.bytes, query->words[i].data, query->words[i].bytes) == NULL)
+            return false;
+    return true;
+}
+
+static void put_found(struct buf *out, const struct node_item *item, struct slice peer, struct slice name, bool first)
+{
+    if (!first)
+        buf_put_byte(out, ',');
+    buf_put(out, item->parts.found);
+    buf_put_text(out, ",\"peer_id\":");
+    json_put_string(out, peer);
+    buf_put_text(out, ",\"peer_name\":");
+    json_put_string(out, name);
+    buf_put(out, item->parts.found_tail);
+}
+
+/* Where a search is: the peer (0: this node itself; else a serial), and the next of its services. */
+struct cursor {
+    uint64_t peer, at;
+};
+
+/* The first peer whose serial is at least `serial`; NULL: none. */
+static struct node_peer *peer_from(struct node *node, uint64_t serial)
+{
+    for (struct list_node *at = list_first(&node->peers); at != NULL; at = list_next(&node->peers, at)) {
+        struct node_peer *peer = list_entry(at, struct node_peer, node);
+        if (peer->serial >= serial)
+            return peer;
+    }
+    return NULL;
+}
+
+/* Looks through one list from cursor->at on. A message holds what one peer has, so once something has been found it goes on to
+ * that peer's end, however far the piece is, unless the message is full. How many were found; *done: the end was reached. */
+static uint32_t look(const struct query *query, const struct node_list *list, struct slice peer, struct slice name,
+                     struct cursor *cursor, uint32_t *left, struct buf *out, bool *done)
+{
+    uint32_t found = 0;
+    size_t mark = out->used;
+    for (; cursor->at < list->count; cursor->at++) {
+        if (found == FOUND_MAX || out->used - mark > FOUND_BYTES_MAX || (*left == 0 && found == 0))
+            return found;
+        *left -= *left > 0;
+        const struct node_item *item = list->items[cursor->at];
+        if (is_found(query, item))
+            put_found(out, item, peer, name, found++ == 0);
+    }
+    *done = true;
+    return found;
+}
+
+static void put_head(struct buf *reply, const struct cursor *cursor, bool last)
+{
+    uint8_t head[sizeof(struct rnn_search_head)];
+    store_be64(head, cursor->peer);
+    store_be64(head + 8, cursor->at);
+    head[RNN_CURSOR_BYTES] = last;
+    buf_put(reply, slice_of(head, sizeof head));
+}
+
+static void put_final(struct buf *reply, const char *error)
+{
+    put_head(reply, &(struct cursor){0}, true);
+    buf_put_text(reply, "{\"services\":[],\"error\":");
+    json_put_string(reply, slice_text(error));
+    buf_put_text(reply, ",\"complete\":true");
+}
+
+/* One piece: what was found of one peer, or nothing yet, or the end. */
+static void search_piece(struct node *node, const struct query *query, struct cursor *cursor, struct buf *reply)
+{
+    uint32_t left = SERVICES_PER_PIECE;
+    while (left > 0) {
+        struct node_peer *peer = cursor->peer == 0 ? NULL : peer_from(node, cursor->peer);
+        bool own = cursor->peer == 0, done = false;
+        if (!own && peer == NULL) {
+            put_final(reply, "");
+            return;
+        }
+        if (!own && peer->serial != cursor->peer)
+            *cursor = (struct cursor){.peer = peer->serial};
+        const struct node_list *list = own ? &node->lists[LIST_SERVICES] : &peer->services;
+        struct slice id = own ? slice_text(node->peer_id) : slice_of(peer->id, peer->id_bytes);
+        struct slice name = own ? slice_text(node->settings->peer_name) : slice_of(peer->name, peer->name_bytes);
+        left--; /* a peer costs too */
+        if (!asks_peer(query, id)) {
+            *cursor = (struct cursor){.peer = cursor->peer + 1};
+            continue;
+        }
+        size_t mark = reply->used;
+        put_head(reply, cursor, false);
+        buf_put_text(reply, "{\"services\":[");
+        uint32_t found = look(query, list, id, name, cursor, &left, reply, &done);
+        if (done)
+            *cursor = (struct cursor){.peer = cursor->peer + 1};
+        if (found > 0) {
+            buf_put_text(reply, "],\"error\":\"\",\"complete\":false");
+            store_be64(reply->data + mark, cursor->peer);
+            store_be64(reply->data + mark + 8, cursor->at);
+            return;
+        }
+        reply->used = mark;
+    }
+    put_head(reply, cursor, false);
+}
+
+int node_search(struct node *node, struct slice body, struct buf *reply)
+{
+    struct query query;
+    check_op(body.bytes, >=, RNN_CURSOR_BYTES);
+    struct cursor cursor = {.peer = load_be64(body.data), .at = load_be64(body.data + 8)};
+    if (!read_query(slice_skip(body, RNN_CURSOR_BYTES), &query))
+        put_final(reply, query.why);
+    else
+        search_piece(node, &query, &cursor, reply);
+    check(!reply->overflow);
+    return 200;
+}
