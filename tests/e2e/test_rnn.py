@@ -9,13 +9,14 @@ import hashlib
 import hmac
 import http.client
 import json
+import os
 import subprocess
 import time
 
 import client
 import transport
 from case import BRAKE_SECONDS, expect, plain_only
-from server import BINARY, INGEST_KEY, Server
+from server import BINARY, INGEST_KEY, ROOT, Server
 from wire import Wire
 
 SECRET = "a secret of the tests, long enough for HS256"
@@ -409,3 +410,16 @@ def test_a_reader_that_stops_is_closed():
         await reader.close()
     with Server(rnn=NODE | {"send_timeout": "1s"}) as server:
         asyncio.run(run(server))
+
+
+@plain_only("the feeder speaks plain HTTP")
+def test_the_feeder_of_the_demo_publishes_this_machine():
+    """What listens here is a service, who is connected a peer; the server itself among them."""
+    with Server(rnn=NODE) as server:
+        done = subprocess.run([ROOT / "tools/feed-node", "--url", f"http://127.0.0.1:{server.port('ingest')}", "--count", "1"],
+                              env=os.environ | {"RINGCAST_INGEST_KEY": INGEST_KEY}, capture_output=True, text=True, check=False)
+        expect((done.returncode, done.stderr), (0, ""))
+        tables = {topic: request(server, "ingest", f"/ingest/v1/rnn/{topic}", Authorization=f"Bearer {INGEST_KEY}")[2]["items"]
+                  for topic in ("services", "peers")}
+        expect(str(server.port("rnn")) in [service["id"] for service in tables["services"]], True, tables)
+        expect("127.0.0.1" in [peer["id"] for peer in tables["peers"]], True, tables)

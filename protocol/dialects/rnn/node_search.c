@@ -202,6 +202,16 @@ static struct node_peer *peer_from(struct node *node, uint64_t serial)
     return NULL;
 }
 
+/* Items lie anywhere: what comes soon is asked for while the present one is looked at. */
+static void prefetch(const struct node_list *list, uint64_t at)
+{
+    if (at + 16 >= list->count)
+        return;
+    __builtin_prefetch(list->items[at + 16]);
+    __builtin_prefetch(list->items[at + 16]->data);
+    __builtin_prefetch(list->items[at + 8]->parts.words.data);
+}
+
 /* Looks through one list from cursor->at on. A message holds what one peer has, so once something has been found it goes on to
  * that peer's end, however far the piece is, unless the message is full. How many were found; *done: the end was reached. */
 static uint32_t look(const struct query *query, const struct node_list *list, struct slice peer, struct slice name,
@@ -213,6 +223,7 @@ static uint32_t look(const struct query *query, const struct node_list *list, st
         if (found == FOUND_MAX || out->used - mark > FOUND_BYTES_MAX || (*left == 0 && found == 0))
             return found;
         *left -= *left > 0;
+        prefetch(list, cursor->at);
         const struct node_item *item = list->items[cursor->at];
         if (is_found(query, item))
             put_found(out, item, peer, name, found++ == 0);
