@@ -260,7 +260,8 @@ static void request_rest(struct run *run, const struct http1_request *request, s
     if (call.out->count == 0) { /* it wants the content first */
         expect(rest->content != NULL);
         struct slice content = fuzz_piece(&run->input);
-        rest->content(&call, slice_of(content.data, content.bytes < rest->content_bytes_max ? content.bytes : rest->content_bytes_max));
+        rest->content(&call, slice_of(content.data, content.bytes < rest->content_bytes_max ? content.bytes
+                                                                                            : rest->content_bytes_max));
     }
     pure_apply(&run->host, conn, call.out);
     expect(conn->refused_status != 0); /* answered */

@@ -37,6 +37,7 @@ struct node_item {
 struct node_list {
     uint8_t letter; /* enum rnn_list */
     struct node_item **items;
+    uint64_t *signatures; /* of the words of each item, one behind the other: most need no look at the item itself */
     uint32_t count, capacity;
     struct map by_key;
     size_t text_bytes; /* of the texts of all items */
@@ -118,6 +119,9 @@ struct node_item *node_item_find(const struct node_list *list, struct slice key)
 bool node_put_message(struct node *node, enum rnn_table table, struct buf *out);
 /* RNN_READ: the items of a list. */
 int node_read(struct node *node, uint8_t letter, struct buf *reply);
+
+/* A bit for each three bytes that follow each other in the text, 64 for all: a text that holds another one has all its bits. */
+uint64_t node_signature(struct slice text);
 
 /* --- node_search.c ------------------------------------------------------------------------------------------------ */
 

@@ -43,6 +43,7 @@ static void list_end(struct node_list *list)
     for (uint32_t i = 0; i < list->count; i++)
         free(list->items[i]);
     free(list->items);
+    free(list->signatures);
     free(list->message);
     map_free(&list->by_key);
 }
@@ -161,6 +162,7 @@ static void close_up(struct node_list *list)
         if (list->items[i] == NULL)
             continue;
         list->items[kept] = list->items[i];
+        list->signatures[kept] = list->signatures[i];
         list->items[kept]->index = kept;
         kept++;
     }
@@ -176,6 +178,10 @@ static bool make_room(struct node_list *list)
     if (items == NULL)
         return false;
     list->items = items;
+    uint64_t *signatures = realloc(list->signatures, capacity * sizeof *signatures);
+    if (signatures == NULL)
+        return false; /* the longer row of items serves until then */
+    list->signatures = signatures;
     list->capacity = capacity;
     return true;
 }
@@ -216,6 +222,7 @@ static bool item_put(struct node *node, struct node_list *list, const struct rnn
     }
     item->index = index;
     list->items[index] = item;
+    list->signatures[index] = node_signature(item->parts.words);
     account(node, item, true);
     note_change(node, item);
     *changed = true;
