@@ -56,7 +56,7 @@ struct action {
             uint32_t kind; /* of service_request */
             struct slice body;
             uint32_t tag; /* given back to dialect.replied */
-        } request; /* and of WORK: its kind is the dialect's own */
+        } request;        /* and of WORK: its kind is the dialect's own */
         struct {
             uint32_t tag;
         } census;

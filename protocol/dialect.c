@@ -111,7 +111,8 @@ const struct option dialect_common_options[] = {
     OPTION("duration_max", DURATION, AT(duration_max_ms), "0", .reloadable = true,
            .doc = "Longest life of a connection; 0: no limit."),
     OPTION("send_timeout", DURATION, AT(send_timeout_ms), "0", .reloadable = true,
-           .doc = "A send that does not move for so long ends its connection; 0: as send_timeout and idle_timeout say."),
+           .doc =
+               "A send that does not move for so long ends its connection; 0: as send_timeout and idle_timeout say."),
     {.name = NULL},
 };
 

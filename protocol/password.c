@@ -50,9 +50,8 @@ const char *password_hash_fault(const char *hash)
         return "is no hash that this system knows; make one with 'ringcast hash-password'";
     }
     const char *last = strrchr(hash, '$');
-    return last != NULL && strlen(last + 1) >= DIGEST_CHARACTERS_MIN
-               ? NULL
-               : "is cut; make one with 'ringcast hash-password'";
+    return last != NULL && strlen(last + 1) >= DIGEST_CHARACTERS_MIN ? NULL
+                                                                     : "is cut; make one with 'ringcast hash-password'";
 }
 
 bool password_is(struct slice password, const char *hash)

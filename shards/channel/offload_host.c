@@ -16,7 +16,8 @@ static void work_here(struct shard *shard, struct errand *errand, offload_run_fn
     uint8_t memory[WORK_REPLY_BYTES_MAX];
     struct buf reply = buf_of(memory, sizeof memory);
     struct slice body = errand->request.body;
-    int status = run(errand->request.kind, (struct span){errand->data + (body.data - errand->data), body.bytes}, &reply);
+    int status =
+        run(errand->request.kind, (struct span){errand->data + (body.data - errand->data), body.bytes}, &reply);
     service_fill(errand, status, buf_slice(&reply));
     service_answer(shard, errand);
 }

@@ -435,7 +435,7 @@ static void log_storage(struct service_host *host)
     struct log_line line;
     if (state == host->storage_seen)
         return;
-    host->storage_seen = state;
+    host->storage_seen = (uint8_t)state;
     log_begin(&line, state == STORAGE_WORKING ? LOG_INFO : LOG_ERROR, "storage");
     log_text(&line, "state", storage_state_name(state));
     if (error != 0)

@@ -37,9 +37,11 @@
 struct hash128 session_quota_name(const struct shard *shard, const struct conn *conn, enum quota_kind kind,
                                   struct slice name)
 {
-    static const char kinds[] = {
-        [QUOTA_ADDRESS] = 'a', [QUOTA_KEY] = 'k', [QUOTA_ADDRESS_ATTEMPTS] = 'A', [QUOTA_KEY_ATTEMPTS] = 'K',
-        [QUOTA_ADDRESS_LEFT] = 'A'};
+    static const char kinds[] = {[QUOTA_ADDRESS] = 'a',
+                                 [QUOTA_KEY] = 'k',
+                                 [QUOTA_ADDRESS_ATTEMPTS] = 'A',
+                                 [QUOTA_KEY_ATTEMPTS] = 'K',
+                                 [QUOTA_ADDRESS_LEFT] = 'A'};
     if (kind == QUOTA_ADDRESS || kind == QUOTA_ADDRESS_ATTEMPTS || kind == QUOTA_ADDRESS_LEFT)
         name = slice_of(conn->session.client, sizeof conn->session.client);
     return home_name(shard, kinds[kind], conn->dialect, name);

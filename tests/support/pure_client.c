@@ -40,8 +40,6 @@ struct pure_conn *pure_begin(struct pure_host *host, uint32_t index)
     return conn;
 }
 
-/* A request, with further header lines (with CRLF), on one of the REST paths. Its status; the content is in
- * host->content. */
 /* What the session says about a request's Origin before the dialect sees it. */
 static bool origin_allowed(const struct pure_host *host, const struct http1_request *request)
 {
@@ -52,6 +50,12 @@ static bool origin_allowed(const struct pure_host *host, const struct http1_requ
 }
 
 int pure_request(struct pure_host *host, uint32_t index, const char *method, const char *target, const char *headers)
+{
+    return pure_request_with(host, index, method, target, headers, NULL);
+}
+
+int pure_request_with(struct pure_host *host, uint32_t index, const char *method, const char *target,
+                      const char *headers, const char *content)
 {
     static char head[65536];
     int result;
@@ -66,6 +70,8 @@ int pure_request(struct pure_host *host, uint32_t index, const char *method, con
     struct dialect_call call = pure_call(host, conn, out);
     call.origin_allowed = origin_allowed(host, &request);
     host->dialect->rest->request(&call, &request, request.path);
+    if (out->count == 0 && host->dialect->rest->content != NULL)
+        host->dialect->rest->content(&call, slice_text(content == NULL ? "" : content));
     pure_apply(host, conn, out);
     pure_end(host, conn);
     return conn->refused_status;

@@ -13,6 +13,9 @@ struct pure_conn *pure_begin(struct pure_host *host, uint32_t index);
 /* A request, with further header lines (with CRLF), on one of the REST paths. Its status; the content is in
  * host->content. */
 int pure_request(struct pure_host *host, uint32_t index, const char *method, const char *target, const char *headers);
+/* The same with content; NULL: none. */
+int pure_request_with(struct pure_host *host, uint32_t index, const char *method, const char *target,
+                      const char *headers, const char *content);
 /* An upgrade request with further header lines (with CRLF). 101, or the status that it was refused with. */
 int pure_connect(struct pure_host *host, uint32_t index, const char *target, const char *headers);
 /* The client closes. */

@@ -4,8 +4,8 @@
 #define RINGCAST_PROTOCOL_DIALECTS_CRYPTO_SCHEDULE_REPORT_H
 
 #include "protocol/dialects/crypto/crypto.h"
-#include "protocol/interval.h"
 #include "protocol/dialects/crypto/source_pool.h"
+#include "protocol/interval.h"
 
 /* Data of a source counts as fresh for so many intervals of its topic (C-46). */
 #define SCHEDULE_FRESH_INTERVALS 3

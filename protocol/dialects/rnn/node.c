@@ -115,8 +115,8 @@ static int node_request(void *state, const struct service_request *request, stru
 static bool tell(struct effect *effect, struct slice payload, uint32_t conflate)
 {
     effect->kind = EFFECT_PUBLISH;
-    effect->event = (struct event){
-        .channel = slice_text(RNN_CHANNEL), .payload = payload, .opcode = WS_TEXT, .conflate = conflate};
+    effect->event =
+        (struct event){.channel = slice_text(RNN_CHANNEL), .payload = payload, .opcode = WS_TEXT, .conflate = conflate};
     return true;
 }
 

@@ -55,7 +55,16 @@ struct node_peer {
     char name[RNN_ID_BYTES_MAX];
 };
 
-enum { LIST_PEERS, LIST_BLACKLIST, LIST_SESSIONS, LIST_CANDIDATES, LIST_SERVICES, LIST_CAPABILITIES, LIST_WORKFLOWS, LISTS };
+enum {
+    LIST_PEERS,
+    LIST_BLACKLIST,
+    LIST_SESSIONS,
+    LIST_CANDIDATES,
+    LIST_SERVICES,
+    LIST_CAPABILITIES,
+    LIST_WORKFLOWS,
+    LISTS
+};
 
 struct node {
     const struct rnn_settings *settings;

@@ -168,7 +168,8 @@ static bool is_found(const struct query *query, const struct node_item *item)
     if (query->types != 0 && !(item->parts.number & query->types))
         return false;
     for (uint32_t i = 0; i < query->word_count; i++)
-        if (memmem(item->parts.words.data, item->parts.words.bytes, query->words[i].data, query->words[i].bytes) == NULL)
+        if (memmem(item->parts.words.data, item->parts.words.bytes, query->words[i].data, query->words[i].bytes) ==
+            NULL)
             return false;
     return true;
 }

@@ -184,8 +184,8 @@ static void rnn_message(struct dialect_call *call, enum ws_opcode opcode, struct
     else if (slice_is(type, "service.search.request"))
         rnn_search_begin(call, members[PAYLOAD].token == JSON_OBJECT_BEGIN ? members[PAYLOAD].text : slice_of(NULL, 0));
     else
-        send_error(call, "UNKNOWN_MESSAGE_TYPE", "Unknown message type: ",
-                   members[TYPE].raw.bytes <= 128 ? type : members[TYPE].raw);
+        send_error(call, "UNKNOWN_MESSAGE_TYPE",
+                   "Unknown message type: ", members[TYPE].raw.bytes <= 128 ? type : members[TYPE].raw);
 }
 
 /* N-18, Q-46: whatever it holds. */
@@ -224,16 +224,12 @@ static void rnn_traits(const void *settings, struct slice channel, struct channe
     *traits = (struct channel_traits){.policy = POLICY_CONFLATE}; /* N-27: tables; events are never replaced */
 }
 
-static const struct dialect_default rnn_defaults[] = {{"message_bytes_max", "10MiB"},
-                                                      {"messages_max", "200"},
-                                                      {"messages_window", "1s"},
-                                                      {"outbox_bytes_max", "16MiB"},
-                                                      {"connections_per_key", "32"},
-                                                      {"close_on_revoke", "false"}, /* its keys are users */
-                                                      {"ping_interval", "54s"},
-                                                      {"idle_timeout", "60s"},
-                                                      {"send_timeout", "10s"},
-                                                      {NULL, NULL}};
+static const struct dialect_default rnn_defaults[] = {
+    {"message_bytes_max", "10MiB"}, {"messages_max", "200"},
+    {"messages_window", "1s"},      {"outbox_bytes_max", "16MiB"},
+    {"connections_per_key", "32"},  {"close_on_revoke", "false"}, /* its keys are users */
+    {"ping_interval", "54s"},       {"idle_timeout", "60s"},
+    {"send_timeout", "10s"},        {NULL, NULL}};
 
 const struct dialect rnn_dialect = {
     .name = "rnn",

@@ -8,11 +8,11 @@
 #include "protocol/dialect.h"
 #include "protocol/service.h"
 
-#define RNN_DEPTH_MAX 32                    /* K-27 */
-#define RNN_SEARCH_BYTES_MAX (64U << 10)    /* of the payload of a search */
-#define RNN_CONTENT_BYTES_MAX 4096          /* of a login (N-2) */
-#define RNN_USER_BYTES_MAX 128              /* what a token's sub can hold */
-#define RNN_CHANNEL "node"                  /* everything is told to everybody */
+#define RNN_DEPTH_MAX 32                 /* K-27 */
+#define RNN_SEARCH_BYTES_MAX (64U << 10) /* of the payload of a search */
+#define RNN_CONTENT_BYTES_MAX 4096       /* of a login (N-2) */
+#define RNN_USER_BYTES_MAX 128           /* what a token's sub can hold */
+#define RNN_CHANNEL "node"               /* everything is told to everybody */
 
 /* The periodic messages, in the order in which a snapshot has them (N-20 to N-26). */
 enum rnn_table {
@@ -53,11 +53,11 @@ const char *rnn_user_hash(const struct rnn_settings *settings, struct slice name
 enum rnn_request {
     RNN_HELLO = 1, /* nothing: 200 with the peer id */
     RNN_SNAPSHOT,  /* nothing: 200 with messages for rnn_next_part, without their timestamps */
-    RNN_SEARCH,    /* a cursor of RNN_CURSOR_BYTES (zeros at first) and the payload of a search: 200 with rnn_search_head
+    RNN_SEARCH, /* a cursor of RNN_CURSOR_BYTES (zeros at first) and the payload of a search: 200 with rnn_search_head
                       and a payload, or with a head alone: there is more to look through */
-    RNN_TABLE,     /* an operation on a table, as rnn_ingest.c has checked it: 202, 422, 503 */
-    RNN_EVENT,     /* a message of 5.4, whole: 202 */
-    RNN_READ,      /* the topic of a table: 200 with its items */
+    RNN_TABLE,  /* an operation on a table, as rnn_ingest.c has checked it: 202, 422, 503 */
+    RNN_EVENT,  /* a message of 5.4, whole: 202 */
+    RNN_READ,   /* the topic of a table: 200 with its items */
 };
 
 #define RNN_CURSOR_BYTES 16

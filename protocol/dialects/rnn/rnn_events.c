@@ -5,33 +5,38 @@
 
 #define VALUES(...) ((const char *const[]){__VA_ARGS__, NULL})
 #define FIELDS(...) ((const struct shape_field[]){__VA_ARGS__, {.name = NULL}})
-#define NEEDS(name_, kind_) {.name = (name_), .kind = SHAPE_##kind_}
-#define MAY(name_, kind_) {.name = (name_), .kind = SHAPE_##kind_, .fallback = ""}
-#define ONE_OF(name_, ...) {.name = (name_), .kind = SHAPE_TEXT, .values = VALUES(__VA_ARGS__)}
+#define NEEDS(name_, kind_)                                                                                            \
+    {                                                                                                                  \
+        .name = (name_), .kind = SHAPE_##kind_                                                                         \
+    }
+#define MAY(name_, kind_)                                                                                              \
+    {                                                                                                                  \
+        .name = (name_), .kind = SHAPE_##kind_, .fallback = ""                                                         \
+    }
+#define ONE_OF(name_, ...)                                                                                             \
+    {                                                                                                                  \
+        .name = (name_), .kind = SHAPE_TEXT, .values = VALUES(__VA_ARGS__)                                             \
+    }
 
 static const struct rnn_event events[] = {
     /* N-39 */
-    {"execution.updated",
-     FIELDS(NEEDS("execution_id", INT), NEEDS("workflow_id", INT),
-            ONE_OF("status", "pending", "running", "completed", "failed", "cancelled"), MAY("error", TEXT),
-            MAY("started_at", TEXT), MAY("completed_at", TEXT))},
+    {"execution.updated", FIELDS(NEEDS("execution_id", INT), NEEDS("workflow_id", INT),
+                                 ONE_OF("status", "pending", "running", "completed", "failed", "cancelled"),
+                                 MAY("error", TEXT), MAY("started_at", TEXT), MAY("completed_at", TEXT))},
     /* N-40 */
     {"job.status.updated",
      FIELDS(NEEDS("job_execution_id", INT), NEEDS("workflow_job_id", INT), NEEDS("execution_id", INT),
             NEEDS("job_name", TEXT), ONE_OF("status", "pending", "running", "completed", "failed", "skipped"),
             MAY("error", TEXT))},
     /* N-41 */
-    {"docker.pull.progress",
-     FIELDS(NEEDS("service_name", TEXT), NEEDS("image_name", TEXT), NEEDS("status", TEXT), MAY("progress", TEXT),
-            MAY("progress_detail", OBJECT))},
+    {"docker.pull.progress", FIELDS(NEEDS("service_name", TEXT), NEEDS("image_name", TEXT), NEEDS("status", TEXT),
+                                    MAY("progress", TEXT), MAY("progress_detail", OBJECT))},
     /* N-42 */
-    {"docker.build.output",
-     FIELDS(NEEDS("service_name", TEXT), NEEDS("image_name", TEXT), NEEDS("stream", TEXT), MAY("error", TEXT),
-            MAY("error_detail", ANY))},
+    {"docker.build.output", FIELDS(NEEDS("service_name", TEXT), NEEDS("image_name", TEXT), NEEDS("stream", TEXT),
+                                   MAY("error", TEXT), MAY("error_detail", ANY))},
     /* N-43 */
-    {"docker.operation.start",
-     FIELDS(NEEDS("operation_id", TEXT), ONE_OF("operation_type", "build", "pull", "create"),
-            NEEDS("service_name", TEXT), MAY("image_name", TEXT), NEEDS("message", TEXT))},
+    {"docker.operation.start", FIELDS(NEEDS("operation_id", TEXT), ONE_OF("operation_type", "build", "pull", "create"),
+                                      NEEDS("service_name", TEXT), MAY("image_name", TEXT), NEEDS("message", TEXT))},
     /* N-44 */
     {"docker.operation.progress",
      FIELDS(NEEDS("operation_id", TEXT), NEEDS("message", TEXT), NEEDS("percentage", NUMBER), MAY("stream", TEXT))},

@@ -9,79 +9,85 @@
 
 #define VALUES(...) ((const char *const[]){__VA_ARGS__, NULL})
 
-static const struct shape_field peer_fields[] = { /* N-21 */
-    {"id", SHAPE_TEXT, NULL, NULL},         {"addresses", SHAPE_ARRAY, "[]", NULL},
-    {"last_seen", SHAPE_INT, "0", NULL},    {"is_relay", SHAPE_BOOL, "false", NULL},
-    {"can_be_relay", SHAPE_BOOL, "false", NULL}, {"connection_quality", SHAPE_INT, "0", NULL},
-    {"metadata", SHAPE_OBJECT, "{}", NULL}, {.name = NULL}};
+static const struct shape_field peer_fields[] = {/* N-21 */
+                                                 {"id", SHAPE_TEXT, NULL, NULL},
+                                                 {"addresses", SHAPE_ARRAY, "[]", NULL},
+                                                 {"last_seen", SHAPE_INT, "0", NULL},
+                                                 {"is_relay", SHAPE_BOOL, "false", NULL},
+                                                 {"can_be_relay", SHAPE_BOOL, "false", NULL},
+                                                 {"connection_quality", SHAPE_INT, "0", NULL},
+                                                 {"metadata", SHAPE_OBJECT, "{}", NULL},
+                                                 {.name = NULL}};
 
-static const struct shape_field blacklist_fields[] = { /* N-22 */
-    {"peer_id", SHAPE_TEXT, NULL, NULL},
-    {"reason", SHAPE_TEXT, "\"\"", NULL},
-    {"added_at", SHAPE_INT, "0", NULL},
-    {"expires_at", SHAPE_INT, "0", NULL},
-    {.name = NULL}};
+static const struct shape_field blacklist_fields[] = {/* N-22 */
+                                                      {"peer_id", SHAPE_TEXT, NULL, NULL},
+                                                      {"reason", SHAPE_TEXT, "\"\"", NULL},
+                                                      {"added_at", SHAPE_INT, "0", NULL},
+                                                      {"expires_at", SHAPE_INT, "0", NULL},
+                                                      {.name = NULL}};
 
-static const struct shape_field session_fields[] = { /* N-23 */
-    {"session_id", SHAPE_TEXT, NULL, NULL}, {"remote_peer_id", SHAPE_TEXT, "\"\"", NULL},
-    {"start_time", SHAPE_INT, "0", NULL},   {"duration_seconds", SHAPE_INT, "", NULL},
-    {"bytes_sent", SHAPE_INT, "0", NULL},   {"bytes_recv", SHAPE_INT, "0", NULL},
-    {"earnings", SHAPE_NUMBER, "0", NULL},  {.name = NULL}};
+static const struct shape_field session_fields[] = {/* N-23 */
+                                                    {"session_id", SHAPE_TEXT, NULL, NULL},
+                                                    {"remote_peer_id", SHAPE_TEXT, "\"\"", NULL},
+                                                    {"start_time", SHAPE_INT, "0", NULL},
+                                                    {"duration_seconds", SHAPE_INT, "", NULL},
+                                                    {"bytes_sent", SHAPE_INT, "0", NULL},
+                                                    {"bytes_recv", SHAPE_INT, "0", NULL},
+                                                    {"earnings", SHAPE_NUMBER, "0", NULL},
+                                                    {.name = NULL}};
 enum { SESSION_START = 2, SESSION_DURATION = 3, SESSION_FIELDS = 7 };
 
-static const struct shape_field candidate_fields[] = { /* N-24 */
-    {"node_id", SHAPE_TEXT, NULL, NULL},
-    {"peer_id", SHAPE_TEXT, "\"\"", NULL},
-    {"endpoint", SHAPE_TEXT, "\"\"", NULL},
-    {"latency", SHAPE_TEXT, "", NULL},
-    {"latency_ms", SHAPE_INT, "0", NULL},
-    {"reputation_score", SHAPE_NUMBER, "0", NULL},
-    {"pricing_per_gb", SHAPE_NUMBER, "0", NULL},
-    {"capacity", SHAPE_INT, "0", NULL},
-    {"last_seen", SHAPE_INT, "0", NULL},
-    {"is_connected", SHAPE_BOOL, "false", NULL},
-    {"is_preferred", SHAPE_BOOL, "false", NULL},
-    {.name = NULL}};
+static const struct shape_field candidate_fields[] =
+    {/* N-24 */
+     {"node_id", SHAPE_TEXT, NULL, NULL},         {"peer_id", SHAPE_TEXT, "\"\"", NULL},
+     {"endpoint", SHAPE_TEXT, "\"\"", NULL},      {"latency", SHAPE_TEXT, "", NULL},
+     {"latency_ms", SHAPE_INT, "0", NULL},        {"reputation_score", SHAPE_NUMBER, "0", NULL},
+     {"pricing_per_gb", SHAPE_NUMBER, "0", NULL}, {"capacity", SHAPE_INT, "0", NULL},
+     {"last_seen", SHAPE_INT, "0", NULL},         {"is_connected", SHAPE_BOOL, "false", NULL},
+     {"is_preferred", SHAPE_BOOL, "false", NULL}, {.name = NULL}};
 enum { CANDIDATE_LATENCY = 3, CANDIDATE_LATENCY_MS = 4 };
 
-static const struct shape_field workflow_fields[] = { /* N-26 */
-    {"id", SHAPE_ID, NULL, NULL},
-    {"name", SHAPE_TEXT, NULL, NULL},
-    {"description", SHAPE_TEXT, "\"\"", NULL},
-    {"status", SHAPE_TEXT, "\"\"", NULL},
-    {"job_count", SHAPE_INT, "0", NULL},
-    {"config", SHAPE_OBJECT, "{}", NULL},
-    {"created_at", SHAPE_INT, "0", NULL},
-    {"updated_at", SHAPE_INT, "0", NULL},
-    {.name = NULL}};
+static const struct shape_field workflow_fields[] = {/* N-26 */
+                                                     {"id", SHAPE_ID, NULL, NULL},
+                                                     {"name", SHAPE_TEXT, NULL, NULL},
+                                                     {"description", SHAPE_TEXT, "\"\"", NULL},
+                                                     {"status", SHAPE_TEXT, "\"\"", NULL},
+                                                     {"job_count", SHAPE_INT, "0", NULL},
+                                                     {"config", SHAPE_OBJECT, "{}", NULL},
+                                                     {"created_at", SHAPE_INT, "0", NULL},
+                                                     {"updated_at", SHAPE_INT, "0", NULL},
+                                                     {.name = NULL}};
 
-static const struct shape_field service_fields[] = { /* N-25, N-33; those behind INTERFACES only in the list */
-    {"id", SHAPE_ID, NULL, NULL},
-    {"name", SHAPE_TEXT, NULL, NULL},
-    {"description", SHAPE_TEXT, "\"\"", NULL},
-    {"service_type", SHAPE_TEXT, NULL, VALUES("DOCKER", "DATA", "STANDALONE")},
-    {"type", SHAPE_TEXT, "", NULL},
-    {"status", SHAPE_TEXT, "\"ACTIVE\"", NULL},
-    {"pricing_amount", SHAPE_NUMBER, "", NULL},
-    {"pricing_type", SHAPE_TEXT, "", NULL},
-    {"pricing_interval", SHAPE_INT, "", NULL},
-    {"pricing_unit", SHAPE_TEXT, "", NULL},
-    {"capabilities", SHAPE_OBJECT, "", NULL},
-    {"interfaces", SHAPE_ARRAY, "[]", NULL},
-    {"config", SHAPE_OBJECT, "{}", NULL},
-    {"created_at", SHAPE_INT, "0", NULL},
-    {"updated_at", SHAPE_INT, "0", NULL},
-    {.name = NULL}};
+static const struct shape_field service_fields[] = {/* N-25, N-33; those behind INTERFACES only in the list */
+                                                    {"id", SHAPE_ID, NULL, NULL},
+                                                    {"name", SHAPE_TEXT, NULL, NULL},
+                                                    {"description", SHAPE_TEXT, "\"\"", NULL},
+                                                    {"service_type", SHAPE_TEXT, NULL,
+                                                     VALUES("DOCKER", "DATA", "STANDALONE")},
+                                                    {"type", SHAPE_TEXT, "", NULL},
+                                                    {"status", SHAPE_TEXT, "\"ACTIVE\"", NULL},
+                                                    {"pricing_amount", SHAPE_NUMBER, "", NULL},
+                                                    {"pricing_type", SHAPE_TEXT, "", NULL},
+                                                    {"pricing_interval", SHAPE_INT, "", NULL},
+                                                    {"pricing_unit", SHAPE_TEXT, "", NULL},
+                                                    {"capabilities", SHAPE_OBJECT, "", NULL},
+                                                    {"interfaces", SHAPE_ARRAY, "[]", NULL},
+                                                    {"config", SHAPE_OBJECT, "{}", NULL},
+                                                    {"created_at", SHAPE_INT, "0", NULL},
+                                                    {"updated_at", SHAPE_INT, "0", NULL},
+                                                    {.name = NULL}};
 enum { ID, NAME, DESCRIPTION, SERVICE_TYPE, CATEGORY, STATUS, INTERFACES = 11, CONFIG, CREATED, UPDATED };
 
-static const struct shape_field capability_fields[] = { /* N-38 */
-    {"peer_id", SHAPE_TEXT, NULL, NULL}, {"capabilities", SHAPE_OBJECT, NULL, NULL}, {.name = NULL}};
+static const struct shape_field capability_fields[] = {/* N-38 */
+                                                       {"peer_id", SHAPE_TEXT, NULL, NULL},
+                                                       {"capabilities", SHAPE_OBJECT, NULL, NULL},
+                                                       {.name = NULL}};
 
-static const struct shape_field node_fields[] = { /* I-11 */
-    {"quic_connections", SHAPE_INT, "", NULL},
-    {"relay_mode", SHAPE_BOOL, "", NULL},
-    {"nat_mode", SHAPE_BOOL, "", NULL},
-    {.name = NULL}};
+static const struct shape_field node_fields[] = {/* I-11 */
+                                                 {"quic_connections", SHAPE_INT, "", NULL},
+                                                 {"relay_mode", SHAPE_BOOL, "", NULL},
+                                                 {"nat_mode", SHAPE_BOOL, "", NULL},
+                                                 {.name = NULL}};
 
 static const struct topic {
     const char *name;
@@ -108,7 +114,6 @@ static int refuse(struct ingest_call *call, int status, const char *field, const
 
 /* --- items -------------------------------------------------------------------------------------------------------- */
 
-
 static struct slice since(const struct buf *space, size_t *mark)
 {
     struct slice slice = buf_since(space, *mark);
@@ -117,8 +122,8 @@ static struct slice since(const struct buf *space, size_t *mark)
 }
 
 /* The members [from, to) of an item, behind a brace or a comma. */
-static void put_fields(struct buf *out, const struct shape_field *fields, const struct json_member *found, unsigned from,
-                       unsigned to)
+static void put_fields(struct buf *out, const struct shape_field *fields, const struct json_member *found,
+                       unsigned from, unsigned to)
 {
     for (unsigned i = from; i < to; i++)
         shape_put(&fields[i], &found[i], out);
@@ -388,8 +393,9 @@ static int take_node(struct ingest_call *call, struct slice body)
     if (!shape_check(node_fields, body, found, &fault))
         return refuse(call, fault.status, fault.field, fault.message);
     size_t mark = call->text->used;
-    rnn_put_operation(call->text, &(struct rnn_operation){.kind = 'u', .list = RNN_LIST_NODE,
-                                                          .peer = slice_text(""), .peer_name = slice_text("")});
+    rnn_put_operation(call->text,
+                      &(struct rnn_operation){
+                          .kind = 'u', .list = RNN_LIST_NODE, .peer = slice_text(""), .peer_name = slice_text("")});
     item.text = found[0].token == JSON_ERROR ? slice_text("") : found[0].text;
     item.tail = found[1].token == JSON_ERROR ? slice_text("") : found[1].text;
     item.found = found[2].token == JSON_ERROR ? slice_text("") : found[2].text;
@@ -446,8 +452,9 @@ static const struct topic *topic_find(struct slice name)
 
 static int unknown_topic(struct ingest_call *call)
 {
-    return refuse(call, 404, "", "unknown topic; there are peers, blacklist, relay_sessions, relay_candidates, services, "
-                                 "peer_services, peer_capabilities, workflows, node and events");
+    return refuse(call, 404, "",
+                  "unknown topic; there are peers, blacklist, relay_sessions, relay_candidates, services, "
+                  "peer_services, peer_capabilities, workflows, node and events");
 }
 
 static int rnn_take(struct ingest_call *call, struct slice name, struct slice body)

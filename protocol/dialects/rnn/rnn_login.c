@@ -9,11 +9,11 @@
 #include "protocol/jwt.h"
 #include "protocol/password.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #define WINDOW_MS 60000
 #define METHODS "POST, OPTIONS"
+#define ORIGIN_BYTES_MAX 200
 /* Of nobody's password: a user who is not there costs what one who is does. */
 #define NOBODY "$y$j9T$AAAAAAAAAAAAAAAAAAAAA.$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA."
 
@@ -54,13 +54,16 @@ static void note_origin(struct dialect_call *call, const struct http1_request *r
     struct slice origin = http1_header(request, "Origin");
     session->cors = common->origin_check;
     session->extra[0] = '\0';
-    if (origin.data == NULL || origin.bytes > 200 || !common->origin_check || !call->origin_allowed)
+    if (origin.data == NULL || origin.bytes > ORIGIN_BYTES_MAX || !common->origin_check || !call->origin_allowed)
         return;
-    snprintf(session->extra, sizeof session->extra, "Access-Control-Allow-Origin: %.*s\r\n%s", (int)origin.bytes,
-             (const char *)origin.data,
-             preflight ? "Access-Control-Allow-Methods: POST\r\nAccess-Control-Allow-Headers: Content-Type\r\n"
-                         "Access-Control-Max-Age: 600\r\n"
-                       : "");
+    struct buf extra = buf_of(session->extra, sizeof session->extra - 1);
+    buf_put_text(&extra, "Access-Control-Allow-Origin: ");
+    buf_put(&extra, origin);
+    buf_put_text(&extra, "\r\n");
+    if (preflight)
+        buf_put_text(&extra, "Access-Control-Allow-Methods: POST\r\nAccess-Control-Allow-Headers: Content-Type\r\n"
+                             "Access-Control-Max-Age: 600\r\n");
+    session->extra[extra.used] = '\0';
 }
 
 static void rnn_login(struct dialect_call *call, const struct http1_request *request, struct slice path)

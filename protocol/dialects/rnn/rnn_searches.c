@@ -53,8 +53,7 @@ static void ask(struct dialect_call *call, const struct rnn_search *search)
 static struct slice request_id(struct slice payload)
 {
     struct json_member id = {.name = "request_id"};
-    bool scalar = payload.bytes > 0 &&
-                  json_find_members(payload, RNN_DEPTH_MAX, false, &id, 1) == JSON_MEMBERS_OK &&
+    bool scalar = payload.bytes > 0 && json_find_members(payload, RNN_DEPTH_MAX, false, &id, 1) == JSON_MEMBERS_OK &&
                   id.token != JSON_ERROR && id.token != JSON_OBJECT_BEGIN && id.token != JSON_ARRAY_BEGIN;
     return scalar && id.text.bytes <= 256 ? id.text : slice_text("");
 }

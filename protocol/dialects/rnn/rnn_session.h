@@ -21,9 +21,7 @@ struct rnn_session {
     uint8_t user_bytes;
     uint8_t user[RNN_USER_BYTES_MAX]; /* of the token, or who wants to log in */
     bool cors;                        /* the answer is for a page elsewhere, which may read it */
-    uint16_t origin_bytes;
-    uint8_t origin[256];
-    char extra[384]; /* header lines of the answer */
+    char extra[384];                  /* header lines of the answer */
 };
 
 static inline struct slice rnn_user(const struct rnn_session *session)

@@ -38,9 +38,11 @@ static const char *kind_fault(const struct shape_field *field, const struct json
     case SHAPE_TEXT:
         if (member->token != JSON_STRING)
             return "must be a string";
-        return field->values == NULL || is_one_of(member, field->values) ? NULL : "is none of the values that it may have";
+        return field->values == NULL || is_one_of(member, field->values) ? NULL
+                                                                         : "is none of the values that it may have";
     case SHAPE_INT:
-        return member->token == JSON_NUMBER && json_u64(member->raw, &number) ? NULL : "must be a whole number from 0 on";
+        return member->token == JSON_NUMBER && json_u64(member->raw, &number) ? NULL
+                                                                              : "must be a whole number from 0 on";
     case SHAPE_NUMBER:
         return member->token == JSON_NUMBER ? NULL : "must be a number";
     case SHAPE_BOOL:
@@ -55,7 +57,8 @@ static const char *kind_fault(const struct shape_field *field, const struct json
                    ? NULL
                    : "must be a whole number from 0 on";
     case SHAPE_CODE:
-        return member->token == JSON_STRING && is_code(member->raw) ? NULL : "must be of upper-case letters, digits and _";
+        return member->token == JSON_STRING && is_code(member->raw) ? NULL
+                                                                    : "must be of upper-case letters, digits and _";
     case SHAPE_ANY:
         return NULL;
     }
@@ -117,7 +120,8 @@ void shape_put_all(const struct shape_field *fields, const struct json_member *f
 uint64_t shape_u64(const struct shape_field *field, const struct json_member *found)
 {
     uint64_t value = 0;
-    bool read = found->token != JSON_ERROR ? json_u64(found->raw, &value) : json_u64(slice_text(field->fallback), &value);
+    bool read =
+        found->token != JSON_ERROR ? json_u64(found->raw, &value) : json_u64(slice_text(field->fallback), &value);
     check(read);
     return value;
 }

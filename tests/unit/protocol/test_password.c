@@ -32,7 +32,8 @@ Test(password, of_any_length_is_safe)
 
 Test(password, hashes_that_are_none_are_known)
 {
-    static const char *const rows[] = {"", "secret", "*", "!", "ab01FAX.bQRSU", "$1$abcdefgh$irWbblnpmw.5z7wgBnprh0", "$y$j9T$", "$nope$x$y"};
+    static const char *const rows[] = {
+        "", "secret", "*", "!", "ab01FAX.bQRSU", "$1$abcdefgh$irWbblnpmw.5z7wgBnprh0", "$y$j9T$", "$nope$x$y"};
     char hash[PASSWORD_HASH_BYTES_MAX];
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         cr_expect_not_null(password_hash_fault(rows[i]), "%s", rows[i]);

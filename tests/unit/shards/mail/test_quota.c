@@ -122,3 +122,21 @@ Test(quota, agrees_with_plain_counters)
     cr_assert_eq(quotas.map.count, 0);
     quotas_destroy(&quotas);
 }
+
+/* Whether there is room is asked without taking any (N-2: only failed logins count). */
+Test(quota, says_what_is_left_without_counting)
+{
+    struct quotas quotas;
+    quotas_init(&quotas, key);
+    for (unsigned i = 0; i < 3 * LIMIT; i++)
+        cr_assert(quota_take(&quotas, name_of(1), QUOTA_ADDRESS_LEFT, LIMIT, WINDOW_MS, 0));
+    quotas_check(&quotas); /* and keeps nothing of a name that was only asked for */
+    for (unsigned i = 0; i < LIMIT; i++) {
+        cr_assert(quota_take(&quotas, name_of(1), QUOTA_ADDRESS_LEFT, LIMIT, WINDOW_MS, 0));
+        cr_assert(attempt(&quotas, 0));
+    }
+    cr_assert_not(quota_take(&quotas, name_of(1), QUOTA_ADDRESS_LEFT, LIMIT, WINDOW_MS, WINDOW_MS - 1));
+    cr_assert(quota_take(&quotas, name_of(1), QUOTA_ADDRESS_LEFT, 0, WINDOW_MS, 0), "no limit");
+    cr_assert(quota_take(&quotas, name_of(1), QUOTA_ADDRESS_LEFT, LIMIT, WINDOW_MS, WINDOW_MS), "the next window");
+    quotas_destroy(&quotas);
+}

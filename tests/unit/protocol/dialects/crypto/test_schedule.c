@@ -4,9 +4,9 @@
  * C-48). Run by unit_protocol. */
 #include "core/random.h"
 #include "protocol/dialects/crypto/crypto.h"
-#include "protocol/interval.h"
 #include "protocol/dialects/crypto/schedule.h"
 #include "protocol/dialects/crypto/source_pool.h"
+#include "protocol/interval.h"
 #include "protocol/json.h"
 #include "protocol/service.h"
 #include "tests/support/pure_client.h"

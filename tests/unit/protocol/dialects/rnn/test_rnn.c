@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: MIT */
+/* The dialect rnn at the session and at the node: logins, tokens that end, tables over half a minute, what is told to whom
+ * and what is not built again, searches in pieces, bounds, lives. What single messages look like stands in the transcripts. Run
+ * by unit_protocol. */
+#include "protocol/dialects/rnn/rnn.h"
+#include "protocol/jwt.h"
+#include "protocol/password.h"
+#include "tests/support/pure_client.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define SECRET "a secret of the tests, of 32 characters or more"
+
+static struct pure_host host;
+
+/* The next text that a connection has got, or NULL. */
+static const char *next_text(uint32_t index)
+{
+    const struct pure_message *message = pure_take(&host, index);
+    return message == NULL ? NULL : (const char *)message->data;
+}
+
+static void begin(void)
+{
+    pure_init(&host, "rnn");
+    cr_assert_eq(pure_set(&host, "secrets", "a secret of the tests 32 characters or more"), 0);
+    pure_set(&host, "peer_id", "self");
+}
+
+static const char *path_of(const char *user, int64_t lifetime_s)
+{
+    static char path[1024];
+    uint8_t memory[900];
+    struct buf token = buf_of(memory, sizeof memory);
+    int64_t now_s = (int64_t)(pure_wall_ms(&host) / 1000);
+    jwt_make(&token, slice_text("a secret of the tests 32 characters or more"), slice_text(user), now_s,
+             now_s + lifetime_s);
+    snprintf(path, sizeof path, "/api/ws?token=%.*s", (int)token.used, (const char *)token.data);
+    return path;
+}
+
+static void come(uint32_t index)
+{
+    cr_assert_eq(pure_connect(&host, index, path_of("op", 3600), ""), 101);
+    const char *greeting = next_text(index);
+    cr_assert(strncmp(greeting, "{\"type\":\"connected\"", 19) == 0, "%s", greeting);
+}
+
+/* How many messages of the type have come, all others passed over; the last one of it in `last`. */
+static unsigned count(uint32_t index, const char *type, char *last, size_t bytes)
+{
+    char begins[64];
+    unsigned found = 0;
+    snprintf(begins, sizeof begins, "{\"type\":\"%s\"", type);
+    for (const char *text; (text = next_text(index)) != NULL;) {
+        if (strncmp(text, begins, strlen(begins)) != 0)
+            continue;
+        found++;
+        if (last != NULL)
+            snprintf(last, bytes, "%s", text);
+    }
+    return found;
+}
+
+static int login(const char *content)
+{
+    return pure_request_with(&host, 9, "POST", "/api/auth/login", "Content-Type: application/json\r\n", content);
+}
+
+Test(rnn, logs_in) /* N-2, N-3, Q-34, Q-52 */
+{
+    static const char *const malformed[] = {"",
+                                            "{",
+                                            "[]",
+                                            "{}",
+                                            "{\"username\":\"op\"}",
+                                            "{\"username\":\"op\",\"password\":7}",
+                                            "{\"username\":\"op\",\"username\":\"x\",\"password\":\"secret\"}"};
+    char hash[PASSWORD_HASH_BYTES_MAX], user[512];
+    struct jwt_claims claims;
+    begin();
+    cr_assert(password_hash(slice_text("secret"), hash));
+    snprintf(user, sizeof user, "op %s", hash);
+    cr_assert_eq(pure_set(&host, "users", user), 0);
+    pure_set(&host, "logins_failed_max", "2");
+    pure_start(&host);
+    const struct rnn_settings *settings = host.settings;
+    cr_assert_eq(login("{\"username\":\"op\",\"password\":\"secret\"}"), 200);
+    char *token = strstr(host.content, "{\"token\":\"");
+    cr_assert_not_null(token, "%s", host.content);
+    token += 10;
+    struct slice text = slice_of(token, strcspn(token, "\""));
+    cr_expect_eq(jwt_check(text, &settings->secrets, (int64_t)(pure_wall_ms(&host) / 1000), &claims), JWT_GOOD);
+    cr_expect(slice_is(slice_of(claims.subject, claims.subject_bytes), "op"));
+    cr_expect_eq(claims.expires_s - claims.issued_s, 86400);
+    for (size_t i = 0; i < sizeof malformed / sizeof malformed[0]; i++)
+        cr_expect_eq(login(malformed[i]), 400, "%s", malformed[i]);
+    cr_expect_eq(login("{\"username\":\"op\",\"password\":\"secrets\"}"), 401);
+    cr_expect_eq(login("{\"username\":\"nobody\",\"password\":\"secret\"}"), 401);
+    cr_expect_eq(login("{\"username\":\"op\",\"password\":\"secret\"}"), 429, "two failures of this address");
+    pure_advance(&host, 60000);
+    cr_expect_eq(login("{\"username\":\"op\",\"password\":\"secret\"}"), 200, "the next minute");
+    pure_close(&host);
+}
+
+Test(rnn, refuses_settings_that_let_nobody_or_anybody_in) /* N-3 */
+{
+    struct rnn_settings settings = {.common.listen = {.count = 1}};
+    uint8_t memory[512];
+    char *short_one[] = {"short"}, *good[] = {SECRET}, *no_hash[] = {"op"}, *plain[] = {"op secret"};
+    struct buf why = buf_of(memory, sizeof memory);
+    cr_expect_neq(rnn_check_settings(&settings, &why), 0, "no secret");
+    settings.secrets = (struct option_texts){short_one, 1};
+    cr_expect_neq(rnn_check_settings(&settings, &why), 0, "a short one");
+    settings.secrets = (struct option_texts){good, 1};
+    cr_expect_eq(rnn_check_settings(&settings, &why), 0);
+    settings.users = (struct option_texts){no_hash, 1};
+    cr_expect_neq(rnn_check_settings(&settings, &why), 0, "no hash");
+    settings.users = (struct option_texts){plain, 1};
+    cr_expect_neq(rnn_check_settings(&settings, &why), 0, "a password in the clear");
+    buf_put_byte(&why, '\0');
+    cr_expect_null(strstr((const char *)memory, "secret "), "no password is repeated: %s", (const char *)memory);
+}
+
+Test(rnn, ends_with_its_token_when_asked_to) /* N-6 */
+{
+    begin();
+    pure_set(&host, "close_on_expiry", "true");
+    pure_set(&host, "idle_timeout", "0");
+    pure_start(&host);
+    cr_assert_eq(pure_connect(&host, 0, path_of("op", 60), ""), 101);
+    pure_advance(&host, (60 + JWT_LEEWAY_S) * 1000 - 1500);
+    cr_expect_eq(host.conns[0].close_code, 0);
+    pure_advance(&host, 3000);
+    cr_expect_eq(host.conns[0].close_code, 1008);
+    pure_close(&host);
+}
+
+Test(rnn, tells_its_tables_at_their_intervals) /* N-8, N-20 to N-26; SN-2 */
+{
+    static const struct {
+        const char *type;
+        unsigned times;
+    } rows[] = {{"node.status", 6},       {"peers.updated", 3},  {"blacklist.updated", 1}, {"services.updated", 2},
+                {"workflows.updated", 2}, {"relay.sessions", 0}, {"relay.candidates", 0}};
+    begin();
+    pure_set(&host, "idle_timeout", "0");
+    pure_start(&host);
+    for (uint32_t i = 0; i < 7; i++)
+        come(i);
+    for (uint32_t i = 0; i < 7; i++)
+        cr_assert_null(next_text(i), "nothing has been told yet, so there is no snapshot");
+    pure_advance(&host, 30000);
+    for (uint32_t i = 0; i < 7; i++)
+        cr_expect_eq(count(i, rows[i].type, NULL, 0), rows[i].times, "%s", rows[i].type);
+    pure_close(&host);
+}
+
+Test(rnn, tells_who_comes_all_that_has_been_told) /* N-8, Q-35, Q-44 */
+{
+    static const char *const types[] = {"node.status", "peers.updated", "blacklist.updated", "services.updated",
+                                        "workflows.updated"};
+    begin();
+    pure_set(&host, "idle_timeout", "0");
+    pure_start(&host);
+    cr_assert_eq(pure_ingest(&host, "node", "{\"quic_connections\":5}"), 202);
+    pure_advance(&host, 30000);
+    come(0);
+    for (size_t i = 0; i < 5; i++) {
+        char begins[64];
+        const char *text = next_text(0);
+        snprintf(begins, sizeof begins, "{\"type\":\"%s\"", types[i]);
+        cr_assert(text != NULL && strncmp(text, begins, strlen(begins)) == 0, "%s: %s", types[i], text);
+        if (i == 0)
+            cr_expect_not_null(strstr(text, "\"uptime_seconds\":30,"), "%s", text);
+        if (i == 0)
+            cr_expect_not_null(strstr(text, "\"quic_connections\":5,"), "%s", text);
+    }
+    cr_expect_null(next_text(0));
+    pure_close(&host);
+}
+
+Test(rnn, counts_on_while_a_session_lasts) /* N-23 */
+{
+    char last[1024] = "", session[256];
+    begin();
+    pure_set(&host, "idle_timeout", "0");
+    pure_set(&host, "relay_mode", "true");
+    pure_start(&host);
+    snprintf(session, sizeof session, "{\"op\":\"upsert\",\"items\":[{\"session_id\":\"s\",\"start_time\":%llu}]}",
+             (unsigned long long)(pure_wall_ms(&host) / 1000 - 10));
+    cr_assert_eq(pure_ingest(&host, "relay_sessions", session), 202);
+    come(0);
+    pure_advance(&host, 5000);
+    cr_expect_eq(count(0, "relay.sessions", last, sizeof last), 1);
+    cr_expect_not_null(strstr(last, "\"duration_seconds\":15,"), "%s", last);
+    pure_advance(&host, 5000);
+    cr_expect_eq(count(0, "relay.sessions", last, sizeof last), 1);
+    cr_expect_not_null(strstr(last, "\"duration_seconds\":20,"), "%s", last);
+    pure_close(&host);
+}
+
+Test(rnn, lets_entries_of_the_blacklist_end) /* N-22 */
+{
+    char last[1024] = "", entry[256];
+    begin();
+    pure_set(&host, "idle_timeout", "0");
+    pure_start(&host);
+    snprintf(entry, sizeof entry,
+             "{\"op\":\"upsert\",\"items\":[{\"peer_id\":\"a\",\"expires_at\":%llu},{\"peer_id\":\"b\"}]}",
+             (unsigned long long)(pure_wall_ms(&host) / 1000 + 40));
+    cr_assert_eq(pure_ingest(&host, "blacklist", entry), 202);
+    come(0);
+    pure_advance(&host, 30000);
+    cr_expect_eq(count(0, "blacklist.updated", last, sizeof last), 1);
+    cr_expect_not_null(strstr(last, "\"peer_id\":\"a\""), "%s", last);
+    pure_advance(&host, 30000);
+    cr_expect_eq(count(0, "blacklist.updated", last, sizeof last), 1);
+    cr_expect_null(strstr(last, "\"peer_id\":\"a\""), "%s", last);
+    cr_expect_not_null(strstr(last, "\"peer_id\":\"b\""), "%s", last);
+    pure_close(&host);
+}
+
+Test(rnn, tells_of_capabilities_only_when_they_change) /* N-38, Q-36 */
+{
+    static const char *const same =
+        "{\"op\":\"upsert\",\"items\":[{\"peer_id\":\"p\",\"capabilities\":{\"gpu\":true}}]}";
+    char last[512];
+    begin();
+    pure_start(&host);
+    come(0);
+    cr_assert_eq(pure_ingest(&host, "peer_capabilities", same), 202);
+    cr_expect_eq(count(0, "peer.capabilities.updated", last, sizeof last), 1);
+    cr_expect_not_null(strstr(last, "{\"peer_id\":\"p\",\"capabilities\":{\"gpu\":true},\"updated_at\":"), "%s", last);
+    cr_assert_eq(pure_ingest(&host, "peer_capabilities", same), 202);
+    cr_expect_eq(count(0, "peer.capabilities.updated", last, sizeof last), 0);
+    pure_close(&host);
+}
+
+/* Publishes `number` services of a peer (NULL: own), from `first` on. */
+static void publish_services(const char *peer, unsigned first, unsigned number)
+{
+    size_t room = (size_t)number * 160 + 256, used;
+    char *text = malloc(room);
+    cr_assert_not_null(text);
+    used = (size_t)snprintf(text, room, "{\"op\":\"upsert\",\"peer_id\":\"%s\",\"items\":[", peer == NULL ? "" : peer);
+    for (unsigned i = 0; i < number; i++)
+        used += (size_t)snprintf(
+            text + used, room - used, "%s{\"id\":%u,\"name\":\"service %u\",\"service_type\":\"%s\",\"status\":\"%s\"}",
+            i > 0 ? "," : "", first + i, first + i, i % 2 ? "DATA" : "DOCKER", i % 4 == 3 ? "STOPPED" : "ACTIVE");
+    snprintf(text + used, room - used, "]}");
+    cr_assert_eq(pure_ingest(&host, peer == NULL ? "services" : "peer_services", text), 202, "%s", host.reply);
+    free(text);
+}
+
+/* How many services a search finds, in how many partial answers. */
+static unsigned find(uint32_t index, const char *payload, unsigned *partial)
+{
+    char message[512];
+    unsigned found = 0;
+    *partial = 0;
+    snprintf(message, sizeof message, "{\"type\":\"service.search.request\",\"payload\":%s}", payload);
+    pure_send_text(&host, index, message);
+    for (const char *text; (text = next_text(index)) != NULL;) {
+        if (strncmp(text, "{\"type\":\"service.search.response\"", 33) != 0)
+            continue;
+        if (strstr(text, "\"complete\":true") != NULL) {
+            cr_expect_not_null(strstr(text, "\"services\":[]"), "%s", text);
+            return found;
+        }
+        ++*partial;
+        unsigned here = 0;
+        for (const char *at = text; (at = strstr(at, "\"peer_name\":")) != NULL; at++)
+            here++;
+        cr_expect(here > 0 && here <= 50, "%u", here);
+        found += here;
+    }
+    cr_assert(false, "there is no last answer");
+    return 0;
+}
+
+Test(rnn, finds_in_pieces_what_is_far_apart) /* N-29 to N-34 */
+{
+    unsigned partial;
+    begin();
+    pure_set(&host, "messages_max", "0");
+    pure_start(&host);
+    publish_services(NULL, 1, 7);
+    for (unsigned i = 0; i < 40; i++)
+        publish_services("far", i * 500, 500);
+    publish_services("near", 90000, 60);
+    come(0);
+    cr_expect_eq(find(0, "{\"query\":\"service 19999\"}", &partial), 1, "behind several pieces");
+    cr_expect_eq(find(0, "{\"query\":\"SERVICE 9005\",\"peer_ids\":[\"near\"]}", &partial), 10);
+    cr_expect_eq(partial, 1);
+    cr_expect_eq(find(0, "{\"peer_ids\":[\"near\"]}", &partial), 60);
+    cr_expect_eq(partial, 2, "at most 50 in an answer");
+    cr_expect_eq(find(0, "{\"peer_ids\":[\"near\",\"self\"],\"active_only\":true,\"service_type\":\"data\"}", &partial),
+                 15 + 2);
+    cr_expect_eq(find(0, "{}", &partial), 20067);
+    cr_expect_eq(find(0, "{\"query\":\"nothing like it\"}", &partial), 0);
+    pure_close(&host);
+}
+
+Test(rnn, keeps_searches_of_two_apart) /* N-36, N-37 */
+{
+    unsigned partial;
+    begin();
+    pure_start(&host);
+    publish_services("p", 0, 60);
+    come(0);
+    come(1);
+    pure_hold(&host, true);
+    pure_send_text(&host, 0,
+                   "{\"type\":\"service.search.request\",\"payload\":{\"query\":\"service 1\",\"request_id\":\"a\"}}");
+    pure_send_text(&host, 1,
+                   "{\"type\":\"service.search.request\",\"payload\":{\"query\":\"service 59\",\"request_id\":\"b\"}}");
+    pure_hold(&host, false);
+    pure_pump(&host);
+    for (uint32_t i = 0; i < 2; i++)
+        for (const char *text; (text = next_text(i)) != NULL;)
+            cr_expect_not_null(strstr(text, i == 0 ? "\"request_id\":\"a\"" : "\"request_id\":\"b\""), "%s", text);
+    pure_disconnect(&host, 0);
+    cr_expect_eq(find(1, "{\"query\":\"service 59\"}", &partial), 1);
+    pure_close(&host);
+}
+
+Test(rnn, refuses_what_is_beyond_its_memory_and_keeps_the_rest)
+{
+    begin();
+    cr_assert_eq(pure_set(&host, "memory", "8KiB"), 0);
+    pure_start(&host);
+    publish_services("p", 0, 4);
+    char text[8192], *at = text + sprintf(text, "{\"op\":\"upsert\",\"items\":[");
+    for (unsigned i = 0; i < 60; i++)
+        at += sprintf(at, "%s{\"id\":\"peer %u\",\"addresses\":[]}", i > 0 ? "," : "", i);
+    strcpy(at, "]}");
+    cr_expect_eq(pure_ingest(&host, "peers", text), 422);
+    cr_assert_eq(pure_read(&host, "peers"), 200);
+    cr_expect(strcmp(host.reply, "{\"items\":[]}") == 0, "all or nothing");
+    cr_expect_eq(pure_ingest(&host, "peers", "{\"op\":\"upsert\",\"items\":[{\"id\":\"one\"}]}"), 202);
+    pure_close(&host);
+}
+
+Test(rnn, has_all_that_was_acknowledged_in_its_next_life) /* Q-54, N-7 */
+{
+    begin();
+    pure_set(&host, "peer_id", "");
+    pure_start(&host);
+    publish_services("p", 0, 3);
+    publish_services(NULL, 1, 3);
+    cr_assert_eq(pure_ingest(&host, "services", "{\"op\":\"delete\",\"ids\":[2]}"), 202);
+    cr_assert_eq(pure_ingest(&host, "services",
+                             "{\"op\":\"upsert\",\"items\":[{\"id\":3,\"name\":\"new\",\"service_type\":\"DATA\"}]}"),
+                 202);
+    cr_assert_eq(pure_ingest(&host, "node", "{\"relay_mode\":true,\"quic_connections\":7}"), 202);
+    static char before[PURE_REPLY_BYTES];
+    char id[512];
+    cr_assert_eq(pure_connect(&host, 0, path_of("op", 3600), ""), 101);
+    snprintf(id, sizeof id, "%s", next_text(0));
+    cr_assert_not_null(strstr(id, "\"peer_id\":\"12D3KooW"), "%s", id);
+    cr_assert_eq(pure_read(&host, "services"), 200);
+    snprintf(before, sizeof before, "%s", host.reply);
+    pure_crash(&host);
+    cr_assert_eq(pure_read(&host, "services"), 200);
+    cr_expect_str_eq(host.reply, before);
+    cr_assert_eq(pure_connect(&host, 1, path_of("op", 3600), ""), 101);
+    const char *again = next_text(1);
+    cr_expect_eq(strncmp(id, again, strcspn(id, "}")), 0, "%s %s", id, again);
+    cr_assert_eq(pure_read(&host, "node"), 200);
+    cr_expect_not_null(strstr(host.reply, "\"quic_connections\":7"));
+    unsigned partial;
+    cr_expect_eq(find(1, "{\"peer_ids\":[\"p\"]}", &partial), 3);
+    pure_close(&host);
+}
