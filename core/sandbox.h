@@ -4,7 +4,8 @@
  * A call that is not on the list does not happen and fails with EPERM: the filter traps (SIGSYS), the handler notes it
  * and goes on. The process lives, because a C library that makes a new call somewhere must not take down a server whose
  * other shards are well; the call that an intruder needs fails all the same. It is said once for each thread and call,
- * and counted each time. Operations of a ring are no system calls: the filter does not see them. */
+ * and counted each time. Operations of a ring are no system calls, the
+ * filter does not see them: each ring has a list of its own (ring_uring.c). */
 #ifndef RINGCAST_CORE_SANDBOX_H
 #define RINGCAST_CORE_SANDBOX_H
 
