@@ -255,7 +255,13 @@ static void request_rest(struct run *run, const struct http1_request *request, s
 {
     struct pure_conn *conn = pure_begin(&run->host, REST);
     struct dialect_call call = begin_call(run, conn, head);
-    run->host.dialect->rest->request(&call, request, request->path);
+    const struct dialect_rest *rest = run->host.dialect->rest;
+    rest->request(&call, request, request->path);
+    if (call.out->count == 0) { /* it wants the content first */
+        expect(rest->content != NULL);
+        struct slice content = fuzz_piece(&run->input);
+        rest->content(&call, slice_of(content.data, content.bytes < rest->content_bytes_max ? content.bytes : rest->content_bytes_max));
+    }
     pure_apply(&run->host, conn, call.out);
     expect(conn->refused_status != 0); /* answered */
     pure_end(&run->host, conn);

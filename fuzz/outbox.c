@@ -3,6 +3,7 @@
  * put on the wire, how many messages it holds, what is left when it ends early. It never sends. The input is a row of
  * steps; at the end all memory of frames must be back. */
 #include "shards/conn/outbox.h"
+#include "core/frame_memory.h"
 #include "fuzz/fuzz.h"
 #include "protocol/ws.h"
 

@@ -16,6 +16,7 @@ import client
 import transport
 from case import BRAKE_SECONDS, expect, plain_only
 from server import BINARY, INGEST_KEY, Server
+from wire import Wire
 
 SECRET = "a secret of the tests, long enough for HS256"
 NODE = {"secrets": [SECRET], "peer_id": "12D3KooWTestNode", "peer_name": "test", "dht_node_id": "0xabcd"}
@@ -392,8 +393,7 @@ def test_shapes_of_tables():
 def test_a_reader_that_stops_is_closed():
     """N-12: a send that does not move for send_timeout ends its connection; the others get everything."""
     async def run(server):
-        stopped, _ = await connect(server, token(sub="stopped"))
-        stopped.transport.pause_reading()
+        stopped = Wire(server.port("rnn"), receive_buffer=4096).upgrade(f"/api/ws?token={token(sub='stopped')}")
         reader, _ = await connect(server)
         line = json.dumps({"type": "docker.build.output", "payload": {"service_name": "a", "image_name": "a", "stream": "x" * 60000}})
         body = "".join(line + "\n" for _ in range(200)).encode()
@@ -404,6 +404,8 @@ def test_a_reader_that_stops_is_closed():
         while server.metric("ringcast_sessions") > 1:
             expect(time.monotonic() < deadline, True, "the stopped reader is still there")
             await asyncio.sleep(0.1)
+        expect('reason="send timeout"' in server.log(), True, server.log())
+        stopped.socket.close()
         await reader.close()
     with Server(rnn=NODE | {"send_timeout": "1s"}) as server:
         asyncio.run(run(server))

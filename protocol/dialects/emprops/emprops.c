@@ -337,6 +337,7 @@ const struct dialect emprops_dialect = {
     .session_bytes = sizeof(struct emprops_session),
     .heartbeat_ms = HEARTBEAT_MS,
     .home_key = "hub",
+    .keyless_is_open = true, /* E-5 */
     .service = &emprops_hub,
     .permission_fault = emprops_permission_fault,
     .paths = (const char *const[]){"/", "/ws", "/emprops", NULL},

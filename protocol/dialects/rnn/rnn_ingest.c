@@ -300,8 +300,10 @@ static int put_each(struct ingest_call *call, const struct topic *topic, struct 
 
 static int put_items(struct ingest_call *call, const struct topic *topic, struct slice array)
 {
-    if (call->text->capacity - call->text->used < 2 * ITEM_ROOM)
-        return refuse(call, 503, "items", "find no memory");
+    if (call->text->capacity - call->text->used < 2 * ITEM_ROOM) {
+        call->text->overflow = true;
+        return refuse(call, 413, "items", "are too large");
+    }
     call->text->capacity -= ITEM_ROOM; /* where each item is written first */
     int status = put_each(call, topic, array);
     call->text->capacity += ITEM_ROOM;

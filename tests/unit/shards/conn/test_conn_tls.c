@@ -295,9 +295,9 @@ Test(conn_tls, gives_an_honest_handshake_a_place_however_many_are_begun)
     for (int i = 0; i < HALF; i++)
         send_hello(&world, &half[i], i == 0 ? 1 : 100);
     cr_assert_eq(world.shards[0]->tls->handshaking, 0);
-    for (int i = 0; i < WHOLE; i++) {
+    for (uint32_t i = 0; i < WHOLE; i++) {
         send_hello(&world, &whole[i], UINT32_MAX);
-        cr_assert_eq(world.shards[0]->tls->handshaking, i < PLACES ? i + 1 : PLACES);
+        cr_assert_eq(world.shards[0]->tls->handshaking, i < PLACES ? i + 1 : (uint32_t)PLACES);
     }
     cr_assert_eq(world_sum(&world, STAT_CLOSED_TLS_BUSY), WHOLE - PLACES);
     guest_shake_hands(&world, &fine[0], 1);
