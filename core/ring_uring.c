@@ -180,13 +180,41 @@ void ring_destroy(struct ring *ring)
 
 /* --- submission --------------------------------------------------------------------------------------------------- */
 
+/* From here on the kernel takes from this ring what the engine does with sockets and no other operation: a filter of system
+ * calls (sandbox.h) does not see them, and a ring can open files, too. 0 or -errno. */
+static int restrict_operations(struct ring *ring)
+{
+    static const uint8_t operations[] = {
+        IORING_OP_ACCEPT,   IORING_OP_RECV,         IORING_OP_SEND,      IORING_OP_SENDMSG,
+        IORING_OP_SEND_ZC,  IORING_OP_SENDMSG_ZC,   IORING_OP_SHUTDOWN,  IORING_OP_CLOSE,
+        IORING_OP_POLL_ADD, IORING_OP_ASYNC_CANCEL, IORING_OP_URING_CMD, /* a socket's option */
+    };
+    static const uint8_t registers[] = {IORING_REGISTER_ENABLE_RINGS, IORING_REGISTER_FILES_UPDATE,
+                                        IORING_REGISTER_BUFFERS_UPDATE};
+    struct io_uring_restriction rules[sizeof operations + sizeof registers + 1] = {0};
+    unsigned count = 0;
+    for (size_t i = 0; i < sizeof operations; i++, count++) {
+        rules[count].opcode = IORING_RESTRICTION_SQE_OP;
+        rules[count].sqe_op = operations[i];
+    }
+    for (size_t i = 0; i < sizeof registers; i++, count++) {
+        rules[count].opcode = IORING_RESTRICTION_REGISTER_OP;
+        rules[count].register_op = registers[i];
+    }
+    rules[count].opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED;
+    rules[count++].sqe_flags = IOSQE_FIXED_FILE | IOSQE_BUFFER_SELECT | IOSQE_IO_HARDLINK | IOSQE_CQE_SKIP_SUCCESS;
+    return io_uring_register((unsigned)ring->uring.ring_fd, IORING_REGISTER_RESTRICTIONS, rules, count);
+}
+
 /* The first caller becomes the owner: the kernel takes submissions from this thread only (IORING_SETUP_SINGLE_ISSUER).
  * io_uring_enable_rings is declared but not exported by liburing 2.3, so this is what it would do. */
 static int own(struct ring *ring)
 {
     if (ring->enabled)
         return 0;
-    int result = io_uring_register((unsigned)ring->uring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+    int result = restrict_operations(ring);
+    if (result >= 0)
+        result = io_uring_register((unsigned)ring->uring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
     if (result < 0)
         return result;
     ring->enabled = true;

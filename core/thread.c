@@ -5,6 +5,7 @@
 #include "core/thread.h"
 
 #include "core/check.h"
+#include "core/sandbox.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -74,16 +75,17 @@ static void *begin(void *argument)
 {
     struct thread *thread = argument;
     (void)pthread_setname_np(pthread_self(), thread->name);
+    check_op(sandbox_enter(thread->name), ==, 0);
     thread->main(thread->argument);
     atomic_store_explicit(&thread->ended, true, memory_order_release);
     return NULL;
 }
 
 /* pthread_create with every signal blocked, which the new thread inherits, but those of the thread's own faults:
- * blocked, they would end the process without its last words (crash.c). 0 or -errno. */
+ * blocked, they would end the process without its last words (crash.c), or for one system call (sandbox.c). 0 or -errno. */
 static int create_without_signals(struct thread *thread, const pthread_attr_t *attributes)
 {
-    static const int own[] = {SIGABRT, SIGSEGV, SIGBUS, SIGILL, SIGFPE};
+    static const int own[] = {SIGABRT, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGSYS};
     sigset_t all, before;
     sigfillset(&all);
     for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)

@@ -18,7 +18,7 @@ struct thread {
     _Atomic bool ended; /* its main has returned */
 };
 
-/* Starts a thread that blocks all signals but those of its own faults. `core` is the n-th of the cores that this
+/* Starts a thread that blocks all signals but those of its own faults, with the filter for its name (sandbox.h). `core` is the n-th of the cores that this
  * process may use (modulo their number), or -1: not pinned. 0 or -errno. `thread` must live until the join. */
 int thread_start(struct thread *thread, const char *name, int core, thread_main_fn *main, void *argument);
 void thread_join(struct thread *thread);

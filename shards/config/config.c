@@ -14,6 +14,7 @@
 
 static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL}; /* enum log_level */
 static const char *const log_formats[] = {"logfmt", "json", NULL};                /* enum log_format */
+static const char *const sandboxes[] = {"auto", "on", "off", NULL};               /* enum sandbox_choice */
 static const char *const zero_copies[] = {"auto", "off", NULL};                   /* enum zero_copy */
 
 #define SERVER(field) offsetof(struct server_settings, field)
@@ -28,6 +29,11 @@ const struct option config_server_options[] = {
     OPTION("shards", COUNT, SERVER(shards), "0", .max = SHARDS_MAX,
            .doc = "Threads that serve connections; 0: one per core that the process may use."),
     OPTION("pin", BOOL, SERVER(pin), "true", .doc = "Pin each shard to a core."),
+    OPTION(
+        "sandbox", CHOICE, SERVER(sandbox), "auto", .choices = sandboxes,
+        .doc =
+            "Each thread may make the system calls that it needs and no other (seccomp); on: no start without; auto: "
+            "where the kernel and the build can."),
     OPTION("log_level", CHOICE, SERVER(log_level), "info", .choices = log_levels, .reloadable = true,
            .doc = "What is logged to stderr: this level and those before it."),
     OPTION("log_format", CHOICE, SERVER(log_format), "logfmt", .choices = log_formats, .reloadable = true,

@@ -13,10 +13,13 @@ struct tls_material;
 
 enum zero_copy { ZERO_COPY_AUTO, ZERO_COPY_OFF };
 
+enum sandbox_choice { SANDBOX_AUTO, SANDBOX_ON, SANDBOX_OFF };
+
 /* Section "" of the file: keys at top level. */
 struct server_settings {
     uint64_t shards;                  /* 0: one per core that the process may use */
     bool pin;                         /* pin each shard to a core */
+    uint32_t sandbox;                 /* enum sandbox_choice */
     uint32_t log_level;               /* enum log_level */
     uint32_t log_format;              /* enum log_format */
     uint64_t connections_max;         /* whole process, split over the shards */

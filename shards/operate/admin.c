@@ -7,6 +7,7 @@
 #include "core/check.h"
 #include "core/limits.h"
 #include "core/log_writer.h"
+#include "core/sandbox.h"
 #include "core/stats.h"
 #include "protocol/http1.h"
 #include "protocol/tls/tls.h"
@@ -88,6 +89,8 @@ static void print_process(const struct shard *shard, const struct process_state 
     put_counter(out, "ringcast_log_lines_dropped_total",
                 "Log lines that were lost: whoever reads the log was too slow, or it cannot be written.",
                 log_writer_dropped());
+    put_counter(out, "ringcast_system_calls_refused_total",
+                "System calls that a thread made and may not make (sandbox): they failed.", sandbox_refused());
     put_gauge(out, "ringcast_config_last_reload_successful", "",
               "Whether the last reload was taken over (1 before any).", atomic_load(&process->reload_ok));
 }

@@ -10,6 +10,7 @@
 #include "core/log.h"
 #include "core/log_writer.h"
 #include "core/ring.h"
+#include "core/sandbox.h"
 #include "core/thread.h"
 #include "protocol/dialect.h"
 #include "protocol/tls/tls.h"
@@ -577,6 +578,29 @@ static void serve(struct server *server, const sigset_t *signals)
     drain(server, signals);
 }
 
+/* Before any thread: each takes its filter when it starts. The main thread's comes last, it starts the others. */
+static bool start_sandbox(const struct config *config)
+{
+    int error = config->server.sandbox == SANDBOX_OFF ? 0 : sandbox_begin();
+    if (error == 0)
+        return true;
+    struct log_line line;
+    bool goes_on = config->server.sandbox == SANDBOX_AUTO;
+    log_begin(&line, goes_on ? LOG_WARN : LOG_ERROR, goes_on ? "no sandbox" : "cannot start the sandbox");
+    log_errno(&line, "error", error);
+    log_text(&line, "hint", "kernel or build without filters of system calls; sandbox: off goes without");
+    log_end(&line);
+    return goes_on;
+}
+
+static bool enter_sandbox(void)
+{
+    int error = sandbox_enter("ringcast");
+    if (error != 0)
+        log_failure("the main thread cannot enter the sandbox", strerrordesc_np(-error));
+    return error == 0;
+}
+
 static bool start_log(void)
 {
     int error = log_writer_start();
@@ -619,12 +643,14 @@ int server_run(struct config *config, const struct config_source *source, const 
     crash_install(FLIGHT_EVENTS);
     prctl(PR_SET_DUMPABLE, 0); /* keys are in memory: no core file */
     block_signals(&signals);
-    if (!start_log() || !start(server)) {
+    if (!start_sandbox(config) || !start_log() || !start(server)) {
         log_writer_stop(LOG_END_MS);
         destroy(server);
         return 1;
     }
     log_ready(server);
+    if (!enter_sandbox())
+        give_up(); /* no word has been served to anybody who would mind */
     serve(server, &signals);
     if (!wait_for_end(server)) {
         log_message(LOG_ERROR, "the kernel has not ended all operations in time");
@@ -634,6 +660,7 @@ int server_run(struct config *config, const struct config_source *source, const 
         log_message(LOG_ERROR, "a shard has not ended in time");
         give_up();
     }
+    sandbox_say();
     log_message(LOG_INFO, "stopped");
     log_writer_stop(LOG_END_MS);
     if (!end_reload(server))

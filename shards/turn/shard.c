@@ -4,6 +4,7 @@
 #include "core/check.h"
 #include "core/clock.h"
 #include "core/ring.h"
+#include "core/sandbox.h"
 #include "core/work.h"
 #include "shards/channel/offload_host.h"
 #include "shards/channel/service_host.h"
@@ -204,6 +205,8 @@ static void on_second(struct shard *shard)
     conn_tls_tidy(shard);
     ring_tidy(shard->ring);
     update_gauges(shard);
+    if (shard->number == 0)
+        sandbox_say();
     if (shard->stage_seen >= STAGE_FAREWELL)
         shard->turn->farewell_at = 0; /* who was waiting for an answer may be done by now */
     wheel_set(shard->wheel, &shard->turn->second, shard->now_ms + SECOND_MS);

@@ -83,7 +83,7 @@ def main():
     parser.add_argument("--full", action="store_true", help="also the long ones (minutes)")
     parser.add_argument("--tls", action="store_true", help="every listener and every client speaks TLS")
     parser.add_argument("--trace", action="store_true",
-                        help="every server's system calls are held against the list of syscalls.py (strace; slow)")
+                        help="every server's system calls are held against core/sandbox.def (strace; slow)")
     parser.add_argument("--list", action="store_true", help="print names and docstrings only")
     options = parser.parse_args()
     if options.tls:

@@ -179,6 +179,7 @@ class Server:
             self.signal(signal.SIGTERM)
         expect(self.wait(), 0, "exit code")
         self.check_log()
+        expect("system call refused" in self.log(), False, "a thread makes a call that core/sandbox.def does not have")
         if self.traced:
             self.calls = syscalls.check(self.trace_path, self.process.pid)
 

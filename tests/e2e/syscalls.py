@@ -2,6 +2,7 @@
 """Which system calls a thread of the server may make, and why none of them waits for anybody but its own ring: the list, and a
 trace (strace) of a server that is held against it. run.py --trace does so with every server that a test starts."""
 import collections
+import pathlib
 import re
 import shutil
 import time
@@ -10,57 +11,21 @@ from case import Skip
 
 everywhere = False
 
-MEMORY = {call: "the allocator" for call in ("brk", "mmap", "munmap", "mprotect", "mremap", "madvise")}
-START = {call: "the start of a thread, whose name comes last" for call in ("set_robust_list", "rseq", "prctl")}
-END = {call: "the thread's end" for call in ("exit", "rt_sigprocmask")}
+# The list is core/sandbox.def, of which the server makes its filters; here each thread's lists without those that only a
+# filter has: the words of a crash, and what the main thread does behind its last signal.
+TABLE = (pathlib.Path(__file__).resolve().parents[2] / "core" / "sandbox.def").read_text(encoding="utf-8")
 
-# By the first word of the thread's name.
-ALLOWED = {
-    "shard": MEMORY | START | END | {
-        "io_uring_enter": "the turn: submits, and waits for completions only",
-        "io_uring_register": "sockets into the ring's table, memory for sends without a copy",
-        "getpeername": "who was accepted",
-        "close": "of a descriptor that the ring's table has taken over: the socket stays open there",
-        "setsockopt": "of an accepted socket",
-        "write": "wakes another thread: an eventfd, a counter that never fills",
-        "futex": "the allocator's and the TLS library's locks, and the log's doorbell (a wake)",
-        "getrandom": "keys of TLS: from a source that has been seeded long before",
-        "sigaltstack": "the stack for the words of a crash, at the start",
-        "gettid": "the crash's table of threads, at the start",
-        "sched_yield": "the allocator",
-    },
-    # Between the first and the last time that it waits for a signal.
-    "ringcast": MEMORY | START | {
-        "rt_sigtimedwait": "where it hears SIGTERM",
-        "rt_sigprocmask": "around the start of the thread that reads settings again",
-        "clone3": "that thread", "clone": "that thread", "sched_getaffinity": "that thread",
-        "futex": "its join, when it has ended; the allocator's locks; the log's doorbell (a wake)",
-        "write": "wakes shards: an eventfd",
-        "clock_nanosleep": "10 ms at most, at the end",
-        "getpid": "the log line about being ready",
-    },
-    "log": MEMORY | START | END | {
-        "futex": "sleeps until there is a line",
-        "write": "the line: may wait for its reader as long as that takes, nobody waits for this thread",
-        "poll": "the same, for a descriptor that does not block",
-    },
-    "storage": MEMORY | START | END | {
-        "futex": "sleeps until a shard has something to keep; locks; the log's doorbell",
-        "pwrite64": "the store's files: may wait for the disk as long as that takes, no shard waits for this thread",
-        "openat": "its folder, which is synced once behind a new log", "close": "the same",
-        "pread64": "the same", "fdatasync": "the same", "ftruncate": "the same, at a checkpoint", "newfstatat": "the same",
-        "write": "wakes shards: an eventfd",
-    },
-    "offload": MEMORY | START | END | {
-        "futex": "sleeps until a shard has something to compute; the allocator's locks",
-        "write": "wakes shards: an eventfd",
-    },
-    "reload": MEMORY | START | END | {
-        "openat": "the settings, keys and certificates: without blocking", "newfstatat": "only if regular", "fstat": "the same",
-        "read": "of a regular file", "close": "the same", "futex": "locks; the log's doorbell",
-        "getrandom": "trying certificates",
-    },
-}
+
+def table():
+    """{first word of a thread's name: its calls}"""
+    lists = collections.defaultdict(set)
+    for name, call in re.findall(r"^CALL\((\w+), (\w+), \"", TABLE, re.MULTILINE):
+        lists[name].add(call)
+    rows = re.findall(r"^THREAD\((\w+), \"(\w+)\", ([^,]*), [^,]*\)$", TABLE, re.MULTILINE)
+    return {word: lists[own].union(*(lists[name] for name in re.findall(r"OF\((\w+)\)", of))) for own, word, of in rows}
+
+
+ALLOWED = table()
 WRITES_EVENTFD_ONLY = ("shard", "ringcast", "storage", "offload")
 # Storage waits for its own files, and opens nothing but their folder.
 STORE_FILE = re.compile(r"\d+</[^>]*\.db(-wal)?>")
@@ -108,7 +73,7 @@ def findings(traced):
         if kind == "strace" or (kind == "ringcast" and not (waits and waits[0] <= i <= waits[-1])):
             continue
         counts[kind] += 1
-        allowed = call in ALLOWED.get(kind, {})
+        allowed = call in ALLOWED.get(kind, ())
         if call == "write" and kind in WRITES_EVENTFD_ONLY and "[eventfd]" not in arguments.split(",")[0]:
             allowed = False
         if kind == "storage" and call in OF_STORE and not OF_STORE[call].match(arguments):
@@ -124,5 +89,5 @@ def check(path, pid):
     found, counts = findings(calls(path, pid))
     if found:
         lines = [f"{thread}: {call}({arguments}" for (thread, call), arguments in found.items()]
-        raise AssertionError("system calls that are not in the list of tests/e2e/syscalls.py:\n" + "\n".join(lines))
+        raise AssertionError("system calls that are not in the list of core/sandbox.def:\n" + "\n".join(lines))
     return counts

@@ -207,7 +207,7 @@ def test_check_prints_what_would_load_again():
     with Server(plain={"keys": ["plain-secret"], "retain": 5}, echo={}, rustorium={"keys": ["rk-secret"]}) as server:
         code, out, err = run("check", "-c", server.config_path, "--set", "plain.retain=7")
         expect((code, err), (0, ""))
-        expect("secret" in out or INGEST_KEY in out, False, "secrets are masked")
+        expect([word for word in ("plain-secret", "rk-secret", INGEST_KEY) if word in out], [], "secrets are masked")
         again = server.config_path + ".again"
         with open(again, "w", encoding="utf-8") as file:
             file.write(out)

@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: MIT
-"""Nothing blocks: the system calls of each thread, traced while it does everything that it can, are those of the list."""
+"""Nothing blocks: the system calls of each thread, traced while it does everything that it can, are those of the list; and the
+kernel lets each make those only."""
 import json
+import pathlib
+import re
 
 import client
 import hub
 import syscalls
+import test_rnn
 import transport
-from case import expect
-from server import INGEST_KEY, Server
+from case import Skip, expect
+from server import INGEST_KEY, Server, until
 from wire import TEXT, Wire, frame
 
 
@@ -15,7 +19,7 @@ async def test_threads_make_only_the_calls_of_the_list():
     """All dialects, publishers of both kinds, jobs that are kept, TLS and plain, compression, a large message, refusals, operators,
     a reload that is taken and one that is refused, a stop with clients."""
     with Server(traced=True, echo={}, plain={"keys": ["key-of-plain"], "retain": 3}, rustorium={"keys": ["key-of-r"]}, crypto={},
-                aitbc={}, emprops={"cache": "0B"}, tls={"certificates": [transport.pair("server")]}) as server:
+                aitbc={}, emprops={"cache": "0B"}, rnn=test_rnn.NODE | {"users": [test_rnn.user()]}, tls={"certificates": [transport.pair("server")]}) as server:
         reader = await client.connect(server.url("plain", "/plain/a?api_key=key-of-plain"))
         for body in ("x", "y" * 100000):
             server.publish("plain/a", body, "text/plain")
@@ -33,6 +37,7 @@ async def test_threads_make_only_the_calls_of_the_list():
             server.get(path)
         for section, path in (("crypto", "/ws/stats"), ("plain", "/plain/a"), ("echo", "/none"), ("aitbc", "/none")):
             server.request(section, "GET", path)
+        expect(test_rnn.login(server, {"username": "op", "password": "secret"})[0], 200)
         with Wire(server.port("echo")).upgrade("/echo") as wire:
             wire.send(frame(TEXT, b"x"))
             expect(wire.frame(), (TEXT, b"x"))
@@ -57,3 +62,28 @@ def test_the_trace_finds_what_is_not_in_the_list():
                 ("storage", "openat", 'AT_FDCWD</>, "/tmp/x", O_RDWR'), ("storage", "close", "7<socket:[9]>"),
                 ("other", "read", "")):
         expect(list(syscalls.findings([*good[:4], bad, *good[4:]])[0]), [bad[:2]], bad)
+
+
+def filters(server):
+    """{thread's name: whether the kernel filters its calls}"""
+    found = {}
+    for task in pathlib.Path(f"/proc/{server.process.pid}/task").iterdir():
+        status = (task / "status").read_text(encoding="utf-8")
+        found[re.search(r"^Name:\t(.*)$", status, re.MULTILINE)[1]] = re.search(r"^Seccomp:\t2$", status, re.MULTILINE) is not None
+    return found
+
+
+def test_each_thread_has_a_filter():
+    """By default, unless this kernel or this build cannot; off is off. Nothing that the threads do is refused."""
+    options = {"emprops": {"cache": "0B"}, "rnn": test_rnn.NODE | {"users": [test_rnn.user()]}}
+    names = ["log", "offload", "ringcast", "shard-0", "shard-1", "storage"]
+    with Server(**options) as server:
+        server.get("/health/live")
+        if 'msg="no sandbox"' in server.log():
+            raise Skip("no filters with this kernel or this build")
+        until(lambda: all(filters(server).values()), what="the main thread's filter, which is the last")
+        expect(sorted(filters(server)), names)
+        server.reload()
+        expect(server.metric("ringcast_system_calls_refused_total"), 0)
+    with Server(server={"sandbox": "off"}, **options) as server:
+        expect(filters(server), dict.fromkeys(names, False))

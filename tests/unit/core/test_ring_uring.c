@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The ring over io_uring against real sockets on the loopback device: connections, buffers, wakes, waits. Its sends are
  * in test_ring_uring_send.c. Run by unit_core. */
+#include "core/ring_uring.h"
 #include "tests/unit/core/uring_rig.h"
 
 Test(ring_uring, accepts_receives_answers_and_closes)
@@ -576,3 +577,19 @@ Test(ring_uring, the_address_sanitizer_watches_buffers_that_are_the_kernels)
 }
 
 #endif
+
+/* A filter of system calls does not see what a ring does, so the ring has a list of its own. */
+Test(ring_uring, takes_no_operation_that_the_engine_does_not_use)
+{
+    struct ring *ring = make_ring(false, 8, 4);
+    cr_assert_geq(ring_submit(ring), 0);
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->uring);
+    io_uring_prep_openat(sqe, AT_FDCWD, "/dev/null", O_RDONLY, 0);
+    cr_assert_eq(io_uring_submit(&ring->uring), 1);
+    struct io_uring_cqe *cqe;
+    cr_assert_eq(io_uring_wait_cqe(&ring->uring, &cqe), 0);
+    cr_assert_eq(cqe->res, -EACCES);
+    io_uring_cqe_seen(&ring->uring, cqe);
+    cr_assert_eq(io_uring_register_eventfd(&ring->uring, 0), -EACCES);
+    ring_destroy(ring);
+}
