@@ -4,6 +4,7 @@ their intervals, search, events in order, and what of it is there again after a 
 requirements: SN-1 to SN-3 and SN-6."""
 import asyncio
 import base64
+import collections
 import functools
 import hashlib
 import hmac
@@ -144,6 +145,16 @@ def test_failed_logins_are_limited():
         for password in ("x", "secret"):
             status, headers, _ = login(server, {"username": "op", "password": password})
             expect((status, headers["Retry-After"]), (429, "60"))
+
+
+def test_logins_begun_at_once_are_limited_too():
+    """N-2: of 60 wrong ones under way together no more than the limit are told that they are wrong."""
+    async def run(server):
+        answers = await asyncio.gather(*(asyncio.to_thread(login, server, {"username": "op", "password": str(n)}) for n in range(60)))
+        statuses = collections.Counter(status for status, _, _ in answers)
+        expect((statuses[401] <= 5, statuses[401] + statuses[429] + statuses[503]), (True, 60), statuses)
+    with Server(rnn=NODE | {"users": [user()], "logins_failed_max": 5}) as server:
+        asyncio.run(run(server))
 
 
 def test_preflight():

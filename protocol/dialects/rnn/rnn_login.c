@@ -135,16 +135,19 @@ void rnn_login_replied(struct dialect_call *call, const struct dialect_reply *re
     const struct rnn_settings *settings = call->settings;
     struct rnn_session *session = call->session;
     struct buf *text = &call->out->text;
+    uint32_t limit = (uint32_t)settings->logins_failed_max;
     if (reply->status != 200 && reply->status != 401) {
         respond_error(call, 503, "Too many logins; try again later");
         return;
     }
     if (reply->status != 200 || rnn_user_hash(settings, rnn_user(session)) == NULL) {
-        action_acquire(call->out, QUOTA_ADDRESS_ATTEMPTS, slice_text(""), 0, WINDOW_MS); /* counted */
+        action_acquire(call->out, QUOTA_ADDRESS_ATTEMPTS, slice_text(""), limit, WINDOW_MS);
         respond_error(call, 401, "Invalid credentials");
         return;
     }
     int64_t now_s = (int64_t)(call->wall_ms / 1000), expires_s = now_s + (int64_t)(settings->token_lifetime_ms / 1000);
+    /* Many may have been begun at once: a right guess among them counts only while the wrong ones leave room. */
+    action_acquire(call->out, QUOTA_ADDRESS_LEFT, slice_text(""), limit, WINDOW_MS);
     size_t mark = text->used;
     buf_put_text(text, "{\"token\":\"");
     jwt_make(text, slice_text(settings->secrets.items[0]), rnn_user(session), now_s, expires_s);
