@@ -24,7 +24,7 @@ enum action_kind {
     ACTION_ACQUIRE,     /* a place in a quota */
     ACTION_REQUEST,     /* a request to the dialect's service */
     ACTION_CENSUS,      /* a walk over the dialect's sessions of all shards */
-    ACTION_WORK,        /* what takes long: dialect.work, beside the shards */
+    ACTION_WORK,        /* what takes long: dialect.work, beside the shards; its body lies in `text` and is wiped */
     ACTION_TIMER,       /* sets, moves or (0) clears this connection's timer: dialect.timer is called when it expires */
     ACTION_CLOSE,       /* behind everything sent before */
 };

@@ -28,9 +28,19 @@ enum step {
     STEP_ENDED,
 };
 
+/* What is computed long may be a password: wherever it has been copied from, it is wiped. */
+static void wipe_work(const struct action *action)
+{
+    if (action->kind == ACTION_WORK && action->request.body.bytes > 0)
+        explicit_bzero((void *)(uintptr_t)action->request.body.data, action->request.body.bytes);
+}
+
 void session_drop_pending(struct conn *conn)
 {
-    free(conn->session.pending);
+    struct pending *pending = conn->session.pending;
+    for (uint32_t i = 0; pending != NULL && i < pending->run.count; i++)
+        wipe_work(&pending->items[i]);
+    free(pending);
     conn->session.pending = NULL;
 }
 
@@ -138,6 +148,7 @@ static bool keep_rest(struct conn *conn, const struct run *run)
             buf_put(&text, *slices[n]);
             *slices[n] = buf_since(&text, from);
         }
+        wipe_work(&run->items[run->next + i]);
     }
     pending->run = (struct run){.items = pending->items, .count = count};
     if (run->handshake != NULL) {
@@ -242,6 +253,7 @@ static enum step do_work(struct shard *shard, struct conn *conn, const struct ac
         errand->request.kind = action->request.kind;
         errand->request.body = errand_put(errand, action->request.body);
     }
+    wipe_work(action);
     return ask(shard, conn, errand, action->request.tag, shard->number);
 }
 
