@@ -3,6 +3,7 @@
  * the table of errands and by shard_tick. */
 #include "shards/channel/offload_host.h"
 
+#include "core/stats.h"
 #include "protocol/dialect.h"
 #include "shards/channel/service_host.h"
 #include "shards/mail/errand.h"
@@ -36,6 +37,7 @@ void offload_host_work(struct shard *shard, struct errand *errand)
         return;
     if (task != NULL)
         offload_free(task);
+    stats_add(&shard->stats, STAT_WORK_REFUSED, 1);
     service_fill(errand, 503, slice_of(NULL, 0));
     service_answer(shard, errand);
 }
