@@ -11,6 +11,7 @@ import hmac
 import http.client
 import json
 import os
+import socket
 import subprocess
 import time
 
@@ -426,7 +427,7 @@ def test_a_reader_that_stops_is_closed():
 @plain_only("the feeder speaks plain HTTP")
 def test_the_feeder_of_the_demo_publishes_this_machine():
     """What listens here is a service, who is connected a peer; the server itself among them."""
-    with Server(rnn=NODE) as server:
+    with Server(rnn=NODE) as server, socket.create_connection(("127.0.0.1", server.port("rnn"))):
         done = subprocess.run([ROOT / "tools/feed-node", "--url", f"http://127.0.0.1:{server.port('ingest')}", "--count", "1"],
                               env=os.environ | {"RINGCAST_INGEST_KEY": INGEST_KEY}, capture_output=True, text=True, check=False)
         expect((done.returncode, done.stderr), (0, ""))
