@@ -17,10 +17,10 @@
 #include "shards/conn/conn.h"
 #include "shards/conn/listener.h"
 #include "shards/conn/pin.h"
-#include "shards/mail/mail.h"
 #include "shards/offload/offload.h"
 #include "shards/operate/admin.h"
 #include "shards/process/keeping.h"
+#include "shards/process/offloading.h"
 #include "shards/process/ports.h"
 #include "shards/turn/shard_tick.h"
 
@@ -230,29 +230,12 @@ static bool start_storage(struct server *server)
     return error == 0;
 }
 
-/* On offload's thread, behind a fence that pairs with the one of mail_try_sleep. */
-static void wake_for_work(void *user, uint16_t origin)
-{
-    struct server *server = user;
-    if (atomic_load_explicit(&server->shards[origin]->mail->asleep, memory_order_relaxed))
-        ring_wake(server->rings[origin]);
-}
-
 static bool make_offload(struct server *server)
 {
-    bool wanted = false;
-    for (uint8_t i = 0; i < server->config->dialect_count; i++)
-        wanted |= dialects[i]->work != NULL && config_dialect(server->config, i)->listen.count > 0;
-    if (!wanted)
+    if (offloading_open(server->config, server->shards, server->count, &server->offload))
         return true;
-    struct offload *offload = aligned_alloc(64, (sizeof *offload + 63) & ~(size_t)63);
-    if (offload == NULL || offload_init(offload, server->count, wake_for_work, server) != 0) {
-        free(offload);
-        log_message(LOG_ERROR, "out of memory for the thread of long work");
-        return false;
-    }
-    server->offload = offload;
-    return true;
+    log_message(LOG_ERROR, "out of memory for the thread of long work");
+    return false;
 }
 
 static bool start_offload(struct server *server)
@@ -260,23 +243,8 @@ static bool start_offload(struct server *server)
     int error = server->offload == NULL ? 0 : offload_start(server->offload);
     if (error != 0)
         log_failure("cannot start the thread of long work", strerrordesc_np(-error));
-    server->offloading = server->offload != NULL && error == 0;
+    server->offloading = error == 0;
     return error == 0;
-}
-
-/* What nobody waits for any more. */
-static void close_offload(struct server *server)
-{
-    struct offload_task *task;
-    if (server->offload == NULL)
-        return;
-    if (server->offloading)
-        offload_stop(server->offload);
-    for (uint16_t i = 0; i < server->count; i++)
-        while ((task = offload_take(server->offload, i)) != NULL)
-            offload_free(task);
-    offload_destroy(server->offload);
-    free(server->offload);
 }
 
 static void shard_main(void *argument)
@@ -538,7 +506,7 @@ static void destroy(struct server *server)
 {
     if (server->keeping)
         keeping_stop(server->storage);
-    close_offload(server);
+    offloading_close(server->offload, server->offloading);
     for (uint16_t i = 0; i < server->count; i++)
         if (server->shards[i] != NULL)
             shard_destroy(server->shards[i]);
