@@ -142,9 +142,9 @@ static bool keep_self(struct node *node, struct buf *scratch, struct effect *eff
 /* N-38 */
 static bool tell_capabilities(struct node *node, struct buf *scratch, struct effect *effect)
 {
-    struct slice peer = node->capability_peers[0];
+    struct slice peer = node->told_peer;
     const struct node_item *item = node_item_find(&node->lists[LIST_CAPABILITIES], peer);
-    node->capability_peers[0] = slice_of(NULL, 0);
+    node->told_peer = slice_of(NULL, 0);
     rnn_begin(scratch, "peer.capabilities.updated");
     buf_put_text(scratch, "{\"peer_id\":");
     json_put_string(scratch, peer);
@@ -193,14 +193,14 @@ static bool node_next(void *state, struct buf *scratch, struct effect *effect)
         effect->kind = EFFECT_RESTART;
         return true;
     }
+    if (node->told_peer.data != NULL) /* of the record before this */
+        return tell_capabilities(node, scratch, effect);
     if (node_next_record(node, scratch, effect))
         return true;
     if (node->id_changed || node->node_changed)
         return keep_self(node, scratch, effect);
     if (node->event != NULL)
         return tell_event(node, scratch, effect);
-    if (node->capability_peers[0].data != NULL)
-        return tell_capabilities(node, scratch, effect);
     return tell_table(node, scratch, effect);
 }
 

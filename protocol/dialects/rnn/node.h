@@ -93,7 +93,7 @@ struct node {
     bool due[RNN_PERIODICS];
     uint8_t *event; /* one message for everybody */
     size_t event_bytes;
-    struct slice capability_peers[1]; /* whose capabilities are to be told; data NULL: nobody's */
+    struct slice told_peer; /* whose capabilities are to be told next; data NULL: nobody's */
     char capability_peer[RNN_ID_BYTES_MAX];
 };
 

@@ -14,11 +14,13 @@
 #include <string.h>
 
 #define SERVICES_PER_PIECE 8192
-#define FOUND_MAX 50 /* in one message (N-34) */
+#define BEYOND_PIECE_MAX 16384 /* to the end of a peer of whom something has been found */
+#define FOUND_MAX 50           /* in one message (N-34) */
 #define FOUND_BYTES_MAX (1U << 20)
 #define WORDS_MAX 32
 #define PEERS_MAX 1000
 #define QUERY_BYTES_MAX 1024
+#define TYPES_BYTES_MAX 256
 
 struct query {
     struct slice words[WORDS_MAX];
@@ -100,7 +102,12 @@ static bool read_types(struct query *query, const struct json_member *member)
         return true;
     if (member->token != JSON_STRING)
         return fail(query, "service_type must be a string", slice_text(""));
-    struct slice rest = member->raw;
+    uint8_t memory[TYPES_BYTES_MAX];
+    struct buf text = buf_of(memory, sizeof memory);
+    json_unescape(member->raw, &text);
+    if (text.overflow)
+        return fail(query, "service_type must have at most 256 bytes", slice_text(""));
+    struct slice rest = buf_slice(&text);
     while (rest.bytes > 0) {
         const uint8_t *comma = memchr(rest.data, ',', rest.bytes);
         size_t bytes = comma == NULL ? rest.bytes : (size_t)(comma - rest.data);
@@ -215,15 +222,16 @@ static struct node_peer *peer_from(struct node *node, uint64_t serial)
 }
 
 /* Looks through one list from cursor->at on. A message holds what one peer has, so once something has been found it goes on to
- * that peer's end, however far the piece is, unless the message is full. How many were found; *done: the end was reached. */
+ * that peer's end, unless the message is full or that is far. How many were found; *done: the end was reached. */
 static uint32_t look(const struct query *query, const struct node_list *list, struct slice peer, struct slice name,
                      struct cursor *cursor, uint32_t *left, struct buf *out, bool *done)
 {
-    uint32_t found = 0;
+    uint32_t found = 0, beyond = BEYOND_PIECE_MAX;
     size_t mark = out->used;
     for (; cursor->at < list->count; cursor->at++) {
-        if (found == FOUND_MAX || out->used - mark > FOUND_BYTES_MAX || (*left == 0 && found == 0))
+        if (found == FOUND_MAX || out->used - mark > FOUND_BYTES_MAX || (*left == 0 && (found == 0 || beyond == 0)))
             return found;
+        beyond -= *left == 0;
         *left -= *left > 0;
         if ((list->signatures[cursor->at] & query->signature) != query->signature)
             continue;

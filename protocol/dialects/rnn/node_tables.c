@@ -338,7 +338,7 @@ static int put_items(struct node *node, struct node_list *list, struct slice bod
 static void note_capabilities(struct node *node, struct slice peer)
 {
     memcpy(node->capability_peer, peer.data, peer.bytes);
-    node->capability_peers[0] = slice_of(node->capability_peer, peer.bytes);
+    node->told_peer = slice_of(node->capability_peer, peer.bytes);
 }
 
 static int take_node(struct node *node, const struct rnn_item *item)
@@ -385,8 +385,6 @@ int node_take(struct node *node, struct slice body, struct buf *reply)
         peer_name(peer, operation.peer_name);
     if (changed && of_peer)
         note_capabilities(node, operation.peer);
-    if (changed && operation.list == RNN_LIST_CAPABILITIES && operation.kind != 'd' && rnn_take_item(&body, &item))
-        note_capabilities(node, item.key);
     return 202;
 }
 
@@ -426,6 +424,8 @@ bool node_next_record(struct node *node, struct buf *scratch, struct effect *eff
         return false;
     node->changes = item->next_change;
     item->changed = false;
+    if (item->list->letter == RNN_LIST_CAPABILITIES)
+        note_capabilities(node, item->parts.key);
     put_key(scratch, item);
     effect->key = buf_slice(scratch);
     effect->table = 0;

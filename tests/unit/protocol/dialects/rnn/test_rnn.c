@@ -239,6 +239,40 @@ Test(rnn, tells_of_capabilities_only_when_they_change) /* N-38, Q-36 */
     pure_close(&host);
 }
 
+/* Each peer whose capabilities have changed is told, and no other: which of a, b and c, in any order. */
+static void expect_told(const char *operation, bool a, bool b, bool c)
+{
+    const bool wanted[] = {a, b, c};
+    unsigned told[3] = {0};
+    cr_assert_eq(pure_ingest(&host, "peer_capabilities", operation), 202, "%s", operation);
+    for (const char *text; (text = next_text(0)) != NULL;)
+        for (unsigned i = 0; i < 3; i++) {
+            char peer[32];
+            snprintf(peer, sizeof peer, "{\"peer_id\":\"%c\"", "abc"[i]);
+            told[i] += strstr(text, peer) != NULL;
+        }
+    for (unsigned i = 0; i < 3; i++)
+        cr_expect_eq(told[i], wanted[i] ? 1 : 0, "%c after %s", "abc"[i], operation);
+}
+
+Test(rnn, tells_of_each_peer_whose_capabilities_change) /* N-38 */
+{
+    begin();
+    pure_start(&host);
+    come(0);
+    expect_told("{\"op\":\"upsert\",\"items\":[{\"peer_id\":\"a\",\"capabilities\":{}},{\"peer_id\":\"b\","
+                "\"capabilities\":{}}]}",
+                true, true, false);
+    expect_told("{\"op\":\"upsert\",\"items\":[{\"peer_id\":\"a\",\"capabilities\":{}},{\"peer_id\":\"b\","
+                "\"capabilities\":{\"x\":1}}]}",
+                false, true, false);
+    expect_told("{\"op\":\"replace\",\"items\":[{\"peer_id\":\"a\",\"capabilities\":{}},{\"peer_id\":\"c\","
+                "\"capabilities\":{}}]}",
+                false, true, true);
+    expect_told("{\"op\":\"delete\",\"ids\":[\"a\",\"b\"]}", true, false, false);
+    pure_close(&host);
+}
+
 /* Publishes `number` services of a peer (NULL: own), from `first` on. */
 static void publish_services(const char *peer, unsigned first, unsigned number)
 {
