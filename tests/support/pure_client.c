@@ -270,7 +270,7 @@ static void pure_failed(struct pure_host *host, const struct ingest_call *call)
 /* 202 or the status of the refusal. */
 int pure_ingest_bytes(struct pure_host *host, const char *topic, struct slice body, bool binary, bool json)
 {
-    struct buf text = buf_of(pure_memory(PURE_TEXT_BYTES), PURE_TEXT_BYTES);
+    struct buf text = buf_of(pure_memory(PURE_BODY_BYTES), PURE_BODY_BYTES);
     struct ingest_call call = {
         .settings = host->settings, .wall_ms = pure_wall_ms(host), .binary = binary, .json = json, .text = &text};
     if (host->source != NULL)

@@ -286,13 +286,13 @@ struct actions *pure_actions(struct pure_host *host)
     struct actions *out;
     if (host->spare_count > 0) {
         out = host->spare[--host->spare_count];
-        buf_reset(&out->text);
+        out->text = buf_of(out->text.data, PURE_TEXT_BYTES);
         out->count = 0;
         out->overflow = false;
         return out;
     }
     out = pure_memory(sizeof *out);
-    out->text = buf_of(pure_memory(PURE_TEXT_BYTES), PURE_TEXT_BYTES);
+    out->text = buf_of(pure_memory(PURE_SCRATCH_BYTES), PURE_TEXT_BYTES); /* some are used for a service's reply */
     return out;
 }
 
@@ -496,7 +496,7 @@ static void pure_work(struct pure_host *host, struct pure_conn *conn, const stru
 static void pure_counted(struct pure_host *host, struct pure_conn *conn, const struct action *action)
 {
     struct actions *out = pure_actions(host);
-    struct buf body = buf_of(pure_memory(PURE_TEXT_BYTES), PURE_TEXT_BYTES);
+    struct buf body = buf_of(pure_memory(PURE_BODY_BYTES), PURE_BODY_BYTES);
     uint64_t counts[CENSUS_COUNTS] = {0};
     pure_census(host, &body, counts);
     struct dialect_reply reply = {.tag = action->census.tag, .status = 200, .body = buf_slice(&body), .counts = counts};

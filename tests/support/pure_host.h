@@ -15,10 +15,11 @@
 
 #define PURE_CONNS_MAX 256
 #define PURE_HELD_MAX 64
-#define PURE_TEXT_BYTES (1U << 20)
+#define PURE_TEXT_BYTES (512U << 10) /* of a call: what a shard has (SCRATCH_BYTES) */
+#define PURE_BODY_BYTES (1U << 20)   /* of what a dialect builds from one object, and of a census */
 #define PURE_REPLY_BYTES 65536
 #define PURE_SPARE_MAX 4
-#define PURE_SCRATCH_BYTES (256U << 10)      /* of the service's effects */
+#define PURE_SCRATCH_BYTES (4U << 20)        /* of an effect or a reply of the service: a quarter of what a shard has */
 #define PURE_START_MS 1000000                /* the monotonic clock at the beginning, */
 #define PURE_WALL_MS UINT64_C(1706013296000) /* and the other: 2024-01-23T12:34:56Z */
 

@@ -267,6 +267,7 @@ static void pure_request_service(struct pure_host *host, uint64_t ticket, uint32
                                       .wall_ms = pure_wall_ms(host)};
     struct actions *spare = pure_actions(host); /* for its text: so much memory is dear to make */
     struct buf *reply = &spare->text;
+    reply->capacity = PURE_SCRATCH_BYTES;
     int status = host->dialect->service->request(host->service, &request, reply);
     check(!reply->overflow && (status != SERVICE_LATER || host->dialect->service->tables != NULL));
     pure_collect(host);

@@ -65,7 +65,9 @@ static int read_snapshot(struct node *node, struct buf *reply)
         if (!node->told[table])
             continue;
         buf_put(reply, slice_of(space, sizeof space));
-        if (node_put_message(node, table, reply) && !reply->overflow)
+        bool said = node_put_message(node, table, reply);
+        rnn_end(reply, node->wall_ms);
+        if (said && !reply->overflow)
             store_be64(reply->data + mark, reply->used - mark - sizeof space);
         else
             reply->used = mark;
@@ -173,14 +175,13 @@ static bool tell_table(struct node *node, struct buf *scratch, struct effect *ef
         node->due[table] = false;
         if (node->listeners == 0 && node->told[table])
             continue;
-        size_t mark = scratch->used;
         bool said = node_put_message(node, table, scratch);
+        rnn_end(scratch, node->wall_ms);
+        said = said && !scratch->overflow; /* lists are bounded below what an effect may have */
         node->told[table] |= said;
-        if (said && node->listeners > 0) {
-            rnn_end(scratch, node->wall_ms);
-            return tell(effect, buf_since(scratch, mark), table + 1);
-        }
-        scratch->used = mark;
+        if (said && node->listeners > 0)
+            return tell(effect, buf_slice(scratch), table + 1);
+        buf_reset(scratch);
     }
     return false;
 }

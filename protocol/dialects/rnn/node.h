@@ -40,7 +40,8 @@ struct node_list {
     uint64_t *signatures; /* of the words of each item, one behind the other: most need no look at the item itself */
     uint32_t count, capacity;
     struct map by_key;
-    size_t text_bytes; /* of the texts of all items */
+    size_t bytes;      /* of all items */
+    size_t text_bytes; /* of their texts */
     bool dirty;        /* its message has to be built anew */
     uint8_t *message;  /* the payload of its message, NULL: none was built */
     size_t message_bytes;

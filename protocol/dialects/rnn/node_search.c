@@ -13,8 +13,9 @@
 
 #include <string.h>
 
-#define SERVICES_PER_PIECE 8192
+#define SERVICES_PER_PIECE 16384
 #define BEYOND_PIECE_MAX 16384 /* to the end of a peer of whom something has been found */
+#define IDS_PER_SERVICE 8      /* of peer_ids: compared in the time that a service takes */
 #define FOUND_MAX 50           /* in one message (N-34) */
 #define FOUND_BYTES_MAX (1U << 20)
 #define WORDS_MAX 32
@@ -30,6 +31,9 @@ struct query {
     bool active_only;
     bool all_peers;
     struct slice peers; /* the array */
+    uint32_t peer_count;
+    struct slice id;  /* request_id as it came */
+    uint64_t wall_ms; /* of the answer */
     uint8_t text[QUERY_BYTES_MAX];
     char why[160]; /* of a payload that is none */
 };
@@ -144,6 +148,7 @@ static bool read_peers(struct query *query, const struct json_member *member)
             return fail(query, "peer_ids must hold at most 1000", slice_text(""));
     }
     query->all_peers = count == 0;
+    query->peer_count = count;
     return true;
 }
 
@@ -154,6 +159,7 @@ static bool read_query(struct slice payload, struct query *query)
         {.name = "query"}, {.name = "service_type"}, {.name = "peer_ids"}, {.name = "active_only"}};
     memset(query, 0, offsetof(struct query, text));
     query->why[0] = '\0';
+    query->id = rnn_request_id(payload);
     if (payload.bytes == 0 || json_find_members(payload, RNN_DEPTH_MAX, false, members, MEMBERS) != JSON_MEMBERS_OK)
         return fail(query, "payload must be an object", slice_text(""));
     if (members[ACTIVE].token != JSON_ERROR && members[ACTIVE].token != JSON_TRUE &&
@@ -228,6 +234,7 @@ static uint32_t look(const struct query *query, const struct node_list *list, st
 {
     uint32_t found = 0, beyond = BEYOND_PIECE_MAX;
     size_t mark = out->used;
+    *done = false;
     for (; cursor->at < list->count; cursor->at++) {
         if (found == FOUND_MAX || out->used - mark > FOUND_BYTES_MAX || (*left == 0 && (found == 0 || beyond == 0)))
             return found;
@@ -252,50 +259,77 @@ static void put_head(struct buf *reply, const struct cursor *cursor, bool last)
     buf_put(reply, slice_of(head, sizeof head));
 }
 
-static void put_final(struct buf *reply, const char *error)
+static void put_final(struct buf *reply, const struct query *query, const char *error)
 {
     put_head(reply, &(struct cursor){0}, true);
-    buf_put_text(reply, "{\"services\":[],\"error\":");
-    json_put_string(reply, slice_text(error));
-    buf_put_text(reply, ",\"complete\":true");
+    rnn_begin_response(reply);
+    rnn_end_response(reply, error, true, query->id, query->wall_ms);
+}
+
+/* Whose services are looked through: a peer's, or (NULL) those of the node itself. */
+struct place {
+    const struct node_list *list;
+    struct slice id, name;
+};
+
+static struct place place_of(const struct node *node, const struct node_peer *peer)
+{
+    if (peer == NULL)
+        return (struct place){&node->lists[LIST_SERVICES], slice_text(node->peer_id),
+                              slice_text(node->settings->peer_name)};
+    return (struct place){&peer->services, slice_of(peer->id, peer->id_bytes), slice_of(peer->name, peer->name_bytes)};
+}
+
+/* What it has, from the cursor on, as a message behind a head. Whether anything was found; *done: all was looked at. */
+static bool answer_of(const struct query *query, const struct place *place, struct cursor *cursor, uint32_t *left,
+                      struct buf *reply, bool *done)
+{
+    size_t mark = reply->used;
+    put_head(reply, cursor, false);
+    rnn_begin_response(reply);
+    if (look(query, place->list, place->id, place->name, cursor, left, reply, done) == 0) {
+        reply->used = mark;
+        return false;
+    }
+    rnn_end_response(reply, "", false, query->id, query->wall_ms);
+    if (*done)
+        *cursor = (struct cursor){.peer = cursor->peer + 1};
+    store_be64(reply->data + mark, cursor->peer);
+    store_be64(reply->data + mark + 8, cursor->at);
+    return true;
+}
+
+static struct node_peer *peer_behind(struct node *node, struct node_peer *peer)
+{
+    struct list_node *next = list_next(&node->peers, &peer->node);
+    return next == NULL ? NULL : list_entry(next, struct node_peer, node);
 }
 
 /* One piece: what was found of one peer, or nothing yet, or the end. */
 static void search_piece(struct node *node, const struct query *query, struct cursor *cursor, struct buf *reply)
 {
-    uint32_t left = SERVICES_PER_PIECE;
-    while (left > 0) {
-        struct node_peer *peer = cursor->peer == 0 ? NULL : peer_from(node, cursor->peer);
-        bool own = cursor->peer == 0, done = false;
-        if (!own && peer == NULL) {
-            put_final(reply, "");
+    uint32_t left = SERVICES_PER_PIECE, of_peer = 1 + query->peer_count / IDS_PER_SERVICE;
+    bool own = cursor->peer == 0;
+    struct node_peer *peer = own ? NULL : peer_from(node, cursor->peer);
+    while (left > 0 && (own || peer != NULL)) {
+        uint64_t serial = own ? 0 : peer->serial;
+        bool done = true;
+        if (serial != cursor->peer)
+            *cursor = (struct cursor){.peer = serial};
+        struct place place = place_of(node, peer);
+        left -= left < of_peer ? left : of_peer;
+        if (asks_peer(query, place.id) && answer_of(query, &place, cursor, &left, reply, &done))
             return;
-        }
-        if (!own && peer->serial != cursor->peer)
-            *cursor = (struct cursor){.peer = peer->serial};
-        const struct node_list *list = own ? &node->lists[LIST_SERVICES] : &peer->services;
-        struct slice id = own ? slice_text(node->peer_id) : slice_of(peer->id, peer->id_bytes);
-        struct slice name = own ? slice_text(node->settings->peer_name) : slice_of(peer->name, peer->name_bytes);
-        left--; /* a peer costs too */
-        if (!asks_peer(query, id)) {
-            *cursor = (struct cursor){.peer = cursor->peer + 1};
-            continue;
-        }
-        size_t mark = reply->used;
-        put_head(reply, cursor, false);
-        buf_put_text(reply, "{\"services\":[");
-        uint32_t found = look(query, list, id, name, cursor, &left, reply, &done);
-        if (done)
-            *cursor = (struct cursor){.peer = cursor->peer + 1};
-        if (found > 0) {
-            buf_put_text(reply, "],\"error\":\"\",\"complete\":false");
-            store_be64(reply->data + mark, cursor->peer);
-            store_be64(reply->data + mark + 8, cursor->at);
-            return;
-        }
-        reply->used = mark;
+        if (!done)
+            break; /* in the middle of it */
+        *cursor = (struct cursor){.peer = serial + 1};
+        peer = own ? peer_from(node, 1) : peer_behind(node, peer);
+        own = false;
     }
-    put_head(reply, cursor, false);
+    if (!own && peer == NULL)
+        put_final(reply, query, "");
+    else
+        put_head(reply, cursor, false);
 }
 
 int node_search(struct node *node, struct slice body, struct buf *reply)
@@ -303,10 +337,12 @@ int node_search(struct node *node, struct slice body, struct buf *reply)
     struct query query;
     check_op(body.bytes, >=, RNN_CURSOR_BYTES);
     struct cursor cursor = {.peer = load_be64(body.data), .at = load_be64(body.data + 8)};
-    if (!read_query(slice_skip(body, RNN_CURSOR_BYTES), &query))
-        put_final(reply, query.why);
-    else
+    bool read = read_query(slice_skip(body, RNN_CURSOR_BYTES), &query);
+    query.wall_ms = node->wall_ms;
+    if (read)
         search_piece(node, &query, &cursor, reply);
+    else
+        put_final(reply, &query, query.why);
     check(!reply->overflow);
     return 200;
 }

@@ -141,6 +141,7 @@ static void account(struct node *node, struct node_item *item, bool added)
 {
     size_t text = item->parts.text.bytes + item->parts.tail.bytes + 32;
     node->bytes = added ? node->bytes + item->bytes : node->bytes - item->bytes;
+    item->list->bytes = added ? item->list->bytes + item->bytes : item->list->bytes - item->bytes;
     item->list->text_bytes = added ? item->list->text_bytes + text : item->list->text_bytes - text;
     item->list->dirty = true;
 }
@@ -270,20 +271,19 @@ static int refuse(struct buf *reply, int status, const char *why)
     return status;
 }
 
-/* Before anything is changed: whether all of it would fit. What it replaces is not counted off, so a full table is
- * emptied first. */
-static bool fits(const struct node *node, const struct node_list *list, struct slice body)
+/* Before anything is changed: whether all of it would fit. Of a table that is replaced nothing counts beside what comes; of
+ * an upsert what it replaces does. */
+static bool fits(const struct node *node, const struct node_list *list, bool replaces, struct slice body)
 {
-    size_t bytes = 0, texts = 0, count = 0;
+    size_t bytes = replaces ? node->bytes - list->bytes : node->bytes, texts = replaces ? 0 : list->text_bytes;
     struct rnn_item item;
     while (rnn_take_item(&body, &item)) {
         bytes += sizeof(struct node_item) + item.key.bytes + item.text.bytes + item.tail.bytes + item.found.bytes +
                  item.found_tail.bytes + item.words.bytes;
         texts += item.text.bytes + item.tail.bytes + 32;
-        count++;
     }
-    return count < UINT32_MAX / 2 && node->bytes + bytes <= node->settings->memory_bytes &&
-           (list->letter == RNN_LIST_PEER_SERVICES || list->text_bytes + texts <= NODE_LIST_BYTES_MAX);
+    return bytes <= node->settings->memory_bytes &&
+           (list->letter == RNN_LIST_PEER_SERVICES || texts <= NODE_LIST_BYTES_MAX);
 }
 
 static bool delete_items(struct node *node, struct node_list *list, struct slice body)
@@ -374,7 +374,7 @@ int node_take(struct node *node, struct slice body, struct buf *reply)
     if (operation.kind == 'd') {
         changed = delete_items(node, list, body);
     } else {
-        if (!fits(node, list, body))
+        if (!fits(node, list, operation.kind == 'r', body))
             return refuse(reply, 422, "more than rnn.memory has room for, or a table of more than 15 MiB");
         if (operation.kind == 'r')
             changed = delete_others(node, list, body);

@@ -8,7 +8,7 @@
 #include "protocol/jwt.h"
 #include "protocol/token.h"
 
-#include <string.h>
+#include <stdlib.h>
 
 #define JSON_PING_MS 54000 /* N-11 */
 
@@ -50,11 +50,12 @@ static void rnn_open(struct dialect_call *call, const struct http1_request *requ
         return;
     }
     session->expires_s = claims.expires_s;
-    session->user_bytes = (uint8_t)claims.subject_bytes;
-    memcpy(session->user, claims.subject, claims.subject_bytes);
+    size_t mark = call->out->text.used;
+    buf_put(&call->out->text, slice_of(claims.subject, claims.subject_bytes));
+    struct slice user = buf_since(&call->out->text, mark);
     if (settings->common.connections_per_address > 0)
         action_acquire(call->out, QUOTA_ADDRESS, slice_text(""), (uint32_t)settings->common.connections_per_address, 0);
-    action_acquire(call->out, QUOTA_KEY, rnn_user(session), (uint32_t)settings->common.connections_per_key, 0);
+    action_acquire(call->out, QUOTA_KEY, user, (uint32_t)settings->common.connections_per_key, 0);
     action_request(call->out, RNN_HELLO, slice_text(""), RNN_TAG_HELLO);
 }
 
@@ -133,15 +134,12 @@ static void let_in(struct dialect_call *call, const struct dialect_reply *reply)
         action_request(call->out, RNN_SNAPSHOT, slice_text(""), RNN_TAG_SNAPSHOT);
 }
 
-/* N-8, Q-35: each with the time of sending. */
+/* N-8, Q-35: as the node has written them, not copied, however large they are. */
 static void send_snapshot(struct dialect_call *call, const struct dialect_reply *reply)
 {
-    struct slice rest = reply->body, part;
-    while (reply->status == 200 && rnn_next_part(&rest, &part)) {
-        size_t mark = call->out->text.used;
-        buf_put(&call->out->text, part);
-        send_since(call, mark);
-    }
+    struct slice rest = reply->body, message;
+    while (reply->status == 200 && rnn_next_part(&rest, &message))
+        action_send(call->out, WS_TEXT, message);
 }
 
 static void rnn_replied(struct dialect_call *call, const struct dialect_reply *reply)
@@ -212,7 +210,10 @@ static void rnn_timer(struct dialect_call *call)
 
 static void rnn_end_session(void *state)
 {
-    rnn_search_forget(state);
+    struct rnn_session *session = state;
+    rnn_search_forget(session);
+    free(session->login);
+    session->login = NULL;
 }
 
 /* --- the table ---------------------------------------------------------------------------------------------------- */

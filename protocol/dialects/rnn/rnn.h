@@ -52,9 +52,9 @@ const char *rnn_user_hash(const struct rnn_settings *settings, struct slice name
 
 enum rnn_request {
     RNN_HELLO = 1, /* nothing: 200 with the peer id */
-    RNN_SNAPSHOT,  /* nothing: 200 with messages for rnn_next_part, without their timestamps */
+    RNN_SNAPSHOT,  /* nothing: 200 with messages for rnn_next_part, as they are sent */
     RNN_SEARCH, /* a cursor of RNN_CURSOR_BYTES (zeros at first) and the payload of a search: 200 with rnn_search_head
-                      and a payload, or with a head alone: there is more to look through */
+                      and a message as it is sent, or with a head alone: there is more to look through */
     RNN_TABLE,  /* an operation on a table, as rnn_ingest.c has checked it: 202, 422, 503 */
     RNN_EVENT,  /* a message of 5.4, whole: 202 */
     RNN_READ,   /* the topic of a table: 200 with its items */
@@ -64,7 +64,7 @@ enum rnn_request {
 
 struct rnn_search_head {
     uint8_t cursor[RNN_CURSOR_BYTES];
-    uint8_t last; /* 1: the payload is the final one */
+    uint8_t last; /* 1: the message is the final one */
 };
 _Static_assert(sizeof(struct rnn_search_head) == RNN_CURSOR_BYTES + 1, "it is copied as bytes");
 
@@ -80,6 +80,12 @@ extern const struct service rnn_node;
 /* {"type":TYPE,"payload": ... and what stands behind the payload (N-9). */
 void rnn_begin(struct buf *out, const char *type);
 void rnn_end(struct buf *out, uint64_t wall_ms);
+/* An answer to a search begins, up to the first service, and ends behind the last one. `id`: its request_id as it came, no
+ * bytes for none. */
+void rnn_begin_response(struct buf *out);
+void rnn_end_response(struct buf *out, const char *error, bool complete, struct slice id, uint64_t wall_ms);
+/* The request_id of a search's payload: any scalar of a length that is worth repeating; else no bytes. */
+struct slice rnn_request_id(struct slice payload);
 
 /* --- the other halves --------------------------------------------------------------------------------------------- */
 

@@ -112,6 +112,18 @@ static int refuse(struct ingest_call *call, int status, const char *field, const
     return status;
 }
 
+static int read_object(struct ingest_call *call, struct slice body, struct json_member *members, size_t count)
+{
+    switch (json_find_members(body, RNN_DEPTH_MAX, false, members, count)) {
+    case JSON_MEMBERS_OK:
+        return 0;
+    case JSON_MEMBERS_NOT_OBJECT:
+        return refuse(call, 422, "", "must be an object");
+    default:
+        return refuse(call, 400, "", "is not JSON");
+    }
+}
+
 /* --- items -------------------------------------------------------------------------------------------------------- */
 
 static struct slice since(const struct buf *space, size_t *mark)
@@ -352,14 +364,9 @@ static int take_table(struct ingest_call *call, const struct topic *topic, struc
     uint8_t memory[RNN_ID_BYTES_MAX * 16];
     struct buf space = buf_of(memory, sizeof memory);
     struct rnn_operation operation = {.list = (uint8_t)topic->list};
-    switch (json_find_members(body, RNN_DEPTH_MAX, false, members, MEMBERS)) {
-    case JSON_MEMBERS_OK:
-        break;
-    case JSON_MEMBERS_NOT_OBJECT:
-        return refuse(call, 422, "", "must be an object");
-    default:
-        return refuse(call, 400, "", "is not JSON");
-    }
+    int status = read_object(call, body, members, MEMBERS);
+    if (status != 0)
+        return status;
     static const char *const kinds[] = {"upsert", "delete", "replace"};
     for (size_t i = 0; i < 3 && members[OP].token == JSON_STRING; i++)
         if (json_raw_equal(members[OP].raw, members[OP].escaped, slice_text(kinds[i])))
@@ -379,7 +386,7 @@ static int take_table(struct ingest_call *call, const struct topic *topic, struc
         return refuse(call, 422, deletes ? "ids" : "items", "must be an array");
     size_t mark = call->text->used;
     rnn_put_operation(call->text, &operation);
-    int status = deletes ? put_ids(call, list->text) : put_items(call, topic, list->text);
+    status = deletes ? put_ids(call, list->text) : put_items(call, topic, list->text);
     call->kind = INGEST_REQUEST;
     call->request_kind = RNN_TABLE;
     call->body = buf_since(call->text, mark);
@@ -417,14 +424,9 @@ static int take_event(struct ingest_call *call, struct slice body)
     struct json_member members[MEMBERS] = {{.name = "type"}, {.name = "payload"}};
     struct json_member found[SHAPE_FIELDS_MAX];
     struct shape_fault fault;
-    switch (json_find_members(body, RNN_DEPTH_MAX, false, members, MEMBERS)) {
-    case JSON_MEMBERS_OK:
-        break;
-    case JSON_MEMBERS_NOT_OBJECT:
-        return refuse(call, 422, "", "must be an object");
-    default:
-        return refuse(call, 400, "", "is not JSON");
-    }
+    int status = read_object(call, body, members, MEMBERS);
+    if (status != 0)
+        return status;
     const struct rnn_event *event = members[TYPE].token == JSON_STRING ? rnn_event_find(members[TYPE].raw) : NULL;
     if (event == NULL)
         return refuse(call, 422, "type", "must be the type of an event message, such as docker.build.output");

@@ -9,6 +9,7 @@
 #include "protocol/jwt.h"
 #include "protocol/password.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define WINDOW_MS 60000
@@ -26,14 +27,15 @@ bool rnn_is_login(struct slice path)
 
 static void respond(struct dialect_call *call, int status, struct slice content)
 {
-    struct rnn_session *session = call->session;
+    const struct rnn_session *session = call->session;
+    const struct rnn_login *login = session->login;
     action_respond(call->out, &(struct http1_answer){.status = status,
                                                      .content_type = content.bytes > 0 ? "application/json" : NULL,
                                                      .content = content,
-                                                     .extra = session->extra,
+                                                     .extra = login != NULL ? login->extra : NULL,
                                                      .allow = METHODS,
                                                      .retry_after_s = status == 429 ? WINDOW_MS / 1000 : 0,
-                                                     .varies_by_origin = session->cors});
+                                                     .varies_by_origin = login != NULL && login->varies});
 }
 
 static void respond_error(struct dialect_call *call, int status, const char *error)
@@ -49,27 +51,33 @@ static void respond_error(struct dialect_call *call, int status, const char *err
 /* What a page at an origin that may connect is allowed (Fetch section 3.2); of others no header says anything. */
 static void note_origin(struct dialect_call *call, const struct http1_request *request, bool preflight)
 {
-    struct rnn_session *session = call->session;
+    const struct rnn_session *session = call->session;
     const struct dialect_settings *common = call->settings;
+    struct rnn_login *login = session->login;
     struct slice origin = http1_header(request, "Origin");
-    session->cors = common->origin_check;
-    session->extra[0] = '\0';
+    login->varies = common->origin_check;
     if (origin.data == NULL || origin.bytes > ORIGIN_BYTES_MAX || !common->origin_check || !call->origin_allowed)
         return;
-    struct buf extra = buf_of(session->extra, sizeof session->extra - 1);
+    struct buf extra = buf_of(login->extra, sizeof login->extra - 1);
     buf_put_text(&extra, "Access-Control-Allow-Origin: ");
     buf_put(&extra, origin);
     buf_put_text(&extra, "\r\n");
     if (preflight)
         buf_put_text(&extra, "Access-Control-Allow-Methods: POST\r\nAccess-Control-Allow-Headers: Content-Type\r\n"
                              "Access-Control-Max-Age: 600\r\n");
-    session->extra[extra.used] = '\0';
+    login->extra[extra.used] = '\0';
 }
 
 static void rnn_login(struct dialect_call *call, const struct http1_request *request, struct slice path)
 {
+    struct rnn_session *session = call->session;
     bool preflight = slice_is(request->method, "OPTIONS");
     (void)path;
+    session->login = calloc(1, sizeof *session->login);
+    if (session->login == NULL) {
+        respond_error(call, 503, "Out of memory");
+        return;
+    }
     note_origin(call, request, preflight);
     if (preflight)
         respond(call, 204, slice_of(NULL, 0));
@@ -79,19 +87,25 @@ static void rnn_login(struct dialect_call *call, const struct http1_request *req
         respond_error(call, 413, "Request body too large");
 }
 
-/* Appends NAME '\0' HASH '\0' PASSWORD to the text; false: it is no login. */
+static struct slice user_of(const struct rnn_login *login)
+{
+    return slice_of(login->user, login->user_bytes);
+}
+
+/* Appends HASH '\0' PASSWORD to the text, for rnn_work; false: it is no login. */
 static bool take_credentials(struct dialect_call *call, struct slice content)
 {
     enum { USER, PASSWORD, MEMBERS };
     struct json_member members[MEMBERS] = {{.name = "username"}, {.name = "password"}};
-    struct rnn_session *session = call->session;
-    struct buf name = buf_of(session->user, sizeof session->user), *text = &call->out->text;
+    const struct rnn_session *session = call->session;
+    struct rnn_login *login = session->login;
+    struct buf name = buf_of(login->user, sizeof login->user), *text = &call->out->text;
     if (json_find_members(content, 4, true, members, MEMBERS) != JSON_MEMBERS_OK ||
         members[USER].token != JSON_STRING || members[PASSWORD].token != JSON_STRING)
         return false;
     json_unescape(members[USER].raw, &name);
-    session->user_bytes = name.overflow ? 0 : (uint8_t)name.used;
-    const char *hash = rnn_user_hash(call->settings, rnn_user(session));
+    login->user_bytes = name.overflow ? 0 : (uint8_t)name.used;
+    const char *hash = rnn_user_hash(call->settings, user_of(login));
     buf_put_text(text, hash != NULL ? hash : NOBODY);
     buf_put_byte(text, '\0');
     json_unescape(members[PASSWORD].raw, text);
@@ -133,14 +147,15 @@ void rnn_login_refused(struct dialect_call *call)
 void rnn_login_replied(struct dialect_call *call, const struct dialect_reply *reply)
 {
     const struct rnn_settings *settings = call->settings;
-    struct rnn_session *session = call->session;
+    const struct rnn_session *session = call->session;
+    struct slice user = user_of(session->login);
     struct buf *text = &call->out->text;
     uint32_t limit = (uint32_t)settings->logins_failed_max;
     if (reply->status != 200 && reply->status != 401) {
         respond_error(call, 503, "Too many logins; try again later");
         return;
     }
-    if (reply->status != 200 || rnn_user_hash(settings, rnn_user(session)) == NULL) {
+    if (reply->status != 200 || rnn_user_hash(settings, user) == NULL) {
         action_acquire(call->out, QUOTA_ADDRESS_ATTEMPTS, slice_text(""), limit, WINDOW_MS);
         respond_error(call, 401, "Invalid credentials");
         return;
@@ -150,7 +165,7 @@ void rnn_login_replied(struct dialect_call *call, const struct dialect_reply *re
     action_acquire(call->out, QUOTA_ADDRESS_LEFT, slice_text(""), limit, WINDOW_MS);
     size_t mark = text->used;
     buf_put_text(text, "{\"token\":\"");
-    jwt_make(text, slice_text(settings->secrets.items[0]), rnn_user(session), now_s, expires_s);
+    jwt_make(text, slice_text(settings->secrets.items[0]), user, now_s, expires_s);
     buf_put_text(text, "\",\"expires_at\":");
     buf_put_i64(text, expires_s);
     buf_put_byte(text, '}');

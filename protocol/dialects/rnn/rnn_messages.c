@@ -4,6 +4,9 @@
 #include "protocol/dialects/rnn/rnn.h"
 
 #include "core/check.h"
+#include "protocol/json.h"
+
+#define REQUEST_ID_BYTES_MAX 256
 
 void rnn_begin(struct buf *out, const char *type)
 {
@@ -17,6 +20,33 @@ void rnn_end(struct buf *out, uint64_t wall_ms)
     buf_put_text(out, ",\"timestamp\":");
     buf_put_u64(out, wall_ms / 1000);
     buf_put_byte(out, '}');
+}
+
+void rnn_begin_response(struct buf *out)
+{
+    rnn_begin(out, "service.search.response");
+    buf_put_text(out, "{\"services\":[");
+}
+
+void rnn_end_response(struct buf *out, const char *error, bool complete, struct slice id, uint64_t wall_ms)
+{
+    buf_put_text(out, "],\"error\":");
+    json_put_string(out, slice_text(error));
+    buf_put_text(out, complete ? ",\"complete\":true" : ",\"complete\":false");
+    if (id.bytes > 0) {
+        buf_put_text(out, ",\"request_id\":");
+        buf_put(out, id);
+    }
+    buf_put_byte(out, '}');
+    rnn_end(out, wall_ms);
+}
+
+struct slice rnn_request_id(struct slice payload)
+{
+    struct json_member id = {.name = "request_id"};
+    bool scalar = payload.bytes > 0 && json_find_members(payload, RNN_DEPTH_MAX, false, &id, 1) == JSON_MEMBERS_OK &&
+                  id.token != JSON_ERROR && id.token != JSON_OBJECT_BEGIN && id.token != JSON_ARRAY_BEGIN;
+    return scalar && id.text.bytes <= REQUEST_ID_BYTES_MAX ? id.text : slice_text("");
 }
 
 void rnn_put_part(struct buf *out, struct slice part)

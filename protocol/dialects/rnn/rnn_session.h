@@ -11,23 +11,22 @@ enum rnn_tag { RNN_TAG_HELLO, RNN_TAG_SNAPSHOT, RNN_TAG_SEARCH, RNN_TAG_PASSWORD
 struct rnn_search {
     uint8_t cursor[RNN_CURSOR_BYTES];
     size_t payload_bytes;
-    size_t id_bytes; /* of request_id, as written; 0: none */
-    uint8_t data[];  /* payload, id */
+    uint8_t payload[];
+};
+
+/* Of a request to log in. */
+struct rnn_login {
+    uint8_t user_bytes;
+    uint8_t user[RNN_USER_BYTES_MAX];
+    bool varies;     /* the answer depends on where the page is from */
+    char extra[384]; /* its header lines */
 };
 
 struct rnn_session {
-    int64_t expires_s; /* of its token */
-    struct rnn_search *search;
-    uint8_t user_bytes;
-    uint8_t user[RNN_USER_BYTES_MAX]; /* of the token, or who wants to log in */
-    bool cors;                        /* the answer is for a page elsewhere, which may read it */
-    char extra[384];                  /* header lines of the answer */
+    int64_t expires_s;         /* of its token */
+    struct rnn_search *search; /* NULL: none is going on */
+    struct rnn_login *login;   /* NULL: it is a WebSocket */
 };
-
-static inline struct slice rnn_user(const struct rnn_session *session)
-{
-    return slice_of(session->user, session->user_bytes);
-}
 
 /* rnn_searches.c: the dialect's half of searches. */
 void rnn_search_begin(struct dialect_call *call, struct slice payload);

@@ -338,6 +338,61 @@ Test(rnn, finds_in_pieces_what_is_far_apart) /* N-29 to N-34 */
     pure_close(&host);
 }
 
+/* Own services of some size: a table, and what is found in it, are larger than what a call of the dialect can write. */
+Test(rnn, tells_and_finds_what_is_large) /* N-8, N-25, N-34 */
+{
+    static char text[64 * 1024];
+    unsigned partial, services = 120;
+    size_t fill = 20000;
+    begin();
+    pure_set(&host, "messages_max", "0");
+    pure_set(&host, "services_interval", "100ms");
+    pure_start(&host);
+    for (unsigned i = 0; i < services; i++) {
+        size_t used =
+            (size_t)snprintf(text, sizeof text,
+                             "{\"op\":\"upsert\",\"items\":[{\"id\":%u,\"name\":\"large\",\"service_type\":\"DATA\","
+                             "\"config\":{\"x\":\"",
+                             i);
+        memset(text + used, 'x', fill);
+        used += fill;
+        used += (size_t)snprintf(text + used, sizeof text - used, "\"},\"capabilities\":{\"y\":\"");
+        memset(text + used, 'y', fill);
+        used += fill;
+        snprintf(text + used, sizeof text - used, "\"}}]}");
+        cr_assert_eq(pure_ingest(&host, "services", text), 202);
+    }
+    pure_advance(&host, 100);
+    come(0);
+    cr_expect_eq(count(0, "services.updated", NULL, 0), 1, "the snapshot");
+    cr_expect_eq(host.conns[0].close_code, 0);
+    cr_expect_eq(find(0, "{\"query\":\"large\"}", &partial), services);
+    cr_expect_eq(host.conns[0].close_code, 0);
+    pure_close(&host);
+}
+
+Test(rnn, finds_behind_very_many_peers) /* N-32, N-34 */
+{
+    char operation[256], peers[64];
+    unsigned partial, number = 20000;
+    begin();
+    pure_set(&host, "messages_max", "0");
+    pure_start(&host);
+    for (unsigned i = 0; i < number; i++) {
+        snprintf(operation, sizeof operation,
+                 "{\"op\":\"upsert\",\"peer_id\":\"peer %u\",\"items\":[{\"id\":%u,\"name\":\"s "
+                 "%u\",\"service_type\":\"DATA\"}]}",
+                 i, i, i % 1000);
+        cr_assert_eq(pure_ingest(&host, "peer_services", operation), 202);
+    }
+    come(0);
+    cr_expect_eq(find(0, "{\"query\":\"s 999\"}", &partial), number / 1000);
+    cr_expect_eq(partial, number / 1000, "an answer for each peer");
+    snprintf(peers, sizeof peers, "{\"peer_ids\":[\"peer 7\",\"peer %u\",\"nobody\"]}", number - 1);
+    cr_expect_eq(find(0, peers, &partial), 2);
+    pure_close(&host);
+}
+
 Test(rnn, keeps_searches_of_two_apart) /* N-36, N-37 */
 {
     unsigned partial;
@@ -376,6 +431,86 @@ Test(rnn, refuses_what_is_beyond_its_memory_and_keeps_the_rest)
     cr_expect(strcmp(host.reply, "{\"items\":[]}") == 0, "all or nothing");
     cr_expect_eq(pure_ingest(&host, "peers", "{\"op\":\"upsert\",\"items\":[{\"id\":\"one\"}]}"), 202);
     pure_close(&host);
+}
+
+Test(rnn, takes_a_table_anew_that_fills_more_than_half_of_its_memory)
+{
+    char text[8192], *at = text + sprintf(text, "{\"op\":\"replace\",\"items\":[");
+    begin();
+    cr_assert_eq(pure_set(&host, "memory", "12KiB"), 0);
+    pure_start(&host);
+    for (unsigned i = 0; i < 30; i++)
+        at += sprintf(at, "%s{\"id\":\"peer %u\",\"addresses\":[]}", i > 0 ? "," : "", i);
+    strcpy(at, "]}");
+    for (unsigned i = 0; i < 5; i++)
+        cr_expect_eq(pure_ingest(&host, "peers", text), 202, "%u: %s", i, host.reply);
+    pure_close(&host);
+}
+
+Test(rnn, has_the_documented_limits) /* N-11 to N-14, N-18 */
+{
+    begin();
+    pure_start(&host);
+    const struct dialect_settings *common = host.settings;
+    cr_expect_eq(common->ping_interval_ms, 54000);
+    cr_expect_eq(common->send_timeout_ms, 10000);
+    cr_expect_eq(common->idle_timeout_ms, 60000);
+    cr_expect_eq(common->message_bytes_max, 10485760);
+    cr_expect_eq(common->messages_max, 200);
+    cr_expect_eq(common->messages_window_ms, 1000);
+    cr_expect_eq(common->connections_per_key, 32);
+    pure_close(&host);
+}
+
+Test(rnn, pings_in_json_when_asked_to) /* N-11 */
+{
+    static const char *const settings[] = {"false", "true"};
+    for (unsigned i = 0; i < 2; i++) {
+        begin();
+        pure_set(&host, "json_ping", settings[i]);
+        pure_set(&host, "idle_timeout", "0");
+        pure_start(&host);
+        come(0);
+        pure_advance(&host, 54000);
+        cr_expect_eq(count(0, "ping", NULL, 0), i);
+        pure_close(&host);
+    }
+}
+
+/* What replaces what for a reader that is behind is the engine's (POLICY_CONFLATE): here, which messages may be. */
+Test(rnn, lets_the_newest_of_a_table_replace_and_no_event) /* N-27, 5.4 */
+{
+    struct rnn_settings settings = {.peer_id = "self", .peer_name = "", .dht_node_id = "", .memory_bytes = 1U << 20};
+    static uint8_t memory[65536];
+    uint64_t seen = 0;
+    struct effect effect;
+    void *node = calloc(1, rnn_node.state_bytes);
+    cr_assert_not_null(node);
+    for (unsigned i = 0; i < RNN_PERIODICS; i++)
+        settings.interval_ms[i] = 1000;
+    settings.relay_mode = settings.nat_mode = true;
+    cr_assert_eq(rnn_node.open(node, &settings), 0);
+    rnn_node.loaded(node, 0, 1);
+    rnn_node.interest(node, slice_text(RNN_CHANNEL), slice_text(""), true);
+    rnn_node.timer(node, 1000, 1001);
+    for (;;) {
+        struct buf scratch = buf_of(memory, sizeof memory);
+        effect = (struct effect){.kind = EFFECT_PUBLISH};
+        if (!rnn_node.next(node, &scratch, &effect))
+            break;
+        cr_assert_eq(effect.kind, EFFECT_PUBLISH);
+        cr_expect(effect.event.conflate > 0 && !(seen & UINT64_C(1) << effect.event.conflate));
+        seen |= UINT64_C(1) << effect.event.conflate;
+    }
+    cr_expect_eq(__builtin_popcountll(seen), RNN_PERIODICS, "a number for each table");
+    struct service_request event = {.kind = RNN_EVENT, .body = slice_text("{}"), .ticket = 1, .now_ms = 1001};
+    struct buf scratch = buf_of(memory, sizeof memory);
+    cr_assert_eq(rnn_node.request(node, &event, &scratch), 202);
+    buf_reset(&scratch);
+    cr_assert(rnn_node.next(node, &scratch, &effect));
+    cr_expect_eq(effect.event.conflate, 0);
+    rnn_node.close(node);
+    free(node);
 }
 
 Test(rnn, has_all_that_was_acknowledged_in_its_next_life) /* Q-54, N-7 */
