@@ -18,7 +18,7 @@ import time
 import client
 import transport
 from case import BRAKE_SECONDS, expect, plain_only
-from server import BINARY, INGEST_KEY, ROOT, Server
+from server import BINARY, INGEST_KEY, ROOT, Server, until
 from wire import Wire
 
 SECRET = "a secret of the tests, long enough for HS256"
@@ -136,6 +136,41 @@ async def converse(server, good):
         expect((await next_of(ws, "error"))["payload"],
                {"error": f"Unknown message type: {unknown}", "code": "UNKNOWN_MESSAGE_TYPE"})
     await ws.close()
+
+
+@plain_only("it writes HTTP by hand")
+def test_content_however_it_comes():
+    """Content by length and in chunks, two logins on a connection, behind each other at once; too much of it; half of it and the end."""
+    body = b'{"username":"op","password":"secret"}'
+    chunked = b"".join(b"%x\r\n%s\r\n" % (1, body[at:at + 1]) for at in range(len(body))) + b"0\r\n\r\n"
+    head = b"POST /api/auth/login HTTP/1.1\r\nHost: localhost\r\n"
+    by_length = head + b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+    in_chunks = head + b"Transfer-Encoding: chunked\r\n\r\n"
+    with Server(rnn=NODE | {"users": [user()]}) as server:
+        with Wire(server.port("rnn")) as wire:
+            wire.send(by_length + in_chunks + chunked + by_length)
+            for _ in range(3):
+                expect(wire.response()[0], 200)
+        with Wire(server.port("rnn")) as wire:
+            wire.send(head + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(body))
+            expect(wire.response()[0], 100)
+            wire.send(body)
+            expect(wire.response()[0], 200)
+        for too_much in (b"1388\r\n" + b"x" * 5000, b"zz\r\n"):
+            with Wire(server.port("rnn")) as wire:
+                wire.send(in_chunks + too_much)
+                expect(wire.response()[0], 413 if too_much[0] == ord("1") else 400)
+        for _ in range(50):
+            with Wire(server.port("rnn")) as wire:
+                wire.send(by_length[:-10])
+        with Wire(server.port("rnn")) as wire:
+            wire.send(by_length)
+            expect(wire.response()[0], 200)
+            held = [value for name, value in server.metrics().items() if name.startswith("ringcast_memory_bytes") and 'kind="input"' in name]
+            expect(len(held) > 0, True)
+        until(lambda: not any(value for name, value in server.metrics().items()
+                              if name.startswith("ringcast_memory_bytes") and 'kind="input"' in name),
+              what="what half requests held to be given back")
 
 
 def test_failed_logins_are_limited():
@@ -289,6 +324,22 @@ async def search(ws, **payload):
             return found, answer["error"], partial
         partial += 1
         found += answer["services"]
+
+
+def test_large_tables_close_nobody():
+    """N-8, N-25, N-34: a snapshot and answers of megabytes."""
+    large = {"name": "large", "service_type": "DOCKER", "config": {"x": "x" * 12000}, "capabilities": {"y": "y" * 30000}}
+    async def run(server):
+        for first in range(0, 60, 20):
+            publish(server, "services", {"op": "upsert", "items": [large | {"id": first + n} for n in range(20)]})
+        await next_of((await connect(server))[0], "services.updated")
+        ws, _ = await connect(server)
+        expect(len((await next_of(ws, "services.updated"))["payload"]["services"]), 60)
+        found, error, _ = await search(ws, query="large")
+        expect((len(found), error), (60, ""))
+        await ws.close()
+    with Server(rnn=NODE | QUICK) as server:
+        asyncio.run(run(server))
 
 
 def test_search():
