@@ -7,6 +7,7 @@
 #include "core/check.h"
 
 #define RECORD_OVERHEAD_MAX 64
+#define ALERT_FATAL 2
 #define ANSWERS_MAX                                                                                                    \
     2 /* to one record, once established: a key update (RFC 8446 section 5.1: the last in its record), an alert */
 
@@ -61,10 +62,28 @@ static int on_receive(WOLFSSL *ssl, char *data, int bytes, void *context)
     return (int)part;
 }
 
+/* How many of these records may be sent, and whether that is the end: nothing follows an alert that is fatal (RFC 8446
+ * section 6.2, RFC 5246 section 7.2.2) or protected by TLS 1.2, where no warning is said but close_notify. wolfSSL 5.5
+ * says some twice. */
+static size_t up_to_alert(struct tls *tls, struct slice records)
+{
+    const uint8_t *start = records.data;
+    while (records.bytes > TLS_HEADER_BYTES && !tls->silent) {
+        size_t bytes = TLS_HEADER_BYTES + load_be16(records.data + 3);
+        bytes = bytes < records.bytes ? bytes : records.bytes;
+        tls->silent =
+            records.data[0] == TLS_ALERT && (tls->established || records.data[TLS_HEADER_BYTES] == ALERT_FATAL);
+        records = slice_skip(records, bytes);
+    }
+    return (size_t)(records.data - start);
+}
+
 static int on_send(WOLFSSL *ssl, char *data, int bytes, void *context)
 {
     (void)ssl;
     struct tls *tls = context;
+    if (tls->silent || tls->closed)
+        return bytes;
     if (tls->reading && tls->established && ++tls->answers > ANSWERS_MAX) {
         tls->fault = "a record that asks for answer upon answer";
         return WOLFSSL_CBIO_ERR_GENERAL;
@@ -73,7 +92,7 @@ static int on_send(WOLFSSL *ssl, char *data, int bytes, void *context)
         tls->fault = "more to say than there is room for";
         return WOLFSSL_CBIO_ERR_GENERAL;
     }
-    buf_put(tls->out, slice_of(data, (size_t)bytes));
+    buf_put(tls->out, slice_of(data, up_to_alert(tls, slice_of(data, (size_t)bytes))));
     return bytes;
 }
 
@@ -455,10 +474,10 @@ void tls_close(struct tls *tls, struct buf *out)
 {
     if (!tls->established || tls->closed || tls->failed)
         return;
-    tls->closed = true;
     tls->out = out;
     wolfSSL_shutdown(tls->ssl);
     tls->out = NULL;
+    tls->closed = true;
 }
 
 /* --- about it ----------------------------------------------------------------------------------------------------- */

@@ -44,6 +44,7 @@ struct tls {
     /* What each seal touches comes first: tls_prefetch. */
     bool server, established, failed, reading;
     bool closed, ended;       /* our close_notify has been made; the peer's has come */
+    bool silent;              /* an alert has been said that is the last word */
     bool own_records;         /* the sealer makes them, not the library */
     struct tls_sealer sealer; /* of a server that speaks TLS 1.3 only */
     WOLFSSL *ssl;             /* of a server: from the complete hello on */

@@ -360,6 +360,24 @@ Test(tls, says_goodbye_both_ways)
     }
 }
 
+/* RFC 8446 section 6.1, RFC 5246 section 7.2.1: not even an alert, for a record that does not verify. */
+Test(tls, says_nothing_behind_its_goodbye)
+{
+    for (int tls12 = 0; tls12 < 2; tls12++) {
+        struct open_pair open;
+        open_pair(&open, tls12 == 1);
+        struct pair_end *client = &open.pair.client, *server = &open.pair.server;
+        tls_close(server->tls, &server->out);
+        size_t bytes = server->out.used;
+        cr_assert(tls_seal(client->tls, slice_text("word"), &client->out));
+        client->out.data[client->out.used - 1] ^= 1;
+        cr_expect_eq(pair_give(server, buf_slice(&client->out), PAIR_NOW), TLS_ERROR);
+        cr_expect_eq(server->out.used, bytes);
+        buf_reset(&client->out);
+        close_pair(&open);
+    }
+}
+
 Test(tls, says_nothing_before_the_handshake_is_done)
 {
     struct tls_settings settings = PAIR_SETTINGS("server");
@@ -425,6 +443,19 @@ Test(tls, refuses_what_is_no_hello)
     world_end(&world);
 }
 
+/* Whether nothing is said behind a fatal alert (RFC 8446 section 6.2). Debian 12's library says another one. */
+static bool ends_with_its_alert(struct slice records)
+{
+    while (records.bytes >= TLS_HEADER_BYTES) {
+        size_t bytes = TLS_HEADER_BYTES + load_be16(records.data + 3);
+        cr_assert_leq(bytes, records.bytes);
+        if (records.data[0] == TLS_ALERT && records.data[TLS_HEADER_BYTES] == 2)
+            return bytes == records.bytes;
+        records = slice_skip(records, bytes);
+    }
+    return records.bytes == 0;
+}
+
 /* A hello with one byte changed: a session that cannot be used, or one that never comes about; and all memory is
  * back. */
 Test(tls, survives_a_hello_with_a_changed_byte)
@@ -441,6 +472,7 @@ Test(tls, survives_a_hello_with_a_changed_byte)
         pair_give(&server, hello, PAIR_NOW);
         pair.client.out.data[at] ^= (uint8_t)(1U << at % 8);
         cr_assert(!tls_established(server.tls));
+        cr_assert(ends_with_its_alert(slice_of(server.out.data, server.out.used)), "byte %zu", at);
         struct pair part = {.client = {.tls = NULL}, .server = server};
         pair_destroy(&part);
     }
