@@ -73,6 +73,7 @@ enum list {
     LIST_SHARD,
     LIST_RINGCAST,
     LIST_LOG,
+    LIST_DEPOT,
     LIST_STORAGE,
     LIST_OFFLOAD,
     LIST_RELOAD,

@@ -54,6 +54,11 @@ struct errand {
             uint32_t kind;
             struct slice body;
         } request;
+        struct { /* DEPOT */
+            uint32_t kind;
+            struct slice head, body;
+            uint64_t connection; /* the sum of all that it is known by: conn_id */
+        } depot;
         struct {
             struct slice channel;
         } newest;

@@ -6,6 +6,7 @@
 #include "core/list.h"
 #include "core/work.h"
 #include "shards/channel/channel.h"
+#include "shards/channel/depot_host.h"
 #include "shards/channel/offload_host.h"
 #include "shards/channel/service_host.h"
 #include "shards/mail/errand.h"

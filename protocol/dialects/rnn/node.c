@@ -107,8 +107,10 @@ static int node_request(void *state, const struct service_request *request, stru
         return take_event(node, request->body);
     case RNN_READ:
         return node_read(node, request->body.data[0], reply);
+    case RNN_KNOWS:
+        return node_item_find(&node->lists[LIST_SERVICES], request->body) != NULL ? 200 : 404;
     }
-    check_op(request->kind, <=, RNN_READ);
+    check_op(request->kind, <=, RNN_KNOWS);
     return 404;
 }
 

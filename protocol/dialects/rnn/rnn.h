@@ -41,6 +41,9 @@ struct rnn_settings {
     bool relay_mode, nat_mode; /* until somebody publishes them */
     uint64_t interval_ms[RNN_PERIODICS];
     uint64_t memory_bytes; /* of all tables */
+    char *uploads;         /* the folder of uploaded files; "": there are none */
+    bool require_service;  /* that of an upload is in the table */
+    uint64_t uploads_per_user;
 };
 
 extern const struct option rnn_options[];
@@ -58,6 +61,7 @@ enum rnn_request {
     RNN_TABLE,  /* an operation on a table, as rnn_ingest.c has checked it: 202, 422, 503 */
     RNN_EVENT,  /* a message of 5.4, whole: 202 */
     RNN_READ,   /* the topic of a table: 200 with its items */
+    RNN_KNOWS,  /* the id of a service of this node: 200, 404 */
 };
 
 #define RNN_CURSOR_BYTES 16

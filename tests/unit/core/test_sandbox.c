@@ -93,7 +93,7 @@ static void ask_for_code(void *argument)
 
 static void code_as_each(void)
 {
-    static const char *const names[] = {"shard-12", "log", "storage", "offload", "reload"};
+    static const char *const names[] = {"shard-12", "log", "storage", "offload", "depot", "reload"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         run_as(names[i], ask_for_code);
 }
