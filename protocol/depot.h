@@ -14,9 +14,9 @@
 
 #include "core/buf.h"
 
-#define DEPOT_NAME_BYTES_MAX 64       /* of a file in the making: [a-z0-9-] */
-#define DEPOT_REPLY_BYTES_MAX 16384   /* of one reply */
-#define DEPOT_FAILURE_BYTES_MAX 512U  /* of what is said instead */
+#define DEPOT_NAME_BYTES_MAX 64         /* of a file in the making: [a-z0-9-] */
+#define DEPOT_REPLY_BYTES_MAX 16384     /* of one reply */
+#define DEPOT_FAILURE_BYTES_MAX 512U    /* of what is said instead */
 #define DEPOT_STAGING_PREFIX ".upload-" /* no component of a path begins with it: the host's own names do */
 
 /* What a depot may do with its disk. All of it may wait; 0 or a negative errno. */

@@ -15,7 +15,8 @@ struct depot_thread;
 struct errand;
 struct shard;
 
-#define DEPOT_BYTES_MAX (64U << 20) /* of requests of one shard under way; a single longer one is taken when it is alone */
+#define DEPOT_BYTES_MAX                                                                                                \
+    (64U << 20) /* of requests of one shard under way; a single longer one is taken when it is alone */
 
 struct depot_host {
     struct depot_thread *const *threads; /* by dialect, NULL: it has none that is on; NULL: nobody has */

@@ -50,7 +50,9 @@ int depot_files_open(struct depot_files *files, const char *root, struct buf *wh
     files->staging = -1;
     files->root = result(open(root, FOLDER_FLAGS));
     if (files->root < 0)
-        return fail(why, root, files->root == -ENOENT ? "no such folder; make it, writable for this user" : strerrordesc_np(-files->root),
+        return fail(why, root,
+                    files->root == -ENOENT ? "no such folder; make it, writable for this user"
+                                           : strerrordesc_np(-files->root),
                     files->root);
     int error = result(mkdirat(files->root, DEPOT_STAGING, 0700));
     if (error == 0)
@@ -61,7 +63,7 @@ int depot_files_open(struct depot_files *files, const char *root, struct buf *wh
         return 0;
     close(files->root);
     return fail(why, root,
-                error == -ENOSYS  ? "this kernel has no openat2 (Linux 5.6 or later has)"
+                error == -ENOSYS                      ? "this kernel has no openat2 (Linux 5.6 or later has)"
                 : error == -EACCES || error == -EROFS ? "nothing can be written there; give this user the right to"
                                                       : strerrordesc_np(-error),
                 error);

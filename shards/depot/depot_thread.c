@@ -13,8 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ROUND_MAX 64        /* requests that share a commit */
-#define AGAIN_MS 1000       /* until another life is tried */
+#define ROUND_MAX 64  /* requests that share a commit */
+#define AGAIN_MS 1000 /* until another life is tried */
 #define TABLE 0
 
 /* --- what a depot may do with its disk ---------------------------------------------------------------------------- */

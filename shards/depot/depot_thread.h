@@ -10,8 +10,8 @@
 #ifndef RINGCAST_SHARDS_DEPOT_THREAD_H
 #define RINGCAST_SHARDS_DEPOT_THREAD_H
 
-#include "core/list.h"
 #include "core/limits.h"
+#include "core/list.h"
 #include "protocol/depot.h"
 #include "shards/depot/depot_files.h"
 #include "shards/offload/desk.h"

@@ -19,8 +19,8 @@
 #include "shards/conn/pin.h"
 #include "shards/offload/offload.h"
 #include "shards/operate/admin.h"
-#include "shards/process/keeping.h"
 #include "shards/process/depots.h"
+#include "shards/process/keeping.h"
 #include "shards/process/offloading.h"
 #include "shards/process/ports.h"
 #include "shards/turn/shard_tick.h"
@@ -58,8 +58,8 @@ struct server {
     struct offload *offload; /* NULL: no dialect that is served has long work */
     bool offloading;         /* its thread runs */
     struct depots depots;
-    struct config *owned;    /* config, as its owner sees it */
-    struct config *former;   /* the one before, while shards may read it */
+    struct config *owned;  /* config, as its owner sees it */
+    struct config *former; /* the one before, while shards may read it */
     struct reload reload;
     bool reloading;  /* its thread has not been joined */
     bool stop_asked; /* while something else was waited for */
@@ -612,9 +612,8 @@ static bool start(struct server *server)
         clock_entropy(server->ticket_secret, sizeof server->ticket_secret) != 0 ||
         !ports_collect(&server->ports, server->config) || !ports_settle(&server->ports))
         return false;
-    if (!make_rings(server) || !make_storage(server) || !make_offload(server) ||
-        !make_depots(server) || !make_shards(server) || !start_storage(server) || !start_offload(server) ||
-        !start_depots(server))
+    if (!make_rings(server) || !make_storage(server) || !make_offload(server) || !make_depots(server) ||
+        !make_shards(server) || !start_storage(server) || !start_offload(server) || !start_depots(server))
         return false;
     log_notices(server->config, NULL);
     return start_threads(server);

@@ -222,10 +222,15 @@ void pure_advance(struct pure_host *host, uint64_t ms)
                 heartbeat = false;
             }
         }
+        uint64_t depot_ms = host->depot != NULL ? host->dialect->depot->due(host->depot->state) : UINT64_MAX;
+        bool depot = depot_ms < next_ms;
+        next_ms = depot ? depot_ms : next_ms;
         if (next_ms > until)
             break;
         host->now_ms = next_ms > host->now_ms ? next_ms : host->now_ms;
-        if (next != NULL) {
+        if (depot) {
+            host->dialect->depot->timer(host->depot->state, host->now_ms, pure_wall_ms(host));
+        } else if (next != NULL) {
             pure_wake(host, next, heartbeat);
         } else {
             service->timer(host->service, host->now_ms, pure_wall_ms(host));

@@ -250,8 +250,8 @@ static struct upload *read_record(struct slice value, int *error)
     if (numbers[USER] > RNN_USER_BYTES_MAX || numbers[GROUP] > UPLOAD_GROUP_BYTES_MAX ||
         numbers[PATH] > UPLOAD_PATH_BYTES_MAX || numbers[USER] + numbers[GROUP] + numbers[PATH] != left ||
         numbers[CHUNKS] > UPLOAD_CHUNKS_MAX || numbers[BYTES] > UPLOAD_TOTAL_BYTES_MAX ||
-        (numbers[CHUNKS] > 0 && (numbers[CHUNK_BYTES] == 0 ||
-                                 (numbers[CHUNKS] - 1) * numbers[CHUNK_BYTES] >= numbers[BYTES])))
+        (numbers[CHUNKS] > 0 &&
+         (numbers[CHUNK_BYTES] == 0 || (numbers[CHUNKS] - 1) * numbers[CHUNK_BYTES] >= numbers[BYTES])))
         return NULL;
     *error = -ENOMEM;
     bool done = value.data[0] == UPLOAD_DONE;

@@ -90,8 +90,8 @@ static enum depot_answer refuse(const struct uploads *uploads, const struct depo
 /* N-60: per cent of the bytes, rounded to two digits, without zeros at the end. */
 static void put_percentage(struct buf *out, const struct upload *upload)
 {
-    uint64_t value = upload->bytes == 0 ? PER_CENT
-                                        : (upload->received_bytes * PER_CENT + upload->bytes / 2) / upload->bytes;
+    uint64_t value =
+        upload->bytes == 0 ? PER_CENT : (upload->received_bytes * PER_CENT + upload->bytes / 2) / upload->bytes;
     buf_put_u64(out, value / 100);
     if (value % 100 == 0)
         return;
@@ -295,9 +295,9 @@ static bool make_uuid(const struct uploads *uploads, struct buf *out)
 static const char *take_start(const struct uploads *uploads, const struct depot_request *request, struct start *start)
 {
     enum { SERVICE, GROUP, NAME, PATH, INDEX, FILES, SIZE, CHUNKS, CHUNK, MEMBERS };
-    struct json_member m[MEMBERS] = {{.name = "service_id"},   {.name = "upload_group_id"}, {.name = "filename"},
-                                     {.name = "file_path"},    {.name = "file_index"},      {.name = "total_files"},
-                                     {.name = "total_size"},   {.name = "total_chunks"},    {.name = "chunk_size"}};
+    struct json_member m[MEMBERS] = {{.name = "service_id"}, {.name = "upload_group_id"}, {.name = "filename"},
+                                     {.name = "file_path"},  {.name = "file_index"},      {.name = "total_files"},
+                                     {.name = "total_size"}, {.name = "total_chunks"},    {.name = "chunk_size"}};
     struct slice name, path;
     start->texts = buf_of(start->memory, sizeof start->memory);
     start->user = user_of(request);
@@ -345,8 +345,8 @@ static const char *take_start(const struct uploads *uploads, const struct depot_
 static bool is_same(const struct upload *upload, const struct start *start)
 {
     return upload->service == start->service && upload->bytes == start->total &&
-           upload->chunk_bytes == (start->total == 0 ? 0 : start->chunk) && upload->chunks == (start->total == 0 ? 0 : start->chunks) &&
-           slice_equal(upload_target(upload), start->path);
+           upload->chunk_bytes == (start->total == 0 ? 0 : start->chunk) &&
+           upload->chunks == (start->total == 0 ? 0 : start->chunks) && slice_equal(upload_target(upload), start->path);
 }
 
 /* N-71, Q-40: what a group says to it. NULL and *same: it is there already; NULL without: it may begin. */
@@ -463,7 +463,8 @@ static enum depot_answer on_start(struct uploads *uploads, const struct depot_re
     struct start start = {.service = 0};
     struct upload *upload = NULL;
     const char *fault = take_start(uploads, request, &start);
-    put_error(uploads, request->failure, slice_text(""), "UPLOAD_START_FAILED", "Failed to write to disk", &start.place);
+    put_error(uploads, request->failure, slice_text(""), "UPLOAD_START_FAILED", "Failed to write to disk",
+              &start.place);
     if (fault == NULL)
         fault = group_fault(uploads, &start, &upload);
     if (fault == NULL)
@@ -597,8 +598,8 @@ static bool take_id(const struct depot_request *request, struct json_member *id)
            JSON_MEMBERS_OK;
 }
 
-static enum depot_answer set_paused(struct uploads *uploads, const struct depot_request *request,
-                                    struct upload *upload, bool paused)
+static enum depot_answer set_paused(struct uploads *uploads, const struct depot_request *request, struct upload *upload,
+                                    bool paused)
 {
     upload->changed |= upload->paused != paused;
     upload->paused = paused;
@@ -639,7 +640,8 @@ static enum depot_answer on_resume(struct uploads *uploads, const struct depot_r
     struct upload *upload = find_session(uploads, request, &id);
     if (upload == NULL)
         return DEPOT_DONE;
-    if (upload->state == UPLOAD_DONE) { /* its end may have been said to nobody: before a crash, or to a connection that was gone */
+    if (upload->state ==
+        UPLOAD_DONE) { /* its end may have been said to nobody: before a crash, or to a connection that was gone */
         put_complete(uploads, request->reply, upload);
         return DEPOT_DONE;
     }

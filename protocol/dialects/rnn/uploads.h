@@ -21,15 +21,15 @@
 #define UPLOAD_CHUNK_BYTES_MAX 7340032U
 #define UPLOAD_TOTAL_BYTES_MAX (UINT64_C(10) << 30)
 #define UPLOAD_CHUNKS_MAX (1U << 20)
-#define UPLOAD_FILES_MAX 100000U            /* of a group */
-#define UPLOAD_GROUP_BYTES_MAX 256U         /* of its id */
-#define UPLOAD_OPEN_MAX 4096U               /* of all users together */
-#define UPLOAD_DONE_MAX 16384U              /* that are remembered; the oldest one goes */
-#define UPLOAD_PIECE_BYTES 4096U            /* of a record of chunks: 32,768 of them */
-#define UPLOAD_ENDS_SILENT_MS 600000U       /* who may be ended for a new one */
-#define UPLOAD_PAUSES_SILENT_MS 1800000U    /* N-67 */
-#define UPLOAD_FORGOTTEN_MS 86400000U       /* N-67, Q-49 */
-#define UPLOAD_SLICE_BYTES (8U << 20)       /* read for a hash between other requests */
+#define UPLOAD_FILES_MAX 100000U         /* of a group */
+#define UPLOAD_GROUP_BYTES_MAX 256U      /* of its id */
+#define UPLOAD_OPEN_MAX 4096U            /* of all users together */
+#define UPLOAD_DONE_MAX 16384U           /* that are remembered; the oldest one goes */
+#define UPLOAD_PIECE_BYTES 4096U         /* of a record of chunks: 32,768 of them */
+#define UPLOAD_ENDS_SILENT_MS 600000U    /* who may be ended for a new one */
+#define UPLOAD_PAUSES_SILENT_MS 1800000U /* N-67 */
+#define UPLOAD_FORGOTTEN_MS 86400000U    /* N-67, Q-49 */
+#define UPLOAD_SLICE_BYTES (8U << 20)    /* read for a hash between other requests */
 
 /* The head of each: how many uploads a user may have open (u32), a byte: whether a start's service is in the table, and the
  * user. */
@@ -47,11 +47,11 @@ struct upload {
     struct list_node node;
     enum upload_state state;
     bool paused;
-    bool changed;          /* its record is to be put */
-    uint64_t connection;   /* for which it is active; 0: it has been read from the disk */
-    uint64_t ticket;       /* of the request that waits for its end; 0: none */
-    uint64_t heard_ms;     /* wall clock, of the last message; of one that is done: when it was */
-    uint64_t kept_ms;      /* heard_ms as it is on the disk */
+    bool changed;        /* its record is to be put */
+    uint64_t connection; /* for which it is active; 0: it has been read from the disk */
+    uint64_t ticket;     /* of the request that waits for its end; 0: none */
+    uint64_t heard_ms;   /* wall clock, of the last message; of one that is done: when it was */
+    uint64_t kept_ms;    /* heard_ms as it is on the disk */
     uint64_t service;
     uint64_t bytes, chunk_bytes; /* of the file, of all chunks but the last */
     uint32_t chunks, received;
@@ -70,7 +70,7 @@ struct uploads {
     const struct depot_disk *disk;
     struct list open, done; /* done: the oldest first */
     uint32_t open_count, done_count;
-    struct map by_id; /* of both */
+    struct map by_id;  /* of both */
     uint64_t reserved; /* bytes that open ones still want */
     uint64_t now_ms, wall_ms;
     uint64_t next_sweep_ms;
