@@ -82,7 +82,7 @@ bool base64_decode(struct slice text, struct buf *out)
     if (!ends_well(text, padding))
         return false;
     if (out->overflow || bytes > out->capacity - out->used) {
-        out->overflow = true;
+        out->overflow |= base64_valid(text); /* what is no base64 is not for want of room */
         return false;
     }
     uint8_t *to = out->data + out->used;
