@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Owns the program ringcast-bench from its arguments to its exit code. It never measures or connects itself. Called
  * by the shell. */
+#include "bench/bench_jobs.h"
 #include "bench/bench_process.h"
 #include "bench/bench_report.h"
 #include "bench/bench_stage.h"
@@ -235,6 +236,37 @@ static int run(struct bench *bench)
     return code;
 }
 
+static int report_jobs(const struct jobs_result *result)
+{
+    const struct options *options = result->options;
+    bool to_stdout = strcmp(options->json, "-") == 0;
+    if (options->json[0] != '\0') {
+        FILE *out = open_out(options->json);
+        if (!out)
+            return 1;
+        jobs_report_json(result, out);
+        if (!close_out(out))
+            return 1;
+    }
+    if (!options->quiet)
+        jobs_report_table(result, to_stdout ? stderr : stdout);
+    return verdict_exit_code(jobs_verdict(result));
+}
+
+static int run_jobs(const struct bench *bench)
+{
+    static struct jobs_result result;
+    char text[1024] = "";
+    struct buf why = buf_of(text, sizeof text - 1);
+    raise_file_limit();
+    bool done = jobs_run(bench->options, &bench->url, bench->sources, bench->source_count, &result, &why);
+    if (!done)
+        fprintf(stderr, "ringcast-bench: %s\n", text);
+    int code = done ? report_jobs(&result) : 1;
+    jobs_free(&result);
+    return code;
+}
+
 int main(int count, char **arguments)
 {
     uint8_t memory[512];
@@ -259,7 +291,7 @@ int main(int count, char **arguments)
         } else if (!resolve(&bench, &why)) {
             fprintf(stderr, "ringcast-bench: %.*s\n", (int)why.used, (const char *)why.data);
         } else {
-            code = run(&bench);
+            code = options.scenario == SCENARIO_JOBS ? run_jobs(&bench) : run(&bench);
         }
         break;
     }

@@ -52,6 +52,22 @@ static const struct option rows[] = {
     OPTION("slow-pct", COUNT, AT(slow_pct), "0", .max = 99, .doc = "percent of the subscribers that are slow (fanout)"),
     OPTION("slow-rate", SIZE, AT(slow_bytes), "0", .max = UINT64_C(1) << 30,
            .doc = "bytes per second that a slow subscriber reads; 0: nothing"),
+    OPTION("submitters", COUNT, AT(submitters), "16", .max = 100000, .doc = "who submit jobs (jobs)"),
+    OPTION("workers", COUNT, AT(workers), "16", .max = 100000, .doc = "who claim and complete them (jobs)"),
+    OPTION("listeners", COUNT, AT(listeners), "0", .max = 1000000,
+           .doc = "workers that are told of each job and claim none (jobs)"),
+    OPTION("ahead", COUNT, AT(ahead), "10000", .min = 1, .max = 10000000,
+           .doc = "jobs under way at most, submitted and not completed (jobs)"),
+    OPTION("lockstep", BOOL, AT(lockstep), "false",
+           .doc = "the next job when the last is acknowledged and every listener has been told of it (jobs)"),
+    OPTION("accept", BOOL, AT(accept), "false",
+           .doc = "a worker accepts each job and waits for the acknowledgement before it completes it (jobs)"),
+    OPTION("poll", DURATION, AT(poll_ms), "0", .max = 3600000,
+           .doc = "workers do not listen: they ask again so long after a claim for which there was no job (jobs)"),
+    OPTION("unfit", COUNT, AT(unfit), "0", .max = 10000000,
+           .doc = "jobs that nobody can do, which wait from before the load on (jobs)"),
+    OPTION("claims", COUNT, AT(claims), "0", .max = 100000000,
+           .doc = "claims for which there is no job, measured before the load, without and with --unfit (jobs)"),
     OPTION("speak", CHOICE, AT(speak), "plain", .choices = speaks,
            .doc = "plain, or nats: NATS' protocol in the messages; subject: last part of the URL's path"),
     OPTION("tls", BOOL, AT(tls), "false", .doc = "speak TLS although URLs say ws:// or http://"),
@@ -70,7 +86,7 @@ static const struct option rows[] = {
     {.name = NULL},
 };
 
-static const char *const scenario_names[] = {"fanout", "channels", "echo", "connect", NULL};
+static const char *const scenario_names[] = {"fanout", "channels", "echo", "connect", "jobs", NULL};
 
 const char *scenario_name(enum scenario scenario)
 {
@@ -87,6 +103,8 @@ void options_usage(FILE *out)
           "  channels  --channels channels of --conns subscribers; {channel} in URLs becomes the channel's name\n"
           "  echo      --conns connections, each gets back what it sends\n"
           "  connect   --conns handshakes, then the connections stay idle for --duration\n"
+          "  jobs      --submitters and --workers of a job queue (dialect emprops); --window: submissions without an\n"
+          "            answer of each, --messages: jobs, --key: token\n"
           "  upload    files to a node (dialect rnn); has options of its own: ringcast-bench upload --help\n"
           "\n",
           out);
@@ -160,6 +178,27 @@ static bool choose_publisher(struct options *options, struct buf *why)
     return given <= 1;
 }
 
+static const char *combine_jobs(const struct options *options)
+{
+    if (options->rate > 0)
+        return "jobs has no schedule: --rate means nothing there, --window and --ahead bound what is under way";
+    if (options->window > 100000)
+        return "--window of jobs is 100000 at most";
+    if (options->submitters + options->workers + options->listeners == 0)
+        return "jobs needs --submitters, --workers or --listeners";
+    if (options->submitters == 0 && options->unfit > 0)
+        return "--unfit needs --submitters, who submit them";
+    if (options->workers == 0 && options->claims > 0)
+        return "--claims needs --workers, who claim";
+    if (options->lockstep && options->listeners == 0)
+        return "--lockstep needs --listeners, whom it waits for";
+    if (options->tls || strncmp(options->url, "wss:", 4) == 0)
+        return "jobs speaks ws:// only";
+    if (options->threads > 1)
+        return "jobs has one thread";
+    return options->duration_ms == 0 && options->messages == 0 ? "--duration 0 needs --messages" : NULL;
+}
+
 /* What a table row cannot say: which values go together. */
 static bool combine(struct options *options, struct buf *why)
 {
@@ -178,6 +217,8 @@ static bool combine(struct options *options, struct buf *why)
         wrong = "--speak nats has no echo: a publisher gets nothing back";
     else if (options->scenario == SCENARIO_CHANNELS && !strstr(options->url, "{channel}"))
         wrong = "channels needs {channel} in the URL, as in ws://127.0.0.1:9500/plain/{channel}";
+    else if (options->scenario == SCENARIO_JOBS)
+        wrong = combine_jobs(options);
     else if (options->ca[0] && options->insecure)
         wrong = "--ca and --insecure exclude each other: those authorities, or anybody";
     else if (options->duration_ms == 0 && options->messages == 0 && options->scenario != SCENARIO_CONNECT)
@@ -227,7 +268,7 @@ enum options_result options_parse(struct options *options, int count, char **arg
     if (!scenario_names[scenario]) {
         buf_put_text(why, "unknown scenario ");
         buf_put_text(why, words[0]);
-        buf_put_text(why, "; there are fanout, channels, echo, connect and upload");
+        buf_put_text(why, "; there are fanout, channels, echo, connect, jobs and upload");
         return OPTIONS_WRONG;
     }
     options->scenario = (enum scenario)scenario;

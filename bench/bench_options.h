@@ -12,6 +12,7 @@ enum scenario {
     SCENARIO_CHANNELS,
     SCENARIO_ECHO,
     SCENARIO_CONNECT,
+    SCENARIO_JOBS,
 };
 
 enum publish_by {
@@ -55,6 +56,13 @@ struct options {
     uint64_t churn;
     uint64_t slow_pct;
     uint64_t slow_bytes;
+    uint64_t submitters;
+    uint64_t workers;
+    uint64_t listeners;
+    uint64_t ahead;
+    uint64_t unfit;
+    uint64_t claims;
+    uint64_t poll_ms;
     uint64_t spin_us;
     uint64_t server_pid;
     uint32_t speak; /* enum speak */
@@ -62,6 +70,8 @@ struct options {
     bool tls;
     bool insecure;
     bool warmup_signal;
+    bool accept;
+    bool lockstep;
     bool quiet;
 };
 

@@ -2,12 +2,9 @@
 /* Owns the layout of results. It never measures, judges or opens a file. Called by main at the end. */
 #include "bench/bench_report.h"
 
-#include "protocol/json.h"
+#include "bench/bench_figures.h"
 
 #include <inttypes.h>
-
-static const double percents[] = {50, 90, 99, 99.9};
-#define PERCENTS (sizeof(percents) / sizeof(percents[0]))
 
 static bool is_connect(const struct result *result)
 {
@@ -42,26 +39,18 @@ static void print_load(const struct result *result, FILE *out)
             per((double)result->delivered_bytes, result->seconds) / 1e6);
 }
 
-static void print_histogram(const char *name, const struct histogram *histogram, FILE *out)
-{
-    fprintf(out, "  %-14s", name);
-    for (size_t i = 0; i < PERCENTS; i++)
-        fprintf(out, " p%g %.1f ", percents[i], (double)histogram_percentile(histogram, percents[i]) / 1e3);
-    fprintf(out, " max %.1f us\n", (double)histogram->max / 1e3);
-}
-
 static void print_times(const struct result *result, FILE *out)
 {
     if (is_connect(result)) {
         fprintf(out, "  rate           %.0f handshakes/s\n", per((double)result->opening_ns.total, result->opening_s));
-        print_histogram("handshake", &result->opening_ns, out);
+        figures_line("handshake", &result->opening_ns, out);
         return;
     }
-    print_histogram("latency", &result->latency_ns, out);
+    figures_line("latency", &result->latency_ns, out);
     if (result->last_ns.total > 0)
-        print_histogram("last receiver", &result->last_ns, out);
+        figures_line("last receiver", &result->last_ns, out);
     if (result->lag_ns.total > 0)
-        print_histogram("sent late by", &result->lag_ns, out);
+        figures_line("sent late by", &result->lag_ns, out);
 }
 
 static void print_memory(const struct result *result, FILE *out)
@@ -153,33 +142,6 @@ void report_table(const struct result *result, FILE *out)
 
 /* --- JSON --------------------------------------------------------------------------------------------------------- */
 
-static void json_text(FILE *out, const char *name, const char *text)
-{
-    uint8_t memory[8192];
-    struct buf value = buf_of(memory, sizeof memory);
-    json_put_string(&value, slice_text(text));
-    fprintf(out, "  \"%s\": %.*s,\n", name, (int)value.used, (const char *)value.data);
-}
-
-static void json_count(FILE *out, const char *name, uint64_t value)
-{
-    fprintf(out, "  \"%s\": %" PRIu64 ",\n", name, value);
-}
-
-static void json_real(FILE *out, const char *name, double value)
-{
-    fprintf(out, "  \"%s\": %.6g,\n", name, value);
-}
-
-static void json_histogram(FILE *out, const char *name, const struct histogram *histogram)
-{
-    fprintf(out, "  \"%s\": {\"count\": %" PRIu64 ", \"min\": %.3f, \"mean\": %.3f", name, histogram->total,
-            histogram->total > 0 ? (double)histogram->min / 1e3 : 0, histogram_mean(histogram) / 1e3);
-    for (size_t i = 0; i < PERCENTS; i++)
-        fprintf(out, ", \"p%g\": %.3f", percents[i], (double)histogram_percentile(histogram, percents[i]) / 1e3);
-    fprintf(out, ", \"max\": %.3f},\n", (double)histogram->max / 1e3);
-}
-
 static void json_ends(FILE *out, const char *name, const struct ends *ends)
 {
     fprintf(out, "  \"%s\": {", name);
@@ -191,27 +153,27 @@ static void json_ends(FILE *out, const char *name, const struct ends *ends)
 static void json_load(const struct result *result, FILE *out)
 {
     const struct options *options = result->options;
-    json_text(out, "scenario", scenario_name(options->scenario));
-    json_text(out, "url", options->url);
-    json_count(out, "connections", result->connections);
-    json_count(out, "threads", result->threads);
-    json_count(out, "size_bytes", options->size);
-    json_count(out, "rate_per_s", options->rate);
-    json_count(out, "window", options->window);
-    json_real(out, "opening_s", result->opening_s);
-    json_real(out, "seconds", result->seconds);
-    json_count(out, "published", result->published);
-    json_count(out, "expected", result->expected);
-    json_count(out, "delivered", result->deliveries);
-    json_count(out, "copies", result->copies);
-    json_real(out, "deliveries_per_s", per((double)result->deliveries, result->seconds));
-    json_real(out, "payload_bytes_per_s", per((double)result->delivered_bytes, result->seconds));
+    figures_text(out, "scenario", scenario_name(options->scenario));
+    figures_text(out, "url", options->url);
+    figures_count(out, "connections", result->connections);
+    figures_count(out, "threads", result->threads);
+    figures_count(out, "size_bytes", options->size);
+    figures_count(out, "rate_per_s", options->rate);
+    figures_count(out, "window", options->window);
+    figures_real(out, "opening_s", result->opening_s);
+    figures_real(out, "seconds", result->seconds);
+    figures_count(out, "published", result->published);
+    figures_count(out, "expected", result->expected);
+    figures_count(out, "delivered", result->deliveries);
+    figures_count(out, "copies", result->copies);
+    figures_real(out, "deliveries_per_s", per((double)result->deliveries, result->seconds));
+    figures_real(out, "payload_bytes_per_s", per((double)result->delivered_bytes, result->seconds));
     if (!is_connect(result)) {
-        json_histogram(out, "latency_us", &result->latency_ns);
-        json_histogram(out, "last_us", &result->last_ns);
-        json_histogram(out, "lag_us", &result->lag_ns);
+        figures_histogram(out, "latency_us", &result->latency_ns);
+        figures_histogram(out, "last_us", &result->last_ns);
+        figures_histogram(out, "lag_us", &result->lag_ns);
     }
-    json_histogram(out, "handshake_us", &result->opening_ns);
+    figures_histogram(out, "handshake_us", &result->opening_ns);
 }
 
 static void json_memory(const struct result *result, FILE *out)
@@ -230,16 +192,16 @@ static void json_memory(const struct result *result, FILE *out)
 static void json_apart(const struct result *result, FILE *out)
 {
     const struct apart *apart = &result->apart;
-    json_count(out, "slow", result->slow);
+    figures_count(out, "slow", result->slow);
     json_ends(out, "slow_ends", &apart->slow_ends);
-    json_count(out, "roamers", result->roamers);
-    json_count(out, "roamers_left", apart->left);
-    json_count(out, "roamers_returned", apart->returned);
-    json_count(out, "roamers_sat_out", apart->stayed_out);
-    json_count(out, "roamers_delivered", apart->roaming_messages);
-    json_count(out, "roamers_lost", apart->roaming.lost);
-    json_count(out, "roamers_repeated", apart->roaming.repeated);
-    json_count(out, "roamers_out_of_order", apart->roaming.late);
+    figures_count(out, "roamers", result->roamers);
+    figures_count(out, "roamers_left", apart->left);
+    figures_count(out, "roamers_returned", apart->returned);
+    figures_count(out, "roamers_sat_out", apart->stayed_out);
+    figures_count(out, "roamers_delivered", apart->roaming_messages);
+    figures_count(out, "roamers_lost", apart->roaming.lost);
+    figures_count(out, "roamers_repeated", apart->roaming.repeated);
+    figures_count(out, "roamers_out_of_order", apart->roaming.late);
     json_ends(out, "roamers_ends", &apart->roaming_ends);
 }
 
@@ -248,21 +210,21 @@ void report_json(const struct result *result, FILE *out)
     fputs("{\n", out);
     json_load(result, out);
     if (result->server_measured) {
-        json_count(out, "server_cpu_ns", result->server_cpu_ns);
-        json_real(out, is_connect(result) ? "server_us_per_handshake" : "server_us_per_delivery",
-                  result_server_us(result));
+        figures_count(out, "server_cpu_ns", result->server_cpu_ns);
+        figures_real(out, is_connect(result) ? "server_us_per_handshake" : "server_us_per_delivery",
+                     result_server_us(result));
         json_memory(result, out);
     }
-    json_count(out, "client_cpu_ns", result->client_cpu_ns);
-    json_real(out, "client_share", result->client_share);
+    figures_count(out, "client_cpu_ns", result->client_cpu_ns);
+    figures_real(out, "client_share", result->client_share);
     json_apart(result, out);
-    json_count(out, "lost", result->faults.lost);
-    json_count(out, "repeated", result->faults.repeated);
-    json_count(out, "out_of_order", result->faults.late);
-    json_count(out, "foreign", result->faults.foreign);
-    json_count(out, "lost_connections", result->lost_connections);
+    figures_count(out, "lost", result->faults.lost);
+    figures_count(out, "repeated", result->faults.repeated);
+    figures_count(out, "out_of_order", result->faults.late);
+    figures_count(out, "foreign", result->faults.foreign);
+    figures_count(out, "lost_connections", result->lost_connections);
     enum verdict verdict = result_verdict(result);
-    json_text(out, "verdict", verdict_name(verdict));
+    figures_text(out, "verdict", verdict_name(verdict));
     fprintf(out, "  \"good\": %s\n}\n", verdict != VERDICT_FAULTY ? "true" : "false");
 }
 

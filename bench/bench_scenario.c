@@ -31,6 +31,8 @@ static uint32_t connections_of(const struct options *options, uint32_t workers, 
     case SCENARIO_ECHO:
     case SCENARIO_CONNECT:
         return share(workers, worker, options->conns);
+    case SCENARIO_JOBS: /* bench_jobs.c has connections of its own */
+        break;
     }
     return 0;
 }
@@ -45,6 +47,7 @@ static uint32_t streams_of(const struct options *options)
     case SCENARIO_ECHO:
         return (uint32_t)options->conns;
     case SCENARIO_CONNECT:
+    case SCENARIO_JOBS:
         return 0;
     }
     return 0;
@@ -226,6 +229,8 @@ int bench_plan(struct bench *bench, uint64_t sockets_max)
         break;
     case SCENARIO_CONNECT:
         plan_single(bench, ROLE_IDLE);
+        break;
+    case SCENARIO_JOBS:
         break;
     }
     count_receivers(bench);

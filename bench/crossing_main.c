@@ -2,7 +2,7 @@
 /* Owns the program ringcast-crossing: its options, the order of the runs and the table. It never turns a shard itself.
  * Called by the shell. */
 #include "bench/crossing_pair.h"
-#include "core/option.h"
+#include "bench/tool.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -78,22 +78,11 @@ static int run_all(struct crossing_pair *pair, const struct options *options)
     return error;
 }
 
-static int compare(const void *a, const void *b)
-{
-    const double *x = a, *y = b;
-    return (*x > *y) - (*x < *y);
-}
-
-static double median(double *values, uint64_t count)
-{
-    qsort(values, count, sizeof *values, compare);
-    return (values[count / 2] + values[(count - 1) / 2]) / 2;
-}
-
 /* Whether the row is within the bound. */
 static bool report(struct row *row, uint64_t repeat, FILE *out, FILE *json)
 {
-    double here = median(row->ns[0], repeat), there = median(row->ns[1], repeat), adds = median(row->adds_ns, repeat);
+    double here = tool_median(row->ns[0], repeat), there = tool_median(row->ns[1], repeat),
+           adds = tool_median(row->adds_ns, repeat);
     fprintf(out, "%-7s %6" PRIu32 " %10.0f %10.0f %8.0f (%.0f-%.0f) %8.2f %6.2f\n", row->threads ? "two" : "one",
             row->window, here, there, adds, row->adds_ns[0], row->adds_ns[repeat - 1], row->turns[0], row->turns[1]);
     if (json != NULL)
@@ -118,14 +107,12 @@ static int report_all(const struct options *options, FILE *out, FILE *json)
     return good ? 0 : 1;
 }
 
-static int run(const struct options *options)
+static int run(const void *object)
 {
-    bool to_stdout = strcmp(options->json, "-") == 0;
-    FILE *json = options->json[0] == '\0' ? NULL : to_stdout ? stdout : fopen(options->json, "we");
-    if (options->json[0] != '\0' && json == NULL) {
-        perror(options->json);
+    const struct options *options = object;
+    struct tool_json json;
+    if (!tool_json_open(&json, options->json))
         return 1;
-    }
     struct crossing_pair *pair = NULL;
     int error = crossing_open(&pair, (uint32_t)options->subscribers);
     if (error == 0)
@@ -134,63 +121,17 @@ static int run(const struct options *options)
         crossing_close(pair);
     if (error < 0)
         fprintf(stderr, "ringcast-crossing: %s\n", strerror(-error));
-    int code = error < 0 ? 1 : report_all(options, to_stdout ? stderr : stdout, json);
-    if (json != NULL && (to_stdout ? fflush(json) : fclose(json)) != 0)
+    int code = error < 0 ? 1 : report_all(options, json.table, json.file);
+    if (!tool_json_close(&json))
         code = 1;
     return code;
 }
 
-static void usage(FILE *out)
-{
-    fputs("Usage: ringcast-crossing [--OPTION VALUE]...\n\nCPU of two shards per publish, at the channel's home and "
-          "elsewhere.\n\n",
-          out);
-    for (const struct option *row = rows; row->name != NULL; row++)
-        fprintf(out, "  --%-12s %s%s%s%s\n", row->name, row->doc, row->fallback[0] ? " (" : "", row->fallback,
-                row->fallback[0] ? ")" : "");
-}
-
-/* 1: run, 0: help was asked for, -1: wrong, and said so. */
-static int parse(struct options *options, int count, char **arguments)
-{
-    uint8_t memory[256];
-    if (option_defaults(options, rows) != 0)
-        return -1;
-    for (int at = 1; at < count; at += 2) {
-        const char *argument = arguments[at], *value = at + 1 < count ? arguments[at + 1] : NULL;
-        if (strcmp(argument, "--help") == 0 || strcmp(argument, "-h") == 0)
-            return 0;
-        const struct option *row =
-            strncmp(argument, "--", 2) == 0 ? option_find(rows, slice_text(argument + 2), NULL) : NULL;
-        struct buf why = buf_of(memory, sizeof memory);
-        if (row == NULL || value == NULL || option_set(options, row, slice_text(value), &why) != 0) {
-            fprintf(stderr, "ringcast-crossing: %s: %s%.*s\n\n", argument,
-                    row == NULL     ? "is not an option"
-                    : value == NULL ? "needs a value"
-                                    : "",
-                    (int)why.used, (const char *)why.data);
-            return -1;
-        }
-    }
-    return 1;
-}
-
 int main(int count, char **arguments)
 {
+    static const struct tool tool = {.name = "ringcast-crossing",
+                                     .purpose = "CPU of two shards per publish, at the channel's home and elsewhere.",
+                                     .rows = rows};
     struct options options = {0};
-    int code = 0;
-    switch (parse(&options, count, arguments)) {
-    case 0:
-        usage(stdout);
-        break;
-    case 1:
-        code = run(&options);
-        break;
-    default:
-        usage(stderr);
-        code = 2;
-        break;
-    }
-    option_release(&options, rows);
-    return code;
+    return tool_main(&tool, &options, count, arguments, run);
 }

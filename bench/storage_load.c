@@ -4,6 +4,7 @@
  * Called by storage_main.c. */
 #include "bench/storage_load.h"
 
+#include "bench/bare.h"
 #include "core/check.h"
 #include "core/clock.h"
 #include "shards/storage/store.h"
@@ -71,11 +72,7 @@ void load_close(struct load *load, const char *folder)
 
 int64_t load_append(struct load *load, uint32_t records)
 {
-    uint64_t began = clock_monotonic_ns();
-    size_t bytes = (size_t)load->bytes * records;
-    if (write(load->bare, load->value, bytes) != (ssize_t)bytes || fdatasync(load->bare) != 0)
-        return -EIO;
-    return (int64_t)(clock_monotonic_ns() - began);
+    return bare_append(load->bare, load->value, (size_t)load->bytes * records);
 }
 
 static struct storage_request *make_put(struct load *load)

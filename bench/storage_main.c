@@ -5,7 +5,7 @@
  *     ringcast-storage --dir /var/lib/ringcast        what a synced put costs there, beside a bare append and sync
  *     ringcast-storage --dir /dev/shm                 the same without a disk: what is left is CPU */
 #include "bench/storage_load.h"
-#include "core/option.h"
+#include "bench/tool.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -25,22 +25,20 @@ struct options {
     bool judge;
 };
 
-#define ROW(name_, kind_, field_, fallback_, min_, max_, doc_)                                                         \
-    {                                                                                                                  \
-        .name = name_, .kind = kind_, .offset = offsetof(struct options, field_), .fallback = fallback_, .min = min_,  \
-        .max = max_, .doc = doc_                                                                                       \
-    }
+#define AT(field) offsetof(struct options, field)
 
 static const struct option rows[] = {
-    ROW("dir", OPTION_TEXT, dir, ".", 0, 0, "folder for the store and the bare file, which are removed afterwards"),
-    ROW("repeat", OPTION_COUNT, repeat, "31", 1, REPEAT_MAX, "repetitions, each of all cases in turn"),
-    ROW("single", OPTION_COUNT, single, "10", 1, 10000, "puts of one producer in a repetition, each beside an append"),
-    ROW("producers", OPTION_COUNT, producers, "64", 1, STORAGE_OUTSTANDING_MAX,
-        "producers at once, in the second half"),
-    ROW("each", OPTION_COUNT, each, "16", 1, 10000, "puts of each of them in a repetition"),
-    ROW("size", OPTION_COUNT, bytes, "1024", 1, 1U << 20, "bytes of a record's value"),
-    ROW("judge", OPTION_BOOL, judge, "false", 0, 0, "exit code 1 when one producer alone waits too long"),
-    ROW("json", OPTION_TEXT, json, "", 0, 0, "file for the results as JSON; - is the standard output"),
+    OPTION("dir", TEXT, AT(dir), ".", .doc = "folder for the store and the bare file, which are removed afterwards"),
+    OPTION("repeat", COUNT, AT(repeat), "31", .min = 1, .max = REPEAT_MAX,
+           .doc = "repetitions, each of all cases in turn"),
+    OPTION("single", COUNT, AT(single), "10", .min = 1, .max = 10000,
+           .doc = "puts of one producer in a repetition, each beside an append"),
+    OPTION("producers", COUNT, AT(producers), "64", .min = 1, .max = STORAGE_OUTSTANDING_MAX,
+           .doc = "producers at once, in the second half"),
+    OPTION("each", COUNT, AT(each), "16", .min = 1, .max = 10000, .doc = "puts of each of them in a repetition"),
+    OPTION("size", COUNT, AT(bytes), "1024", .min = 1, .max = 1U << 20, .doc = "bytes of a record's value"),
+    OPTION("judge", BOOL, AT(judge), "false", .doc = "exit code 1 when one producer alone waits too long"),
+    OPTION("json", TEXT, AT(json), "", .doc = "file for the results as JSON; - is the standard output"),
     {.name = NULL},
 };
 
@@ -55,18 +53,6 @@ struct results {
     uint64_t commits, units;    /* of PUT_MANY */
 };
 
-static int compare(const void *a, const void *b)
-{
-    const double *x = a, *y = b;
-    return (*x > *y) - (*x < *y);
-}
-
-static double median(double *values, uint64_t count)
-{
-    qsort(values, count, sizeof *values, compare);
-    return (values[count / 2] + values[(count - 1) / 2]) / 2;
-}
-
 /* One put and one append in turn, so that what else the disk has to do hits both. */
 static int64_t run_single(struct load *load, const struct options *options, double us[CASES])
 {
@@ -78,8 +64,8 @@ static int64_t run_single(struct load *load, const struct options *options, doub
         append[i] = (double)bare_ns / 1000;
         put[i] = (double)put_ns / 1000;
     }
-    us[BARE_ONE] = median(append, options->single);
-    us[PUT_ONE] = median(put, options->single);
+    us[BARE_ONE] = tool_median(append, options->single);
+    us[PUT_ONE] = tool_median(put, options->single);
     return 0;
 }
 
@@ -123,7 +109,7 @@ static int64_t run_all(struct load *load, const struct options *options, struct 
 
 static void print_ratio(FILE *out, const char *name, double *values, uint64_t count)
 {
-    double middle = median(values, count);
+    double middle = tool_median(values, count);
     fprintf(out, "%-52s %8.2f  (%.2f-%.2f)\n", name, middle, values[0], values[count - 1]);
 }
 
@@ -136,7 +122,7 @@ static void report(const struct options *options, struct results *results, FILE 
     fprintf(out, "%-36s %12s %14s\n", "", "us / record", "records / s");
     double us[CASES];
     for (int i = 0; i < CASES; i++) {
-        us[i] = median(results->us[i], options->repeat);
+        us[i] = tool_median(results->us[i], options->repeat);
         fprintf(out, "%-36s %12.1f %14.0f\n", names[i], us[i], 1e6 / us[i]);
     }
     print_ratio(out, "one producer: put / append and sync", results->alone, options->repeat);
@@ -171,19 +157,17 @@ static int measure(const struct options *options, struct results *results)
     return error != 0;
 }
 
-static int run(const struct options *options)
+static int run(const void *object)
 {
+    const struct options *options = object;
     static struct results results;
-    bool to_stdout = strcmp(options->json, "-") == 0;
-    FILE *json = options->json[0] == '\0' ? NULL : to_stdout ? stdout : fopen(options->json, "we");
-    if (options->json[0] != '\0' && json == NULL) {
-        perror(options->json);
+    struct tool_json json;
+    if (!tool_json_open(&json, options->json))
         return 1;
-    }
     int code = measure(options, &results);
     if (code == 0)
-        report(options, &results, to_stdout ? stderr : stdout, json);
-    if (json != NULL && (to_stdout ? fflush(json) : fclose(json)) != 0)
+        report(options, &results, json.table, json.file);
+    if (!tool_json_close(&json))
         code = 1;
     if (code == 0 && options->judge && results.alone[options->repeat / 2] > ALONE_MAX) {
         fprintf(stderr,
@@ -194,58 +178,12 @@ static int run(const struct options *options)
     return code;
 }
 
-static void usage(FILE *out)
-{
-    fputs("Usage: ringcast-storage [--OPTION VALUE]...\n\nSynced puts through storage, beside a bare append and sync "
-          "of the "
-          "same bytes.\n\n",
-          out);
-    for (const struct option *row = rows; row->name != NULL; row++)
-        fprintf(out, "  --%-12s %s%s%s%s\n", row->name, row->doc, row->fallback[0] ? " (" : "", row->fallback,
-                row->fallback[0] ? ")" : "");
-}
-
-/* 1: run, 0: help was asked for, -1: wrong, and said so. */
-static int parse(struct options *options, int count, char **arguments)
-{
-    uint8_t memory[256];
-    if (option_defaults(options, rows) != 0)
-        return -1;
-    for (int at = 1; at < count; at += 2) {
-        const char *argument = arguments[at], *value = at + 1 < count ? arguments[at + 1] : NULL;
-        if (strcmp(argument, "--help") == 0 || strcmp(argument, "-h") == 0)
-            return 0;
-        const struct option *row =
-            strncmp(argument, "--", 2) == 0 ? option_find(rows, slice_text(argument + 2), NULL) : NULL;
-        struct buf why = buf_of(memory, sizeof memory);
-        if (row == NULL || value == NULL || option_set(options, row, slice_text(value), &why) != 0) {
-            fprintf(stderr, "ringcast-storage: %s: %s%.*s\n\n", argument,
-                    row == NULL     ? "is not an option"
-                    : value == NULL ? "needs a value"
-                                    : "",
-                    (int)why.used, (const char *)why.data);
-            return -1;
-        }
-    }
-    return 1;
-}
-
 int main(int count, char **arguments)
 {
+    static const struct tool tool = {
+        .name = "ringcast-storage",
+        .purpose = "Synced puts through storage, beside a bare append and sync of the same bytes.",
+        .rows = rows};
     struct options options = {0};
-    int code = 0;
-    switch (parse(&options, count, arguments)) {
-    case 0:
-        usage(stdout);
-        break;
-    case 1:
-        code = run(&options);
-        break;
-    default:
-        usage(stderr);
-        code = 2;
-        break;
-    }
-    option_release(&options, rows);
-    return code;
+    return tool_main(&tool, &options, count, arguments, run);
 }

@@ -95,7 +95,7 @@ class Ledger:
     def records(database, table):
         """{job id: what is kept}"""
         rows = database.execute(f"SELECT CAST(key AS TEXT), value FROM {table}")  # the tables are two constants
-        return {f"job-{key}": json.loads(value) for key, value in rows}
+        return {f"job-{key.rpartition('-')[2]}": json.loads(value) for key, value in rows}
 
 
 def detail_of(answer):

@@ -159,7 +159,7 @@ async def test_a_store_is_readable_by_its_owner_only():
         connection = sqlite3.connect(path)
         rows = connection.execute("SELECT CAST(key AS TEXT), json_extract(value, '$.payload.prompt') FROM emprops_jobs").fetchall()
         connection.close()
-        expect(rows, [(job_id.removeprefix("job-"), "a red boat")])
+        expect(rows, [("000000000001-" + job_id.removeprefix("job-"), "a red boat")])
         server.stop = lambda: None
 
 

@@ -94,8 +94,9 @@ static bool assign_next(struct hub *hub, struct waiting *waiting)
             continue;
         }
         if (!job_cached(job, &requirements, &payload)) {
+            uint8_t key[JOB_KEY_BYTES];
             hub_count(hub, COUNT_fetched_payloads);
-            hub_fetch(hub, waiting, job->large ? HUB_TABLE_PAYLOADS : HUB_TABLE_JOBS, job_key(job));
+            hub_fetch(hub, waiting, job->large ? HUB_TABLE_PAYLOADS : HUB_TABLE_JOBS, job_key(job, key));
             return false;
         }
         assign(hub, job, waiting, requirements, payload);

@@ -166,9 +166,14 @@ uint32_t job_index(const struct hub *hub, const struct job *job);
 struct job *job_at(const struct hub *hub, uint32_t index);
 /* By its id, with the prefix; NULL: not known. */
 struct job *job_find(const struct hub *hub, struct slice id);
-struct job *job_of_key(const struct hub *hub, struct slice key);
+/* By its id without the prefix, JOB_ID_LETTERS long; NULL: not known. */
+struct job *job_of_letters(const struct hub *hub, struct slice letters);
 void job_put_id(const struct job *job, struct buf *out);
-struct slice job_key(const struct job *job); /* of its records */
+/* Of its records: its place in the order, and its id. Ascending, so that what is accepted together lies together on the
+ * disk: with ids alone, which are random, each job would be a page of each table's index. */
+struct slice job_key(const struct job *job, uint8_t memory[JOB_KEY_BYTES]);
+/* The id in a key, without prefix; data NULL: it is no key. */
+struct slice job_letters_of_key(struct slice key);
 /* A job that is not in any state yet; NULL: no memory. */
 struct job *job_make(struct hub *hub, const char *id);
 /* Counts it in this state and nowhere else. */

@@ -18,6 +18,8 @@
 #define CLASSES_MAX 1024U /* of workers that can do the same: one more is refused with INVALID_PARAMETERS */
 #define BIT_WORDS (GROUPS_MAX / 64)
 #define JOB_ID_LETTERS 12
+#define JOB_KEY_DIGITS 12
+#define JOB_KEY_BYTES (JOB_KEY_DIGITS + 1 + JOB_ID_LETTERS)
 #define JOB_ID_PREFIX "job-"
 #define HOUR_SECONDS 3600
 #define DIRECT_MAX                                                                                                     \
@@ -70,6 +72,7 @@ struct job {
     bool missing : 1;  /* from the last heartbeat (E-48) */
     bool listed : 1;   /* in this one */
     bool fetching : 1; /* its payload is on the way to a claim */
+    bool id_key : 1;   /* its records' key is the id alone, as stores of older versions have it */
 };
 
 _Static_assert(sizeof(struct job) <= 256, "what waits needs an index entry of at most 256 bytes");

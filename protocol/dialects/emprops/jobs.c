@@ -48,15 +48,33 @@ struct job *job_at(const struct hub *hub, uint32_t index)
 
 /* --- ids ---------------------------------------------------------------------------------------------------------- */
 
-struct slice job_key(const struct job *job)
+static struct slice letters_of(const struct job *job)
 {
     return slice_of(job->id, JOB_ID_LETTERS);
+}
+
+struct slice job_key(const struct job *job, uint8_t memory[JOB_KEY_BYTES])
+{
+    struct buf out = buf_of(memory, JOB_KEY_BYTES);
+    if (!job->id_key) {
+        buf_put_hex(&out, job->sequence, JOB_KEY_DIGITS);
+        buf_put_byte(&out, '-');
+    }
+    buf_put(&out, letters_of(job));
+    return buf_slice(&out);
+}
+
+struct slice job_letters_of_key(struct slice key)
+{
+    if (key.bytes == JOB_KEY_BYTES && key.data[JOB_KEY_DIGITS] == '-')
+        return slice_skip(key, JOB_KEY_DIGITS + 1);
+    return key.bytes == JOB_ID_LETTERS ? key : slice_of(NULL, 0);
 }
 
 void job_put_id(const struct job *job, struct buf *out)
 {
     buf_put_text(out, "\"" JOB_ID_PREFIX);
-    buf_put(out, job_key(job));
+    buf_put(out, letters_of(job));
     buf_put_byte(out, '"');
 }
 
@@ -65,7 +83,7 @@ static uint32_t *bucket_of(const struct hub *hub, struct slice id)
     return &hub->buckets[siphash(&hub->secret, id) & (hub->bucket_count - 1)];
 }
 
-struct job *job_of_key(const struct hub *hub, struct slice id)
+struct job *job_of_letters(const struct hub *hub, struct slice id)
 {
     for (uint32_t at = *bucket_of(hub, id); at != NONE;) {
         struct job *job = job_at(hub, at);
@@ -81,7 +99,7 @@ struct job *job_find(const struct hub *hub, struct slice id)
     static const size_t prefix = sizeof JOB_ID_PREFIX - 1;
     if (id.bytes != prefix + JOB_ID_LETTERS || !slice_starts(id, slice_text(JOB_ID_PREFIX)))
         return NULL;
-    return job_of_key(hub, slice_skip(id, prefix));
+    return job_of_letters(hub, slice_skip(id, prefix));
 }
 
 /* Doubles the table; without memory the chains grow instead. */
@@ -98,7 +116,7 @@ static void grow(struct hub *hub)
     free(old);
     struct job *job;
     while ((job = slab_next(&hub->jobs, &at, NULL)) != NULL) {
-        uint32_t *bucket = bucket_of(hub, job_key(job));
+        uint32_t *bucket = bucket_of(hub, letters_of(job));
         job->hash_next = *bucket;
         *bucket = job->index;
     }
@@ -123,7 +141,7 @@ struct job *job_make(struct hub *hub, const char *id)
     uint64_t number = hub->last_sequence + 1;
     for (uint64_t salt = 0; id == NULL; salt++) { /* until one is not taken */
         choose_id(hub, number + (salt << 48), chosen);
-        id = job_of_key(hub, slice_of(chosen, JOB_ID_LETTERS)) == NULL ? chosen : NULL;
+        id = job_of_letters(hub, slice_of(chosen, JOB_ID_LETTERS)) == NULL ? chosen : NULL;
     }
     if (hub->jobs.count_live >= hub->bucket_count)
         grow(hub);
@@ -136,7 +154,7 @@ struct job *job_make(struct hub *hub, const char *id)
     job->group = job->client = job->worker = job->expired = NONE;
     job->list_older = job->list_newer = job->subscriptions = NONE;
     job->status = JOB_STATUSES;
-    uint32_t *bucket = bucket_of(hub, job_key(job));
+    uint32_t *bucket = bucket_of(hub, letters_of(job));
     job->hash_next = *bucket;
     *bucket = job->index;
     return job;
@@ -203,7 +221,7 @@ static void drop_expired(struct hub *hub, struct job *job)
 
 void job_forget(struct hub *hub, struct job *job)
 {
-    uint32_t *at = bucket_of(hub, job_key(job));
+    uint32_t *at = bucket_of(hub, letters_of(job));
     while (*at != job->index)
         at = &job_at(hub, *at)->hash_next;
     *at = job->hash_next;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns what is kept of jobs, as JSON that an operator can read, under the id without its prefix:
+/* Owns what is kept of jobs, as JSON that an operator can read, under the key of the job
+ * (job_key; older stores: its id without the prefix):
  *
  *   jobs      what was submitted: written once, when the job is accepted
  *               {"sequence","submitted_at","job_type","priority","customer_id","client_id","requirements","payload"}
@@ -28,6 +29,7 @@ static void put_payload(const struct hub_fields *fields, struct buf *out)
 
 void record_job(struct hub *hub, struct job *job, const struct hub_fields *fields)
 {
+    uint8_t key[JOB_KEY_BYTES];
     size_t requirements = fields->at[FIELD_REQUIREMENTS].bytes, payload = fields->at[FIELD_PAYLOAD].bytes;
     job->large = payload > LARGE_BYTES;
     struct buf *out = effects_open(hub, requirements + (job->large ? 0 : payload));
@@ -45,18 +47,19 @@ void record_job(struct hub *hub, struct job *job, const struct hub_fields *field
     else
         put_payload(fields, out);
     buf_put_byte(out, '}');
-    effects_put(hub, HUB_TABLE_JOBS, job_key(job));
+    effects_put(hub, HUB_TABLE_JOBS, job_key(job, key));
     if (!job->large)
         return;
     out = effects_open(hub, requirements + payload);
     buf_put_text(out, "{\"large\":true");
     put_payload(fields, out);
     buf_put_byte(out, '}');
-    effects_put(hub, HUB_TABLE_PAYLOADS, job_key(job));
+    effects_put(hub, HUB_TABLE_PAYLOADS, job_key(job, key));
 }
 
 void record_state(struct hub *hub, const struct job *job)
 {
+    uint8_t key[JOB_KEY_BYTES];
     struct buf *out = effects_open(hub, 0);
     buf_put_text(out, "{\"status\":\"");
     buf_put_text(out, status_name((enum job_status)job->status));
@@ -71,11 +74,12 @@ void record_state(struct hub *hub, const struct job *job)
     if (status_ended((enum job_status)job->status))
         message_u64(out, "ended_at", job->ended_ms);
     buf_put_byte(out, '}');
-    effects_put(hub, HUB_TABLE_STATES, job_key(job));
+    effects_put(hub, HUB_TABLE_STATES, job_key(job, key));
 }
 
 void record_result(struct hub *hub, const struct job *job, const struct record_end *end)
 {
+    uint8_t key[JOB_KEY_BYTES];
     struct buf *out = effects_open(hub, end->result.bytes + end->error.bytes + end->details.bytes + end->reason.bytes);
     buf_put_text(out, "{\"sequence\":");
     buf_put_u64(out, job->sequence);
@@ -85,16 +89,17 @@ void record_result(struct hub *hub, const struct job *job, const struct record_e
     message_json(out, "error_details", end->details);
     message_json(out, "reason", end->reason);
     buf_put_byte(out, '}');
-    effects_put(hub, HUB_TABLE_RESULTS, job_key(job));
+    effects_put(hub, HUB_TABLE_RESULTS, job_key(job, key));
 }
 
 void record_forget(struct hub *hub, const struct job *job)
 {
-    effects_delete(hub, HUB_TABLE_JOBS, job_key(job));
-    effects_delete(hub, HUB_TABLE_STATES, job_key(job));
-    effects_delete(hub, HUB_TABLE_RESULTS, job_key(job));
+    uint8_t key[JOB_KEY_BYTES];
+    effects_delete(hub, HUB_TABLE_JOBS, job_key(job, key));
+    effects_delete(hub, HUB_TABLE_STATES, job_key(job, key));
+    effects_delete(hub, HUB_TABLE_RESULTS, job_key(job, key));
     if (job->large)
-        effects_delete(hub, HUB_TABLE_PAYLOADS, job_key(job));
+        effects_delete(hub, HUB_TABLE_PAYLOADS, job_key(job, key));
 }
 
 /* --- reading ------------------------------------------------------------------------------------------------------ */
@@ -165,10 +170,14 @@ static struct job *load_members(struct hub *hub, struct slice key, const struct 
         !read_text(&members[CUSTOMER], EMPROPS_NAME_BYTES_MAX, space, &customer) ||
         !read_text(&members[CLIENT], EMPROPS_NAME_BYTES_MAX, space, &client) || members[CLIENT].token == JSON_NULL)
         return NULL;
-    struct job *job = job_make(hub, (const char *)key.data);
+    struct job *job = job_make(hub, (const char *)job_letters_of_key(key).data);
     if (job == NULL)
         return NULL;
+    uint8_t memory[JOB_KEY_BYTES];
+    job->id_key = key.bytes == JOB_ID_LETTERS;
     job->sequence = sequence;
+    if (!slice_equal(job_key(job, memory), key))
+        return NULL;
     job->submitted_ms = submitted;
     job->priority = (uint8_t)priority;
     job->large = members[PAYLOAD].token == JSON_ERROR;
@@ -196,7 +205,8 @@ static int load_job(struct hub *hub, struct slice key, struct slice value, const
     const char *field;
     struct slice wrong_value;
     *why = "a record of a job is not what it should be";
-    if (key.bytes != JOB_ID_LETTERS || json_find_members(value, JSON_DEPTH_MAX, false, members, 8) != JSON_MEMBERS_OK ||
+    if (job_letters_of_key(key).data == NULL ||
+        json_find_members(value, JSON_DEPTH_MAX, false, members, 8) != JSON_MEMBERS_OK ||
         requirements_put_needs(text_of(&members[7]), &needs, &field, &wrong_value) != NULL)
         return -EINVAL;
     if (load_members(hub, key, members, buf_slice(&needs), &space) != NULL)
@@ -215,7 +225,8 @@ static int load_state(struct hub *hub, struct slice key, struct slice value, con
     struct slice worker, status;
     uint64_t attempts, retry, started, ended;
     *why = "a record of a job's state is not what it should be";
-    struct job *job = key.bytes == JOB_ID_LETTERS ? job_of_key(hub, key) : NULL;
+    struct slice letters = job_letters_of_key(key);
+    struct job *job = letters.data != NULL ? job_of_letters(hub, letters) : NULL;
     if (job == NULL || json_find_members(value, JSON_DEPTH_MAX, false, members, 6) != JSON_MEMBERS_OK ||
         !read_text(&members[0], sizeof name - 1, &space, &status) || !read_number(&members[1], &attempts) ||
         !read_number(&members[2], &retry) || !read_text(&members[3], EMPROPS_NAME_BYTES_MAX, &space, &worker) ||

@@ -130,8 +130,9 @@ void submit_fetch(struct hub *hub, const struct job *job, enum wait_kind kind, c
         return;
     waiting->jobs[0] = slab_handle(&hub->jobs, job->index);
     waiting->count = 1;
+    uint8_t key[JOB_KEY_BYTES];
     hub_count(hub, COUNT_fetched_results);
-    hub_fetch(hub, waiting, HUB_TABLE_RESULTS, job_key(job));
+    hub_fetch(hub, waiting, HUB_TABLE_RESULTS, job_key(job, key));
 }
 
 static void put_status(const struct hub *hub, const struct job *job, struct buf *out)

@@ -68,3 +68,31 @@ Test(bench_options, what_makes_no_sense_together_is_refused)
     expect_wrong("echo " URL " --tls --insecure --ca a.pem", "anybody");
     expect_wrong("fanout", "a URL");
 }
+
+Test(bench_options, jobs_have_options_of_their_own)
+{
+    char why[256];
+    cr_assert_eq(parse("jobs ws://127.0.0.1:3002/ --submitters 64 --workers 32 --poll 1ms --accept", why), OPTIONS_RUN,
+                 "%s", why);
+    cr_assert_eq(options.scenario, SCENARIO_JOBS);
+    cr_assert_eq(options.submitters, 64);
+    cr_assert_eq(options.workers, 32);
+    cr_assert_eq(options.listeners, 0);
+    cr_assert_eq(options.poll_ms, 1);
+    cr_assert_eq(options.window, 1);
+    cr_assert(options.accept);
+    options_release(&options);
+}
+
+Test(bench_options, what_jobs_cannot_do_is_refused)
+{
+    expect_wrong("jobs ws://127.0.0.1:3002/ --rate 10", "schedule");
+    expect_wrong("jobs ws://127.0.0.1:3002/ --window 100001", "--window");
+    expect_wrong("jobs ws://127.0.0.1:3002/ --submitters 0 --workers 0", "--listeners");
+    expect_wrong("jobs ws://127.0.0.1:3002/ --submitters 0 --unfit 5", "--submitters");
+    expect_wrong("jobs ws://127.0.0.1:3002/ --workers 0 --claims 5", "--workers");
+    expect_wrong("jobs ws://127.0.0.1:3002/ --lockstep", "--listeners");
+    expect_wrong("jobs wss://127.0.0.1:3002/", "ws://");
+    expect_wrong("jobs ws://127.0.0.1:3002/ --threads 2", "one thread");
+    expect_wrong("jobs ws://127.0.0.1:3002/ --duration 0", "--messages");
+}

@@ -76,7 +76,9 @@ Test(hub_records, each_acknowledged_step_is_a_record_that_people_can_read)
     cr_assert_str_eq(member_of(value, "client_id"), "c");
     cr_assert_str_eq(member_of(value, "payload"), "{}");
     cr_assert_str_eq(member_of(value, "requirements"), "{\"hardware\":{}}");
-    cr_assert_str_eq((const char *)host.records[0].key, job + 4);
+    char key[64];
+    snprintf(key, sizeof key, "%012x-%s", 1, job + 4);
+    cr_assert_str_eq((const char *)host.records[0].key, key);
     begin_job(&host, 1, 0, job);
     cr_assert_eq(records(HUB_TABLE_STATES), 1);
     value = (const char *)host.records[1].value;
@@ -234,12 +236,42 @@ Test(hub_records, ended_jobs_are_forgotten_by_age_and_by_number)
     pure_close(&host);
 }
 
+Test(hub_records, of_an_older_version_are_found_and_forgotten_under_their_keys)
+{
+    char job[32];
+    pure_init(&host, "emprops");
+    cr_assert_eq(pure_set(&host, "finished_for", "10s"), 0);
+    pure_start(&host);
+    come_client(&host, 0, "c");
+    snprintf(job, sizeof job, "%s", submit(&host, 0, ""));
+    say(&host, 0, "{\"type\":\"cancel_job\",\"job_id\":\"%s\",\"reason\":\"r\"}", job);
+    take(&host, 0, "job_cancelled");
+    cr_assert_eq(host.record_count, 3);
+    size_t letters = strlen(job + strlen("job-"));
+    for (size_t i = 0; i < host.record_count; i++) { /* the id alone */
+        struct pure_record *record = &host.records[i];
+        memmove(record->key, record->key + strlen("000000000001-"), letters + 1);
+        record->key_bytes = letters;
+    }
+    pure_crash(&host);
+    come_client(&host, 0, "c");
+    say(&host, 0, "{\"type\":\"request_job_status\",\"job_id\":\"%s\"}", job);
+    cr_assert_str_eq(member_of(take(&host, 0, "response_job_status"), "reason"), "r");
+    submit(&host, 0, "");
+    cr_assert_eq(host.record_count, 4);
+    pure_advance(&host, 10500);
+    cr_assert_eq(host.record_count, 1, "no old record is left behind");
+    pure_close(&host);
+}
+
 Test(hub_records, refuses_records_that_are_not_its_own)
 {
     static const struct {
         uint8_t table;
         const char *key, *value;
     } wrong[] = {
+        {HUB_TABLE_JOBS, "000000000002-abcdefghijkl", "{\"sequence\":1,\"job_type\":\"t\",\"priority\":1}"},
+        {HUB_TABLE_JOBS, "0000000000001abcdefghijkl", "{\"sequence\":1,\"job_type\":\"t\",\"priority\":1}"},
         {HUB_TABLE_JOBS, "short", "{\"sequence\":1,\"job_type\":\"t\",\"priority\":1}"},
         {HUB_TABLE_JOBS, "abcdefghijkl", "{"},
         {HUB_TABLE_JOBS, "abcdefghijkl", "{\"sequence\":1,\"priority\":1}"},
