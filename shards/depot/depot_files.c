@@ -234,7 +234,16 @@ int depot_files_sync(struct depot_files *files)
 
 /* --- files in their places ---------------------------------------------------------------------------------------- */
 
-/* FOLDER/PATH with a NUL; *leaf: where its last component begins. */
+/* A component that goes down one step, and is none of the host's own names. The dialect has a rule of its own for what people may
+ * write; what it lets through by mistake ends here. */
+static bool goes_down(const char *from, size_t bytes)
+{
+    struct slice component = slice_of(from, bytes), prefix = slice_text(DEPOT_STAGING_PREFIX);
+    return bytes > 0 && !slice_is(component, ".") && !slice_is(component, "..") && memchr(from, '\0', bytes) == NULL &&
+           (bytes < prefix.bytes || memcmp(from, prefix.data, prefix.bytes) != 0);
+}
+
+/* FOLDER/PATH with a NUL; *leaf: where its last component begins. 0, -ENAMETOOLONG, -EINVAL. */
 static int write_target(struct slice folder, struct slice path, char target[TARGET_BYTES_MAX], size_t *leaf)
 {
     struct buf out = buf_of(target, TARGET_BYTES_MAX - 1);
@@ -244,7 +253,14 @@ static int write_target(struct slice folder, struct slice path, char target[TARG
     if (out.overflow)
         return -ENAMETOOLONG;
     target[out.used] = '\0';
-    *leaf = (size_t)(strrchr(target, '/') - target) + 1;
+    *leaf = 0;
+    for (size_t at = 0; at <= out.used; at++) {
+        if (at < out.used && target[at] != '/')
+            continue;
+        if (!goes_down(target + *leaf, at - *leaf))
+            return -EINVAL;
+        *leaf = at < out.used ? at + 1 : *leaf;
+    }
     return 0;
 }
 
