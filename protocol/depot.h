@@ -19,6 +19,9 @@
 #define DEPOT_FAILURE_BYTES_MAX 512U    /* of what is said instead */
 #define DEPOT_STAGING_PREFIX ".upload-" /* no component of a path begins with it: the host's own names do */
 
+/* Whether a file in the making of that name belongs to somebody. */
+typedef bool depot_keeps_fn(void *state, const char *name);
+
 /* What a depot may do with its disk. All of it may wait; 0 or a negative errno. */
 struct depot_disk {
     void *user;
@@ -30,9 +33,14 @@ struct depot_disk {
     int (*read)(void *user, const char *name, uint64_t offset, struct buf *out);
     int (*length)(void *user, const char *name, uint64_t *bytes);
     /* and thrown away, if there is one; or put in its place below the root with all its bytes: folders are made, a file that is there
-     * is replaced in one step, no symbolic link is followed (-ELOOP; -EISDIR, -ENOTDIR as they are). On the disk when it returns. */
+     * is replaced in one step, no symbolic link is followed (-ELOOP; -EISDIR, -ENOTDIR as they are). On the disk when it returns. To be
+     * called again when it has failed or the process has ended meanwhile: a name that is gone from those in the making, with a file in
+     * the place, has been put there, and then that is on the disk; -ENOENT: neither. */
     int (*remove)(void *user, const char *name);
     int (*place)(void *user, const char *name, struct slice folder, struct slice path);
+    /* All that `keeps` says no to are thrown away: those of lives whose records were never committed, or of records that are gone. Does
+     * nothing in a life that follows a failure: only what a process finds when it begins is the whole truth. */
+    int (*sweep)(void *user, depot_keeps_fn *keeps, void *state);
     /* Whether `place` could be done as things are: 0, or its error. Changes nothing. */
     int (*look)(void *user, struct slice folder, struct slice path);
     /* Free bytes of the file system. */

@@ -5,6 +5,7 @@
 
 #include "core/check.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -189,6 +190,33 @@ int depot_files_remove(struct depot_files *files, const char *name)
     return error == -ENOENT ? 0 : error;
 }
 
+/* What depot.h lets be a name; the store of records has others. */
+static bool is_name(const char *text)
+{
+    size_t bytes = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-");
+    return bytes > 0 && bytes < DEPOT_NAME_BYTES_MAX && text[bytes] == '\0';
+}
+
+int depot_files_sweep(struct depot_files *files, depot_keeps_fn *keeps, void *state)
+{
+    _Alignas(struct dirent64) char entries[16384];
+    int folder = open_below(files->staging, ".", FOLDER_FLAGS, 0), error = folder < 0 ? folder : 0;
+    ssize_t bytes = 0;
+    while (error == 0 && (bytes = getdents64(folder, entries, sizeof entries)) > 0) {
+        for (ssize_t at = 0; at < bytes && error == 0;) {
+            const struct dirent64 *entry = (const struct dirent64 *)(const void *)(entries + at);
+            if (is_name(entry->d_name) && !keeps(state, entry->d_name))
+                error = depot_files_remove(files, entry->d_name);
+            at += entry->d_reclen;
+        }
+    }
+    if (bytes < 0)
+        error = -errno;
+    if (folder >= 0)
+        close(folder);
+    return error;
+}
+
 int depot_files_sync(struct depot_files *files)
 {
     int error = files->failed;
@@ -206,7 +234,16 @@ int depot_files_sync(struct depot_files *files)
 
 /* --- files in their places ---------------------------------------------------------------------------------------- */
 
-/* FOLDER/PATH with a NUL; *leaf: where its last component begins. */
+/* A component that goes down one step, and is none of the host's own names. The dialect has a rule of its own for what people may
+ * write; what it lets through by mistake ends here. */
+static bool goes_down(const char *from, size_t bytes)
+{
+    struct slice component = slice_of(from, bytes), prefix = slice_text(DEPOT_STAGING_PREFIX);
+    return bytes > 0 && !slice_is(component, ".") && !slice_is(component, "..") && memchr(from, '\0', bytes) == NULL &&
+           (bytes < prefix.bytes || memcmp(from, prefix.data, prefix.bytes) != 0);
+}
+
+/* FOLDER/PATH with a NUL; *leaf: where its last component begins. 0, -ENAMETOOLONG, -EINVAL. */
 static int write_target(struct slice folder, struct slice path, char target[TARGET_BYTES_MAX], size_t *leaf)
 {
     struct buf out = buf_of(target, TARGET_BYTES_MAX - 1);
@@ -216,7 +253,14 @@ static int write_target(struct slice folder, struct slice path, char target[TARG
     if (out.overflow)
         return -ENAMETOOLONG;
     target[out.used] = '\0';
-    *leaf = (size_t)(strrchr(target, '/') - target) + 1;
+    *leaf = 0;
+    for (size_t at = 0; at <= out.used; at++) {
+        if (at < out.used && target[at] != '/')
+            continue;
+        if (!goes_down(target + *leaf, at - *leaf))
+            return -EINVAL;
+        *leaf = at < out.used ? at + 1 : *leaf;
+    }
     return 0;
 }
 
@@ -229,8 +273,8 @@ static int open_parent(const struct depot_files *files, char *target, size_t lea
         char *end = strchr(from, '/');
         *end = '\0';
         int made = make ? result(mkdirat(at, from, 0750)) : -EEXIST;
-        if (made == 0)
-            made = result(fsync(at));
+        if (make && (made == 0 || made == -EEXIST) && fsync(at) != 0) /* one that is there may not be on the disk yet */
+            made = -errno;
         int next = made == 0 || made == -EEXIST ? open_below(at, from, FOLDER_FLAGS, 0) : made;
         *end = '/';
         close(at);
@@ -267,6 +311,14 @@ int depot_files_look(struct depot_files *files, struct slice folder, struct slic
     return error;
 }
 
+/* A name that is gone has been moved before, and the folders may not have been synced since, if there is a file at its place. */
+static int move(const struct depot_files *files, const char *name, int parent, const char *leaf)
+{
+    struct stat status;
+    int error = result(renameat(files->staging, name, parent, leaf));
+    return error == -ENOENT ? result(fstatat(parent, leaf, &status, AT_SYMLINK_NOFOLLOW)) : error;
+}
+
 int depot_files_place(struct depot_files *files, const char *name, struct slice folder, struct slice path)
 {
     char target[TARGET_BYTES_MAX];
@@ -277,21 +329,23 @@ int depot_files_place(struct depot_files *files, const char *name, struct slice 
         error = open_file(files, name, 0, &file);
     if (error == 0)
         error = result(fsync(file->fd));
-    if (error != 0)
+    if (error == 0)
+        file->dirty = false;
+    else if (error != -ENOENT)
         return error;
-    file->dirty = false;
-    int parent = open_parent(files, target, leaf, true);
+    int parent = open_parent(files, target, leaf, error == 0);
     if (parent < 0)
         return parent;
     error = judge_target(parent, target + leaf);
     if (error == 0)
-        error = result(renameat(files->staging, name, parent, target + leaf));
+        error = move(files, name, parent, target + leaf);
     if (error == 0)
         error = result(fsync(parent));
     if (error == 0)
         error = result(fsync(files->staging));
     close(parent);
-    if (error == 0)
+    file = find(files, name);
+    if (error == 0 && file != NULL)
         drop(file);
     return error;
 }

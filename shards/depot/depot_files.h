@@ -35,6 +35,7 @@ int depot_files_write(struct depot_files *files, const char *name, uint64_t offs
 int depot_files_read(struct depot_files *files, const char *name, uint64_t offset, struct buf *out);
 int depot_files_length(struct depot_files *files, const char *name, uint64_t *bytes);
 int depot_files_remove(struct depot_files *files, const char *name);
+int depot_files_sweep(struct depot_files *files, depot_keeps_fn *keeps, void *state);
 int depot_files_place(struct depot_files *files, const char *name, struct slice folder, struct slice path);
 int depot_files_look(struct depot_files *files, struct slice folder, struct slice path);
 int depot_files_room(struct depot_files *files, uint64_t *bytes);

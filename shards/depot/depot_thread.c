@@ -49,6 +49,14 @@ static int on_remove(void *user, const char *name)
     return depot_files_remove(&thread->files, name);
 }
 
+/* In the first life only: what a failed commit has left in the log the next process may find, and then it wants its file. */
+static int on_sweep(void *user, depot_keeps_fn *keeps, void *state)
+{
+    struct depot_thread *thread = user;
+    bool first = atomic_load_explicit(&thread->lives_lost, memory_order_relaxed) == 0;
+    return first ? depot_files_sweep(&thread->files, keeps, state) : 0;
+}
+
 static int on_place(void *user, const char *name, struct slice folder, struct slice path)
 {
     struct depot_thread *thread = user;
@@ -329,6 +337,7 @@ int depot_thread_open(struct depot_thread *thread, const struct depot *depot, co
                                        .read = on_read,
                                        .length = on_length,
                                        .remove = on_remove,
+                                       .sweep = on_sweep,
                                        .place = on_place,
                                        .look = on_look,
                                        .room = on_room,

@@ -97,6 +97,15 @@ static int on_remove(void *user, const char *name)
     return error;
 }
 
+static int on_sweep(void *user, depot_keeps_fn *keeps, void *state)
+{
+    struct pure_depot *pure = user;
+    for (size_t i = pure->file_count; i-- > 0;)
+        if (!pure->files[i].placed && !keeps(state, pure->files[i].name))
+            take_out(pure, &pure->files[i]);
+    return 0;
+}
+
 static int on_look(void *user, struct slice folder, struct slice path)
 {
     const struct pure_depot *pure = user;
@@ -121,11 +130,11 @@ static int on_place(void *user, const char *name, struct slice folder, struct sl
     snprintf(target, sizeof target, "%.*s/%.*s", (int)folder.bytes, (const char *)folder.data, (int)path.bytes,
              (const char *)path.data);
     struct pure_file *former = find(pure, target, true);
+    if (find(pure, name, false) == NULL)
+        return former == NULL ? -ENOENT : 0;
     if (former != NULL)
         take_out(pure, former);
     struct pure_file *file = find(pure, name, false);
-    if (file == NULL)
-        return -ENOENT;
     free(file->name);
     file->name = strdup(target);
     file->placed = true;
@@ -213,6 +222,7 @@ void pure_depot_init(struct pure_depot *pure, const struct depot *depot, uint64_
                                      .read = on_read,
                                      .length = on_length,
                                      .remove = on_remove,
+                                     .sweep = on_sweep,
                                      .place = on_place,
                                      .look = on_look,
                                      .room = on_room,

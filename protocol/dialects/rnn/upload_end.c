@@ -38,13 +38,13 @@ static int hash_more(struct uploads *uploads, struct upload *upload)
     return 0;
 }
 
-int upload_hash(struct uploads *uploads, struct upload *upload, uint64_t offset, struct slice data)
+void upload_hash(struct uploads *uploads, struct upload *upload, uint64_t offset, struct slice data)
 {
     if (offset == upload->hashed) {
         sha256_add(&upload->sha, data);
         upload->hashed += data.bytes;
     }
-    return hash_more(uploads, upload);
+    (void)hash_more(uploads, upload); /* what cannot be read now is read at the end */
 }
 
 static int place(struct uploads *uploads, struct upload *upload)
@@ -55,11 +55,22 @@ static int place(struct uploads *uploads, struct upload *upload)
     return uploads->disk->place(uploads->disk->user, upload->id, buf_slice(&folder), upload_target(upload));
 }
 
-/* Whether the file is no longer in the making: it was put in its place before the process ended. */
-static bool is_gone(struct uploads *uploads, const struct upload *upload)
+/* Whether the file is still in the making for sure; else it may be in its place, and only `place` knows. */
+static bool is_in_the_making(struct uploads *uploads, const struct upload *upload)
 {
     uint64_t bytes;
-    return uploads->disk->length(uploads->disk->user, upload->id, &bytes) == -ENOENT;
+    return uploads->disk->length(uploads->disk->user, upload->id, &bytes) == 0;
+}
+
+/* It was to be placed, which failed: it is open again, as far as the disk shows. */
+static int reopen(struct uploads *uploads, struct upload *upload, int error)
+{
+    if (error != -ENOENT && !is_in_the_making(uploads, upload))
+        return error;
+    upload->state = UPLOAD_OPEN;
+    upload->changed = true;
+    int kept = upload_keep(uploads, upload, UINT32_MAX);
+    return kept != 0 ? kept : error;
 }
 
 int upload_end(struct uploads *uploads, struct upload *upload)
@@ -68,16 +79,11 @@ int upload_end(struct uploads *uploads, struct upload *upload)
     if (upload->state == UPLOAD_DONE)
         return 1;
     if (upload->state == UPLOAD_PLACING) {
-        error = is_gone(uploads, upload) ? 0 : place(uploads, upload);
-        if (error == 0)
-            error = upload_finish(uploads, upload);
-        else
-            upload->state = UPLOAD_OPEN; /* as the disk shows at the next commit */
-        if (error == 0)
-            return 1;
-        upload->changed = true;
-        int kept = upload_keep(uploads, upload, UINT32_MAX);
-        return kept != 0 ? kept : error;
+        error = place(uploads, upload);
+        if (error != 0)
+            return reopen(uploads, upload, error);
+        error = upload_finish(uploads, upload);
+        return error == 0 ? 1 : error;
     }
     if (upload->hashed < upload->bytes)
         return hash_more(uploads, upload);

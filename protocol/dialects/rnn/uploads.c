@@ -544,8 +544,8 @@ static int take_chunk(struct uploads *uploads, struct upload *upload, uint32_t i
     upload->received++;
     upload->received_bytes += data.bytes;
     uploads->reserved -= data.bytes;
-    error = upload_hash(uploads, upload, offset, data);
-    return error != 0 ? error : upload_keep(uploads, upload, index);
+    upload_hash(uploads, upload, offset, data);
+    return upload_keep(uploads, upload, index);
 }
 
 /* Decodes in place. False: it is no base64. */
@@ -621,15 +621,16 @@ static enum depot_answer on_pause(struct uploads *uploads, const struct depot_re
     return upload == NULL ? DEPOT_DONE : set_paused(uploads, request, upload, true);
 }
 
-/* N-68: whether the file in the making is what the chunks say: as long as the last of them that has come reaches. */
-static bool is_consistent(struct uploads *uploads, const struct upload *upload)
+/* N-68: whether the file in the making is what the chunks say: as long as the last of them that has come reaches. 0, -ENOENT: it is
+ * not, or the error of a disk that does not say. */
+static int look_at(struct uploads *uploads, const struct upload *upload)
 {
     uint64_t bytes, least = 0;
     for (uint32_t i = upload->chunks; i-- > 0 && least == 0;)
         if (upload_had(upload, i))
             least = i * upload->chunk_bytes + upload_chunk_bytes(upload, i);
-    return uploads->disk->length(uploads->disk->user, upload->id, &bytes) == 0 && bytes >= least &&
-           bytes <= upload->bytes;
+    int error = uploads->disk->length(uploads->disk->user, upload->id, &bytes);
+    return error != 0 ? error : bytes >= least && bytes <= upload->bytes ? 0 : -ENOENT;
 }
 
 static enum depot_answer on_resume(struct uploads *uploads, const struct depot_request *request)
@@ -645,7 +646,10 @@ static enum depot_answer on_resume(struct uploads *uploads, const struct depot_r
         put_complete(uploads, request->reply, upload);
         return DEPOT_DONE;
     }
-    if (upload->state == UPLOAD_OPEN && !is_consistent(uploads, upload)) {
+    int fault = upload->state == UPLOAD_OPEN && upload->ticket == 0 ? look_at(uploads, upload) : 0;
+    if (fault != 0 && fault != -ENOENT)
+        return refuse(uploads, request, slice_text(upload->id), "WRITE_FAILED", disk_error(fault));
+    if (fault != 0) {
         char name[UPLOAD_ID_BYTES + 1];
         memcpy(name, upload->id, sizeof name);
         (void)upload_drop(uploads, upload);
@@ -695,7 +699,14 @@ static const char *uploads_root(const void *settings)
     return own->uploads;
 }
 
-/* Files that were on their way to their places when the process ended get there (N-69). */
+static bool is_wanted(void *state, const char *name)
+{
+    const struct upload *upload = upload_find(state, slice_text(name));
+    return upload != NULL && upload->state != UPLOAD_DONE;
+}
+
+/* Files that were on their way to their places when the process ended get there (N-69), and those whose session never came to be or is
+ * gone go. An error there is tried again by the next process. */
 static void uploads_loaded(void *state, uint64_t now_ms, uint64_t wall_ms)
 {
     struct uploads *uploads = state;
@@ -707,6 +718,7 @@ static void uploads_loaded(void *state, uint64_t now_ms, uint64_t wall_ms)
         if (upload->state == UPLOAD_PLACING)
             (void)upload_end(uploads, upload); /* if it cannot be placed it is open again */
     }
+    (void)uploads->disk->sweep(uploads->disk->user, is_wanted, uploads);
     uploads->next_sweep_ms = now_ms;
 }
 

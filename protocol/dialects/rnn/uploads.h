@@ -127,8 +127,8 @@ void uploads_sweep(struct uploads *uploads);
 /* --- upload_end.c ------------------------------------------------------------------------------------------------- */
 
 /* Bytes that have come in order go into the hash: `data` of a chunk at `offset` from memory, what stands behind it on the disk from there,
- * a slice at most. 0 or -errno. */
-int upload_hash(struct uploads *uploads, struct upload *upload, uint64_t offset, struct slice data);
+ * a slice at most. What fails here is done at the end. */
+void upload_hash(struct uploads *uploads, struct upload *upload, uint64_t offset, struct slice data);
 /* One step to its end. 1: it is done; 0: call again behind a commit; or -errno, and it stays open. */
 int upload_end(struct uploads *uploads, struct upload *upload);
 
