@@ -339,6 +339,26 @@ void json_unescape(struct slice raw, struct buf *out)
     }
 }
 
+size_t json_unescape_here(struct span raw)
+{
+    struct slice rest = slice_of(raw.data, raw.bytes);
+    uint8_t *to = raw.data;
+    while (rest.bytes > 0) {
+        const uint8_t *escape = memchr(rest.data, '\\', rest.bytes);
+        size_t plain = escape == NULL ? rest.bytes : (size_t)(escape - rest.data);
+        memmove(to, rest.data, plain);
+        to += plain;
+        rest = slice_skip(rest, plain);
+        if (rest.bytes > 0) {
+            uint8_t utf8[4];
+            size_t bytes = take_escape(&rest, utf8); /* which was longer */
+            memcpy(to, utf8, bytes);
+            to += bytes;
+        }
+    }
+    return (size_t)(to - raw.data);
+}
+
 struct slice json_resolve(struct slice raw, bool escaped, struct buf *space)
 {
     if (!escaped)

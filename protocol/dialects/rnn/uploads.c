@@ -548,12 +548,13 @@ static int take_chunk(struct uploads *uploads, struct upload *upload, uint32_t i
     return upload_keep(uploads, upload, index);
 }
 
-/* Decodes in place. False: it is no base64. */
-static bool decode(const struct depot_request *request, struct slice text, struct slice *data)
+/* Decodes in place; many encoders write the digit / as an escape. False: it is no base64. */
+static bool decode(const struct depot_request *request, const struct json_member *member, struct slice *data)
 {
-    size_t from = (size_t)(text.data - request->body.data);
-    struct buf out = buf_of(request->body.data + from, text.bytes);
-    bool good = base64_decode(text, &out);
+    uint8_t *at = request->body.data + (member->raw.data - request->body.data);
+    size_t bytes = member->escaped ? json_unescape_here((struct span){at, member->raw.bytes}) : member->raw.bytes;
+    struct buf out = buf_of(at, bytes);
+    bool good = base64_decode(slice_of(at, bytes), &out);
     *data = buf_slice(&out);
     return good;
 }
@@ -576,7 +577,7 @@ static enum depot_answer on_chunk(struct uploads *uploads, const struct depot_re
         return refuse(uploads, request, id, "WRITE_FAILED", "Upload session is paused");
     if (!json_u64(m[INDEX].raw, &index) || index >= upload->chunks)
         return refuse(uploads, request, id, "WRITE_FAILED", "Chunk index out of range");
-    if (m[DATA].escaped || !decode(request, m[DATA].raw, &data))
+    if (!decode(request, &m[DATA], &data))
         return refuse(uploads, request, id, "INVALID_ENCODING", "data must be base64 with padding");
     if (data.bytes != upload_chunk_bytes(upload, index))
         return refuse_length(uploads, request, upload, upload_chunk_bytes(upload, index), data.bytes);
