@@ -74,8 +74,10 @@ void depot_host_left(struct shard *shard, uint8_t dialect, uint64_t connection)
     struct depot_thread *thread = thread_of(shard, dialect);
     bool room = shard->depots->outstanding < DESK_TASKS_MAX;
     struct depot_task *task = thread == NULL || !room ? NULL : depot_task_make(NULL);
-    if (task == NULL)
+    if (task == NULL) {
+        stats_add(&shard->stats, STAT_DEPOT_UNTOLD, thread != NULL);
         return;
+    }
     task->request.kind = DEPOT_LEFT;
     task->request.connection = connection;
     depot_host_begin(shard, 0);
@@ -104,6 +106,16 @@ bool depot_host_take(struct shard *shard)
         }
     }
     return any;
+}
+
+bool depot_host_all_up(const struct shard *shard)
+{
+    for (unsigned i = 0; dialects[i] != NULL; i++) {
+        const struct depot_thread *thread = thread_of(shard, (uint8_t)i);
+        if (thread != NULL && depot_thread_count(thread, DEPOT_LOST) != 0)
+            return false;
+    }
+    return true;
 }
 
 bool depot_host_has_answers(const struct shard *shard)

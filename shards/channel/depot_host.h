@@ -32,11 +32,13 @@ void depot_host_begin(struct shard *shard, size_t bytes);
 void depot_host_wait(struct shard *shard, struct conn *conn);
 /* ERRAND_DEPOT: answered later; 503 at once where no depot runs. */
 void depot_host_request(struct shard *shard, struct errand *errand);
-/* A connection that has asked a depot has gone: the depot is told (DEPOT_LEFT) if there is room for that. If not, what that depot does
- * about those who are silent has to do. */
+/* A connection that has asked a depot has gone: the depot is told (DEPOT_LEFT) if there is room for that. If not, which is counted, what that
+ * depot does about those who are silent has to do. */
 void depot_host_left(struct shard *shard, uint8_t dialect, uint64_t connection);
 /* Once a turn: answers what has been done. Whether there was anything. */
 bool depot_host_take(struct shard *shard);
+/* Whether every depot takes requests. Any shard. */
+bool depot_host_all_up(const struct shard *shard);
 /* Before the shard sleeps: whether something has been done meanwhile. */
 bool depot_host_has_answers(const struct shard *shard);
 

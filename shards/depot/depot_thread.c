@@ -17,6 +17,23 @@
 #define AGAIN_MS 1000 /* until another life is tried */
 #define TABLE 0
 
+static void add(struct depot_thread *thread, enum depot_count count, uint64_t value)
+{
+    atomic_fetch_add_explicit(&thread->counts[count], value, memory_order_relaxed);
+}
+
+uint64_t depot_thread_count(const struct depot_thread *thread, enum depot_count count)
+{
+    return atomic_load_explicit(&thread->counts[count], memory_order_relaxed);
+}
+
+static void note_sync(struct depot_thread *thread, uint64_t ns)
+{
+    add(thread, DEPOT_SYNC_NS, ns);
+    if (ns > depot_thread_count(thread, DEPOT_SYNC_NS_MAX))
+        atomic_store_explicit(&thread->counts[DEPOT_SYNC_NS_MAX], ns, memory_order_relaxed);
+}
+
 /* --- what a depot may do with its disk ---------------------------------------------------------------------------- */
 
 static int on_create(void *user, const char *name)
@@ -28,7 +45,9 @@ static int on_create(void *user, const char *name)
 static int on_write(void *user, const char *name, uint64_t offset, struct slice bytes)
 {
     struct depot_thread *thread = user;
-    return depot_files_write(&thread->files, name, offset, bytes);
+    int error = depot_files_write(&thread->files, name, offset, bytes);
+    add(thread, DEPOT_WRITTEN, error == 0 ? bytes.bytes : 0);
+    return error;
 }
 
 static int on_read(void *user, const char *name, uint64_t offset, struct buf *out)
@@ -53,14 +72,15 @@ static int on_remove(void *user, const char *name)
 static int on_sweep(void *user, depot_keeps_fn *keeps, void *state)
 {
     struct depot_thread *thread = user;
-    bool first = atomic_load_explicit(&thread->lives_lost, memory_order_relaxed) == 0;
-    return first ? depot_files_sweep(&thread->files, keeps, state) : 0;
+    return depot_thread_count(thread, DEPOT_LIVES_LOST) == 0 ? depot_files_sweep(&thread->files, keeps, state) : 0;
 }
 
 static int on_place(void *user, const char *name, struct slice folder, struct slice path)
 {
     struct depot_thread *thread = user;
-    return depot_files_place(&thread->files, name, folder, path);
+    int error = depot_files_place(&thread->files, name, folder, path);
+    add(thread, DEPOT_PLACED, error == 0);
+    return error;
 }
 
 static int on_look(void *user, struct slice folder, struct slice path)
@@ -128,13 +148,15 @@ static void end_life(struct depot_thread *thread)
 /* Files first: a record never says more than they hold. 0 or -errno. */
 static int settle(struct depot_thread *thread)
 {
+    uint64_t from_ns = clock_monotonic_ns();
     int error = depot_files_sync(&thread->files);
     if (error == 0 && thread->damaged)
         error = -EIO;
     if (error == 0 && thread->open)
         error = store_commit(thread->store);
     if (error == 0 && thread->open)
-        atomic_fetch_add_explicit(&thread->commits, 1, memory_order_relaxed);
+        add(thread, DEPOT_COMMITS, 1);
+    note_sync(thread, clock_monotonic_ns() - from_ns);
     if (error == 0)
         thread->open = false;
     return error;
@@ -174,14 +196,14 @@ static int begin_life(struct depot_thread *thread, const char **why)
     }
     if (error != 0)
         end_life(thread);
-    atomic_store_explicit(&thread->lost, error != 0, memory_order_relaxed);
+    atomic_store_explicit(&thread->counts[DEPOT_LOST], error != 0, memory_order_relaxed);
     return error;
 }
 
 static void log_loss(struct depot_thread *thread, int error)
 {
     struct log_line line;
-    atomic_fetch_add_explicit(&thread->lives_lost, 1, memory_order_relaxed);
+    add(thread, DEPOT_LIVES_LOST, 1);
     log_begin(&line, LOG_ERROR, "files and records of uploads could not be kept; unanswered requests have failed");
     log_errno(&line, "error", -error);
     log_text(&line, "store", store_why(thread->store));
@@ -240,7 +262,6 @@ static void run_requests(struct depot_thread *thread)
     struct depot_task *task;
     uint16_t origin;
     for (unsigned i = 0; i < ROUND_MAX && (task = desk_next(&thread->desk, &origin)) != NULL; i++) {
-        atomic_fetch_add_explicit(&thread->requests, 1, memory_order_relaxed);
         if (thread->state == NULL) {
             task->status = 503;
             list_push_back(&thread->ready, &task->node);

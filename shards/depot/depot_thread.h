@@ -32,6 +32,17 @@ struct depot_task {
 
 struct store;
 
+enum depot_count {
+    DEPOT_COMMITS,     /* that were kept, with the files of their requests */
+    DEPOT_SYNC_NS,     /* spent in syncs and commits */
+    DEPOT_SYNC_NS_MAX, /* longest */
+    DEPOT_WRITTEN,     /* bytes of files */
+    DEPOT_PLACED,      /* files that got their places */
+    DEPOT_LIVES_LOST,  /* ended because something could not be kept */
+    DEPOT_LOST,        /* 1 while no life can begin: nothing is taken */
+    DEPOT_COUNTS,
+};
+
 struct depot_thread {
     struct desk desk;
     const struct depot *depot;
@@ -44,8 +55,7 @@ struct depot_thread {
     struct list ready;    /* to be answered behind the next commit */
     struct list going_on; /* those that go on later */
     uint64_t tickets;
-    _Atomic uint64_t requests, commits, lives_lost;
-    _Atomic bool lost; /* no life can begin: nothing is taken */
+    _Atomic uint64_t counts[DEPOT_COUNTS]; /* for anybody */
 };
 
 /* Opens the files and records below `root` and begins the first life. 0, or -errno with one line in `why`. */
@@ -65,6 +75,9 @@ void depot_task_free(struct depot_task *task);
 /* False: too many are under way. */
 bool depot_thread_post(struct depot_thread *thread, uint16_t origin, struct depot_task *task);
 struct depot_task *depot_thread_take(struct depot_thread *thread, uint16_t origin);
+
+/* Anybody. */
+uint64_t depot_thread_count(const struct depot_thread *thread, enum depot_count count);
 
 /* One round here and now, for tests that have no thread; how long nothing is to be done, in milliseconds. */
 uint64_t depot_thread_round(struct depot_thread *thread);

@@ -166,8 +166,10 @@ static void ask(struct crash_world *world, struct question *questions, unsigned 
             question->said = !ended;
             question->status = task->status;
             size_t bytes = task->reply.used;
-            for (size_t n = 0; n < bytes; n++) /* lengths of parts would end the text */
-                question->reply[n] = task->reply.data[n] == '\0' ? ' ' : (char)task->reply.data[n];
+            for (size_t n = 0; n < bytes; n++) { /* lengths of parts are no text */
+                uint8_t byte = task->reply.data[n];
+                question->reply[n] = byte < 0x20 || byte > 0x7E ? ' ' : (char)byte;
+            }
             question->reply[bytes] = '\0';
             depot_task_free(task);
             answered++;
