@@ -282,10 +282,11 @@ static void on_data_piece(struct shard *shard, struct conn *conn, const struct w
         return;
     }
     uint64_t wire_max = event->compressed ? ws_compressed_bytes_max(bytes_max) : bytes_max;
+    uint64_t left = ws_message_left(&conn->parser);
     struct conn_input *input = input_of(shard, conn);
     if (input == NULL ||
         !append(shard, conn, &input->data, &input->used, &input->capacity, wire_max,
-                input->used + event->payload.bytes + (size_t)conn->parser.frame_left, event->payload)) {
+                left == UINT64_MAX ? SIZE_MAX : input->used + event->payload.bytes + (size_t)left, event->payload)) {
         conn_close(shard, conn, CLOSE_MEMORY, 0, NULL);
         return;
     }
