@@ -59,6 +59,7 @@ struct jobs {
     uint64_t end_ns; /* no job is submitted from then on */
     uint64_t left;   /* jobs to submit, or claims to make */
     uint64_t submitted;
+    int bare;        /* descriptor, -1: none */
     uint64_t filled; /* JOBS_FILL: acknowledged */
     uint64_t told;
     uint64_t last_ns; /* the last word about a job */
