@@ -29,7 +29,8 @@ struct client {
     uint32_t waiting_count;
     /* workers */
     enum client_work work;
-    bool told; /* of a job, since the last claim */
+    bool eager; /* while ENDING: the next claim is made */
+    bool told;  /* of a job, since the last claim */
     uint32_t job;
     uint64_t claimed_ns;
     uint64_t due_ns; /* --poll: when to ask again */

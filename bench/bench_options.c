@@ -62,6 +62,9 @@ static const struct option rows[] = {
            .doc = "the next job when the last is acknowledged and every listener has been told of it (jobs)"),
     OPTION("accept", BOOL, AT(accept), "false",
            .doc = "a worker accepts each job and waits for the acknowledgement before it completes it (jobs)"),
+    OPTION("eager", BOOL, AT(eager), "false",
+           .doc = "a worker claims the next job together with the completion of the last, before that is acknowledged "
+                  "(jobs)"),
     OPTION("poll", DURATION, AT(poll_ms), "0", .max = 3600000,
            .doc = "workers do not listen: they ask again so long after a claim for which there was no job (jobs)"),
     OPTION("bare", TEXT, AT(bare), "",

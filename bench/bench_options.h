@@ -72,6 +72,7 @@ struct options {
     bool insecure;
     bool warmup_signal;
     bool accept;
+    bool eager;
     bool lockstep;
     bool quiet;
 };
