@@ -53,7 +53,7 @@ enum { BARE, BARE_SYNCED, UPLOADED, CASES };
 
 struct upload_results {
     double rate[CASES][REPEAT_MAX];              /* MiB/s */
-    double cpu_ms[REPEAT_MAX];                   /* of the server, per MiB */
+    double cpu_ms[CASES][REPEAT_MAX];            /* per MiB; of an upload the server's */
     double before[REPEAT_MAX], peak[REPEAT_MAX]; /* of the server's resident memory, MiB */
     struct histogram chunk_ns;
 };
@@ -119,7 +119,8 @@ static void run_links(struct upload_link *links, uint64_t count)
 static bool run_upload(const struct upload_options *options, const struct url *url,
                        const struct upload_content *content, struct upload_results *results, uint64_t at)
 {
-    uint64_t cpu_ns[2] = {0, 0}, mebibytes = options->conns * options->bytes >> 20;
+    uint64_t cpu_ns[2] = {0, 0};
+    double mebibytes = (double)(options->conns * options->bytes) / 1048576;
     const char *token = getenv("RINGCAST_TOKEN");
     struct memory memory = {.resident_bytes = 0};
     pthread_barrier_t start;
@@ -146,7 +147,7 @@ static bool run_upload(const struct upload_options *options, const struct url *u
         fprintf(stderr, "ringcast-bench: %s\n", failure);
     results->rate[UPLOADED][at] =
         (double)(options->conns * options->bytes) / 1048576 / seconds_of(links, options->conns);
-    results->cpu_ms[at] = (double)(cpu_ns[1] - cpu_ns[0]) / 1e6 / (double)(mebibytes > 0 ? mebibytes : 1);
+    results->cpu_ms[UPLOADED][at] = (double)(cpu_ns[1] - cpu_ns[0]) / 1e6 / mebibytes;
     results->before[at] = (double)memory.resident_bytes / 1048576;
     results->peak[at] = options->server_pid > 0 ? (double)peak_bytes(options->server_pid) / 1048576 : 0;
     for (uint64_t i = 0; i < options->conns; i++)
@@ -160,12 +161,14 @@ static bool run_bare(const struct upload_options *options, const struct upload_c
                      struct upload_results *results, uint64_t at)
 {
     for (int synced = 0; synced < 2; synced++) {
-        int64_t ns = upload_bare(content, options->bare, synced == 1);
+        uint64_t cpu_ns = 0;
+        int64_t ns = upload_bare(content, options->bare, synced == 1, &cpu_ns);
         if (ns < 0) {
             fprintf(stderr, "ringcast-bench: %s: %s\n", options->bare, strerror((int)-ns));
             return false;
         }
         results->rate[BARE + synced][at] = (double)options->bytes / 1048576 / ((double)ns / 1e9);
+        results->cpu_ms[BARE + synced][at] = (double)cpu_ns / 1e6 / ((double)options->bytes / 1048576);
     }
     return true;
 }
@@ -184,52 +187,71 @@ static double median(double *values, uint64_t count)
     return (values[count / 2] + values[(count - 1) / 2]) / 2;
 }
 
-static void print_table(const struct upload_options *options, struct upload_results *results, const double rate[CASES],
-                        FILE *out)
+/* Medians of all repetitions. */
+struct upload_figures {
+    double rate[CASES], cpu_ms[CASES], before, peak;
+};
+
+static void take_figures(const struct upload_options *options, struct upload_results *results,
+                         struct upload_figures *figures)
+{
+    for (int i = 0; i < CASES; i++) {
+        figures->rate[i] = median(results->rate[i], options->repeat);
+        figures->cpu_ms[i] = median(results->cpu_ms[i], options->repeat);
+    }
+    figures->before = median(results->before, options->repeat);
+    figures->peak = median(results->peak, options->repeat);
+}
+
+static double chunk_ms(const struct upload_results *results, double percent)
+{
+    return (double)histogram_percentile(&results->chunk_ns, percent) / 1e6;
+}
+
+static void print_table(const struct upload_options *options, const struct upload_results *results,
+                        const struct upload_figures *figures, FILE *out)
 {
     static const char *const names[CASES] = {"bare: decode, hash, write", "bare, each chunk synced", "upload"};
     fprintf(out, "%" PRIu64 " x %.1f MiB in chunks of %.3f MiB, %" PRIu64 " under way each, %" PRIu64 " repetitions\n",
             options->conns, (double)options->bytes / 1048576, (double)options->chunk_bytes / 1048576, options->window,
             options->repeat);
-    fprintf(out, "%-28s %10s  %s\n", "", "MiB/s", "(least-most)");
+    fprintf(out, "%-28s %10s %12s  %s\n", "", "MiB/s", "CPU ms/MiB", "(MiB/s, least-most)");
     for (int i = 0; i < CASES; i++)
-        if (rate[i] > 0)
-            fprintf(out, "%-28s %10.1f  (%.1f-%.1f)\n", names[i], rate[i], results->rate[i][0],
-                    results->rate[i][options->repeat - 1]);
+        if (figures->rate[i] > 0)
+            fprintf(out, "%-28s %10.1f %12.2f  (%.1f-%.1f)\n", names[i], figures->rate[i], figures->cpu_ms[i],
+                    results->rate[i][0], results->rate[i][options->repeat - 1]);
     if (options->address == NULL)
         return;
-    if (rate[BARE] > 0)
-        fprintf(out, "%-28s %10.2f  synced: %.2f\n", "upload / bare", rate[UPLOADED] / rate[BARE],
-                rate[UPLOADED] / rate[BARE_SYNCED]);
-    fprintf(out, "chunk to progress: p50 %.2f ms, p99 %.2f ms, most %.2f ms\n",
-            (double)histogram_percentile(&results->chunk_ns, 50) / 1e6,
-            (double)histogram_percentile(&results->chunk_ns, 99) / 1e6, (double)results->chunk_ns.max / 1e6);
-    if (options->server_pid == 0)
-        return;
-    double cpu_ms = median(results->cpu_ms, options->repeat), before = median(results->before, options->repeat);
-    double peak = median(results->peak, options->repeat);
-    fprintf(out,
-            "server: %.2f ms of CPU per MiB; %.1f MiB resident before, %.1f at most: %.1f more, %.2f a connection\n",
-            cpu_ms, before, peak, peak - before, (peak - before) / (double)options->conns);
+    if (figures->rate[BARE] > 0)
+        fprintf(out, "%-28s %10.2f %12.2f  of the synced one: %.2f, %.2f\n", "upload / bare",
+                figures->rate[UPLOADED] / figures->rate[BARE], figures->cpu_ms[UPLOADED] / figures->cpu_ms[BARE],
+                figures->rate[UPLOADED] / figures->rate[BARE_SYNCED],
+                figures->cpu_ms[UPLOADED] / figures->cpu_ms[BARE_SYNCED]);
+    fprintf(out, "chunk to progress: p50 %.2f ms, p99 %.2f ms, most %.2f ms\n", chunk_ms(results, 50),
+            chunk_ms(results, 99), (double)results->chunk_ns.max / 1e6);
+    if (options->server_pid > 0)
+        fprintf(out, "server: %.1f MiB resident before, %.1f at most: %.1f more, %.2f a connection\n", figures->before,
+                figures->peak, figures->peak - figures->before,
+                (figures->peak - figures->before) / (double)options->conns);
 }
 
 static bool print_json(const struct upload_options *options, const struct upload_results *results,
-                       const double rate[CASES])
+                       const struct upload_figures *figures)
 {
     FILE *out = strcmp(options->json, "-") == 0 ? stdout : fopen(options->json, "we");
     if (out == NULL) {
         perror(options->json);
         return false;
     }
+    fprintf(out, "{\"conns\": %" PRIu64 ", \"bytes\": %" PRIu64 ", \"chunk_bytes\": %" PRIu64 ", \"window\": %" PRIu64,
+            options->conns, options->bytes, options->chunk_bytes, options->window);
+    fprintf(out, ", \"bare_mib_s\": %.2f, \"bare_synced_mib_s\": %.2f, \"upload_mib_s\": %.2f", figures->rate[BARE],
+            figures->rate[BARE_SYNCED], figures->rate[UPLOADED]);
     fprintf(out,
-            "{\"conns\": %" PRIu64 ", \"bytes\": %" PRIu64 ", \"chunk_bytes\": %" PRIu64 ", \"window\": %" PRIu64
-            ", \"bare_mib_s\": %.2f, \"bare_synced_mib_s\": %.2f, \"upload_mib_s\": %.2f, \"chunk_p50_ms\": %.3f, "
-            "\"chunk_p99_ms\": %.3f, "
-            "\"server_cpu_ms_per_mib\": %.3f, \"server_before_mib\": %.2f, \"server_peak_mib\": %.2f}\n",
-            options->conns, options->bytes, options->chunk_bytes, options->window, rate[BARE], rate[BARE_SYNCED],
-            rate[UPLOADED], (double)histogram_percentile(&results->chunk_ns, 50) / 1e6,
-            (double)histogram_percentile(&results->chunk_ns, 99) / 1e6, results->cpu_ms[options->repeat / 2],
-            results->before[options->repeat / 2], results->peak[options->repeat / 2]);
+            ", \"bare_cpu_ms_per_mib\": %.3f, \"bare_synced_cpu_ms_per_mib\": %.3f, \"server_cpu_ms_per_mib\": %.3f",
+            figures->cpu_ms[BARE], figures->cpu_ms[BARE_SYNCED], figures->cpu_ms[UPLOADED]);
+    fprintf(out, ", \"chunk_p50_ms\": %.3f, \"chunk_p99_ms\": %.3f", chunk_ms(results, 50), chunk_ms(results, 99));
+    fprintf(out, ", \"server_before_mib\": %.2f, \"server_peak_mib\": %.2f}\n", figures->before, figures->peak);
     return (out == stdout ? fflush(out) : fclose(out)) == 0;
 }
 
@@ -294,16 +316,15 @@ static bool run_all(const struct upload_options *options, const struct url *url,
 static int run(const struct upload_options *options, const struct url *url)
 {
     struct upload_results *results = calloc(1, sizeof *results);
-    double rate[CASES];
+    struct upload_figures figures;
     check(results != NULL);
     histogram_init(&results->chunk_ns);
     bool good = run_all(options, url, results);
-    for (int i = 0; i < CASES; i++)
-        rate[i] = median(results->rate[i], options->repeat);
+    take_figures(options, results, &figures);
     if (good)
-        print_table(options, results, rate, strcmp(options->json, "-") == 0 ? stderr : stdout);
+        print_table(options, results, &figures, strcmp(options->json, "-") == 0 ? stderr : stdout);
     if (good && options->json[0] != '\0')
-        good = print_json(options, results, rate);
+        good = print_json(options, results, &figures);
     free(results);
     return good ? 0 : 1;
 }

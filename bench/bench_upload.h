@@ -44,8 +44,8 @@ struct upload_link {
 void *upload_link_run(void *link);
 
 /* Decodes, hashes and writes the same bytes to a file in the folder, which is removed; `synced`: each chunk is on the disk
- * before the next one. Nanoseconds, or a negative errno. */
-int64_t upload_bare(const struct upload_content *content, const char *folder, bool synced);
+ * before the next one. Nanoseconds, or a negative errno; *cpu_ns: how many of them on a CPU. */
+int64_t upload_bare(const struct upload_content *content, const char *folder, bool synced, uint64_t *cpu_ns);
 
 /* The command: arguments behind "upload". Its exit code. */
 int upload_command(int count, char **arguments);

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SEED 20240123U
@@ -100,7 +101,14 @@ static int pass(const struct upload_content *content, int file, uint8_t *memory,
     return strcmp(hash, content->hash) == 0 ? 0 : -EBADMSG;
 }
 
-int64_t upload_bare(const struct upload_content *content, const char *folder, bool synced)
+static uint64_t thread_cpu_ns(void)
+{
+    struct timespec spent;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &spent);
+    return (uint64_t)spent.tv_sec * 1000000000 + (uint64_t)spent.tv_nsec;
+}
+
+int64_t upload_bare(const struct upload_content *content, const char *folder, bool synced, uint64_t *cpu_ns)
 {
     char path[4096];
     if (snprintf(path, sizeof path, "%s/ringcast-bench.upload", folder) >= (int)sizeof path)
@@ -112,9 +120,10 @@ int64_t upload_bare(const struct upload_content *content, const char *folder, bo
         free(memory);
         return -error;
     }
-    uint64_t begin_ns = clock_monotonic_ns();
+    uint64_t begin_ns = clock_monotonic_ns(), before_ns = thread_cpu_ns();
     int error = pass(content, file, memory, synced);
     uint64_t end_ns = clock_monotonic_ns();
+    *cpu_ns = thread_cpu_ns() - before_ns;
     close(file);
     unlink(path);
     free(memory);
