@@ -12,10 +12,12 @@
 #include "protocol/json.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #define TURN_NS 5000000
 #define HEARTBEAT_NS UINT64_C(20000000000)
@@ -268,6 +270,7 @@ static bool run_load(struct jobs *jobs, const char *stage, uint64_t duration_ms,
     struct usage before = usage_now(jobs);
     ledger_reset(jobs->ledger);
     histogram_init(&jobs->result->claim_ns);
+    histogram_init(&jobs->result->bare_ns);
     jobs->submitted = jobs->told = jobs->result->empty = 0;
     jobs->last_ns = start_ns;
     jobs->left = count > 0 ? count : UINT64_MAX;
@@ -354,6 +357,7 @@ static bool make(struct jobs *jobs, const struct options *options)
     histogram_init(&jobs->result->claims[0].ns);
     histogram_init(&jobs->result->claims[1].ns);
     histogram_init(&jobs->result->claim_ns);
+    histogram_init(&jobs->result->bare_ns);
     return ledger_init(jobs->ledger, (uint32_t)options->size, random_u64(&jobs->side.random)) == 0;
 }
 
@@ -369,7 +373,7 @@ static void release(struct jobs *jobs)
 bool jobs_run(const struct options *options, const struct url *url, const struct sockaddr_storage *sources,
               uint32_t source_count, struct jobs_result *result, struct buf *why)
 {
-    struct jobs jobs = {.options = options, .result = result, .ledger = &result->ledger};
+    struct jobs jobs = {.options = options, .result = result, .ledger = &result->ledger, .bare = -1};
     jobs.side.url = url;
     jobs.side.key = options->key;
     jobs.side.sources = sources;
@@ -379,6 +383,9 @@ bool jobs_run(const struct options *options, const struct url *url, const struct
     random_init(&jobs.side.random, clock_monotonic_ns());
     if (!make(&jobs, options)) {
         jobs_fail(&jobs, "out of memory");
+    } else if (options->bare[0] != '\0' &&
+               (jobs.bare = open(options->bare, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600)) < 0) {
+        jobs_fail(&jobs, "--bare %s: %s", options->bare, strerror(errno));
     } else {
         int error = bench_ring_open(&jobs.side.ring, jobs.client_count, options->spin_us * 1000);
         if (error < 0) {
@@ -391,6 +398,8 @@ bool jobs_run(const struct options *options, const struct url *url, const struct
             bench_ring_close(&jobs.side.ring);
         }
     }
+    if (jobs.bare >= 0)
+        (void)close(jobs.bare);
     buf_put_text(why, jobs.failure);
     release(&jobs);
     return !jobs.failed;

@@ -25,6 +25,7 @@ struct jobs_result {
     uint64_t empty;                     /* claims for which there was no job */
     uint64_t finished;                  /* jobs whose worker was told that they are completed */
     struct ledger ledger;               /* of the whole life: faults; of the measured part: counts and latencies */
+    struct histogram bare_ns;           /* --bare: of an append and sync before each submission */
     struct histogram claim_ns;          /* from a claim to the job */
     struct jobs_claims claims[2];       /* --claims: without and with --unfit waiting jobs */
     struct memory memory[MOMENT_COUNT]; /* OPEN: before the waiting jobs, LOADED: with them */

@@ -29,7 +29,8 @@ struct client {
     uint32_t waiting_count;
     /* workers */
     enum client_work work;
-    bool told; /* of a job, since the last claim */
+    bool eager; /* while ENDING: the next claim is made */
+    bool told;  /* of a job, since the last claim */
     uint32_t job;
     uint64_t claimed_ns;
     uint64_t due_ns; /* --poll: when to ask again */
@@ -59,6 +60,7 @@ struct jobs {
     uint64_t end_ns; /* no job is submitted from then on */
     uint64_t left;   /* jobs to submit, or claims to make */
     uint64_t submitted;
+    int bare;        /* descriptor, -1: none */
     uint64_t filled; /* JOBS_FILL: acknowledged */
     uint64_t told;
     uint64_t last_ns; /* the last word about a job */

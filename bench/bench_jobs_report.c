@@ -50,6 +50,8 @@ static void print_load(const struct jobs_result *result, FILE *out)
     fprintf(out, "  rate           %.0f jobs/s of %" PRIu64 " bytes\n", per((double)work_of(result), result->seconds),
             options->size);
     figures_line("submit-ack", &ledger->ack_ns, out);
+    if (result->bare_ns.total > 0)
+        figures_line("append-sync", &result->bare_ns, out);
     if (ledger->available_ns.total > 0)
         figures_line("submit-avail", &ledger->available_ns, out);
     if (options->workers > 0) {
@@ -113,6 +115,7 @@ void jobs_report_json(const struct jobs_result *result, FILE *out)
     figures_count(out, "empty_claims", result->empty);
     figures_real(out, "jobs_per_s", per((double)work_of(result), result->seconds));
     figures_histogram(out, "submit_to_ack_us", &ledger->ack_ns);
+    figures_histogram(out, "append_and_sync_us", &result->bare_ns);
     figures_histogram(out, "submit_to_available_us", &ledger->available_ns);
     figures_histogram(out, "claim_to_assigned_us", &result->claim_ns);
     figures_histogram(out, "complete_to_notified_us", &ledger->notified_ns);

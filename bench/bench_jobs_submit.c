@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Owns what a submitter says, and what it makes of the answers. It never opens or closes a connection.
  * Called by bench_jobs.c. */
+#include "bench/bare.h"
 #include "bench/bench_jobs_client.h"
 
 #include "protocol/json.h"
@@ -36,11 +37,30 @@ static bool may_submit(const struct jobs *jobs, uint64_t now_ns)
     return jobs->workers == 0 || jobs->submitted - ledger->notified < options->ahead;
 }
 
+/* What the disk takes for the same bytes at that moment. */
+static bool append_bare(struct jobs *jobs)
+{
+    static uint8_t memory[UINT64_C(16) << 20];
+    struct buf payload = buf_of(memory, sizeof memory);
+    if (jobs->bare < 0)
+        return true;
+    ledger_put_payload(jobs->ledger, jobs->ledger->count, &payload);
+    int64_t ns = bare_append(jobs->bare, payload.data, payload.used);
+    if (ns < 0)
+        jobs_fail(jobs, "%s: %s", jobs->options->bare, strerror((int)-ns));
+    else
+        histogram_record(&jobs->result->bare_ns, (uint64_t)ns);
+    return ns >= 0;
+}
+
 static void submit(struct jobs *jobs, struct client *client, uint64_t now_ns)
 {
     static uint8_t memory[(UINT64_C(16) << 20) + MESSAGE_SPARE];
     struct buf text = buf_of(memory, sizeof memory);
     bool fits = jobs->mode == JOBS_LOAD;
+    if (fits && !append_bare(jobs))
+        return;
+    now_ns = jobs->bare < 0 ? now_ns : clock_monotonic_ns();
     uint32_t job = fits ? ledger_submit(jobs->ledger, now_ns) : LEDGER_NONE - 1;
     if (job == LEDGER_NONE) {
         jobs_fail(jobs, "out of memory for jobs");
@@ -63,7 +83,7 @@ void submit_more(struct jobs *jobs, struct client *client, uint64_t now_ns)
 {
     if (jobs->mode != JOBS_LOAD && jobs->mode != JOBS_FILL)
         return;
-    while (client->waiting_count < jobs->options->window && may_submit(jobs, now_ns))
+    while (!jobs->failed && client->waiting_count < jobs->options->window && may_submit(jobs, now_ns))
         submit(jobs, client, now_ns);
     peer_flush(&jobs->side, &client->peer);
 }

@@ -3,6 +3,7 @@
  * completes it and claims the next one. It never opens or closes a connection. Called by bench_jobs.c.
  *
  *   NONE --claim--> CLAIMING --job--> ACCEPTING (--accept) --> ENDING --acknowledged--> NONE, at once CLAIMING again
+ *                   with --eager the claim goes out with the completion: ENDING --acknowledged--> CLAIMING
  *                   CLAIMING --no job--> NONE until told of one, or with --poll until so long after */
 #include "bench/bench_jobs_client.h"
 
@@ -85,8 +86,12 @@ static void complete(struct jobs *jobs, struct client *client)
     buf_put_u64(&text, client->job);
     buf_put_text(&text, "}}");
     client_put(jobs, client, &text);
+    uint64_t now_ns = clock_monotonic_ns();
+    ledger_complete(jobs->ledger, client->job, now_ns);
+    client->eager = jobs->options->eager && jobs->mode == JOBS_LOAD;
+    if (client->eager)
+        claim(jobs, client, now_ns);
     client->work = WORK_ENDING;
-    ledger_complete(jobs->ledger, client->job, clock_monotonic_ns());
 }
 
 static void accept_job(struct jobs *jobs, struct client *client)
@@ -166,7 +171,7 @@ static void on_ended(struct jobs *jobs, struct client *client, const struct jobs
 {
     ledger_finish(jobs->ledger, client->job);
     jobs->last_ns = message->now_ns;
-    client->work = WORK_NONE;
+    client->work = client->eager ? WORK_CLAIMING : WORK_NONE;
     client->due_ns = 0;
 }
 

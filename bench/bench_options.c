@@ -62,8 +62,14 @@ static const struct option rows[] = {
            .doc = "the next job when the last is acknowledged and every listener has been told of it (jobs)"),
     OPTION("accept", BOOL, AT(accept), "false",
            .doc = "a worker accepts each job and waits for the acknowledgement before it completes it (jobs)"),
+    OPTION("eager", BOOL, AT(eager), "false",
+           .doc = "a worker claims the next job together with the completion of the last, before that is acknowledged "
+                  "(jobs)"),
     OPTION("poll", DURATION, AT(poll_ms), "0", .max = 3600000,
            .doc = "workers do not listen: they ask again so long after a claim for which there was no job (jobs)"),
+    OPTION("bare", TEXT, AT(bare), "",
+           .doc = "file to which the bytes of each job are appended and synced before it is submitted, as a measure of "
+                  "the disk then; of one submitter (jobs)"),
     OPTION("unfit", COUNT, AT(unfit), "0", .max = 10000000,
            .doc = "jobs that nobody can do, which wait from before the load on (jobs)"),
     OPTION("claims", COUNT, AT(claims), "0", .max = 100000000,
@@ -186,6 +192,8 @@ static const char *combine_jobs(const struct options *options)
         return "--window of jobs is 100000 at most";
     if (options->submitters + options->workers + options->listeners == 0)
         return "jobs needs --submitters, --workers or --listeners";
+    if (options->bare[0] && (options->submitters != 1 || options->window > 1))
+        return "--bare needs --submitters 1 and --window 1: everybody else would wait for it";
     if (options->submitters == 0 && options->unfit > 0)
         return "--unfit needs --submitters, who submit them";
     if (options->workers == 0 && options->claims > 0)

@@ -39,6 +39,7 @@ struct options {
     char *json;
     char *histogram;
     char *ca;
+    char *bare;
     struct option_texts bind_addresses;
     uint64_t conns;
     uint64_t publishers;
@@ -71,6 +72,7 @@ struct options {
     bool insecure;
     bool warmup_signal;
     bool accept;
+    bool eager;
     bool lockstep;
     bool quiet;
 };

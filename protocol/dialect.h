@@ -118,6 +118,13 @@ struct dialect_ingest {
     int (*take)(struct ingest_call *call, struct slice topic, struct slice body);
     /* GET of a topic's stored state (I-15): INGEST_REQUEST or INGEST_NEWEST; or 404. NULL: nothing can be read. */
     int (*read)(struct ingest_call *call, struct slice topic);
+    /* Publishers over a WebSocket that answer questions (I-13). A message {"op":"serve", ...} of one that may publish to
+     * `serve_topic`: event.channel and event.key become the channel and the variant of which it is then a listener, and the text is
+     * what it is told when it is. {"op":"results", ...} of one that serves: INGEST_REQUEST, `source` is that channel. 0, or an
+     * HTTP status with a message. NULL, all three: nobody is asked. */
+    const char *serve_topic;
+    int (*serve)(struct ingest_call *call, struct slice message);
+    int (*results)(struct ingest_call *call, struct slice message);
 };
 
 /* Paths of plain HTTP. */

@@ -36,7 +36,8 @@ struct errand {
     union {
         struct {
             struct slice channel, variant;
-            uint8_t encoding; /* compression class of the listener */
+            struct slice confirm; /* SERVE: what the publisher is told when it listens */
+            uint8_t encoding;     /* compression class of the listener */
             uint32_t history_max;
             /* the answer */
             uint32_t class_index;

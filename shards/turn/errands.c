@@ -12,6 +12,7 @@
 #include "shards/mail/errand.h"
 #include "shards/mail/mail.h"
 #include "shards/publish/ingest.h"
+#include "shards/publish/publisher.h"
 #include "shards/session/session.h"
 #include "shards/shard.h"
 

@@ -290,6 +290,26 @@ int pure_ingest_bytes(struct pure_host *host, const char *topic, struct slice bo
     return status;
 }
 
+void pure_serving(struct pure_host *host, const char *channel, const char *name, bool comes)
+{
+    host->dialect->service->interest(host->service, slice_text(channel), slice_text(name), comes);
+    pure_advance(host, 0); /* it may want to say something about that */
+}
+
+int pure_results(struct pure_host *host, const char *channel, const char *message)
+{
+    struct buf text = buf_of(pure_memory(PURE_BODY_BYTES), PURE_BODY_BYTES);
+    struct ingest_call call = {
+        .settings = host->settings, .wall_ms = pure_wall_ms(host), .text = &text, .source = slice_text(channel)};
+    int status = host->dialect->ingest->results(&call, slice_text(message));
+    if (status == 0)
+        status = carry_out(host, &call);
+    else
+        pure_failed(host, &call);
+    free(text.data);
+    return status;
+}
+
 int pure_ingest(struct pure_host *host, const char *topic, const char *body)
 {
     return pure_ingest_bytes(host, topic, slice_text(body), false, false);

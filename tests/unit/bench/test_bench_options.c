@@ -91,6 +91,7 @@ Test(bench_options, what_jobs_cannot_do_is_refused)
     expect_wrong("jobs ws://127.0.0.1:3002/ --submitters 0 --workers 0", "--listeners");
     expect_wrong("jobs ws://127.0.0.1:3002/ --submitters 0 --unfit 5", "--submitters");
     expect_wrong("jobs ws://127.0.0.1:3002/ --workers 0 --claims 5", "--workers");
+    expect_wrong("jobs ws://127.0.0.1:3002/ --bare /tmp/x", "--submitters 1");
     expect_wrong("jobs ws://127.0.0.1:3002/ --lockstep", "--listeners");
     expect_wrong("jobs wss://127.0.0.1:3002/", "ws://");
     expect_wrong("jobs ws://127.0.0.1:3002/ --threads 2", "one thread");
