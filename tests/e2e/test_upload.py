@@ -4,6 +4,7 @@ what holds of paths, bounds and groups, and what is there again after a restart.
 import asyncio
 import base64
 import ctypes
+import json
 import multiprocessing
 import os
 import random
@@ -12,7 +13,7 @@ import sys
 import tempfile
 
 import client
-from case import BRAKE_SECONDS, expect
+from case import BRAKE_SECONDS, Skip, expect, plain_only
 from server import ROOT, Server, until
 from test_node import Node
 from test_rnn import send, token, user
@@ -554,6 +555,27 @@ def test_uploads_at_once_stay_apart():
             await asyncio.gather(*(one(number) for number in range(6)))
         asyncio.run(everybody())
         expect(files_below(root) == wanted, True, f"the files, seed {seed}")
+
+
+@plain_only("ringcast-bench uploads in plain text")
+def test_64_uploads_at_once_take_two_mebibytes_each():
+    """N-75: of a chunk that is under way the process has the message and little more, never two of them for a connection, also
+    while most of them wait for their turn. A client in C: all 64 have their chunks there at once."""
+    bench = ROOT / "build/release/ringcast-bench"
+    if not bench.exists():
+        raise Skip(f"{bench} is not there")
+    with Roots() as (root, _), Server(rnn=section(root, connections_per_key=0), server={"shards": 1}, traced=False) as server:
+        register(server)
+        done = subprocess.run([bench, "upload", server.url("rnn", "/api/ws"), "--conns", "64", "--bytes", "6MiB", "--chunk", "1MiB", "--window", "1",
+                               "--repeat", "1",
+                               "--server-pid", str(server.process.pid), "--json", "-"], capture_output=True, text=True,
+                              env=dict(os.environ, RINGCAST_TOKEN=token()), timeout=BRAKE_SECONDS)
+        expect(done.returncode, 0, done.stderr)
+        figures = json.loads(done.stdout)
+        more = figures["server_peak_mib"] - figures["server_before_mib"]
+        print(f"     {more:.1f} MiB more for 64 chunks of 1 MiB at once")
+        expect(more <= 16 + 64 * 2, True, f"{more:.1f} MiB more for 64 chunks of 1 MiB")
+        expect(len({digest(content) for content in files_below(root).values()}), 1, "different files")
 
 
 def test_chunks_do_not_count_as_messages():
