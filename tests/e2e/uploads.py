@@ -3,8 +3,8 @@
 protocol and nothing of how the node does its work."""
 import base64
 import hashlib
-import json
 import os
+import tempfile
 
 from case import expect
 from test_rnn import NODE, connect, next_of, publish, send, token
@@ -39,6 +39,20 @@ def files_below(root):
             with open(path, "rb") as file:
                 found[os.path.relpath(path, root)] = file.read()
     return found
+
+
+class Roots:
+    """with Roots() as (root, outside): the folder of a server's uploads, and one beside it that nobody may write to."""
+
+    def __enter__(self):
+        self.folder = tempfile.TemporaryDirectory(prefix="ringcast-uploads-")
+        root, outside = (os.path.join(self.folder.name, name) for name in ("root", "outside"))
+        os.mkdir(root)
+        os.mkdir(outside)
+        return root, outside
+
+    def __exit__(self, *_):
+        self.folder.cleanup()
 
 
 class Uploader:
@@ -109,3 +123,14 @@ def pieces(content, chunk_size):
 async def uploader(server, user="op", **options):
     ws, _ = await connect(server, token(sub=user), **options)
     return Uploader(ws)
+
+
+async def upload_whole(server, path, content, chunk_size=4, **more):
+    peer = await uploader(server)
+    session = await peer.start(path, content, chunk_size, **more)
+    for index, piece in pieces(content, chunk_size):
+        await peer.chunk(session, index, piece)
+    message = await peer.receive()
+    expect((message["type"], message["payload"]["file_hash"]), ("file.upload.complete", digest(content)))
+    await peer.close()
+    return session
