@@ -70,7 +70,12 @@ void action_work(struct actions *out, uint32_t kind, struct slice body, uint32_t
 
 void action_depot(struct actions *out, uint32_t kind, struct slice head, struct slice body, uint32_t tag)
 {
-    append(out, &(struct action){.kind = ACTION_DEPOT, .depot = {kind, head, body, tag}});
+    append(out, &(struct action){.kind = ACTION_DEPOT, .depot = {kind, head, body, tag, false}});
+}
+
+void action_depot_ahead(struct actions *out, uint32_t kind, struct slice head, struct slice body, uint32_t tag)
+{
+    append(out, &(struct action){.kind = ACTION_DEPOT, .depot = {kind, head, body, tag, true}});
 }
 
 void action_uncount(struct actions *out)

@@ -64,6 +64,7 @@ struct action {
             struct slice head; /* what the dialect says of it, */
             struct slice body; /* and what has come */
             uint32_t tag;
+            bool ahead; /* the messages behind it need not wait for its answer, if they are of that kind too */
         } depot;
         struct {
             uint32_t tag;
@@ -102,6 +103,9 @@ void action_request(struct actions *out, uint32_t kind, struct slice body, uint3
 void action_census(struct actions *out, uint32_t tag);
 void action_work(struct actions *out, uint32_t kind, struct slice body, uint32_t tag);
 void action_depot(struct actions *out, uint32_t kind, struct slice head, struct slice body, uint32_t tag);
+/* The same for one of many in a row. Some of them may be under way; they are answered in their order, and to an answer a dialect
+ * only says SEND and CLOSE. */
+void action_depot_ahead(struct actions *out, uint32_t kind, struct slice head, struct slice body, uint32_t tag);
 void action_uncount(struct actions *out);
 void action_timer(struct actions *out, uint64_t after_ms);
 void action_close(struct actions *out, uint16_t code, const char *reason);

@@ -97,11 +97,12 @@ struct session {
     uint8_t memberships; /* at most SUBSCRIPTIONS_PER_CONNECTION_MAX */
     uint8_t quotas;      /* bit per enum quota_kind held */
     uint16_t more_capacity;
-    uint32_t messages_in : 30;
-    uint32_t unread : 1;   /* the message that has begun is beyond a limit: it is not kept */
-    uint32_t at_depot : 1; /* it has asked its dialect's depot, which is told when it goes */
-    uint64_t heartbeat_ms; /* next; 0: none */
-    uint64_t timer_ms;     /* the dialect's (ACTION_TIMER); 0: none */
+    uint32_t messages_in : 27;
+    uint32_t depot_ahead : 3; /* requests to the depot that are under way while it goes on */
+    uint32_t unread : 1;      /* the message that has begun is beyond a limit: it is not kept */
+    uint32_t at_depot : 1;    /* it has asked its dialect's depot, which is told when it goes */
+    uint64_t heartbeat_ms;    /* next; 0: none */
+    uint64_t timer_ms;        /* the dialect's (ACTION_TIMER); 0: none */
     struct bucket messages;
     struct hash128 key_name; /* of the QUOTA_KEY place it holds */
     uint8_t client[16];      /* whom quotas of addresses count (forwarded.h) */

@@ -256,20 +256,52 @@ static void set_time(struct depot_task *task)
     task->request.wall_ms = clock_wall_ms();
 }
 
+/* Whether one of these, up to `end`, is of the same connection. */
+static bool has_connection(const struct list *tasks, const struct list_node *end, const struct depot_task *task)
+{
+    for (struct list_node *node = list_first(tasks); node != NULL && node != end; node = list_next(tasks, node))
+        if (list_entry(node, struct depot_task, node)->request.connection == task->request.connection)
+            return true;
+    return false;
+}
+
+static void run_one(struct depot_thread *thread, struct depot_task *task)
+{
+    if (thread->state == NULL) {
+        task->status = 503;
+        list_push_back(&thread->ready, &task->node);
+        return;
+    }
+    task->request.ticket = ++thread->tickets;
+    set_time(task);
+    note_answer(thread, task, thread->depot->request(thread->state, &task->request));
+}
+
+/* Those whose connection has none before them any more. */
+static void run_behind(struct depot_thread *thread)
+{
+    struct list_node *node = list_first(&thread->behind), *next;
+    for (; node != NULL; node = next) {
+        struct depot_task *task = list_entry(node, struct depot_task, node);
+        next = list_next(&thread->behind, node);
+        if (has_connection(&thread->going_on, NULL, task) || has_connection(&thread->behind, node, task))
+            continue;
+        list_remove(node);
+        run_one(thread, task);
+    }
+}
+
 /* Runs what has been posted, as many as share a commit. */
 static void run_requests(struct depot_thread *thread)
 {
     struct depot_task *task;
     uint16_t origin;
+    run_behind(thread);
     for (unsigned i = 0; i < ROUND_MAX && (task = desk_next(&thread->desk, &origin)) != NULL; i++) {
-        if (thread->state == NULL) {
-            task->status = 503;
-            list_push_back(&thread->ready, &task->node);
-            continue;
-        }
-        task->request.ticket = ++thread->tickets;
-        set_time(task);
-        note_answer(thread, task, thread->depot->request(thread->state, &task->request));
+        if (has_connection(&thread->going_on, NULL, task) || has_connection(&thread->behind, NULL, task))
+            list_push_back(&thread->behind, &task->node);
+        else
+            run_one(thread, task);
     }
 }
 
@@ -331,12 +363,12 @@ uint64_t depot_thread_round(struct depot_thread *thread)
         thread->depot->timer(thread->state, now_ms, clock_wall_ms());
     say(thread);
     if (thread->state == NULL)
-        return AGAIN_MS;
+        return list_empty(&thread->behind) ? AGAIN_MS : 0;
     if (!list_empty(&thread->going_on)) {
         go_on(thread);
         say(thread);
     }
-    if (thread->state == NULL || !list_empty(&thread->going_on))
+    if (thread->state == NULL || !list_empty(&thread->going_on) || !list_empty(&thread->behind))
         return 0;
     uint64_t due_ms = thread->depot->due(thread->state);
     return due_ms == UINT64_MAX ? UINT64_MAX : due_ms > now_ms ? due_ms - now_ms : 1;
@@ -367,6 +399,7 @@ int depot_thread_open(struct depot_thread *thread, const struct depot *depot, co
                                        .entropy = on_entropy};
     list_init(&thread->ready);
     list_init(&thread->going_on);
+    list_init(&thread->behind);
     int error = depot_files_open(&thread->files, root, why);
     if (error != 0)
         return error;

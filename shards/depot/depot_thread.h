@@ -54,6 +54,7 @@ struct depot_thread {
     bool damaged;         /* a change of the present transaction has failed */
     struct list ready;    /* to be answered behind the next commit */
     struct list going_on; /* those that go on later */
+    struct list behind;   /* those whose connection has one that goes on: they are answered in their order */
     uint64_t tickets;
     _Atomic uint64_t counts[DEPOT_COUNTS]; /* for anybody */
 };

@@ -59,6 +59,7 @@ struct errand {
             uint32_t kind;
             struct slice head, body;
             uint64_t connection; /* the sum of all that it is known by: conn_id */
+            bool ahead;          /* its connection goes on */
         } depot;
         struct {
             struct slice channel;

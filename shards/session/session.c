@@ -345,21 +345,38 @@ void session_on_acquired(struct shard *shard, const struct mail *mail)
     session_resume(shard, conn);
 }
 
+/* Of a request whose connection has gone on. */
+static bool is_ahead(const struct errand *errand)
+{
+    return errand->kind == ERRAND_DEPOT && errand->depot.ahead;
+}
+
 void session_on_reply(struct shard *shard, struct errand *errand)
 {
     struct conn *conn = conn_get(shard, errand->conn);
-    if (!waits(conn))
+    bool ahead = is_ahead(errand);
+    struct handshake handshake;
+    const struct handshake *opening = NULL;
+    if (ahead ? conn == NULL || conn->state != CONN_OPEN : !waits(conn))
         return;
-    struct handshake handshake = conn->session.pending->handshake;
-    const struct handshake *opening = conn->session.pending->run.handshake == NULL ? NULL : &handshake;
-    session_drop_pending(conn);
+    if (ahead) {
+        check_op(conn->session.depot_ahead, >, 0);
+        conn->session.depot_ahead--;
+    } else {
+        handshake = conn->session.pending->handshake;
+        opening = conn->session.pending->run.handshake == NULL ? NULL : &handshake;
+        session_drop_pending(conn);
+    }
     struct dialect_reply reply = {.tag = (uint32_t)errand->ticket,
                                   .status = errand->status,
                                   .body = slice_of(errand->reply, errand->reply_bytes),
                                   .counts = errand->kind == ERRAND_CENSUS ? errand->census.counts : NULL};
     struct dialect_call call = session_call_begin(shard, conn);
     dialects[conn->dialect]->replied(&call, &reply);
-    session_run_call(shard, conn, opening);
+    if (ahead)
+        session_answer_ahead(shard, conn);
+    else
+        session_run_call(shard, conn, opening);
 }
 
 /* --- deadlines of its own ----------------------------------------------------------------------------------------- */

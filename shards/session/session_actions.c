@@ -22,11 +22,14 @@
 
 #include <stdlib.h>
 
+#define DEPOT_AHEAD_MAX 4 /* so that one can be taken in, one done, and two share a sync */
+
 enum step {
     STEP_GO,
     STEP_WAIT_ANSWER,
     STEP_WAIT_ROOM,
     STEP_WAIT_DEPOT,
+    STEP_WAIT_BEHIND,
     STEP_ENDED,
 };
 
@@ -279,7 +282,23 @@ static enum step do_depot(struct shard *shard, struct conn *conn, const struct a
     if (errand != NULL)
         depot_host_begin(shard, action->depot.body.bytes);
     conn->session.at_depot = true;
-    return ask(shard, conn, errand, action->depot.tag, shard->number);
+    enum step step = ask(shard, conn, errand, action->depot.tag, shard->number);
+    if (step == STEP_ENDED || !action->depot.ahead)
+        return step;
+    errand->depot.ahead = true;
+    conn->session.depot_ahead++;
+    return STEP_GO;
+}
+
+/* A row waits for the answers of requests to the depot that are under way, so that its own come behind them; unless it is one more of
+ * those. */
+static bool waits_behind_depot(const struct conn *conn, const struct run *run)
+{
+    bool more = true;
+    for (uint32_t i = run->next; i < run->count; i++)
+        more &=
+            run->items[i].kind == ACTION_UNCOUNT || (run->items[i].kind == ACTION_DEPOT && run->items[i].depot.ahead);
+    return conn->session.depot_ahead > 0 && (!more || conn->session.depot_ahead == DEPOT_AHEAD_MAX);
 }
 
 static enum step do_census(struct shard *shard, struct conn *conn, const struct action *action)
@@ -342,10 +361,10 @@ static void run_actions(struct shard *shard, struct conn *conn, struct run run)
 {
     while (run.next < run.count) {
         struct action *action = &run.items[run.next];
-        enum step step = do_action(shard, conn, &run, action);
+        enum step step = waits_behind_depot(conn, &run) ? STEP_WAIT_BEHIND : do_action(shard, conn, &run, action);
         if (step == STEP_ENDED)
             return;
-        if (step != STEP_WAIT_ROOM && step != STEP_WAIT_DEPOT)
+        if (step != STEP_WAIT_ROOM && step != STEP_WAIT_DEPOT && step != STEP_WAIT_BEHIND)
             run.next++;
         if (step == STEP_GO)
             continue;
@@ -379,6 +398,23 @@ void session_run_call(struct shard *shard, struct conn *conn, const struct hands
         return;
     }
     run_actions(shard, conn, (struct run){.items = actions->items, .count = actions->count, .handshake = handshake});
+}
+
+void session_answer_ahead(struct shard *shard, struct conn *conn)
+{
+    struct actions *actions = shard->sessions->actions;
+    if (actions->overflow || actions->text.overflow) {
+        conn_close(shard, conn, CLOSE_INTERNAL, 0, NULL);
+        return;
+    }
+    for (uint32_t i = 0; i < actions->count; i++) {
+        const struct action *action = &actions->items[i];
+        check(action->kind == ACTION_SEND || action->kind == ACTION_CLOSE);
+        if (do_action(shard, conn, NULL, action) == STEP_ENDED)
+            return;
+    }
+    if (conn->session.pending != NULL && !list_linked(&conn->wait)) /* else it has its turn when there is room */
+        session_resume(shard, conn);
 }
 
 void session_resume(struct shard *shard, struct conn *conn)

@@ -32,6 +32,8 @@ struct dialect_call session_call_about(const struct shard *shard, const struct c
 struct dialect_call session_call_begin(struct shard *shard, const struct conn *conn);
 /* Carries out what a call has appended. `handshake`: of an opening, else NULL. */
 void session_run_call(struct shard *shard, struct conn *conn, const struct handshake *handshake);
+/* Carries out what a call about the answer of a request ahead has appended, and goes on with a row that has waited for it. */
+void session_answer_ahead(struct shard *shard, struct conn *conn);
 /* Goes on with a row that waited for an answer, or for room to publish. */
 void session_resume(struct shard *shard, struct conn *conn);
 /* After a change of its heartbeat or timer: when conn.due_ms is. */

@@ -167,6 +167,7 @@ static void rnn_replied(struct dialect_call *call, const struct dialect_reply *r
         break;
     case RNN_TAG_SERVICE:
     case RNN_TAG_UPLOAD:
+    case RNN_TAG_CHUNK:
         rnn_upload_replied(call, reply);
         break;
     }

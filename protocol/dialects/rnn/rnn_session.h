@@ -13,6 +13,7 @@ enum rnn_tag {
     RNN_TAG_PASSWORD,
     RNN_TAG_SERVICE, /* whether that of an upload is there */
     RNN_TAG_UPLOAD,
+    RNN_TAG_CHUNK, /* of an upload, answered while the connection goes on */
 };
 
 struct rnn_search {

@@ -28,7 +28,10 @@ static void ask(struct dialect_call *call, enum upload_request kind, enum upload
     buf_put(text, slice_of(most, sizeof most));
     buf_put_byte(text, (uint8_t)service);
     buf_put_text(text, session->user);
-    action_depot(call->out, kind, buf_since(text, mark), payload, RNN_TAG_UPLOAD);
+    if (kind == UPLOAD_CHUNK)
+        action_depot_ahead(call->out, kind, buf_since(text, mark), payload, RNN_TAG_CHUNK);
+    else
+        action_depot(call->out, kind, buf_since(text, mark), payload, RNN_TAG_UPLOAD);
 }
 
 /* The text of a start's service id, as the table has it; no bytes: it has none. */
@@ -93,7 +96,8 @@ void rnn_upload_replied(struct dialect_call *call, const struct dialect_reply *r
         ask(call, UPLOAD_START, service, slice_of(session->start->payload, session->start->payload_bytes));
         return; /* the payload is forgotten when its answer comes, or the session ends */
     }
-    rnn_upload_forget(session);
+    if (reply->tag == RNN_TAG_UPLOAD) /* a chunk's answer may come while a start waits behind it */
+        rnn_upload_forget(session);
     while (rnn_next_part(&rest, &message))
         action_send(call->out, WS_TEXT, message);
     if (reply->status != 200)

@@ -177,7 +177,7 @@ static bool post(uint16_t origin, uint32_t kind, const char *body)
     struct depot_task *task = depot_task_make((void *)(uintptr_t)kind);
     (void)snprintf(text, 16, "%s", body);
     task->request.kind = kind;
-    task->request.connection = 1;
+    task->request.connection = origin + 1U; /* one of each shard */
     task->request.body = (struct span){(uint8_t *)text, strlen(text)};
     if (depot_thread_post(thread, origin, task))
         return true;
@@ -257,11 +257,44 @@ Test(depot_thread, goes_on_later_between_other_requests)
     cr_assert(post(0, LATER, ""));
     cr_expect_eq(depot_thread_round(thread), 0); /* at once again */
     cr_expect_null(depot_thread_take(thread, 0));
-    cr_assert(post(0, KEEP, "a"));
+    cr_assert(post(1, KEEP, "a"));
     cr_expect_eq(depot_thread_round(thread), 0);
-    expect(0, KEEP, 200, "kept");
+    expect(1, KEEP, 200, "kept");
     cr_expect_neq(depot_thread_round(thread), 0);
     expect(0, LATER, 200, "in three steps");
+    end();
+}
+
+/* N-60: what a connection has asked behind it is not begun before. */
+Test(depot_thread, answers_a_connection_in_its_order_also_what_goes_on_later)
+{
+    begin();
+    cr_assert(post(0, KEEP, "a") && post(0, LATER, "") && post(0, KEEP, "b") && post(0, LATER, "") &&
+              post(0, COUNT, "") && post(1, KEEP, "c"));
+    cr_expect_eq(depot_thread_round(thread), 0);
+    expect(0, KEEP, 200, "kept");
+    expect(1, KEEP, 200, "kept");
+    cr_expect_null(depot_thread_take(thread, 0));
+    for (unsigned i = 0; i < 8; i++)
+        (void)depot_thread_round(thread);
+    expect(0, LATER, 200, "in three steps");
+    expect(0, KEEP, 200, "kept");
+    expect(0, LATER, 200, "in three steps");
+    expect(0, COUNT, 200, "3/0");
+    end();
+}
+
+/* Those that waited behind one that has failed are run in the next life. */
+Test(depot_thread, forgets_nobody_who_waits_behind_another_when_a_life_ends)
+{
+    begin();
+    cr_assert(post(0, LATER, "") && post(0, KEEP, "a"));
+    (void)depot_thread_round(thread);
+    thread->files.failed = -EIO;
+    cr_expect_eq(depot_thread_round(thread), 0); /* not in a second, as with nobody waiting */
+    expect(0, LATER, 200, "failed");
+    (void)depot_thread_round(thread);
+    expect(0, KEEP, 200, "kept");
     end();
 }
 
