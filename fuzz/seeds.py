@@ -151,8 +151,18 @@ def hubs():
             bytes([5, index % 7, index % 22, 1]) + piece(found[2].encode()[1:-1][:255]) for index, found in enumerate(said))
 
 
+def uploads():
+    """Plays by chance against the model (even), and payloads of all kinds behind good members (odd)."""
+    yield from walks((0, 2, 4, 6, 8, 10), 400)
+    for kind in range(4):
+        for members in (b"", b'"chunk_index":2', b'"data":"QUI="', b'"file_index":1,"total_files":3', b'"upload_group_id":"g"',
+                        b'"file_path":"a/../b"', b'"total_size":0,"total_chunks":0', b'"session_id":7'):
+            yield b"\1" + b"\x05\0\1" + piece(b"") + b"".join(b"\x05" + bytes([kind, 1]) + piece(members) for _ in range(3))
+
+
 def main():
     write("hub", [*hubs()])
+    write("upload", [*uploads()])
     write("http1", HEADS)
     write("handshake", handshakes())
     write("ws", streams())

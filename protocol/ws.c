@@ -340,6 +340,12 @@ bool ws_in_message(const struct ws_parser *parser)
     return parser->message_opcode != 0 || parser->header_used != 0;
 }
 
+uint64_t ws_message_left(const struct ws_parser *parser)
+{
+    bool last_frame = (parser->flags & FLAG_PAYLOAD) != 0 && (parser->flags & FLAG_FINAL) != 0;
+    return parser->message_opcode == 0 ? 0 : last_frame ? parser->frame_left : UINT64_MAX;
+}
+
 /* --- writing ------------------------------------------------------------------------------------------------------ */
 
 size_t ws_header_bytes(uint64_t payload_bytes)

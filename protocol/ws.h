@@ -91,6 +91,8 @@ enum ws_event_kind ws_next(struct ws_parser *parser, const struct ws_limits *lim
                            struct ws_event *event);
 /* Whether a message or frame has begun and is not complete (K-24: complete within 60 s). */
 bool ws_in_message(const struct ws_parser *parser);
+/* Behind a DATA event: how many bytes of the message are still to come. UINT64_MAX: nobody knows, it has more frames. */
+uint64_t ws_message_left(const struct ws_parser *parser);
 
 #define WS_HEADER_BYTES_MAX 10 /* unmasked */
 /* Bytes of the header of an unmasked frame with that payload: 2, 4 or 10. */

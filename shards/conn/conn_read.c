@@ -41,9 +41,10 @@ static struct conn_input *input_of(struct shard *shard, struct conn *conn)
     return conn->input;
 }
 
-/* Appends to a growing array that is never larger than `max`. */
+/* Appends to a growing array that is never larger than `max`. It doubles, but not beyond `announced`, which is what it may
+ * come to: a message is then no larger than it is. */
 static bool append(struct shard *shard, struct conn *conn, uint8_t **data, size_t *used, size_t *capacity, size_t max,
-                   struct slice bytes)
+                   size_t announced, struct slice bytes)
 {
     if (*used > max || bytes.bytes > max - *used) /* a reload may have made the limit smaller than what is here */
         return false;
@@ -51,6 +52,8 @@ static bool append(struct shard *shard, struct conn *conn, uint8_t **data, size_
         size_t wanted = *capacity == 0 ? 512 : *capacity;
         while (wanted < *used + bytes.bytes)
             wanted *= 2;
+        if (wanted > announced && announced >= *used + bytes.bytes)
+            wanted = announced;
         if (!input_take(shard, conn, wanted - *capacity))
             return false;
         uint8_t *grown = realloc(*data, wanted);
@@ -157,7 +160,7 @@ static void http_step(struct shard *shard, struct conn *conn, struct span *input
     size_t room = HTTP_HEAD_BYTES_MAX + 4 - before;
     size_t part = input->bytes < room ? input->bytes : room;
     if (held == NULL || !append(shard, conn, &held->data, &held->used, &held->capacity, HTTP_HEAD_BYTES_MAX + 4,
-                                slice_of(input->data, part))) {
+                                SIZE_MAX, slice_of(input->data, part))) {
         conn_terminate(shard, conn, CLOSE_MEMORY);
         return;
     }
@@ -279,8 +282,11 @@ static void on_data_piece(struct shard *shard, struct conn *conn, const struct w
         return;
     }
     uint64_t wire_max = event->compressed ? ws_compressed_bytes_max(bytes_max) : bytes_max;
+    uint64_t left = ws_message_left(&conn->parser);
     struct conn_input *input = input_of(shard, conn);
-    if (input == NULL || !append(shard, conn, &input->data, &input->used, &input->capacity, wire_max, event->payload)) {
+    if (input == NULL ||
+        !append(shard, conn, &input->data, &input->used, &input->capacity, wire_max,
+                left == UINT64_MAX ? SIZE_MAX : input->used + event->payload.bytes + (size_t)left, event->payload)) {
         conn_close(shard, conn, CLOSE_MEMORY, 0, NULL);
         return;
     }
@@ -427,7 +433,7 @@ static void stash(struct shard *shard, struct conn *conn, struct span rest)
     if (input != NULL)
         compact_stash(input, rest.bytes);
     if (input == NULL || !append(shard, conn, &input->stash, &input->stash_used, &input->stash_capacity,
-                                 STASH_BYTES_MAX, slice_of(rest.data, rest.bytes))) {
+                                 STASH_BYTES_MAX, SIZE_MAX, slice_of(rest.data, rest.bytes))) {
         conn_terminate(shard, conn, CLOSE_OVERLOAD);
         return;
     }

@@ -133,11 +133,12 @@ static unsigned action_slices(struct action *action, struct slice *slices[3])
     return 0;
 }
 
-/* Keeps the rest of a row until an answer comes. A row that is kept already only moves on. */
+/* Keeps the rest of a row until an answer comes. A row that is kept already only moves on, until nothing is left of it: then its
+ * bytes go, which may be a whole message that has waited for room. */
 static bool keep_rest(struct conn *conn, const struct run *run)
 {
     struct pending *held = conn->session.pending;
-    if (held != NULL && run->items == held->items) {
+    if (held != NULL && run->items == held->items && run->next < run->count) {
         held->run.next = run->next;
         return true;
     }

@@ -222,6 +222,25 @@ Test(ws, knows_when_something_is_incomplete)
     }
 }
 
+Test(ws, knows_how_much_of_a_message_is_left)
+{
+    struct stream stream = {0};
+    stream_frame(&stream, 0x01, "abc", 3); /* more frames follow */
+    size_t second = stream.bytes;
+    stream_frame(&stream, 0x80, "defg", 4);
+    struct reader reader;
+    reader_init(&reader, &server);
+    cr_assert_eq(ws_message_left(&reader.parser), 0);
+    for (size_t i = 0; i < stream.bytes; i++) {
+        reader_feed(&reader, stream.data + i, 1);
+        bool payload = i >= second + 6; /* of the last frame, behind its header */
+        if (payload)
+            cr_assert_eq(ws_message_left(&reader.parser), stream.bytes - i - 1, "behind byte %zu", i);
+        else if (i >= 6 && i < second)
+            cr_assert_eq(ws_message_left(&reader.parser), UINT64_MAX, "behind byte %zu", i);
+    }
+}
+
 /* --- compressed messages (K-3): RFC 7692 section 6 ---------------------------------------------------------------- */
 
 /* section 7.2.3.1: "Hello" in one frame and in two */
