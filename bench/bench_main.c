@@ -5,6 +5,7 @@
 #include "bench/bench_process.h"
 #include "bench/bench_report.h"
 #include "bench/bench_stage.h"
+#include "bench/bench_upload.h"
 #include "core/clock.h"
 
 #include <errno.h>
@@ -274,6 +275,8 @@ int main(int count, char **arguments)
     static struct bench bench;
     bench.options = &options;
     int code = 1;
+    if (count > 1 && strcmp(arguments[1], "upload") == 0)
+        return upload_command(count - 1, arguments + 1);
     switch (options_parse(&options, count, arguments, &why)) {
     case OPTIONS_HELP:
         options_usage(stdout);

@@ -111,6 +111,7 @@ void options_usage(FILE *out)
           "  connect   --conns handshakes, then the connections stay idle for --duration\n"
           "  jobs      --submitters and --workers of a job queue (dialect emprops); --window: submissions without an\n"
           "            answer of each, --messages: jobs, --key: token\n"
+          "  upload    files to a node (dialect rnn); has options of its own: ringcast-bench upload --help\n"
           "\n",
           out);
     for (const struct option *row = rows; row->name; row++)
@@ -122,14 +123,13 @@ void options_usage(FILE *out)
           out);
 }
 
-/* One "--name value" or "--name=value"; a bool may stand alone. Moves *at behind it. */
-static bool take_option(struct options *options, int count, char **arguments, int *at, struct buf *why)
+bool options_take(void *options, const struct option *table, int count, char **arguments, int *at, struct buf *why)
 {
     const char *text = arguments[*at] + 2;
     const char *equals = strchr(text, '=');
     struct slice name = slice_of(text, equals ? (size_t)(equals - text) : strlen(text));
     const char *nearest = NULL;
-    const struct option *row = option_find(rows, name, &nearest);
+    const struct option *row = option_find(table, name, &nearest);
     if (!row) {
         buf_put_text(why, "unknown option --");
         buf_put(why, name);
@@ -254,7 +254,7 @@ enum options_result options_parse(struct options *options, int count, char **arg
         if (strcmp(argument, "--help") == 0 || strcmp(argument, "-h") == 0)
             return OPTIONS_HELP;
         if (strncmp(argument, "--", 2) == 0) {
-            if (!take_option(options, count, arguments, &at, why))
+            if (!options_take(options, rows, count, arguments, &at, why))
                 return OPTIONS_WRONG;
             continue;
         }
@@ -276,7 +276,7 @@ enum options_result options_parse(struct options *options, int count, char **arg
     if (!scenario_names[scenario]) {
         buf_put_text(why, "unknown scenario ");
         buf_put_text(why, words[0]);
-        buf_put_text(why, "; there are fanout, channels, echo, connect and jobs");
+        buf_put_text(why, "; there are fanout, channels, echo, connect, jobs and upload");
         return OPTIONS_WRONG;
     }
     options->scenario = (enum scenario)scenario;

@@ -86,6 +86,9 @@ enum options_result {
 #define THREADS_MAX 64
 #define PAYLOAD_BYTES_MIN 32 /* the stamp, and quotation marks around it */
 
+/* One "--name value" or "--name=value" of the table's; a bool may stand alone. Moves *at behind it. False with a sentence in
+ * `why`. */
+bool options_take(void *options, const struct option *table, int count, char **arguments, int *at, struct buf *why);
 /* `options` is filled, whatever the result; release it with options_release. */
 enum options_result options_parse(struct options *options, int count, char **arguments, struct buf *why);
 void options_release(struct options *options);

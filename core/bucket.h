@@ -38,4 +38,11 @@ static inline uint32_t bucket_count(struct bucket *bucket, uint64_t now_ms, uint
     return bucket->count;
 }
 
+/* The event that was counted last is none. */
+static inline void bucket_take_back(struct bucket *bucket)
+{
+    if (bucket->count > 0)
+        bucket->count--;
+}
+
 #endif

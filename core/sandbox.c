@@ -12,10 +12,12 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -73,6 +75,7 @@ enum list {
     LIST_SHARD,
     LIST_RINGCAST,
     LIST_LOG,
+    LIST_DEPOT,
     LIST_STORAGE,
     LIST_OFFLOAD,
     LIST_RELOAD,
@@ -136,6 +139,29 @@ static void on_refused(int number, siginfo_t *info, void *context)
     atomic_fetch_or_explicit(&seen[call / 64], UINT64_C(1) << call % 64, memory_order_relaxed);
 }
 
+#define SMALL (100U << 10) /* bytes: below what malloc maps by itself */
+#define ENOUGH 32          /* of them are beyond what malloc keeps at the end of a heap */
+
+/* A thread of its own has a heap of its own. */
+static void *shrink_a_heap(void *argument)
+{
+    void *volatile blocks[ENOUGH]; /* or the compiler leaves them out */
+    for (unsigned i = 0; i < ENOUGH; i++)
+        blocks[i] = malloc(SMALL);
+    for (unsigned i = 0; i < ENOUGH; i++)
+        free(blocks[i]);
+    return argument;
+}
+
+/* When glibc's malloc gives memory of a thread's heap back for the first time it reads how the system overcommits, from
+ * a file, and remembers that for the process. Here it may. */
+static void let_malloc_ask(void)
+{
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, shrink_a_heap, NULL) == 0)
+        pthread_join(thread, NULL);
+}
+
 int sandbox_begin(void)
 {
     uint32_t trap = SECCOMP_RET_TRAP;
@@ -145,6 +171,7 @@ int sandbox_begin(void)
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
         return -errno;
     check(sigaction(SIGSYS, &action, NULL) == 0);
+    let_malloc_ask();
     process = getpid();
     atomic_store(&on, true);
     return 0;

@@ -148,6 +148,11 @@ static void expect_action(struct run *run, const struct pure_conn *conn, const s
     case ACTION_WORK:
         expect(dialect->work != NULL && dialect->replied != NULL && run->rounds++ < ROUNDS_MAX);
         break;
+    case ACTION_DEPOT:
+        expect(dialect->depot != NULL && dialect->replied != NULL && run->rounds++ < ROUNDS_MAX);
+        break;
+    case ACTION_UNCOUNT:
+        break;
     case ACTION_CENSUS:
         expect(dialect->census != NULL && dialect->replied != NULL && run->rounds++ < ROUNDS_MAX);
         break;
@@ -158,7 +163,7 @@ static void expect_action(struct run *run, const struct pure_conn *conn, const s
 static bool is_last(enum action_kind kind)
 {
     return kind == ACTION_RESPOND || kind == ACTION_CLOSE || kind == ACTION_REQUEST || kind == ACTION_CENSUS ||
-           kind == ACTION_WORK;
+           kind == ACTION_WORK || kind == ACTION_DEPOT;
 }
 
 static void watch_action(void *context, const struct pure_conn *conn, const struct actions *row, uint32_t index)

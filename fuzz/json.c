@@ -325,6 +325,8 @@ static void expect_string(struct slice raw)
     out = buf_of(again, inner.bytes);
     json_unescape(inner, &out);
     expect(slice_equal(buf_slice(&out), plain));
+    memcpy(again, inner.data, inner.bytes);
+    expect(slice_equal(slice_of(again, json_unescape_here((struct span){again, inner.bytes})), plain));
     free(again);
     free(memory);
     free(space);

@@ -68,6 +68,16 @@ void action_work(struct actions *out, uint32_t kind, struct slice body, uint32_t
     append(out, &(struct action){.kind = ACTION_WORK, .request = {kind, body, tag}});
 }
 
+void action_depot(struct actions *out, uint32_t kind, struct slice head, struct slice body, uint32_t tag)
+{
+    append(out, &(struct action){.kind = ACTION_DEPOT, .depot = {kind, head, body, tag}});
+}
+
+void action_uncount(struct actions *out)
+{
+    append(out, &(struct action){.kind = ACTION_UNCOUNT});
+}
+
 void action_timer(struct actions *out, uint64_t after_ms)
 {
     append(out, &(struct action){.kind = ACTION_TIMER, .timer = {after_ms}});

@@ -12,7 +12,7 @@
 #include "protocol/quota.h"
 #include "protocol/ws.h"
 
-/* ACQUIRE refused: the later actions are dropped and dialect.refused is called. REQUEST, CENSUS and WORK are the
+/* ACQUIRE refused: the later actions are dropped and dialect.refused is called. REQUEST, CENSUS, WORK and DEPOT are the
  * last of their row: dialect.replied gets the answer and goes on. */
 enum action_kind {
     ACTION_RESPOND,     /* an HTTP response instead of the upgrade */
@@ -25,6 +25,8 @@ enum action_kind {
     ACTION_REQUEST,     /* a request to the dialect's service */
     ACTION_CENSUS,      /* a walk over the dialect's sessions of all shards */
     ACTION_WORK,        /* what takes long: dialect.work, beside the shards; its body lies in `text` and is wiped */
+    ACTION_DEPOT,       /* a request to the dialect's depot, beside the shards */
+    ACTION_UNCOUNT,     /* the message at hand does not count for messages_max */
     ACTION_TIMER,       /* sets, moves or (0) clears this connection's timer: dialect.timer is called when it expires */
     ACTION_CLOSE,       /* behind everything sent before */
 };
@@ -57,6 +59,12 @@ struct action {
             struct slice body;
             uint32_t tag; /* given back to dialect.replied */
         } request;        /* and of WORK: its kind is the dialect's own */
+        struct {
+            uint32_t kind;     /* of depot_request */
+            struct slice head; /* what the dialect says of it, */
+            struct slice body; /* and what has come */
+            uint32_t tag;
+        } depot;
         struct {
             uint32_t tag;
         } census;
@@ -93,6 +101,8 @@ void action_acquire(struct actions *out, enum quota_kind quota, struct slice nam
 void action_request(struct actions *out, uint32_t kind, struct slice body, uint32_t tag);
 void action_census(struct actions *out, uint32_t tag);
 void action_work(struct actions *out, uint32_t kind, struct slice body, uint32_t tag);
+void action_depot(struct actions *out, uint32_t kind, struct slice head, struct slice body, uint32_t tag);
+void action_uncount(struct actions *out);
 void action_timer(struct actions *out, uint64_t after_ms);
 void action_close(struct actions *out, uint16_t code, const char *reason);
 

@@ -10,6 +10,7 @@
 #include "protocol/quota.h"
 
 struct actions;
+struct depot;
 struct http1_request;
 struct service;
 
@@ -61,7 +62,7 @@ struct dialect_call {
     struct actions *out;
 };
 
-/* The answer to an ACTION_REQUEST, ACTION_CENSUS or ACTION_WORK. Of a census, `body` is what `describe` wrote for each session,
+/* The answer to an ACTION_REQUEST, ACTION_CENSUS, ACTION_WORK or ACTION_DEPOT. Of a census, `body` is what `describe` wrote for each session,
  * comma-separated, in no particular order. */
 struct dialect_reply {
     uint32_t tag;
@@ -117,6 +118,13 @@ struct dialect_ingest {
     int (*take)(struct ingest_call *call, struct slice topic, struct slice body);
     /* GET of a topic's stored state (I-15): INGEST_REQUEST or INGEST_NEWEST; or 404. NULL: nothing can be read. */
     int (*read)(struct ingest_call *call, struct slice topic);
+    /* Publishers over a WebSocket that answer questions (I-13). A message {"op":"serve", ...} of one that may publish to
+     * `serve_topic`: event.channel and event.key become the channel and the variant of which it is then a listener, and the text is
+     * what it is told when it is. {"op":"results", ...} of one that serves: INGEST_REQUEST, `source` is that channel. 0, or an
+     * HTTP status with a message. NULL, all three: nobody is asked. */
+    const char *serve_topic;
+    int (*serve)(struct ingest_call *call, struct slice message);
+    int (*results)(struct ingest_call *call, struct slice message);
 };
 
 /* Paths of plain HTTP. */
@@ -156,6 +164,7 @@ struct dialect {
 
     /* Its parts; NULL: it has none. */
     const struct service *service;
+    const struct depot *depot;
     const struct dialect_ingest *ingest;
     const struct dialect_rest *rest;
     const struct dialect_census *census;
@@ -189,7 +198,7 @@ struct dialect {
     /* What takes long (ACTION_WORK): a pure function of its arguments, run on a thread beside the shards. An HTTP status, and in `reply`
      * at most WORK_REPLY_BYTES_MAX bytes. It may write over the body. NULL: it has no such work. */
     int (*work)(uint32_t kind, struct span body, struct buf *reply);
-    /* The answer to REQUEST, CENSUS or WORK. NULL: it asks nothing. */
+    /* The answer to REQUEST, CENSUS, WORK or DEPOT. NULL: it asks nothing. */
     void (*replied)(struct dialect_call *call, const struct dialect_reply *reply);
     /* The connection's timer (ACTION_TIMER) has expired. Called between messages, never while actions wait. */
     void (*timer)(struct dialect_call *call);

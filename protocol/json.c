@@ -90,10 +90,28 @@ static size_t escape_bytes(const uint8_t *at, const uint8_t *end)
     return low >= 0xDC00 && low <= 0xDFFF ? 12 : 0;
 }
 
+#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+/* Passes over characters of ASCII that stand for themselves, eight at a time, to the first other one; or near the
+ * end. Each byte that is another has its high bit set in `stops`, and then perhaps bytes behind it have too. */
+static const uint8_t *skip_plain(const uint8_t *at, const uint8_t *end)
+{
+    for (; end - at >= 8; at += 8) {
+        uint64_t eight = load_le64(at);
+        uint64_t quote = eight ^ EACH('"'), backslash = eight ^ EACH('\\');
+        uint64_t stops = ((quote - EACH(1)) & ~quote) | ((backslash - EACH(1)) & ~backslash) |
+                         ((eight - EACH(0x20)) & ~eight) | eight;
+        stops &= EACH(0x80);
+        if (stops != 0)
+            return at + __builtin_ctzll(stops) / 8;
+    }
+    return at;
+}
+
 /* From the opening quote to behind the closing one; value->raw and value->escaped are set. */
 static bool read_string(struct json_reader *reader, struct json_value *value)
 {
-    const uint8_t *begin = reader->at + 1, *at = begin;
+    const uint8_t *begin = reader->at + 1, *at = skip_plain(begin, reader->end);
     bool ascii = true;
     while (at < reader->end && *at != '"') {
         size_t step = 1;
@@ -112,6 +130,8 @@ static bool read_string(struct json_reader *reader, struct json_value *value)
             return false;
         }
         at += step;
+        if (step > 1 || at[-1] < 0x80) /* text that is not ASCII goes on like that for a while */
+            at = skip_plain(at, reader->end);
     }
     value->raw = slice_of(begin, (size_t)(at - begin));
     if (at == reader->end || (!ascii && !utf8_valid(value->raw))) { /* section 8.1: UTF-8 */
@@ -337,6 +357,26 @@ void json_unescape(struct slice raw, struct buf *out)
             buf_put(out, slice_of(utf8, bytes));
         }
     }
+}
+
+size_t json_unescape_here(struct span raw)
+{
+    struct slice rest = slice_of(raw.data, raw.bytes);
+    uint8_t *to = raw.data;
+    while (rest.bytes > 0) {
+        const uint8_t *escape = memchr(rest.data, '\\', rest.bytes);
+        size_t plain = escape == NULL ? rest.bytes : (size_t)(escape - rest.data);
+        memmove(to, rest.data, plain);
+        to += plain;
+        rest = slice_skip(rest, plain);
+        if (rest.bytes > 0) {
+            uint8_t utf8[4];
+            size_t bytes = take_escape(&rest, utf8); /* which was longer */
+            memcpy(to, utf8, bytes);
+            to += bytes;
+        }
+    }
+    return (size_t)(to - raw.data);
 }
 
 struct slice json_resolve(struct slice raw, bool escaped, struct buf *space)

@@ -75,6 +75,8 @@ enum json_members json_find_members(struct slice text, uint32_t depth_max, bool 
 
 /* Resolves the escapes of a raw string into `out` (UTF-8). The output is never longer than the input. */
 void json_unescape(struct slice raw, struct buf *out);
+/* The same where it lies, for what is long; how many bytes it has then. */
+size_t json_unescape_here(struct span raw);
 /* The value of a raw string: itself, or resolved into `space`, at most raw.bytes there. */
 struct slice json_resolve(struct slice raw, bool escaped, struct buf *space);
 /* Whether a raw string, its escapes resolved, equals `plain`. */

@@ -12,6 +12,7 @@
 
 struct config;
 struct flight;
+struct depot_host;
 struct offload;
 struct process_state;
 struct ring;
@@ -62,6 +63,7 @@ struct shard {
     struct audiences *audiences;
     struct channels *channels;
     struct service_host *services;
+    struct depot_host *depots;
     struct sessions *sessions;
     struct publishers *publishers;
     struct turn *turn;

@@ -379,7 +379,7 @@ static void check_member(const struct shard *shard, const struct audience *audie
     const struct member *member = &audience->members[position];
     struct conn *conn = member->conn;
     check_op(member->membership, <, conn->session.memberships);
-    check(conn->state == CONN_OPEN && conn->role == ROLE_SESSION);
+    check(conn->state == CONN_OPEN && (conn->role == ROLE_SESSION || conn->role == ROLE_PUBLISHER));
     check_op(conn->dialect, ==, audience->dialect);
     for (uint32_t i = 0; i < conn->session.memberships; i++) {
         const struct membership *membership = audience_membership(conn, i);

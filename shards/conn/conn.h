@@ -97,8 +97,9 @@ struct session {
     uint8_t memberships; /* at most SUBSCRIPTIONS_PER_CONNECTION_MAX */
     uint8_t quotas;      /* bit per enum quota_kind held */
     uint16_t more_capacity;
-    uint32_t messages_in : 31;
+    uint32_t messages_in : 30;
     uint32_t unread : 1;   /* the message that has begun is beyond a limit: it is not kept */
+    uint32_t at_depot : 1; /* it has asked its dialect's depot, which is told when it goes */
     uint64_t heartbeat_ms; /* next; 0: none */
     uint64_t timer_ms;     /* the dialect's (ACTION_TIMER); 0: none */
     struct bucket messages;
@@ -272,6 +273,8 @@ void conn_yield(struct shard *shard, struct conn *conn);
 bool conn_resume_yielded(struct shard *shard);
 /* A parked connection is resumed when there is room for publishing. */
 void conn_wait_for_room(struct shard *shard, struct conn *conn);
+/* The same in a list of the caller's, who resumes its role. */
+void conn_wait(struct conn *conn, struct list *list);
 /* Goes on with what has been waiting. */
 void conn_unpark(struct shard *shard, struct conn *conn);
 /* Arms the receive unless it is armed, stopped or out of buffers. */

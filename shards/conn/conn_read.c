@@ -469,13 +469,18 @@ bool conn_resume_yielded(struct shard *shard)
     return any;
 }
 
-void conn_wait_for_room(struct shard *shard, struct conn *conn)
+void conn_wait(struct conn *conn, struct list *list)
 {
     if (conn->state == CONN_DYING)
         return;
     if (list_linked(&conn->wait)) /* starved: its receive is armed when it is unparked */
         list_remove(&conn->wait);
-    list_push_back(&shard->conns->parked, &conn->wait);
+    list_push_back(list, &conn->wait);
+}
+
+void conn_wait_for_room(struct shard *shard, struct conn *conn)
+{
+    conn_wait(conn, &shard->conns->parked);
 }
 
 /* The peer's end has come while the connection was parked. */

@@ -102,7 +102,8 @@ bool errand_has_room(const struct shard *shard)
 void errand_ask(struct shard *shard, struct errand *errand, uint16_t home)
 {
     shard->errands->outstanding++;
-    shard->errands->outstanding_bytes += errand->capacity;
+    if (errand->kind != ERRAND_DEPOT) /* they have a budget of their own, for they wait for a disk */
+        shard->errands->outstanding_bytes += errand->capacity;
     errand_forward(shard, errand, home);
 }
 
@@ -127,5 +128,6 @@ void errand_returned(struct shard *shard, const struct errand *errand)
     check_op(errand->origin, ==, shard->number);
     check_op(shard->errands->outstanding, >, 0);
     shard->errands->outstanding--;
-    shard->errands->outstanding_bytes -= errand->capacity;
+    if (errand->kind != ERRAND_DEPOT)
+        shard->errands->outstanding_bytes -= errand->capacity;
 }

@@ -36,7 +36,8 @@ struct errand {
     union {
         struct {
             struct slice channel, variant;
-            uint8_t encoding; /* compression class of the listener */
+            struct slice confirm; /* SERVE: what the publisher is told when it listens */
+            uint8_t encoding;     /* compression class of the listener */
             uint32_t history_max;
             /* the answer */
             uint32_t class_index;
@@ -54,6 +55,11 @@ struct errand {
             uint32_t kind;
             struct slice body;
         } request;
+        struct { /* DEPOT */
+            uint32_t kind;
+            struct slice head, body;
+            uint64_t connection; /* the sum of all that it is known by: conn_id */
+        } depot;
         struct {
             struct slice channel;
         } newest;

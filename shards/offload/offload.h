@@ -4,17 +4,14 @@
  *
  *     shard: offload_post -> ... offload_take        thread: run(kind, body, reply)
  *
- * Each shard has OFFLOAD_TASKS_MAX under way at most; the next one is refused and counted, so a flood of them costs
+ * Each shard has DESK_TASKS_MAX under way at most; the next one is refused and counted, so a flood of them costs
  * others nothing: they wait behind each other, not in front of a shard. */
 #ifndef RINGCAST_SHARDS_OFFLOAD_H
 #define RINGCAST_SHARDS_OFFLOAD_H
 
 #include "core/buf.h"
 #include "core/limits.h"
-#include "core/spsc.h"
-#include "core/thread.h"
-
-#define OFFLOAD_TASKS_MAX 64 /* a power of two, as rings are */
+#include "shards/offload/desk.h"
 
 /* What a task does: a pure function. Returns an HTTP status, appends to `reply` at most WORK_REPLY_BYTES_MAX bytes;
  * may write over the body. */
@@ -30,29 +27,13 @@ struct offload_task {
     uint8_t body[];
 };
 
-struct offload_port {
-    struct spsc in, out; /* of pointers to tasks */
-    _Alignas(64) uint32_t outstanding;
-    _Atomic uint64_t refused;
-};
-
-/* There are answers for the shard: on offload's thread, behind a sequentially consistent fence, so that a plain look at
- * the shard's "asleep" decides. */
-typedef void offload_answered_fn(void *user, uint16_t origin);
-
 struct offload {
-    struct offload_port *ports;
-    uint16_t count;
-    offload_answered_fn *answered;
-    void *user;
-    struct thread thread;
-    _Atomic uint64_t done;
-    _Alignas(64) _Atomic uint32_t asleep;
-    _Atomic bool stopping;
+    struct desk desk;
+    _Atomic uint64_t done, refused;
 };
 
 /* `shards` ports. 0 or -ENOMEM. */
-int offload_init(struct offload *offload, uint16_t shards, offload_answered_fn *answered, void *user);
+int offload_init(struct offload *offload, uint16_t shards, desk_answered_fn *answered, void *user);
 /* Nothing is under way. */
 void offload_destroy(struct offload *offload);
 /* 0 or -errno. */

@@ -9,10 +9,13 @@
 #include "core/log_writer.h"
 #include "core/sandbox.h"
 #include "core/stats.h"
+#include "protocol/dialect.h"
 #include "protocol/http1.h"
 #include "protocol/tls/tls.h"
+#include "shards/channel/depot_host.h"
 #include "shards/channel/service_host.h"
 #include "shards/conn/conn.h"
+#include "shards/depot/depot_thread.h"
 #include "shards/shard.h"
 #include "shards/storage/storage.h"
 
@@ -131,6 +134,36 @@ static void print_storage(const struct storage *storage, struct buf *out)
               storage_state(storage, NULL) == STORAGE_WORKING);
 }
 
+/* Of all depots together. */
+static void print_depots(const struct depot_host *host, struct buf *out)
+{
+    static const struct {
+        const char *name, *type, *help;
+        enum depot_count count;
+    } rows[] = {
+        {"ringcast_depot_commits_total", " counter\n",
+         "Transactions of depots that were kept, with the files that they are about.", DEPOT_COMMITS},
+        {"ringcast_depot_sync_nanoseconds_total", " counter\n", "Time spent in syncs of files and in commits.",
+         DEPOT_SYNC_NS},
+        {"ringcast_depot_sync_nanoseconds_max", " gauge\n", "The longest of them.", DEPOT_SYNC_NS_MAX},
+        {"ringcast_depot_written_bytes_total", " counter\n", "Bytes of files.", DEPOT_WRITTEN},
+        {"ringcast_depot_files_total", " counter\n", "Files that got to their places whole.", DEPOT_PLACED},
+        {"ringcast_depot_failures_total", " counter\n",
+         "Times that something could not be kept: whoever waited was told so.", DEPOT_LIVES_LOST},
+        {"ringcast_depot_lost", " gauge\n", "Depots that take nothing: their records cannot be read or written.",
+         DEPOT_LOST},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        uint64_t value = 0;
+        for (unsigned d = 0; dialects[d] != NULL; d++) {
+            const struct depot_thread *thread = host->threads[d];
+            uint64_t one = thread == NULL ? 0 : depot_thread_count(thread, rows[i].count);
+            value = rows[i].count == DEPOT_SYNC_NS_MAX ? (one > value ? one : value) : value + one;
+        }
+        put_metric(out, rows[i].name, rows[i].type, "", rows[i].help, value);
+    }
+}
+
 static void respond_metrics(struct shard *shard, struct conn *conn)
 {
     const struct stats *all[SHARDS_MAX];
@@ -142,6 +175,8 @@ static void respond_metrics(struct shard *shard, struct conn *conn)
         print_process(shard, shard->process, &out);
     if (shard->services->storage != NULL)
         print_storage(shard->services->storage, &out);
+    if (shard->depots->threads != NULL)
+        print_depots(shard->depots, &out);
     check(!out.overflow);
     conn_respond(shard, conn,
                  &(struct http1_answer){.status = 200,
@@ -149,13 +184,14 @@ static void respond_metrics(struct shard *shard, struct conn *conn)
                                         .content = buf_slice(&out)});
 }
 
-/* Ready is who takes in what the listeners offer: not stopping, and every service has what it keeps at hand. */
+/* Ready is who takes in what the listeners offer: not stopping, and every service and depot has what it keeps at hand. */
 static void respond_ready(struct shard *shard, struct conn *conn)
 {
     if (atomic_load_explicit(&shard->stage, memory_order_relaxed) != STAGE_RUN)
         respond_state(shard, conn, false, "{\"status\":\"draining\"}");
     else
-        respond_state(shard, conn, service_host_all_up(shard), "{\"status\":\"storage unavailable\"}");
+        respond_state(shard, conn, service_host_all_up(shard) && depot_host_all_up(shard),
+                      "{\"status\":\"storage unavailable\"}");
 }
 
 /* role.request */

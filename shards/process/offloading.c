@@ -48,7 +48,7 @@ void offloading_close(struct offload *offload, bool runs)
         return;
     if (runs)
         offload_stop(offload);
-    for (uint16_t i = 0; i < offload->count; i++)
+    for (uint16_t i = 0; i < offload->desk.count; i++)
         while ((task = offload_take(offload, i)) != NULL)
             offload_free(task);
     offload_destroy(offload);

@@ -19,6 +19,7 @@
 #include "shards/conn/pin.h"
 #include "shards/offload/offload.h"
 #include "shards/operate/admin.h"
+#include "shards/process/depots.h"
 #include "shards/process/keeping.h"
 #include "shards/process/offloading.h"
 #include "shards/process/ports.h"
@@ -56,8 +57,9 @@ struct server {
     bool keeping;            /* its thread runs */
     struct offload *offload; /* NULL: no dialect that is served has long work */
     bool offloading;         /* its thread runs */
-    struct config *owned;    /* config, as its owner sees it */
-    struct config *former;   /* the one before, while shards may read it */
+    struct depots depots;
+    struct config *owned;  /* config, as its owner sees it */
+    struct config *former; /* the one before, while shards may read it */
     struct reload reload;
     bool reloading;  /* its thread has not been joined */
     bool stop_asked; /* while something else was waited for */
@@ -195,6 +197,7 @@ static bool make_shards(struct server *server)
             .listeners = listeners,
             .storage = server->storage,
             .offload = server->offload,
+            .depots = server->depots.threads,
             .listener_count = server->ports.count,
         };
         memcpy(options.ticket_secret, server->ticket_secret, sizeof options.ticket_secret);
@@ -245,6 +248,28 @@ static bool start_offload(struct server *server)
         log_failure("cannot start the thread of long work", strerrordesc_np(-error));
     server->offloading = error == 0;
     return error == 0;
+}
+
+static bool make_depots(struct server *server)
+{
+    char text[1024];
+    struct buf why = buf_of(text, sizeof text - 1);
+    if (depots_open(&server->depots, server->config, server->shards, server->count, &why))
+        return true;
+    text[why.used] = '\0';
+    log_failure("cannot open the folder of uploads", text);
+    return false;
+}
+
+static bool start_depots(struct server *server)
+{
+    char text[256];
+    struct buf why = buf_of(text, sizeof text - 1);
+    if (depots_start(&server->depots, &why))
+        return true;
+    text[why.used] = '\0';
+    log_failure("cannot start a thread for files", text);
+    return false;
 }
 
 static void shard_main(void *argument)
@@ -507,6 +532,7 @@ static void destroy(struct server *server)
     if (server->keeping)
         keeping_stop(server->storage);
     offloading_close(server->offload, server->offloading);
+    depots_close(&server->depots);
     for (uint16_t i = 0; i < server->count; i++)
         if (server->shards[i] != NULL)
             shard_destroy(server->shards[i]);
@@ -586,8 +612,8 @@ static bool start(struct server *server)
         clock_entropy(server->ticket_secret, sizeof server->ticket_secret) != 0 ||
         !ports_collect(&server->ports, server->config) || !ports_settle(&server->ports))
         return false;
-    if (!make_rings(server) || !make_storage(server) || !make_offload(server) || !make_shards(server) ||
-        !start_storage(server) || !start_offload(server))
+    if (!make_rings(server) || !make_storage(server) || !make_offload(server) || !make_depots(server) ||
+        !make_shards(server) || !start_storage(server) || !start_offload(server) || !start_depots(server))
         return false;
     log_notices(server->config, NULL);
     return start_threads(server);

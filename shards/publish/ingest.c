@@ -170,6 +170,58 @@ int ingest_submit(struct shard *shard, const struct conn *conn, const struct ing
     return status;
 }
 
+/* --- publishers that are asked ------------------------------------------------------------------------------------ */
+
+static int too_large(const struct ingest_call *call, int status, struct ingest_refusal *refusal)
+{
+    *refusal = (struct ingest_refusal){.field = call->field, .message = call->message};
+    if (status != 0 || !call->text->overflow)
+        return status;
+    *refusal = (struct ingest_refusal){.field = "", .message = "Object too large"};
+    return 413;
+}
+
+static int no_memory(struct ingest_refusal *refusal)
+{
+    *refusal = (struct ingest_refusal){.field = "", .message = "Out of memory; try again later"};
+    return 429;
+}
+
+int ingest_serve(struct shard *shard, const struct conn *conn, uint8_t dialect, struct slice message,
+                 struct ingest_refusal *refusal)
+{
+    struct ingest_call call = call_begin(shard, dialect);
+    int status = too_large(&call, dialects[dialect]->ingest->serve(&call, message), refusal);
+    if (status != 0)
+        return status;
+    struct errand *errand = errand_make(&shard->errands->pool, ERRAND_SERVE,
+                                        call.event.channel.bytes + call.event.key.bytes + call.body.bytes);
+    if (errand == NULL)
+        return no_memory(refusal);
+    errand->dialect = dialect;
+    errand->conn = conn_handle(conn);
+    errand->subscribe.channel = errand_put(errand, call.event.channel);
+    errand->subscribe.variant = errand_put(errand, call.event.key);
+    errand->subscribe.confirm = errand_put(errand, call.body);
+    errand_ask(shard, errand, channel_home(shard, dialect, call.event.channel));
+    return 0;
+}
+
+int ingest_results(struct shard *shard, uint8_t dialect, struct slice message, struct slice channel,
+                   struct ingest_refusal *refusal)
+{
+    struct ingest_call call = call_begin(shard, dialect);
+    call.source = channel;
+    int status = too_large(&call, dialects[dialect]->ingest->results(&call, message), refusal);
+    struct errand *errand = status == 0 ? errand_of(shard, &call) : NULL;
+    stats_add(&shard->stats, errand != NULL ? STAT_INGEST_ACCEPTED : STAT_INGEST_REFUSED, 1);
+    if (errand == NULL)
+        return status != 0 ? status : no_memory(refusal);
+    errand->dialect = dialect;
+    errand_ask(shard, errand, destination(shard, dialect, &call));
+    return 0;
+}
+
 int ingest_query(struct shard *shard, const struct conn *conn, uint8_t dialect, struct slice topic,
                  struct ingest_refusal *refusal)
 {

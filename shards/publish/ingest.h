@@ -59,6 +59,14 @@ bool ingest_permitted(const struct shard *shard, uint32_t key, const struct dial
 int ingest_submit(struct shard *shard, const struct conn *conn, const struct ingest_object *object, uint64_t ticket,
                   struct ingest_refusal *refusal);
 
+/* A message of a publisher that wants to be asked (dialect_ingest.serve): its errand is under way. 0, or an HTTP status and
+ * *refusal. */
+int ingest_serve(struct shard *shard, const struct conn *conn, uint8_t dialect, struct slice message,
+                 struct ingest_refusal *refusal);
+/* What it has found (dialect_ingest.results), who listens to `channel`. Nobody waits for the answer. Likewise. */
+int ingest_results(struct shard *shard, uint8_t dialect, struct slice message, struct slice channel,
+                   struct ingest_refusal *refusal);
+
 /* Asks the home for a topic's stored state (I-15), likewise. */
 int ingest_query(struct shard *shard, const struct conn *conn, uint8_t dialect, struct slice topic,
                  struct ingest_refusal *refusal);

@@ -16,10 +16,12 @@
 #include "protocol/base64.h"
 #include "protocol/dialect.h"
 #include "protocol/json.h"
+#include "shards/channel/audience.h"
 #include "shards/config/settings.h"
 #include "shards/conn/conn.h"
 #include "shards/conn/outbox.h"
 #include "shards/mail/errand.h"
+#include "shards/mail/mail.h"
 #include "shards/publish/ingest.h"
 #include "shards/shard.h"
 
@@ -43,17 +45,27 @@ struct publisher {
     uint32_t key; /* index of its ingest key in `config` */
     const struct config *config;
     struct hash128 key_name;
+    char *serving;  /* the channel of its questions (I-13); NULL: it is asked nothing */
+    bool asked;     /* to be asked */
     uint64_t first; /* ticket of the oldest entry */
     uint64_t next;  /* ticket of the next object */
     struct entry entries[PUBLISHER_WINDOW];
 };
+
+/* Who is asked questions may still answer them. */
+static bool may_serve(const struct shard *shard, const struct conn *conn, uint32_t key)
+{
+    const struct publisher *publisher = conn->user;
+    return publisher->serving == NULL || ingest_permitted(shard, key, dialects[conn->dialect],
+                                                          slice_text(dialects[conn->dialect]->ingest->serve_topic));
+}
 
 /* role.reload: finds its key again, or closes. */
 static void revoke(struct shard *shard, struct conn *conn)
 {
     struct publisher *publisher = conn->user;
     int key = ingest_key_named(shard, publisher->key_name);
-    if (key < 0)
+    if (key < 0 || !may_serve(shard, conn, (uint32_t)key))
         conn_close(shard, conn, CLOSE_REVOKED, 0, NULL);
     else
         publisher->key = (uint32_t)key;
@@ -68,8 +80,16 @@ static void end(struct shard *shard, struct conn *conn)
     (void)shard;
     if (list_linked(&publisher->acking))
         list_remove(&publisher->acking);
+    free(publisher->serving);
     free(publisher);
     conn->user = NULL;
+}
+
+/* role.leave */
+static void leave(struct shard *shard, struct conn *conn, uint8_t why)
+{
+    (void)why;
+    audience_leave_all(shard, conn);
 }
 
 bool publisher_open(struct shard *shard, struct conn *conn, uint32_t key, const struct handshake *handshake)
@@ -183,11 +203,43 @@ void publisher_on_answer(struct shard *shard, struct conn *conn, const struct er
     send_nack(shard, conn, &entry->seq, message);
 }
 
+/* --- questions ---------------------------------------------------------------------------------------------------- */
+
+/* The channel's name is kept: what it finds is that one's. */
+static bool begin_serving(struct shard *shard, struct conn *conn, struct errand *errand)
+{
+    struct publisher *publisher = conn->user;
+    struct slice channel = errand->subscribe.channel;
+    publisher->serving = strndup((const char *)channel.data, channel.bytes);
+    conn->dialect = errand->dialect;
+    return publisher->serving != NULL && audience_join(shard, conn, errand);
+}
+
+void publisher_on_serving(struct shard *shard, struct errand *errand)
+{
+    struct conn *conn = conn_get(shard, errand->conn);
+    check_op(errand->subscribe.frame_count, ==, 0);
+    if (conn == NULL || conn->state != CONN_OPEN) {
+        struct mail mail = {.kind = MAIL_UNSUBSCRIBE, .unsubscribe = {.class_index = errand->subscribe.class_index}};
+        if (errand->status == 200)
+            mail_post(shard, errand->home, mail);
+    } else if (errand->status != 200) {
+        conn_close(shard, conn, CLOSE_OVERLOAD, 0, NULL);
+    } else if (!begin_serving(shard, conn, errand)) {
+        conn_close(shard, conn, CLOSE_MEMORY, 0, NULL);
+    } else {
+        conn_send_message(shard, conn, WS_TEXT, errand->subscribe.confirm);
+    }
+}
+
 /* --- the envelope ------------------------------------------------------------------------------------------------- */
 
 enum { OP, DIALECT, TOPIC, SEQ, DATA, DATA_BASE64, MEMBERS };
 
+enum op { OPERATION_PUBLISH, OPERATION_SERVE, OPERATION_RESULTS };
+
 struct envelope {
+    enum op op;
     uint64_t seq;
     struct ingest_object object;
     const char *error; /* NULL: good */
@@ -234,8 +286,19 @@ static struct envelope read_envelope(struct shard *shard, struct slice message, 
     if (json_find_members(message, JSON_DEPTH_MAX, false, members, MEMBERS) != JSON_MEMBERS_OK)
         return e;
     e.has_seq = members[SEQ].token == JSON_NUMBER && json_u64(members[SEQ].raw, &e.seq);
-    if (!take_string(&members[OP], space, &op) || !slice_is(op, "publish")) {
-        e.error = "op must be \"publish\"";
+    if (!take_string(&members[OP], space, &op) ||
+        !(slice_is(op, "publish") || slice_is(op, "serve") || slice_is(op, "results"))) {
+        e.error = "op must be \"publish\", \"serve\" or \"results\"";
+    } else if (slice_is(op, "results")) {
+        e.op = OPERATION_RESULTS;
+        e.error = NULL;
+    } else if (slice_is(op, "serve")) {
+        e.op = OPERATION_SERVE;
+        int dialect = take_string(&members[DIALECT], space, &name) ? ingest_dialect(shard, name) : -1;
+        e.error = dialect < 0                                ? "Unknown dialect"
+                  : dialects[dialect]->ingest->serve == NULL ? "This dialect asks nobody"
+                                                             : NULL;
+        e.object.dialect = (uint8_t)dialect;
     } else if (!e.has_seq) {
         e.error = "seq must be an integer of 0 or more";
     } else if (!take_string(&members[DIALECT], space, &name) || !take_string(&members[TOPIC], space, &topic)) {
@@ -274,6 +337,37 @@ static void publish(struct shard *shard, struct conn *conn, struct envelope *e)
     }
 }
 
+/* One dialect and one peer a connection. */
+static void serve(struct shard *shard, struct conn *conn, const struct envelope *e, struct slice message)
+{
+    struct publisher *publisher = conn->user;
+    struct ingest_refusal refusal = {.field = "", .message = "This key may not publish to this topic"};
+    const struct dialect *dialect = dialects[e->object.dialect];
+    bool first = !publisher->asked;
+    if (!first)
+        refusal.message = "This connection serves a peer already; open another one";
+    if (first && ingest_permitted(shard, publisher->key, dialect, slice_text(dialect->ingest->serve_topic)) &&
+        ingest_serve(shard, conn, e->object.dialect, message, &refusal) == 0)
+        publisher->asked = true;
+    else
+        send_nack(shard, conn, e->has_seq ? &e->seq : NULL, slice_text(refusal.message));
+}
+
+static void take_results(struct shard *shard, struct conn *conn, const struct envelope *e, struct slice message)
+{
+    struct publisher *publisher = conn->user;
+    struct ingest_refusal refusal = {.message = "This connection serves no peer; send {\"op\":\"serve\"} first"};
+    if (publisher->serving == NULL ||
+        ingest_results(shard, conn->dialect, message, slice_text(publisher->serving), &refusal) != 0) {
+        send_nack(shard, conn, e->has_seq ? &e->seq : NULL, slice_text(refusal.message));
+        return;
+    }
+    if (!errand_has_room(shard)) {
+        conn_park(shard, conn);
+        resume(shard, conn);
+    }
+}
+
 /* role.message */
 static void on_message(struct shard *shard, struct conn *conn, enum ws_opcode opcode, struct slice message)
 {
@@ -292,6 +386,10 @@ static void on_message(struct shard *shard, struct conn *conn, enum ws_opcode op
     struct envelope e = read_envelope(shard, message, &space, &block);
     if (e.error != NULL)
         send_nack(shard, conn, e.has_seq ? &e.seq : NULL, slice_text(e.error));
+    else if (e.op == OPERATION_SERVE)
+        serve(shard, conn, &e, message);
+    else if (e.op == OPERATION_RESULTS)
+        take_results(shard, conn, &e, message);
     else
         publish(shard, conn, &e);
     free(block);
@@ -313,6 +411,7 @@ const struct conn_role publisher_role = {
     .message = on_message,
     .resume = resume,
     .reload = revoke,
+    .leave = leave,
     .end = end,
     .limits = limits,
 };

@@ -13,6 +13,8 @@ struct handshake;
 /* Accepts the upgrade of a publisher that may publish what ingest key number `key` may. False: memory is out, nothing
  * was sent. */
 bool publisher_open(struct shard *shard, struct conn *conn, uint32_t key, const struct handshake *handshake);
+/* It listens to questions now, or cannot (ERRAND_SERVE). */
+void publisher_on_serving(struct shard *shard, struct errand *errand);
 /* The home has served one object. */
 void publisher_on_answer(struct shard *shard, struct conn *conn, const struct errand *errand);
 /* Sends the acknowledgements that have become due in this tick, one message per publisher. */

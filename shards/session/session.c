@@ -16,6 +16,7 @@
 #include "protocol/handshake.h"
 #include "protocol/http1.h"
 #include "shards/channel/audience.h"
+#include "shards/channel/depot_host.h"
 #include "shards/config/forwarded.h"
 #include "shards/config/settings.h"
 #include "shards/conn/conn.h"
@@ -102,6 +103,9 @@ static void leave(struct shard *shard, struct conn *conn, uint8_t why)
     audience_leave_all(shard, conn);
     session_give_back_places(shard, conn);
     session_drop_pending(conn);
+    if (conn->session.at_depot)
+        depot_host_left(shard, conn->dialect, conn_id(shard, conn));
+    conn->session.at_depot = false;
     if (conn->state == CONN_OPEN)
         session_count(shard, conn->dialect, -1);
 }

@@ -10,6 +10,7 @@
 #include "protocol/dialect.h"
 #include "shards/channel/audience.h"
 #include "shards/channel/channel.h"
+#include "shards/channel/depot_host.h"
 #include "shards/config/settings.h"
 #include "shards/conn/conn.h"
 #include "shards/conn/listener.h"
@@ -25,6 +26,7 @@ enum step {
     STEP_GO,
     STEP_WAIT_ANSWER,
     STEP_WAIT_ROOM,
+    STEP_WAIT_DEPOT,
     STEP_ENDED,
 };
 
@@ -114,6 +116,11 @@ static unsigned action_slices(struct action *action, struct slice *slices[3])
     case ACTION_WORK:
         slices[0] = &action->request.body;
         return 1;
+    case ACTION_DEPOT:
+        slices[0] = &action->depot.head;
+        slices[1] = &action->depot.body;
+        return 2;
+    case ACTION_UNCOUNT:
     case ACTION_ACCEPT:
     case ACTION_CENSUS:
     case ACTION_TIMER:
@@ -257,6 +264,24 @@ static enum step do_work(struct shard *shard, struct conn *conn, const struct ac
     return ask(shard, conn, errand, action->request.tag, shard->number);
 }
 
+static enum step do_depot(struct shard *shard, struct conn *conn, const struct action *action)
+{
+    if (!depot_host_has_room(shard))
+        return STEP_WAIT_DEPOT;
+    struct errand *errand =
+        errand_make(&shard->errands->pool, ERRAND_DEPOT, action->depot.head.bytes + action->depot.body.bytes);
+    if (errand != NULL) {
+        errand->depot.kind = action->depot.kind;
+        errand->depot.head = errand_put(errand, action->depot.head);
+        errand->depot.body = errand_put(errand, action->depot.body);
+        errand->depot.connection = conn_id(shard, conn);
+    }
+    if (errand != NULL)
+        depot_host_begin(shard, action->depot.body.bytes);
+    conn->session.at_depot = true;
+    return ask(shard, conn, errand, action->depot.tag, shard->number);
+}
+
 static enum step do_census(struct shard *shard, struct conn *conn, const struct action *action)
 {
     static const uint64_t zeros[CENSUS_COUNTS];
@@ -294,6 +319,11 @@ static enum step do_action(struct shard *shard, struct conn *conn, const struct 
         return do_census(shard, conn, action);
     case ACTION_WORK:
         return do_work(shard, conn, action);
+    case ACTION_DEPOT:
+        return do_depot(shard, conn, action);
+    case ACTION_UNCOUNT:
+        bucket_take_back(&conn->session.messages);
+        return STEP_GO;
     case ACTION_TIMER:
         conn->session.timer_ms = action->timer.after_ms == 0 ? 0 : shard->now_ms + action->timer.after_ms;
         session_set_due(conn);
@@ -315,7 +345,7 @@ static void run_actions(struct shard *shard, struct conn *conn, struct run run)
         enum step step = do_action(shard, conn, &run, action);
         if (step == STEP_ENDED)
             return;
-        if (step != STEP_WAIT_ROOM)
+        if (step != STEP_WAIT_ROOM && step != STEP_WAIT_DEPOT)
             run.next++;
         if (step == STEP_GO)
             continue;
@@ -326,6 +356,8 @@ static void run_actions(struct shard *shard, struct conn *conn, struct run run)
         conn_park(shard, conn);
         if (step == STEP_WAIT_ROOM)
             conn_wait_for_room(shard, conn);
+        if (step == STEP_WAIT_DEPOT)
+            depot_host_wait(shard, conn);
         return;
     }
     session_drop_pending(conn);

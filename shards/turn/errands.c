@@ -6,11 +6,13 @@
 #include "core/list.h"
 #include "core/work.h"
 #include "shards/channel/channel.h"
+#include "shards/channel/depot_host.h"
 #include "shards/channel/offload_host.h"
 #include "shards/channel/service_host.h"
 #include "shards/mail/errand.h"
 #include "shards/mail/mail.h"
 #include "shards/publish/ingest.h"
+#include "shards/publish/publisher.h"
 #include "shards/session/session.h"
 #include "shards/shard.h"
 

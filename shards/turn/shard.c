@@ -6,6 +6,7 @@
 #include "core/ring.h"
 #include "core/sandbox.h"
 #include "core/work.h"
+#include "shards/channel/depot_host.h"
 #include "shards/channel/offload_host.h"
 #include "shards/channel/service_host.h"
 #include "shards/config/settings.h"
@@ -133,6 +134,20 @@ static void resume_parked(struct shard *shard)
     while (!list_empty(&shard->conns->parked) && work_left(shard->work) &&
            (errand_has_room(shard) || shard->stage_seen != STAGE_RUN)) {
         struct list_node *node = list_pop_front(&shard->conns->parked);
+        struct conn *conn = list_entry(node, struct conn, wait);
+        conn_role(conn)->resume(shard, conn);
+        if (node == last)
+            break;
+    }
+}
+
+/* Goes on with connections that waited for room at a depot. */
+static void resume_depot_waiting(struct shard *shard)
+{
+    struct list_node *last = shard->depots->waiting.head.prev;
+    while (!list_empty(&shard->depots->waiting) && work_left(shard->work) &&
+           (depot_host_has_room(shard) || shard->stage_seen != STAGE_RUN)) {
+        struct list_node *node = list_pop_front(&shard->depots->waiting);
         struct conn *conn = list_entry(node, struct conn, wait);
         conn_role(conn)->resume(shard, conn);
         if (node == last)
@@ -320,7 +335,7 @@ static void begin_turn(struct shard *shard)
 static uint64_t wait_ns(const struct shard *shard)
 {
     if ((!list_empty(&shard->conns->parked) && errand_has_room(shard)) || !list_empty(&shard->conns->yielded) ||
-        walks_left(shard))
+        (!list_empty(&shard->depots->waiting) && depot_host_has_room(shard)) || walks_left(shard))
         return 0;
     if (shard->mail->backlogged > 0 || !list_empty(&shard->conns->starved) || shard->listeners->refused_count > 0 ||
         shard->channels->sweep_left > 0 || shard->progress->walking)
@@ -339,7 +354,8 @@ static void submit_and_wait(struct shard *shard, bool worked, bool may_wait)
     else if (!worked && may_wait && (spin_ns == 0 || !spin_on(&shard->turn->spin, spin_ns, clock_monotonic_ns())))
         timeout = wait_ns(shard);
     bool asleep = timeout > 0 && mail_try_sleep(shard);
-    if (asleep && (service_host_has_answers(shard) || offload_host_has_answers(shard))) {
+    if (asleep &&
+        (service_host_has_answers(shard) || offload_host_has_answers(shard) || depot_host_has_answers(shard))) {
         mail_awake(shard);
         asleep = false;
     }
@@ -363,6 +379,8 @@ bool shard_tick(struct shard *shard, bool may_wait)
     worked |= exchange_mail(shard);
     worked |= service_host_take_answers(shard);
     worked |= offload_host_take(shard);
+    worked |= depot_host_take(shard);
+    resume_depot_waiting(shard);
     run_timers(shard);
     walks_run(shard);
     worked |= errands_flush(shard); /* what services have published by time */

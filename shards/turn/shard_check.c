@@ -99,7 +99,7 @@ void shard_check(const struct shard *shard)
     check(list_empty(&shard->conns->doomed));
     check_op(census.waiting, ==,
              list_count(&shard->conns->starved) + list_count(&shard->conns->parked) +
-                 list_count(&shard->conns->yielded));
+                 list_count(&shard->conns->yielded) + list_count(&shard->depots->waiting));
     check_accounts(shard, &census);
     check_tls(shard->tls, &census);
     for (unsigned i = 0; i < FRAME_MEMORIES; i++)

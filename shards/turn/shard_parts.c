@@ -48,6 +48,7 @@ static struct shard *make_block(void)
     shard->audiences = &parts->audiences;
     shard->channels = &parts->channels;
     shard->services = &parts->services;
+    shard->depots = &parts->depots;
     shard->sessions = &parts->sessions;
     shard->publishers = &parts->publishers;
     shard->turn = &parts->turn;
@@ -61,6 +62,7 @@ static void init_lists(struct shard *shard)
     list_init(&shard->conns->parked);
     list_init(&shard->conns->yielded);
     list_init(&shard->conns->doomed);
+    list_init(&shard->depots->waiting);
     list_init(&shard->publishers->acking);
 }
 
@@ -119,6 +121,7 @@ struct shard *shard_create(const struct shard_options *options)
     shard->key = options->key;
     shard->ring = options->ring;
     shard->offload = options->offload;
+    shard->depots->threads = options->depots;
     shard->config = options->config;
     atomic_store(&shard->config_next, options->config);
     atomic_store(&shard->config_seen, options->config);

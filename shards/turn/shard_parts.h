@@ -9,6 +9,7 @@
 #include "protocol/action.h"
 #include "shards/channel/audience.h"
 #include "shards/channel/channel.h"
+#include "shards/channel/depot_host.h"
 #include "shards/channel/service_host.h"
 #include "shards/conn/answers.h"
 #include "shards/conn/conn.h"
@@ -45,6 +46,7 @@ struct shard_parts {
     struct audiences audiences;
     struct channels channels;
     struct service_host services;
+    struct depot_host depots;
     struct sessions sessions;
     struct publishers publishers;
     struct turn turn;

@@ -8,6 +8,7 @@
 #include "shards/shard.h"
 
 struct listener;
+struct depot_thread;
 struct offload;
 struct storage;
 
@@ -23,8 +24,9 @@ struct shard_options {
     const struct config *config;      /* owned by the server */
     const struct listener *listeners; /* templates, copied; each socket already listening or RING_SOCKET_NONE */
     uint32_t listener_count;
-    struct storage *storage; /* for services that keep records; NULL: there is none */
-    struct offload *offload; /* for what computes long; NULL: that is done at once */
+    struct storage *storage;            /* for services that keep records; NULL: there is none */
+    struct offload *offload;            /* for what computes long; NULL: that is done at once */
+    struct depot_thread *const *depots; /* of each dialect, or NULL; NULL: there are none */
 };
 
 /* A shard on the heap, or NULL when memory is out. */

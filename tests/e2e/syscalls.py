@@ -26,7 +26,7 @@ def table():
 
 
 ALLOWED = table()
-WRITES_EVENTFD_ONLY = ("shard", "ringcast", "storage", "offload")
+WRITES_EVENTFD_ONLY = ("shard", "ringcast", "storage", "offload", "depot")
 # Storage waits for its own files, and opens nothing but their folder.
 STORE_FILE = re.compile(r"\d+</[^>]*\.db(-wal)?>")
 REAL_FILE = re.compile(r"\d+</")

@@ -75,8 +75,10 @@ async def test_job_monitor_step_by_step():
         task = asyncio.create_task(monitor(server.job("job-id")))
         while not log:
             await asyncio.sleep(0.01)
-        for progress in (0.25, 0.5):
+        for count, progress in ((2, 0.25), (3, 0.5)):
             await asyncio.to_thread(server.report, "job-id", "RUNNING", progress=progress, assigned_miner_id="miner-1")
+            while len(log) < count: # one that is behind is told the newest of equal states
+                await asyncio.sleep(0.01)
         await asyncio.to_thread(server.report, "job-id", "COMPLETED")
         await asyncio.wait_for(task, BRAKE_SECONDS)
     expect(log, [("QUEUED", 0), ("RUNNING", 0.25), ("RUNNING", 0.5), ("COMPLETED", 1.0)])

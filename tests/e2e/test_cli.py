@@ -300,7 +300,7 @@ async def a_job_is_completed(url):
 @plain_only("the demo has a configuration of its own")
 def test_the_demo_asks_for_nothing_that_is_refused():
     """What a newcomer's terminal shows of `tools/dev run`: the lines to paste, and no refusal of a request of the demo's own;
-    each of its checks is answered with success, and the jobs that it submits to the hub are done."""
+    each of its checks is answered with success, the jobs that it submits to the hub are done, and its upload is in its place."""
     binary = ROOT / "build/release/ringcast"
     if not binary.exists():
         raise Skip(f"{binary} is not there")
@@ -309,7 +309,9 @@ def test_the_demo_asks_for_nothing_that_is_refused():
                             "aitbc.jobs_listen", "aitbc.blockchain_listen", "aitbc.marketplace_listen")}
     folder = tempfile.TemporaryDirectory(prefix="ringcast-demo-")
     store = os.path.join(folder.name, "jobs.db")
-    values = listens | {"emprops.store": store, "rnn.store": store}
+    uploads = os.path.join(folder.name, "uploads")
+    os.mkdir(uploads)
+    values = listens | {"emprops.store": store, "rnn.store": store, "rnn.uploads": uploads}
     sets = [word for name, value in values.items() for word in ("--set", f"{name}={value}")]
     address = listens["ingest.listen"]
 
@@ -332,6 +334,9 @@ def test_the_demo_asks_for_nothing_that_is_refused():
         expect({name: provider["status"] for name, provider in providers().items()},
                {"live": "healthy", "ready": "healthy", "crypto": "healthy"})
         asyncio.run(a_job_is_completed(f"ws://{listens['emprops.listen']}/"))
+        uploaded = pathlib.Path(uploads, listens["rnn.listen"].rsplit(":", 1)[1], "demo", "README.md")
+        until(uploaded.exists, what="the upload")
+        expect(uploaded.read_bytes(), (ROOT / "README.md").read_bytes(), "the uploaded file")
     finally:
         demo.send_signal(signal.SIGINT)
         shown, _ = demo.communicate(timeout=BRAKE_SECONDS)

@@ -472,6 +472,86 @@ def test_a_reader_that_stops_is_closed():
         asyncio.run(run(server))
 
 
+async def serving(server, peer_id, **more):
+    """A publisher that is asked searches: it has sent serve and has been confirmed."""
+    ws = await client.connect(server.url("ingest", "/ingest/v1/ws"), extra_headers={"X-Ingest-Key": INGEST_KEY})
+    await ws.send(json.dumps({"op": "serve", "dialect": "rnn", "peer_id": peer_id} | more))
+    expect(await client.receive_json(ws), {"op": "serving", "peer_id": peer_id})
+    return ws
+
+
+def found_service(number, name):
+    return {"id": number, "name": name, "description": "", "service_type": "DOCKER", "type": "COMPUTE", "status": "ACTIVE"}
+
+
+async def answer(ws, search_id, services, complete=True):
+    await ws.send(json.dumps({"op": "results", "search_id": search_id, "services": services, "complete": complete}))
+
+
+async def response(ws):
+    payload = (await next_of(ws, "service.search.response"))["payload"]
+    return [(s["id"], s["name"], s["peer_id"], s["peer_name"]) for s in payload["services"]], payload["error"], payload["complete"]
+
+
+async def test_live_peers_are_asked():
+    """I-13, N-34, N-35, Q-53: in parallel, answers forwarded on arrival, those who leave or say nothing are named."""
+    with Server(rnn=NODE) as server:
+        reader, _ = await connect(server)
+        one, two, three = [await serving(server, f"peer-{name}", peer_name=name) for name in ("a", "b", "c")]
+        query = {"query": "Re\u0073ize", "service_type": "docker", "peer_ids": ["peer-a", "peer-b", "peer-x"], "active_only": True,
+                 "request_id": 7}
+        await send(reader, "service.search.request", query)
+        asked = [await client.receive_json(ws) for ws in (one, two)]
+        for question in asked:
+            expect({**question, "search_id": 0}, {"op": "search", "search_id": 0, "query": "Resize", "service_type": "docker",
+                                                  "active_only": True})
+        await answer(two, asked[1]["search_id"], [found_service(n, f"b{n}") for n in range(51)])
+        expect(await response(reader), ([(n, f"b{n}", "peer-b", "b") for n in range(50)], "", False))
+        expect(await response(reader), ([(50, "b50", "peer-b", "b")], "", False))
+        await answer(one, asked[0]["search_id"], [found_service(1, "a1")], complete=False)
+        expect(await response(reader), ([(1, "a1", "peer-a", "a")], "", False))
+        await answer(one, asked[0]["search_id"], [])
+        expect(await response(reader), ([], "", True))
+        # who leaves during the search is named
+        await send(reader, "service.search.request", {"query": "x"})
+        for ws in (one, two, three):
+            question = await client.receive_json(ws)
+        await answer(one, question["search_id"], [])
+        await two.close()
+        await answer(three, question["search_id"], [found_service(3, "c3")])
+        expect(await response(reader), ([(3, "c3", "peer-c", "c")], "", False))
+        expect(await response(reader), ([], "No response from: peer-b", True))
+        # what cannot be
+        await answer(one, question["search_id"], [{"name": "no id"}])
+        refused = await client.receive_json(one)
+        expect((refused["op"], refused["seq"]), ("nack", None), refused)
+        await one.send(json.dumps({"op": "serve", "dialect": "rnn", "peer_id": "z", "seq": 5}))
+        expect((await client.receive_json(one))["seq"], 5)
+        await send(reader, "service.search.request", {"query": "x"})
+        await asyncio.gather(*[client.receive_json(ws) for ws in (one, three)])
+        await reader.close() # N-37: it is aborted; others are not disturbed
+        other, _ = await connect(server)
+        await send(other, "service.search.request", {"query": "x", "peer_ids": ["nobody"]})
+        expect(await response(other), ([], "", True))
+        await client.close_all([one, three, other])
+
+
+async def test_a_live_peer_that_says_nothing_is_waited_for_5_s():
+    """N-34, N-35"""
+    with Server(rnn=NODE) as server:
+        reader, _ = await connect(server)
+        quiet = await serving(server, "quiet")
+        await send(reader, "service.search.request", {"query": ""})
+        begun = time.monotonic()
+        question = await client.receive_json(quiet)
+        expect(await response(reader), ([], "No response from: quiet", True))
+        expect(time.monotonic() - begun > 4.9, True, "not earlier")
+        await answer(quiet, question["search_id"], [found_service(1, "late")]) # passed over
+        await send(reader, "service.search.request", {"query": "", "peer_ids": ["nobody"]})
+        expect(await response(reader), ([], "", True))
+        await client.close_all([reader, quiet])
+
+
 @plain_only("the feeder speaks plain HTTP")
 def test_the_feeder_of_the_demo_publishes_this_machine():
     """What listens here is a service, who is connected a peer; the server itself among them."""

@@ -4,6 +4,7 @@ kernel lets each make those only."""
 import json
 import pathlib
 import re
+import tempfile
 
 import client
 import hub
@@ -18,8 +19,10 @@ from wire import TEXT, Wire, frame
 async def test_threads_make_only_the_calls_of_the_list():
     """All dialects, publishers of both kinds, jobs that are kept, TLS and plain, compression, a large message, refusals, operators,
     a reload that is taken and one that is refused, a stop with clients."""
-    with Server(traced=True, echo={}, plain={"keys": ["key-of-plain"], "retain": 3}, rustorium={"keys": ["key-of-r"]}, crypto={},
-                aitbc={}, emprops={"cache": "0B"}, rnn=test_rnn.NODE | {"users": [test_rnn.user()]}, tls={"certificates": [transport.pair("server")]}) as server:
+    with tempfile.TemporaryDirectory() as folder, Server(traced=True, echo={}, plain={"keys": ["key-of-plain"], "retain": 3}, rustorium={"keys": ["key-of-r"]}, crypto={},
+                aitbc={}, emprops={"cache": "0B"}, rnn=test_rnn.NODE | {"users": [test_rnn.user()], "uploads": folder, "require_service": False},
+                tls={"certificates": [transport.pair("server")]}) as server:
+        await upload_something(server)
         reader = await client.connect(server.url("plain", "/plain/a?api_key=key-of-plain"))
         for body in ("x", "y" * 100000):
             server.publish("plain/a", body, "text/plain")
@@ -49,6 +52,25 @@ async def test_threads_make_only_the_calls_of_the_list():
     expect(all(server.calls[kind] > 0 for kind in syscalls.ALLOWED), True, server.calls)
 
 
+async def upload_something(server):
+    """A file in two chunks, one given up, one that is refused for its path."""
+    ws, _ = await test_rnn.connect(server)
+
+    async def ask(kind, answer, **payload):
+        await test_rnn.send(ws, f"file.upload.{kind}", payload)
+        return (await test_rnn.next_of(ws, f"file.upload.{answer}"))["payload"]
+
+    start = {"service_id": 1, "filename": "f", "file_path": "a/b/f", "total_size": 4, "total_chunks": 2, "chunk_size": 2}
+    session = (await ask("start", "progress", **start))["session_id"]
+    await ask("chunk", "progress", session_id=session, chunk_index=1, data="YWI=")
+    await ask("pause", "progress", session_id=session)
+    await ask("resume", "progress", session_id=session)
+    await ask("chunk", "complete", session_id=session, chunk_index=0, data="YWI=")
+    await ask("start", "progress", **start)
+    await ask("start", "error", **start | {"file_path": "a/b/f/g"})
+    await ws.close()
+
+
 def test_the_trace_finds_what_is_not_in_the_list():
     """The check is alive: a shard that writes to stderr, opens a file, or sleeps is found, and so is the main thread."""
     good = [("ringcast", "openat", 'AT_FDCWD, "x"'), ("ringcast", "rt_sigtimedwait", "[HUP INT TERM], "),
@@ -75,8 +97,9 @@ def filters(server):
 
 def test_each_thread_has_a_filter():
     """By default, unless this kernel or this build cannot; off is off. Nothing that the threads do is refused."""
-    options = {"emprops": {"cache": "0B"}, "rnn": test_rnn.NODE | {"users": [test_rnn.user()]}}
-    names = ["log", "offload", "ringcast", "shard-0", "shard-1", "storage"]
+    folder = tempfile.TemporaryDirectory()
+    options = {"emprops": {"cache": "0B"}, "rnn": test_rnn.NODE | {"users": [test_rnn.user()], "uploads": folder.name}}
+    names = ["depot", "log", "offload", "ringcast", "shard-0", "shard-1", "storage"]
     with Server(**options) as server:
         server.get("/health/live")
         if 'msg="no sandbox"' in server.log():

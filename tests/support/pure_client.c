@@ -222,10 +222,15 @@ void pure_advance(struct pure_host *host, uint64_t ms)
                 heartbeat = false;
             }
         }
+        uint64_t depot_ms = host->depot != NULL ? host->dialect->depot->due(host->depot->state) : UINT64_MAX;
+        bool depot = depot_ms < next_ms;
+        next_ms = depot ? depot_ms : next_ms;
         if (next_ms > until)
             break;
         host->now_ms = next_ms > host->now_ms ? next_ms : host->now_ms;
-        if (next != NULL) {
+        if (depot) {
+            host->dialect->depot->timer(host->depot->state, host->now_ms, pure_wall_ms(host));
+        } else if (next != NULL) {
             pure_wake(host, next, heartbeat);
         } else {
             service->timer(host->service, host->now_ms, pure_wall_ms(host));
@@ -277,6 +282,26 @@ int pure_ingest_bytes(struct pure_host *host, const char *topic, struct slice bo
         call.source = slice_text(host->source);
     call.merge = host->merge;
     int status = host->dialect->ingest->take(&call, slice_text(topic), body);
+    if (status == 0)
+        status = carry_out(host, &call);
+    else
+        pure_failed(host, &call);
+    free(text.data);
+    return status;
+}
+
+void pure_serving(struct pure_host *host, const char *channel, const char *name, bool comes)
+{
+    host->dialect->service->interest(host->service, slice_text(channel), slice_text(name), comes);
+    pure_advance(host, 0); /* it may want to say something about that */
+}
+
+int pure_results(struct pure_host *host, const char *channel, const char *message)
+{
+    struct buf text = buf_of(pure_memory(PURE_BODY_BYTES), PURE_BODY_BYTES);
+    struct ingest_call call = {
+        .settings = host->settings, .wall_ms = pure_wall_ms(host), .text = &text, .source = slice_text(channel)};
+    int status = host->dialect->ingest->results(&call, slice_text(message));
     if (status == 0)
         status = carry_out(host, &call);
     else

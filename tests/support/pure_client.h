@@ -34,6 +34,10 @@ void pure_advance(struct pure_host *host, uint64_t ms);
 /* Publishes an object: 202 or the status of the refusal, with host->field and host->reply. */
 int pure_ingest_bytes(struct pure_host *host, const char *topic, struct slice body, bool binary, bool json);
 int pure_ingest(struct pure_host *host, const char *topic, const char *body);
+/* A publisher comes that answers questions on this channel under this name, or (false) the last one of that name leaves. */
+void pure_serving(struct pure_host *host, const char *channel, const char *name, bool comes);
+/* It says what it has found: 202 or the status of the refusal, with host->field and host->reply. */
+int pure_results(struct pure_host *host, const char *channel, const char *message);
 /* Reads a topic's state: 200 with host->reply, or the status of the refusal. */
 int pure_read(struct pure_host *host, const char *topic);
 

@@ -46,6 +46,11 @@ void pure_start(struct pure_host *host)
     pure_keys(host->settings);
     if (host->dialect->service != NULL)
         pure_service_begin(host);
+    if (host->dialect->depot == NULL || host->dialect->depot->root(host->settings)[0] == '\0')
+        return;
+    host->depot = pure_memory(sizeof *host->depot);
+    pure_depot_init(host->depot, host->dialect->depot, 1);
+    pure_depot_life(host->depot, host->now_ms, pure_wall_ms(host));
 }
 
 void pure_reload(struct pure_host *host, void *settings)
@@ -78,6 +83,9 @@ void pure_close(struct pure_host *host)
     free(host->retained);
     if (host->service != NULL)
         pure_service_end(host);
+    if (host->depot != NULL)
+        pure_depot_free(host->depot);
+    free(host->depot);
     pure_records_free(host);
     pure_settings_free(host->dialect, host->settings);
     while (host->spare_count > 0) {
@@ -230,6 +238,14 @@ static void pure_join(struct pure_host *host, struct pure_conn *conn, struct sli
 
 /* --- connections -------------------------------------------------------------------------------------------------- */
 
+/* Its dialect's depot is told. */
+static void pure_left(struct pure_host *host, const struct pure_conn *conn)
+{
+    struct buf reply = buf_of(NULL, 0);
+    pure_depot_ask(host->depot, DEPOT_LEFT, conn->number, slice_of(NULL, 0), slice_of(NULL, 0), host->now_ms,
+                   pure_wall_ms(host), &reply);
+}
+
 void pure_end(struct pure_host *host, struct pure_conn *conn)
 {
     conn->open = false;
@@ -237,6 +253,8 @@ void pure_end(struct pure_host *host, struct pure_conn *conn)
         pure_leave(host, conn, conn->member_count - 1);
     while (conn->held_count > 0)
         host->quotas[conn->held[--conn->held_count]].count--;
+    if (host->depot != NULL && conn->session != NULL)
+        pure_left(host, conn);
     if (host->dialect->end != NULL && conn->session != NULL)
         host->dialect->end(conn->session);
     free(conn->session);
@@ -345,6 +363,7 @@ struct dialect_call pure_call(struct pure_host *host, struct pure_conn *conn, st
 static void pure_refused(struct pure_host *host, struct pure_conn *conn, enum quota_kind quota);
 static void pure_counted(struct pure_host *host, struct pure_conn *conn, const struct action *action);
 static void pure_work(struct pure_host *host, struct pure_conn *conn, const struct action *action);
+static void pure_at_depot(struct pure_host *host, struct pure_conn *conn, const struct action *action);
 
 /* The header lines of a response beyond Content-Type and Content-Length, as the writer has them. */
 static struct slice duties(const struct http1_answer *answer)
@@ -417,6 +436,12 @@ static bool pure_do(struct pure_host *host, struct pure_conn *conn, const struct
     case ACTION_WORK: /* likewise; at once */
         pure_work(host, conn, action);
         return false;
+    case ACTION_DEPOT: /* likewise; at once */
+        pure_at_depot(host, conn, action);
+        return false;
+    case ACTION_UNCOUNT:
+        bucket_take_back(&conn->window);
+        break;
     case ACTION_TIMER:
         conn->timer_ms = action->timer.after_ms == 0 ? 0 : host->now_ms + action->timer.after_ms;
         break;
@@ -490,6 +515,21 @@ static void pure_work(struct pure_host *host, struct pure_conn *conn, const stru
     host->dialect->replied(&call, &answer);
     pure_apply(host, conn, out);
     free(copy);
+}
+
+/* Lets the depot do it here and now, and the dialect go on from it. */
+static void pure_at_depot(struct pure_host *host, struct pure_conn *conn, const struct action *action)
+{
+    struct actions *out = pure_actions(host);
+    uint8_t *memory = pure_memory(DEPOT_REPLY_BYTES_MAX);
+    struct buf reply = buf_of(memory, DEPOT_REPLY_BYTES_MAX);
+    pure_depot_ask(host->depot, action->depot.kind, conn->number, action->depot.head, action->depot.body, host->now_ms,
+                   pure_wall_ms(host), &reply);
+    struct dialect_reply answer = {.tag = action->depot.tag, .status = 200, .body = buf_slice(&reply)};
+    struct dialect_call call = pure_call(host, conn, out);
+    host->dialect->replied(&call, &answer);
+    pure_apply(host, conn, out);
+    free(memory);
 }
 
 /* Gets the answer to a CENSUS and lets the dialect go on from it. */

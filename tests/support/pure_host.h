@@ -11,6 +11,7 @@
 #include "protocol/action.h"
 #include "protocol/service.h"
 #include "protocol/token.h"
+#include "tests/support/pure_depot.h"
 #include "tests/support/pure_settings.h"
 
 #define PURE_CONNS_MAX 256
@@ -109,6 +110,7 @@ struct pure_host {
     const struct pure_watch *watch; /* NULL: nobody */
     void *settings;
     void *service;
+    struct pure_depot *depot; /* NULL: the dialect has none, or it is off */
     uint64_t now_ms;
     uint64_t numbers;
     struct pure_conn *conns;

@@ -349,4 +349,6 @@ void pure_crash(struct pure_host *host)
     pure_service_end(host);
     host->hold = false;
     pure_service_begin(host);
+    if (host->depot != NULL)
+        pure_depot_life(host->depot, host->now_ms, pure_wall_ms(host));
 }

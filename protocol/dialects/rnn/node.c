@@ -97,7 +97,7 @@ static int node_request(void *state, const struct service_request *request, stru
     case RNN_SNAPSHOT:
         return read_snapshot(node, reply);
     case RNN_SEARCH:
-        return node_search(node, request->body, reply);
+        return node_search(node, request, reply);
     case RNN_TABLE: {
         int status = node_take(node, request->body, reply);
         node->failed = status == 503 && node->changes != NULL;
@@ -107,8 +107,12 @@ static int node_request(void *state, const struct service_request *request, stru
         return take_event(node, request->body);
     case RNN_READ:
         return node_read(node, request->body.data[0], reply);
+    case RNN_FOUND:
+        return node_found(node, request->body, reply);
+    case RNN_KNOWS:
+        return node_item_find(&node->lists[LIST_SERVICES], request->body) != NULL ? 200 : 404;
     }
-    check_op(request->kind, <=, RNN_READ);
+    check_op(request->kind, <=, RNN_FOUND);
     return 404;
 }
 
@@ -202,6 +206,8 @@ static bool node_next(void *state, struct buf *scratch, struct effect *effect)
         return keep_self(node, scratch, effect);
     if (node->event != NULL)
         return tell_event(node, scratch, effect);
+    if (node_live_next(node, scratch, effect))
+        return true;
     return tell_table(node, scratch, effect);
 }
 
@@ -210,7 +216,7 @@ static bool node_next(void *state, struct buf *scratch, struct effect *effect)
 static uint64_t node_due(const void *state)
 {
     const struct node *node = state;
-    uint64_t due_ms = UINT64_MAX;
+    uint64_t due_ms = node_live_due(node);
     for (unsigned i = 0; i < RNN_PERIODICS && node->running; i++)
         if (node->intervals[i].next_ms < due_ms)
             due_ms = node->intervals[i].next_ms;
@@ -238,6 +244,8 @@ static int node_open(void *state, const void *settings)
     /* publishers choose names, and do not know where the memory lies; the order of the maps shows nowhere */
     node->secret = (struct siphash_key){.k0 = (uint64_t)(uintptr_t)state, .k1 = (uint64_t)(uintptr_t)&rnn_node};
     node_tables_init(node);
+    list_init(&node->live);
+    list_init(&node->askings);
     return 0;
 }
 
@@ -245,6 +253,7 @@ static void node_close(void *state)
 {
     struct node *node = state;
     node_tables_free(node);
+    node_live_free(node);
     free(node->event);
 }
 
@@ -304,8 +313,11 @@ static void node_fetched(void *state, uint64_t ticket, int status, struct slice 
 static void node_interest(void *state, struct slice channel, struct slice variant, bool added)
 {
     struct node *node = state;
-    (void)channel;
-    (void)variant;
+    struct slice serving = slice_text(RNN_SERVING);
+    if (slice_starts(channel, serving)) {
+        node_live_interest(node, slice_skip(channel, serving.bytes), variant, added);
+        return;
+    }
     check(added || node->listeners > 0);
     node->listeners = added ? node->listeners + 1 : node->listeners - 1;
 }

@@ -6,6 +6,7 @@
  *   node_tables.c     items: operations, what is kept, what is loaded
  *   node_broadcasts.c the periodic messages
  *   node_search.c     looking through services, a piece at a time
+ *   node_live.c       peers that are asked during a search, and what they answer
  *
  * Memory: `bytes` counts all items with their keys; beyond settings->memory_bytes an operation is refused whole. */
 #ifndef RINGCAST_PROTOCOL_DIALECTS_RNN_NODE_H
@@ -57,6 +58,22 @@ struct node_peer {
     char name[RNN_ID_BYTES_MAX];
 };
 
+/* A peer that answers searches itself (I-13). */
+struct node_live {
+    struct list_node node;
+    uint32_t classes; /* of listeners of its channel: 0 when the last has left */
+    size_t id_bytes, name_bytes;
+    char id[RNN_ID_BYTES_MAX];
+    char name[RNN_ID_BYTES_MAX];
+};
+
+#define NODE_LIVE_MAX 256U                /* live peers that are known */
+#define NODE_ASKING_MAX 256U              /* searches that wait for them */
+#define NODE_ANSWERS_BYTES_MAX (4U << 20) /* of one search, not sent yet */
+#define NODE_ANSWER_MS 5000U              /* N-34 */
+
+struct node_asking; /* a search that waits for live peers */
+
 enum {
     LIST_PEERS,
     LIST_BLACKLIST,
@@ -94,6 +111,10 @@ struct node {
     bool due[RNN_PERIODICS];
     uint8_t *event; /* one message for everybody */
     size_t event_bytes;
+    struct list live;    /* struct node_live, in the order in which they came */
+    struct list askings; /* struct node_asking, the oldest first */
+    uint32_t live_count, asking_count;
+    uint64_t asking_serial;
     struct slice told_peer; /* whose capabilities are to be told next; data NULL: nobody's */
     char capability_peer[RNN_ID_BYTES_MAX];
 };
@@ -127,6 +148,29 @@ uint64_t node_signature(struct slice text);
 /* --- node_search.c ------------------------------------------------------------------------------------------------ */
 
 /* RNN_SEARCH */
-int node_search(struct node *node, struct slice body, struct buf *reply);
+int node_search(struct node *node, const struct service_request *request, struct buf *reply);
+/* Appends a service that was found to a message. */
+void node_put_found(struct buf *out, const struct rnn_item *item, struct slice peer, struct slice name, bool first);
+
+/* --- node_live.c -------------------------------------------------------------------------------------------------- */
+
+/* Asks those of the live peers of whom `wants` says so. The serial of the search that waits for them, 0: none is asked. `query`: what they
+ * are told, members of a JSON object. */
+typedef bool node_wants_fn(const void *user, struct slice peer);
+uint64_t node_ask(struct node *node, struct slice query, node_wants_fn *wants, const void *user);
+/* What has come meanwhile, as a message behind what is in `reply`: a part or the end; or nothing yet, and `ticket` is answered
+ * later. `id`: as in rnn_end_response. */
+enum node_heard { NODE_HEARD_PART, NODE_HEARD_END, NODE_HEARD_NOTHING };
+enum node_heard node_listen(struct node *node, uint64_t serial, uint64_t ticket, struct slice id, struct buf *reply);
+/* RNN_FOUND */
+int node_found(struct node *node, struct slice body, struct buf *reply);
+void node_live_interest(struct node *node, struct slice peer, struct slice name, bool added);
+/* The next question or answer that follows; false: none. */
+bool node_live_next(struct node *node, struct buf *scratch, struct effect *effect);
+uint64_t node_live_due(const struct node *node);
+void node_live_free(struct node *node);
+/* A search's head for the end of the list of those who have been looked through. */
+void node_put_head(struct buf *reply, uint64_t peer, uint64_t at, uint64_t live, bool last);
+#define NODE_ALL_LOOKED UINT64_MAX /* cursor: only live peers are left */
 
 #endif

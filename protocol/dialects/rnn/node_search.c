@@ -199,21 +199,22 @@ static bool is_found(const struct query *query, const struct node_item *item)
     return true;
 }
 
-static void put_found(struct buf *out, const struct node_item *item, struct slice peer, struct slice name, bool first)
+void node_put_found(struct buf *out, const struct rnn_item *item, struct slice peer, struct slice name, bool first)
 {
     if (!first)
         buf_put_byte(out, ',');
-    buf_put(out, item->parts.found);
+    buf_put(out, item->found);
     buf_put_text(out, ",\"peer_id\":");
     json_put_string(out, peer);
     buf_put_text(out, ",\"peer_name\":");
     json_put_string(out, name);
-    buf_put(out, item->parts.found_tail);
+    buf_put(out, item->found_tail);
 }
 
-/* Where a search is: the peer (0: this node itself; else a serial), and the next of its services. */
+/* Where a search is: the peer (0: this node itself; NODE_ALL_LOOKED: none any more; else a serial), the next of its services, and
+ * its serial among those that have asked live peers (0: it has asked none). */
 struct cursor {
-    uint64_t peer, at;
+    uint64_t peer, at, live;
 };
 
 /* The first peer whose serial is at least `serial`; NULL: none. */
@@ -244,19 +245,25 @@ static uint32_t look(const struct query *query, const struct node_list *list, st
             continue;
         const struct node_item *item = list->items[cursor->at];
         if (is_found(query, item))
-            put_found(out, item, peer, name, found++ == 0);
+            node_put_found(out, &item->parts, peer, name, found++ == 0);
     }
     *done = true;
     return found;
 }
 
-static void put_head(struct buf *reply, const struct cursor *cursor, bool last)
+void node_put_head(struct buf *reply, uint64_t peer, uint64_t at, uint64_t live, bool last)
 {
     uint8_t head[sizeof(struct rnn_search_head)];
-    store_be64(head, cursor->peer);
-    store_be64(head + 8, cursor->at);
+    store_be64(head, peer);
+    store_be64(head + 8, at);
+    store_be64(head + 16, live);
     head[RNN_CURSOR_BYTES] = last;
     buf_put(reply, slice_of(head, sizeof head));
+}
+
+static void put_head(struct buf *reply, const struct cursor *cursor, bool last)
+{
+    node_put_head(reply, cursor->peer, cursor->at, cursor->live, last);
 }
 
 static void put_final(struct buf *reply, const struct query *query, const char *error)
@@ -293,7 +300,7 @@ static bool answer_of(const struct query *query, const struct place *place, stru
     }
     rnn_end_response(reply, "", false, query->id, query->wall_ms);
     if (*done)
-        *cursor = (struct cursor){.peer = cursor->peer + 1};
+        *cursor = (struct cursor){.peer = cursor->peer + 1, .live = cursor->live};
     store_be64(reply->data + mark, cursor->peer);
     store_be64(reply->data + mark + 8, cursor->at);
     return true;
@@ -315,34 +322,88 @@ static void search_piece(struct node *node, const struct query *query, struct cu
         uint64_t serial = own ? 0 : peer->serial;
         bool done = true;
         if (serial != cursor->peer)
-            *cursor = (struct cursor){.peer = serial};
+            *cursor = (struct cursor){.peer = serial, .live = cursor->live};
         struct place place = place_of(node, peer);
         left -= left < of_peer ? left : of_peer;
         if (asks_peer(query, place.id) && answer_of(query, &place, cursor, &left, reply, &done))
             return;
         if (!done)
             break; /* in the middle of it */
-        *cursor = (struct cursor){.peer = serial + 1};
+        *cursor = (struct cursor){.peer = serial + 1, .live = cursor->live};
         peer = own ? peer_from(node, 1) : peer_behind(node, peer);
         own = false;
     }
-    if (!own && peer == NULL)
-        put_final(reply, query, "");
-    else
+    if (own || peer != NULL) {
         put_head(reply, cursor, false);
+    } else if (cursor->live == 0) {
+        put_final(reply, query, "");
+    } else {
+        *cursor = (struct cursor){.peer = NODE_ALL_LOOKED, .live = cursor->live};
+        put_head(reply, cursor, false);
+    }
 }
 
-int node_search(struct node *node, struct slice body, struct buf *reply)
+/* What live peers answer. */
+static int hear(struct node *node, const struct query *query, const struct cursor *cursor, uint64_t ticket,
+                struct buf *reply)
+{
+    size_t mark = reply->used;
+    put_head(reply, cursor, false);
+    switch (node_listen(node, cursor->live, ticket, query->id, reply)) {
+    case NODE_HEARD_END:
+        reply->data[mark + RNN_CURSOR_BYTES] = 1;
+        return 200;
+    case NODE_HEARD_PART:
+        return 200;
+    case NODE_HEARD_NOTHING:
+        break;
+    }
+    reply->used = mark;
+    return SERVICE_LATER;
+}
+
+static bool is_asked(const void *user, struct slice peer)
+{
+    return asks_peer(user, peer);
+}
+
+/* What live peers are told of it: what came, as it came. */
+static uint64_t ask_live(struct node *node, const struct query *query, struct slice payload)
+{
+    enum { QUERY, TYPE, ACTIVE, MEMBERS };
+    struct json_member members[MEMBERS] = {{.name = "query"}, {.name = "service_type"}, {.name = "active_only"}};
+    uint8_t memory[6 * (QUERY_BYTES_MAX + TYPES_BYTES_MAX) + 128];
+    struct buf asked = buf_of(memory, sizeof memory);
+    if (list_empty(&node->live) ||
+        json_find_members(payload, RNN_DEPTH_MAX, false, members, MEMBERS) != JSON_MEMBERS_OK)
+        return 0;
+    buf_put_text(&asked, "\"query\":");
+    buf_put(&asked, members[QUERY].token == JSON_STRING ? members[QUERY].text : slice_text("\"\""));
+    buf_put_text(&asked, ",\"service_type\":");
+    buf_put(&asked, members[TYPE].token == JSON_STRING ? members[TYPE].text : slice_text("\"\""));
+    buf_put_text(&asked, query->active_only ? ",\"active_only\":true" : ",\"active_only\":false");
+    return asked.overflow ? 0 : node_ask(node, buf_slice(&asked), is_asked, query);
+}
+
+int node_search(struct node *node, const struct service_request *request, struct buf *reply)
 {
     struct query query;
+    struct slice body = request->body, payload;
     check_op(body.bytes, >=, RNN_CURSOR_BYTES);
-    struct cursor cursor = {.peer = load_be64(body.data), .at = load_be64(body.data + 8)};
-    bool read = read_query(slice_skip(body, RNN_CURSOR_BYTES), &query);
+    payload = slice_skip(body, RNN_CURSOR_BYTES);
+    struct cursor cursor = {
+        .peer = load_be64(body.data), .at = load_be64(body.data + 8), .live = load_be64(body.data + 16)};
+    int status = 200;
+    bool read = read_query(payload, &query);
     query.wall_ms = node->wall_ms;
-    if (read)
-        search_piece(node, &query, &cursor, reply);
-    else
+    if (read && cursor.peer == 0 && cursor.at == 0 && cursor.live == 0)
+        cursor.live = ask_live(node, &query, payload);
+    if (!read)
         put_final(reply, &query, query.why);
+    else if (cursor.peer == NODE_ALL_LOOKED)
+        status = hear(node, &query, &cursor, request->ticket, reply);
+    else
+        search_piece(node, &query, &cursor, reply);
     check(!reply->overflow);
-    return 200;
+    return status;
 }

@@ -3,6 +3,7 @@
  * the table of the dialect. It holds no table and no search (the node does). Sessions and channels call it through the
  * table at the end. */
 #include "protocol/dialects/rnn/rnn_session.h"
+#include "protocol/dialects/rnn/uploads.h"
 
 #include "protocol/json.h"
 #include "protocol/jwt.h"
@@ -50,6 +51,13 @@ static void rnn_open(struct dialect_call *call, const struct http1_request *requ
         return;
     }
     session->expires_s = claims.expires_s;
+    session->user = malloc(claims.subject_bytes + 1U);
+    if (session->user == NULL) {
+        action_respond_json(call->out, 503, slice_text("{\"error\":\"Out of memory\"}"));
+        return;
+    }
+    memcpy(session->user, claims.subject, claims.subject_bytes);
+    session->user[claims.subject_bytes] = '\0';
     size_t mark = call->out->text.used;
     buf_put(&call->out->text, slice_of(claims.subject, claims.subject_bytes));
     struct slice user = buf_since(&call->out->text, mark);
@@ -157,6 +165,10 @@ static void rnn_replied(struct dialect_call *call, const struct dialect_reply *r
     case RNN_TAG_PASSWORD:
         rnn_login_replied(call, reply);
         break;
+    case RNN_TAG_SERVICE:
+    case RNN_TAG_UPLOAD:
+        rnn_upload_replied(call, reply);
+        break;
     }
 }
 
@@ -181,7 +193,7 @@ static void rnn_message(struct dialect_call *call, enum ws_opcode opcode, struct
         return;
     else if (slice_is(type, "service.search.request"))
         rnn_search_begin(call, members[PAYLOAD].token == JSON_OBJECT_BEGIN ? members[PAYLOAD].text : slice_of(NULL, 0));
-    else
+    else if (!rnn_upload_message(call, type, members[PAYLOAD].text))
         send_error(call, "UNKNOWN_MESSAGE_TYPE",
                    "Unknown message type: ", members[TYPE].raw.bytes <= 128 ? type : members[TYPE].raw);
 }
@@ -212,6 +224,9 @@ static void rnn_end_session(void *state)
 {
     struct rnn_session *session = state;
     rnn_search_forget(session);
+    rnn_upload_forget(session);
+    free(session->user);
+    session->user = NULL;
     free(session->login);
     session->login = NULL;
 }
@@ -242,6 +257,7 @@ const struct dialect rnn_dialect = {
     .home_key = "node",
     .paths = (const char *const[]){"/api/ws", "/api/auth/login", NULL},
     .service = &rnn_node,
+    .depot = &rnn_uploads,
     .ingest = &rnn_ingest,
     .rest = &rnn_rest,
     .check_settings = rnn_check_settings,

@@ -13,6 +13,7 @@
 #define RNN_CONTENT_BYTES_MAX 4096       /* of a login (N-2) */
 #define RNN_USER_BYTES_MAX 128           /* what a token's sub can hold */
 #define RNN_CHANNEL "node"               /* everything is told to everybody */
+#define RNN_SERVING "serve:"             /* the channel of a live peer, which is asked there; the variant is its name */
 
 /* The periodic messages, in the order in which a snapshot has them (N-20 to N-26). */
 enum rnn_table {
@@ -41,6 +42,9 @@ struct rnn_settings {
     bool relay_mode, nat_mode; /* until somebody publishes them */
     uint64_t interval_ms[RNN_PERIODICS];
     uint64_t memory_bytes; /* of all tables */
+    char *uploads;         /* the folder of uploaded files; "": there are none */
+    bool require_service;  /* that of an upload is in the table */
+    uint64_t uploads_per_user;
 };
 
 extern const struct option rnn_options[];
@@ -54,13 +58,16 @@ enum rnn_request {
     RNN_HELLO = 1, /* nothing: 200 with the peer id */
     RNN_SNAPSHOT,  /* nothing: 200 with messages for rnn_next_part, as they are sent */
     RNN_SEARCH, /* a cursor of RNN_CURSOR_BYTES (zeros at first) and the payload of a search: 200 with rnn_search_head
-                      and a message as it is sent, or with a head alone: there is more to look through */
+                      and a message as it is sent, or with a head alone: there is more to look through; later, when a live
+                      peer is waited for */
     RNN_TABLE,  /* an operation on a table, as rnn_ingest.c has checked it: 202, 422, 503 */
     RNN_EVENT,  /* a message of 5.4, whole: 202 */
     RNN_READ,   /* the topic of a table: 200 with its items */
+    RNN_KNOWS,  /* the id of a service of this node: 200, 404 */
+    RNN_FOUND,  /* what a live peer has found, as rnn_serving.c has checked it: 202, 413 */
 };
 
-#define RNN_CURSOR_BYTES 16
+#define RNN_CURSOR_BYTES 24
 
 struct rnn_search_head {
     uint8_t cursor[RNN_CURSOR_BYTES];
@@ -97,5 +104,8 @@ void rnn_login_refused(struct dialect_call *call);
 int rnn_work(uint32_t kind, struct span body, struct buf *reply);
 
 extern const struct dialect_ingest rnn_ingest;
+/* rnn_serving.c: publishers that answer searches (I-13). */
+int rnn_serve(struct ingest_call *call, struct slice message);
+int rnn_results(struct ingest_call *call, struct slice message);
 
 #endif

@@ -484,4 +484,10 @@ static int rnn_read(struct ingest_call *call, struct slice name)
     return 0;
 }
 
-const struct dialect_ingest rnn_ingest = {.take = rnn_take, .read = rnn_read};
+int rnn_put_services(struct ingest_call *call, struct slice array)
+{
+    return put_items(call, topic_find(slice_text("peer_services")), array);
+}
+
+const struct dialect_ingest rnn_ingest = {
+    .take = rnn_take, .read = rnn_read, .serve_topic = "peer_services", .serve = rnn_serve, .results = rnn_results};

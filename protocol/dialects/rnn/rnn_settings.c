@@ -43,6 +43,12 @@ const struct option rnn_options[] = {
     INTERVAL("workflows_interval", RNN_WORKFLOWS, "15s"),
     OPTION("memory", SIZE, AT(memory_bytes), "256MiB", .min = 4096, .max = UINT64_C(1) << 40, .reloadable = true,
            .doc = "Of all tables together; what does not fit is refused."),
+    OPTION("uploads", TEXT, AT(uploads), "",
+           .doc = "The folder of uploaded files, which is there; empty: there are no uploads."),
+    OPTION("require_service", BOOL, AT(require_service), "true", .reloadable = true,
+           .doc = "Files are taken for services of the table only."),
+    OPTION("uploads_per_user", COUNT, AT(uploads_per_user), "64", .min = 1, .max = 4096, .reloadable = true,
+           .doc = "Uploads of one user that are open, paused ones too."),
     {.name = NULL},
 };
 

@@ -45,6 +45,10 @@ struct rnn_operation rnn_take_operation(struct slice *body);
 void rnn_put_item(struct buf *out, const struct rnn_item *item);
 bool rnn_take_item(struct slice *body, struct rnn_item *item);
 
+struct ingest_call;
+/* rnn_ingest.c: appends the services of a JSON array as items to call->text; 0, or a status with field and message. */
+int rnn_put_services(struct ingest_call *call, struct slice array);
+
 /* The bit of a service type, 0: it is none. */
 uint64_t rnn_service_bit(struct slice type);
 /* Appends the text in lower case: ASCII, as bytes. */

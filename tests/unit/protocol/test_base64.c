@@ -75,6 +75,53 @@ Test(base64, gives_back_what_was_encoded)
     }
 }
 
+/* Its bytes are written behind where its digits are read. */
+Test(base64, decodes_where_the_text_lies)
+{
+    struct random random;
+    random_init(&random, 3548);
+    for (unsigned round = 0; round < 500; round++) {
+        uint8_t bytes[300];
+        char text[404];
+        size_t count = random_below(&random, sizeof bytes + 1);
+        for (size_t i = 0; i < count; i++)
+            bytes[i] = (uint8_t)random_u64(&random);
+        size_t used = encode(bytes, count, text);
+        uint8_t *guarded = guard_place(text, used);
+        struct buf out = buf_of(guarded, used);
+        cr_assert(base64_decode(slice_of(guarded, used), &out));
+        cr_assert(slice_equal(buf_slice(&out), slice_of(bytes, count)));
+        guard_free(guarded, used);
+    }
+}
+
+/* Each byte at each place of a text of three groups: 64 digits, and '=' where it may stand. */
+Test(base64, knows_each_byte_at_each_place)
+{
+    static const char good[] = "QUJDREVGR0gJ";
+    for (size_t place = 0; place < sizeof good - 1; place++) {
+        unsigned taken = 0;
+        for (unsigned byte = 0; byte < 256; byte++) {
+            uint8_t text[sizeof good - 1], memory[9];
+            memcpy(text, good, sizeof text);
+            text[place] = (uint8_t)byte;
+            struct buf out = buf_of(memory, sizeof memory);
+            bool valid = base64_valid(slice_of(text, sizeof text));
+            cr_expect_eq(base64_decode(slice_of(text, sizeof text), &out), valid, "%zu %u", place, byte);
+            taken += valid;
+        }
+        cr_expect_eq(taken, place + 2 == sizeof good ? 65 : 64, "%zu", place); /* "R0g=" leaves no bits over */
+    }
+}
+
+Test(base64, does_not_blame_the_room_for_what_is_no_base64)
+{
+    uint8_t memory[2];
+    struct buf out = buf_of(memory, sizeof memory);
+    cr_expect_not(base64_decode(slice_text("%%%%"), &out));
+    cr_expect_not(out.overflow);
+}
+
 Test(base64, says_when_it_does_not_fit)
 {
     uint8_t memory[5];

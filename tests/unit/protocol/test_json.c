@@ -430,3 +430,30 @@ Test(json, survives_random_damage)
         guard_free(guarded, out.used);
     }
 }
+
+/* Whatever stands between plain characters, and wherever: strings are read eight bytes at a time. */
+Test(json, stops_at_the_same_byte_at_every_place)
+{
+    static const struct {
+        const char *text;
+        bool good;
+    } rows[] = {{"\\n", true}, {"\xC3\xA9", true}, {"\x7F", true},  {" ", true},     {"!", true},     {"#", true},
+                {"[", true},   {"]", true},        {"\x1F", false}, {"\x01", false}, {"\xC3", false}, {"\x80", false}};
+    char text[64];
+    for (size_t before = 0; before < 20; before++)
+        for (size_t after = 0; after < 20; after++)
+            for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+                snprintf(text, sizeof text, "\"%.*s%s%.*s\"", (int)before, "abcdefghijklmnopqrst", rows[i].text,
+                         (int)after, "ABCDEFGHIJKLMNOPQRST");
+                cr_assert_eq(json_valid(slice_text(text), 1), rows[i].good, "%zu %zu row %zu", before, after, i);
+            }
+    for (size_t bytes = 0; bytes < 40; bytes++) { /* the end of the string, and of all */
+        struct json_reader reader;
+        struct json_value value;
+        snprintf(text, sizeof text, "\"%.*s\"", (int)bytes, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ");
+        json_init(&reader, slice_text(text), 1);
+        cr_assert_eq(json_next(&reader, &value), JSON_STRING);
+        cr_assert_eq(value.raw.bytes, bytes);
+        cr_assert_not(json_valid(slice_of(text, bytes + 1), 1), "without its end");
+    }
+}

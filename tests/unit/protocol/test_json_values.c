@@ -193,6 +193,8 @@ static void assert_unescaped(const char *raw, const char *expected, size_t bytes
     cr_assert(slice_equal(buf_slice(&out), slice_of(expected, bytes)), "%s", raw);
     cr_assert(json_raw_equal(input, strchr(raw, '\\') != NULL, slice_of(expected, bytes)), "%s", raw);
     cr_assert_not(json_raw_equal(input, true, slice_of(expected, bytes - (bytes > 0))) && bytes > 0);
+    size_t here = json_unescape_here((struct span){guarded, strlen(raw)});
+    cr_assert(slice_equal(slice_of(guarded, here), slice_of(expected, bytes)), "%s where it lies", raw);
     guard_free(guarded, strlen(raw));
 }
 

@@ -80,7 +80,7 @@ Test(offload, refuses_and_counts_what_is_beyond_the_limit)
 {
     static struct offload offload;
     begin(&offload);
-    for (uint32_t i = 0; i < OFFLOAD_TASKS_MAX; i++)
+    for (uint32_t i = 0; i < DESK_TASKS_MAX; i++)
         post(&offload, 0, i);
     struct offload_task *task = offload_make(add_up, 7, slice_text("x"), NULL);
     cr_expect_not(offload_post(&offload, 0, task));
@@ -88,7 +88,7 @@ Test(offload, refuses_and_counts_what_is_beyond_the_limit)
     post(&offload, 1, 5); /* another shard has room of its own */
     offload_run_posted(&offload);
     cr_expect(offload_has_answers(&offload, 0));
-    for (uint32_t i = 0; i < OFFLOAD_TASKS_MAX; i++)
+    for (uint32_t i = 0; i < DESK_TASKS_MAX; i++)
         expect_answer(&offload, 0, i);
     cr_expect_not(offload_has_answers(&offload, 0));
     cr_expect(offload_post(&offload, 0, task));

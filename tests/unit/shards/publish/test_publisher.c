@@ -191,7 +191,8 @@ Test(publisher, says_no_at_once_and_goes_on)
 {
     static const char *const refused[][2] = {
         {"[1]", "{\"op\":\"nack\",\"seq\":null,\"error\":\"Not a JSON object\"}"},
-        {"{\"op\":\"subscribe\",\"seq\":7}", "{\"op\":\"nack\",\"seq\":7,\"error\":\"op must be \\\"publish\\\"\"}"},
+        {"{\"op\":\"subscribe\",\"seq\":7}",
+         "{\"op\":\"nack\",\"seq\":7,\"error\":\"op must be \\\"publish\\\", \\\"serve\\\" or \\\"results\\\"\"}"},
         {"{\"op\":\"publish\",\"seq\":-1}",
          "{\"op\":\"nack\",\"seq\":null,\"error\":\"seq must be an integer of 0 or more\"}"},
         {"{\"op\":\"publish\",\"seq\":1,\"dialect\":\"plain\"}",

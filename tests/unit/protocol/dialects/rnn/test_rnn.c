@@ -416,6 +416,95 @@ Test(rnn, keeps_searches_of_two_apart) /* N-36, N-37 */
     pure_close(&host);
 }
 
+#define FOUND_BY(serial, id, complete)                                                                                 \
+    "{\"op\":\"results\",\"search_id\":" serial ",\"complete\":" complete ",\"services\":[{\"id\":" id                 \
+    ",\"name\":\"n\",\"service_type\":\"DATA\"}]}"
+
+/* The next response, all else passed over; NULL: none. */
+static const char *next_response(uint32_t index)
+{
+    const char *text = NULL;
+    do
+        text = next_text(index);
+    while (text != NULL && strstr(text, "service.search.response") == NULL);
+    return text;
+}
+
+static void expect_response(uint32_t index, const char *part)
+{
+    const char *text = next_response(index);
+    cr_assert_not_null(text, "%s", part);
+    cr_assert_not_null(strstr(text, part), "%s: %s", part, text);
+}
+
+Test(rnn, hears_live_peers_each_in_its_own_search) /* I-13, N-34, N-35 */
+{
+    begin();
+    pure_start(&host);
+    pure_serving(&host, "serve:a", "A", true);
+    pure_serving(&host, "serve:b", "B", true);
+    come(0);
+    come(1);
+    pure_send_text(&host, 0,
+                   "{\"type\":\"service.search.request\",\"payload\":{\"query\":\"x\",\"request_id\":\"one\"}}");
+    pure_send_text(&host, 1,
+                   "{\"type\":\"service.search.request\",\"payload\":{\"query\":\"x\",\"request_id\":\"two\"}}");
+    cr_expect_eq(pure_results(&host, "serve:b", FOUND_BY("2", "22", "true")), 202);
+    cr_expect_null(next_response(0), "the other search is another's");
+    expect_response(1, "\"request_id\":\"two\"");
+    cr_expect_eq(pure_results(&host, "serve:a", FOUND_BY("1", "11", "false")), 202);
+    expect_response(0, "\"id\":11,");
+    cr_expect_eq(pure_results(&host, "serve:a", FOUND_BY("9", "99", "true")), 202, "of no search: passed over");
+    cr_expect_eq(pure_results(&host, "serve:x", FOUND_BY("1", "99", "true")), 202, "of nobody who was asked");
+    pure_serving(&host, "serve:a", "A", false); /* it leaves, and was not done */
+    cr_expect_null(next_response(0));
+    expect_response(1, "\"error\":\"No response from: a\",\"complete\":true,\"request_id\":\"two\"");
+    pure_advance(&host, 4999);
+    cr_expect_null(next_response(0), "b still has a millisecond");
+    pure_advance(&host, 1);
+    expect_response(0, "\"error\":\"No response from: a, b\",\"complete\":true,\"request_id\":\"one\"");
+    cr_expect_eq(pure_results(&host, "serve:b", FOUND_BY("1", "99", "true")), 202, "too late");
+    pure_close(&host);
+}
+
+Test(rnn, bounds_what_live_peers_leave_unheard) /* of searches whose client has gone: nothing is kept for ever */
+{
+    char message[3000], long_text[2001];
+    unsigned taken = 0;
+    begin();
+    pure_start(&host);
+    pure_serving(&host, "serve:a", "A", true);
+    come(0);
+    pure_send_text(&host, 0, "{\"type\":\"service.search.request\",\"payload\":{\"query\":\"x\"}}");
+    pure_disconnect(&host, 0);
+    memset(long_text, 'd', sizeof long_text - 1);
+    long_text[sizeof long_text - 1] = '\0';
+    snprintf(message, sizeof message,
+             "{\"search_id\":1,\"complete\":false,\"services\":[{\"id\":1,\"name\":\"n\",\"description\":\"%s\","
+             "\"service_type\":\"DATA\"}]}",
+             long_text);
+    while (taken < 10000 && pure_results(&host, "serve:a", message) == 202)
+        taken++;
+    cr_expect(taken > 1000 && taken < 3000, "4 MiB of about 2.3 KB: %u", taken);
+    cr_expect_not_null(strstr(host.reply, "4 MiB"), "%s", host.reply);
+    for (unsigned i = 0; i < 300; i++) { /* more searches than may wait: those beyond ask nobody */
+        come(1);
+        pure_send_text(&host, 1, "{\"type\":\"service.search.request\",\"payload\":{\"query\":\"x\"}}");
+        pure_disconnect(&host, 1);
+    }
+    come(1);
+    pure_send_text(&host, 1, "{\"type\":\"service.search.request\",\"payload\":{\"query\":\"x\"}}");
+    expect_response(1, "\"complete\":true");
+    pure_disconnect(&host, 1);
+    pure_advance(&host, 10001);
+    come(1);
+    pure_send_text(&host, 1, "{\"type\":\"service.search.request\",\"payload\":{\"query\":\"x\",\"request_id\":5}}");
+    cr_expect_eq(pure_results(&host, "serve:a", FOUND_BY("1", "99", "true")), 202, "that one is forgotten");
+    pure_advance(&host, 5000);
+    expect_response(1, "\"error\":\"No response from: a\",\"complete\":true,\"request_id\":5");
+    pure_close(&host);
+}
+
 Test(rnn, refuses_what_is_beyond_its_memory_and_keeps_the_rest)
 {
     begin();
