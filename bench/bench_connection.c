@@ -16,8 +16,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define FRAME_HEADER_BYTES_MAX 14 /* of a masked frame */
-
 static const struct url *url_of(const struct worker *worker, const struct connection *connection)
 {
     return connection_publishes(connection) ? &worker->bench->publish_url : &worker->bench->url;
@@ -204,15 +202,7 @@ static void on_answers(struct worker *worker, struct connection *connection, str
 void connection_put_frame(struct worker *worker, struct connection *connection, enum ws_opcode opcode,
                           struct slice payload)
 {
-    uint8_t key[4];
-    uint64_t bits = random_u64(&worker->random);
-    memcpy(key, &bits, sizeof key);
-    uint8_t *frame = outgoing_reserve(&connection->out, FRAME_HEADER_BYTES_MAX + payload.bytes);
-    size_t header = ws_header_write_masked(frame, opcode, payload.bytes, key);
-    if (payload.bytes > 0)
-        memcpy(frame + header, payload.data, payload.bytes);
-    ws_mask(frame + header, payload.bytes, key, 0);
-    outgoing_commit(&connection->out, header + payload.bytes);
+    outgoing_put_frame(&connection->out, &worker->random, opcode, payload);
 }
 
 static void on_close_frame(struct worker *worker, struct connection *connection, struct slice payload)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the bytes that wait to be sent on one connection. It never sends them and does not know what they mean.
+/* Owns the bytes that wait to be sent on one connection. It never sends them and knows no more of what they mean than the
+ * header of a frame.
  * Called by connections and publishers. */
 #include "bench/bench_outgoing.h"
 
@@ -8,6 +9,7 @@
 #include <stdlib.h>
 
 #define HALF_BYTES_MIN 512
+#define FRAME_HEADER_BYTES_MAX 14 /* of a masked frame */
 
 uint8_t *outgoing_reserve(struct outgoing *out, size_t bytes)
 {
@@ -33,6 +35,19 @@ void outgoing_put(struct outgoing *out, struct slice bytes)
 {
     memcpy(outgoing_reserve(out, bytes.bytes), bytes.data, bytes.bytes);
     outgoing_commit(out, bytes.bytes);
+}
+
+void outgoing_put_frame(struct outgoing *out, struct random *random, enum ws_opcode opcode, struct slice payload)
+{
+    uint8_t key[4];
+    uint64_t bits = random_u64(random);
+    memcpy(key, &bits, sizeof key);
+    uint8_t *frame = outgoing_reserve(out, FRAME_HEADER_BYTES_MAX + payload.bytes);
+    size_t header = ws_header_write_masked(frame, opcode, payload.bytes, key);
+    if (payload.bytes > 0)
+        memcpy(frame + header, payload.data, payload.bytes);
+    ws_mask(frame + header, payload.bytes, key, 0);
+    outgoing_commit(out, header + payload.bytes);
 }
 
 struct slice outgoing_begin(struct outgoing *out)

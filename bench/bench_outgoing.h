@@ -4,7 +4,8 @@
 #ifndef RINGCAST_BENCH_OUTGOING_H
 #define RINGCAST_BENCH_OUTGOING_H
 
-#include "core/bytes.h"
+#include "core/random.h"
+#include "protocol/ws.h"
 
 struct outgoing_half {
     uint8_t *data;
@@ -22,6 +23,8 @@ struct outgoing {
 uint8_t *outgoing_reserve(struct outgoing *out, size_t bytes);
 void outgoing_commit(struct outgoing *out, size_t bytes);
 void outgoing_put(struct outgoing *out, struct slice bytes);
+/* A whole frame, masked (RFC 6455 section 5.3). */
+void outgoing_put_frame(struct outgoing *out, struct random *random, enum ws_opcode opcode, struct slice payload);
 /* The bytes to send now; empty when nothing waits or a send is in flight. */
 struct slice outgoing_begin(struct outgoing *out);
 /* A send has ended with `bytes`. The rest of it to send now, if any. */

@@ -12,8 +12,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define FRAME_HEADER_BYTES_MAX 14 /* of a masked frame */
-
 static enum peer_news lost(struct peer *peer, struct peer_event *news, const char *what, const char *detail)
 {
     peer->state = PEER_CLOSED;
@@ -68,29 +66,16 @@ bool peer_begin(struct peer_side *side, struct peer *peer, uint32_t slot, char w
     return true;
 }
 
-static void put_frame(struct peer_side *side, struct peer *peer, enum ws_opcode opcode, struct slice payload)
-{
-    uint8_t key[4];
-    uint64_t bits = random_u64(&side->random);
-    memcpy(key, &bits, sizeof key);
-    uint8_t *frame = outgoing_reserve(&peer->out, FRAME_HEADER_BYTES_MAX + payload.bytes);
-    size_t header = ws_header_write_masked(frame, opcode, payload.bytes, key);
-    if (payload.bytes > 0)
-        memcpy(frame + header, payload.data, payload.bytes);
-    ws_mask(frame + header, payload.bytes, key, 0);
-    outgoing_commit(&peer->out, header + payload.bytes);
-}
-
 void peer_put(struct peer_side *side, struct peer *peer, struct slice text)
 {
-    put_frame(side, peer, WS_TEXT, text);
+    outgoing_put_frame(&peer->out, &side->random, WS_TEXT, text);
 }
 
 void peer_put_close(struct peer_side *side, struct peer *peer)
 {
     uint8_t code[2];
     store_be16(code, WS_CLOSE_NORMAL);
-    put_frame(side, peer, WS_CLOSE, slice_of(code, sizeof code));
+    outgoing_put_frame(&peer->out, &side->random, WS_CLOSE, slice_of(code, sizeof code));
 }
 
 void peer_flush(struct peer_side *side, struct peer *peer)
@@ -170,7 +155,7 @@ static enum peer_news on_control(struct peer_side *side, struct peer *peer, cons
                                  struct peer_event *news)
 {
     if (frame->opcode == WS_PING) {
-        put_frame(side, peer, WS_PONG, frame->payload);
+        outgoing_put_frame(&peer->out, &side->random, WS_PONG, frame->payload);
         peer_flush(side, peer);
     }
     if (frame->opcode != WS_CLOSE)
@@ -180,7 +165,7 @@ static enum peer_news on_control(struct peer_side *side, struct peer *peer, cons
     uint16_t code = ws_close_parse(frame->payload, &reason, &error);
     snprintf(news->why, sizeof news->why, "closed by the server with %u %.*s", code, (int)reason.bytes,
              (const char *)reason.data);
-    put_frame(side, peer, WS_CLOSE, frame->payload);
+    outgoing_put_frame(&peer->out, &side->random, WS_CLOSE, frame->payload);
     peer_flush(side, peer);
     peer->state = PEER_CLOSED;
     return PEER_LOST;

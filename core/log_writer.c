@@ -140,9 +140,12 @@ static void writer_main(void *argument)
 
 /* --- the server --------------------------------------------------------------------------------------------------- */
 
+/* The time of a line is UTC, but the first gmtime_r of a process also reads the time zone from a file: here, and not on
+ * the thread that logs first, which may be a shard and may not open any. */
 int log_writer_start(void)
 {
     check_op(atomic_load(&writer.state), ==, OFF);
+    tzset();
     writer.said = log_writer_dropped();
     atomic_store(&writer.state, RUNNING);
     int error = thread_start(&writer.thread, "log", -1, writer_main, NULL);

@@ -115,6 +115,7 @@ void errand_forward(struct shard *shard, struct errand *errand, uint16_t home)
 
 void errand_answer_behind(struct shard *shard, struct errand *errand)
 {
+    check(!list_linked(&errand->node)); /* each is answered once */
     list_push_back(&shard->errands->behind, &errand->node);
 }
 

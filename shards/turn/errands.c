@@ -33,12 +33,14 @@ void errands_on_ask(struct shard *shard, const struct mail *mail)
 {
     struct errand *errand = mail->errand;
     check_op(errand->home, ==, shard->number);
-    if (kinds[errand->kind].when == TOUR) {
+    enum when when =
+        kinds[errand->kind].when; /* one that is answered LATER may be another shard's again when it has been served */
+    if (when == TOUR) {
         list_push_back(&shard->errands->tours, &errand->node);
         return;
     }
     kinds[errand->kind].serve(shard, errand);
-    switch (kinds[errand->kind].when) {
+    switch (when) {
     case NOW:
         errand_answer(shard, errand);
         break;

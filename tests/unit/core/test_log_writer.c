@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 static int ends[2];
@@ -40,6 +41,14 @@ static void log_number(uint32_t number)
     log_begin(&line, LOG_INFO, "line");
     log_u64(&line, "number", number);
     log_end(&line);
+}
+
+Test(log_writer, has_the_time_zone_read_before_any_thread_logs)
+{
+    setenv("TZ", "ABC-3", 1);
+    begin(0);
+    cr_assert_str_eq(tzname[0], "ABC");
+    cr_assert(log_writer_stop(60000));
 }
 
 Test(log_writer, writes_lines_in_order_and_ends_when_all_are_out)
