@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Uploads of the dialect rnn (5.5), as their files share them. They are a depot: blocking code beside the shards.
  *
- *   uploads.c         requests and their answers: start, chunk, pause, resume
+ *   uploads.c         requests: chunk, pause, resume
+ *   upload_start.c    requests to begin
+ *   upload_answers.c  what is said
  *   upload_end.c      the end of a file: its hash, its place
  *   upload_records.c  sessions, what of them is kept, groups, and those that end by time
  *   upload_path.c     where a file goes
@@ -92,6 +94,12 @@ static inline struct slice upload_target(const struct upload *upload)
     return slice_of(upload->texts + upload->user_bytes + upload->group_bytes, upload->path_bytes);
 }
 
+/* Whose request it is. */
+static inline struct slice upload_user_of(const struct depot_request *request)
+{
+    return slice_skip(request->head, UPLOAD_HEAD_BYTES);
+}
+
 /* How long chunk `index` is. */
 static inline uint64_t upload_chunk_bytes(const struct upload *upload, uint64_t index)
 {
@@ -132,8 +140,40 @@ void upload_hash(struct uploads *uploads, struct upload *upload, uint64_t offset
 /* One step to its end. 1: it is done; 0: call again behind a commit; or -errno, and it stays open. */
 int upload_end(struct uploads *uploads, struct upload *upload);
 
+/* --- upload_answers.c --------------------------------------------------------------------------------------------- */
+
+/* What of a start is repeated in its answers (N-53, N-74). */
+struct upload_place {
+    struct slice group; /* raw JSON text of the string, or no bytes */
+    uint64_t file_index;
+};
+
+/* N-74. `place`: of a start; else NULL. */
+void upload_put_error(const struct uploads *uploads, struct buf *out, struct slice id, const char *code,
+                      const char *error, const struct upload_place *place);
+/* The two as the whole answer: N-15, and N-74. */
+enum depot_answer upload_invalid(const struct uploads *uploads, const struct depot_request *request, const char *error);
+enum depot_answer upload_refuse(const struct uploads *uploads, const struct depot_request *request, struct slice id,
+                                const char *code, const char *error);
+
+enum progress { PROGRESS_PLAIN, PROGRESS_START, PROGRESS_PAUSED, PROGRESS_RESUMED };
+
+/* N-60, N-64, N-66 */
+void upload_put_progress(const struct uploads *uploads, struct buf *out, const struct upload *upload,
+                         enum progress kind);
+/* N-69, N-72 */
+void upload_put_complete(const struct uploads *uploads, struct buf *out, const struct upload *upload);
+/* What a failed disk is called. */
+const char *upload_disk_error(int error);
+
+/* --- upload_start.c ----------------------------------------------------------------------------------------------- */
+
+enum depot_answer upload_start(struct uploads *uploads, const struct depot_request *request);
+
 /* --- uploads.c ---------------------------------------------------------------------------------------------------- */
 
+/* Whether all of it is there, and the request waits for the end. */
+enum depot_answer upload_go_to_end(struct upload *upload, const struct depot_request *request);
 extern const struct depot rnn_uploads;
 
 #endif
