@@ -149,7 +149,8 @@ static void begin_there(void)
     network = sim_network_create(1, &(struct sim_faults){0}, 4096);
     thread = aligned_alloc(64, (sizeof *thread + 63) & ~(size_t)63);
     cr_assert_not_null(thread);
-    opened = closed = bells[0] = bells[1] = 0;
+    opened = closed = 0;
+    bells[0] = bells[1] = 0;
     cr_assert_eq(depot_thread_open(thread, &little, dir.root, 2, on_answered, NULL, &why), 0, "%.*s", (int)why.used,
                  text);
 }
