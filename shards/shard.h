@@ -71,7 +71,8 @@ struct shard {
     /* a stop */
     uint32_t stage_seen;
     _Atomic uint32_t stage;
-    _Atomic bool quiet; /* in QUIESCE: nothing is outstanding here */
+    _Atomic bool quiet;           /* in QUIESCE: nothing is outstanding here */
+    _Atomic uint64_t farewell_ms; /* set before FAREWELL: the time over which its closes are spread */
 
     /* a reload */
     _Atomic(const struct config *) config_next;

@@ -87,6 +87,9 @@ const struct option config_server_options[] = {
            .doc = "How long a peer may take for its half of a close."),
     OPTION("drain_timeout", DURATION, SERVER(drain_timeout_ms), "10s", .max = HOUR_MS, .reloadable = true,
            .doc = "From SIGTERM to the end of the process at the latest (K-31)."),
+    OPTION("drain_rate", COUNT, SERVER(drain_rate), "1000", .max = 1000000, .reloadable = true,
+           .doc = "Connections that a drain closes a second, in random order, whole process; more when they would take "
+                  "longer than 0.7 of what is left of drain_timeout; 0: all at once."),
     OPTION(
         "spin_us", COUNT, SERVER(spin_us), "0", .max = 10000,
         .doc =

@@ -39,6 +39,7 @@ struct server_settings {
     uint64_t send_timeout_ms;      /* a send that makes no progress; 0: no limit */
     uint64_t close_timeout_ms;     /* the peer's half of a close */
     uint64_t drain_timeout_ms;     /* from TERM to the end (K-31) */
+    uint64_t drain_rate;           /* closes a second, whole process; 0: all at once */
     uint64_t spin_us;              /* longest look for work before a shard sleeps; 0: none */
     uint64_t compression_level;    /* zlib's, 1-9 */
     bool direct_descriptors;

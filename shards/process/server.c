@@ -34,8 +34,10 @@
 #include <unistd.h>
 
 #define RING_ENTRIES 1024
-#define POLL_MS 10    /* while stopping or reloading */
-#define GRACE_MS 2000 /* for the kernel to end what STOP has cancelled */
+#define POLL_MS 10       /* while stopping or reloading */
+#define PROGRESS_MS 1000 /* between two lines about a drain */
+#define SPREAD_TENTHS 7  /* of the time left, at most, for the closes of a drain */
+#define GRACE_MS 2000    /* for the kernel to end what STOP has cancelled */
 #define WHY_BYTES 8192
 #define LOG_END_MS 1000 /* at the end, for what still waits to be written */
 
@@ -482,6 +484,45 @@ static bool hurried(const sigset_t *signals)
     return signal == SIGTERM || signal == SIGINT;
 }
 
+/* The time over which the closes of a drain are spread, in milliseconds: the same for each shard, whose own share of the
+ * closes is so the share that it has of the clients. The rest of the time is the peers', for their half of a close. */
+static uint64_t spread_ms(const struct server *server, uint64_t left_ms)
+{
+    uint64_t rate = server->config->server.drain_rate, most_ms = left_ms * SPREAD_TENTHS / 10;
+    uint64_t wanted_ms = rate == 0 ? 0 : (uint64_t)count_clients(server) * 1000 / rate;
+    return wanted_ms < most_ms ? wanted_ms : most_ms;
+}
+
+static void begin_farewell(struct server *server, uint64_t deadline_ms)
+{
+    uint64_t now = now_ms(), spread = spread_ms(server, deadline_ms > now ? deadline_ms - now : 0);
+    struct log_line line;
+    for (uint16_t i = 0; i < server->count; i++)
+        atomic_store_explicit(&server->shards[i]->farewell_ms, spread, memory_order_relaxed);
+    set_stage(server, STAGE_FAREWELL); /* releases what was stored before */
+    log_begin(&line, LOG_INFO, "closing connections");
+    log_u64(&line, "connections", count_clients(server));
+    log_u64(&line, "spread_ms", spread);
+    log_end(&line);
+}
+
+/* Waits until the clients have ended, time is up or somebody asks to hurry; says once a second how many are left. */
+static void wait_for_clients(const struct server *server, const sigset_t *signals, uint64_t deadline_ms)
+{
+    uint64_t said_ms = now_ms();
+    while (count_clients(server) > 0 && now_ms() < deadline_ms) {
+        if (hurried(signals))
+            return;
+        if (now_ms() - said_ms < PROGRESS_MS)
+            continue;
+        struct log_line line;
+        said_ms = now_ms();
+        log_begin(&line, LOG_INFO, "draining");
+        log_u64(&line, "connections", count_clients(server));
+        log_end(&line);
+    }
+}
+
 /* The stages of a drain; returns when every connection has ended or time is up. */
 static void drain(struct server *server, const sigset_t *signals)
 {
@@ -494,9 +535,10 @@ static void drain(struct server *server, const sigset_t *signals)
     log_end(&line);
     while (!hurry && !all_quiet(server) && now_ms() < deadline)
         hurry = hurried(signals);
-    set_stage(server, STAGE_FAREWELL);
-    while (!hurry && count_clients(server) > 0 && now_ms() < deadline)
-        hurry = hurried(signals);
+    if (!hurry) {
+        begin_farewell(server, deadline);
+        wait_for_clients(server, signals, deadline);
+    }
     log_begin(&line, LOG_INFO, "stopping");
     log_u64(&line, "connections_cut", count_clients(server));
     log_end(&line);

@@ -23,7 +23,6 @@
 #define MAILS_MAX 1024 /* per ring and round */
 #define MAIL_ROUNDS 4
 #define RETRIES_MAX 256
-#define FAREWELLS_MAX 1024
 #define SECOND_MS 1000
 #define ABSENCE_MS 2000 /* between the beginnings of two turns: longer is no turn's work */
 #define BACKLOG_WAIT_NS 1000000
@@ -223,7 +222,7 @@ static void on_second(struct shard *shard)
     if (shard->number == 0)
         sandbox_say();
     if (shard->stage_seen >= STAGE_FAREWELL)
-        shard->turn->farewell_at = 0; /* who was waiting for an answer may be done by now */
+        farewell_again(shard);
     wheel_set(shard->wheel, &shard->turn->second, shard->now_ms + SECOND_MS);
 }
 
@@ -250,7 +249,8 @@ static void run_timers(struct shard *shard)
             on_second(shard);
         else if (is_listener_timer(shard, timer))
             listener_resume(shard);
-        else if (!service_host_on_timer(shard, timer))
+        else if (timer != &shard->turn->farewell.timer && /* that one only ends the wait: farewell_go_on looks itself */
+                 !service_host_on_timer(shard, timer))
             conn_on_timer(shard, timer);
     }
     session_close_some(shard);
@@ -258,23 +258,6 @@ static void run_timers(struct shard *shard)
 }
 
 /* --- a stop ------------------------------------------------------------------------------------------------------- */
-
-static void say_farewell(struct shard *shard)
-{
-    struct conn *conn;
-    for (uint32_t n = 0; n < FAREWELLS_MAX; n++) {
-        if ((conn = slab_next(&shard->conns->slab, &shard->turn->farewell_at, NULL)) == NULL)
-            return;
-        if (shard->stage_seen == STAGE_STOP)
-            conn_terminate(shard, conn, CLOSE_SHUTDOWN);
-        else if (conn_role(conn)->operates)
-            continue; /* operators are answered to the end */
-        else if (conn->state == CONN_OPEN)
-            conn_close(shard, conn, CLOSE_SHUTDOWN, 0, NULL);
-        else if (conn->state == CONN_HTTP && !conn->parked)
-            conn_finish(shard, conn, CLOSE_SHUTDOWN);
-    }
-}
 
 /* Whether nothing that this shard has acknowledged, or will, is still on its way from here. */
 static bool is_quiet(const struct shard *shard)
@@ -293,7 +276,8 @@ static void follow_stage(struct shard *shard)
         return; /* all that was published before the stop is in our rings: it goes out before the farewell */
     shard_note(shard, FLIGHT_STAGE, shard->number, stage, shard->stage_seen);
     shard->stage_seen = stage;
-    shard->turn->farewell_at = 0;
+    if (stage >= STAGE_FAREWELL)
+        farewell_begin(shard);
     listener_stop(shard);
 }
 
@@ -385,7 +369,7 @@ bool shard_tick(struct shard *shard, bool may_wait)
     walks_run(shard);
     worked |= errands_flush(shard); /* what services have published by time */
     if (shard->stage_seen >= STAGE_FAREWELL)
-        say_farewell(shard);
+        farewell_go_on(shard);
     work_begin_phase(shard->work, PHASE_FLUSH);
     worked |= conn_flush_queues(shard);
     mail_return_idle(shard);

@@ -4,6 +4,7 @@
 #define RINGCAST_SHARDS_TURN_H
 
 #include "core/wheel.h"
+#include "shards/turn/farewell.h"
 #include "shards/turn/spin.h"
 #include "shards/turn/turn_time.h"
 #include "shards/turn/walks.h"
@@ -14,8 +15,8 @@ struct turn {
     struct spin spin;          /* before sleeping */
     struct wheel_timer second; /* once-a-second work */
     struct turn_time times;
-    uint64_t last_ms;     /* when the last turn began */
-    uint32_t farewell_at; /* slot cursor of the paced farewell */
+    uint64_t last_ms; /* when the last turn began */
+    struct farewell farewell;
     struct walks walks;
 };
 

@@ -25,8 +25,9 @@
 #define RING_ENTRIES 64
 #define MS_NS UINT64_C(1000000)
 #define WEAVE_DEPTH_MAX 3
-#define WEAVE_DRAIN 500 /* in 1000: while a drain waits for shards to be quiet, the order of steps counts most */
-#define STEP_NS 20000   /* time goes on even when there is always something to do */
+#define SPREAD_MS_MAX 4000 /* of the closes of a drain, which has 10 s in all */
+#define WEAVE_DRAIN 500    /* in 1000: while a drain waits for shards to be quiet, the order of steps counts most */
+#define STEP_NS 20000      /* time goes on even when there is always something to do */
 
 /* --- trace and failure -------------------------------------------------------------------------------------------- */
 
@@ -440,7 +441,11 @@ void sim_world_set_stage(struct sim_world *world, enum stage stage)
 {
     static const char *const names[] = {"run", "quiesce", "farewell", "stop"};
     world->stage = stage;
+    uint64_t spread_ms =
+        stage == STAGE_QUIESCE && random_chance(&world->random, 3, 4) ? random_below(&world->random, SPREAD_MS_MAX) : 0;
     for (uint16_t i = 0; i < world->plan.shards; i++) {
+        if (stage == STAGE_QUIESCE)
+            atomic_store(&world->shards[i]->farewell_ms, spread_ms);
         atomic_store(&world->shards[i]->stage, stage);
         ring_wake(world->rings[i]);
     }
