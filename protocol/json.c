@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the JSON grammar (RFC 8259): a pull reader over one whole text, the search for members, escapes, and the string
- * writer. It never allocates, recurses or builds a tree, and never gives out a token whose bytes it has not checked.
+/* Owns the JSON grammar (RFC 8259): a pull reader over one whole text, the search for members, and escapes; numbers and the string
+ * writer are in json_text.c. It never allocates, recurses or builds a tree, and never gives out a token whose bytes it has not checked.
  * Dialects, services and the publisher API call it, for what peers send and for what is sent to them. */
 #include "protocol/json.h"
 
@@ -538,81 +538,4 @@ enum json_members json_find_members(struct slice text, uint32_t depth_max, bool 
     if (value.token != JSON_OBJECT_END || json_next(&reader, &value) != JSON_END)
         return JSON_MEMBERS_INVALID;
     return keys.count > 1 && keys_repeat(&keys) ? JSON_MEMBERS_DUPLICATE : JSON_MEMBERS_OK;
-}
-
-bool json_u64(struct slice raw, uint64_t *value)
-{
-    uint64_t sum = 0;
-    if (raw.bytes == 0 || (raw.bytes > 1 && raw.data[0] == '0'))
-        return false;
-    for (size_t i = 0; i < raw.bytes; i++) {
-        if (raw.data[i] < '0' || raw.data[i] > '9')
-            return false;
-        uint64_t digit = (uint64_t)(raw.data[i] - '0');
-        if (sum > (UINT64_MAX - digit) / 10)
-            return false;
-        sum = sum * 10 + digit;
-    }
-    *value = sum;
-    return true;
-}
-
-bool json_i64(struct slice raw, int64_t *value)
-{
-    bool negative = raw.bytes > 0 && raw.data[0] == '-';
-    uint64_t magnitude;
-    if (!json_u64(slice_skip(raw, negative ? 1 : 0), &magnitude))
-        return false;
-    if (negative) {
-        if (magnitude == 0 || magnitude > (uint64_t)INT64_MAX + 1)
-            return false;
-        *value = -(int64_t)(magnitude - 1) - 1;
-        return true;
-    }
-    if (magnitude > INT64_MAX)
-        return false;
-    *value = (int64_t)magnitude;
-    return true;
-}
-
-/* The letter of a short escape, 'u' for a byte that needs the long form, 0 for one that stands for itself. */
-static uint8_t escape_letter(uint8_t byte)
-{
-    switch (byte) {
-    case '"':
-    case '\\':
-        return byte;
-    case '\b':
-        return 'b';
-    case '\f':
-        return 'f';
-    case '\n':
-        return 'n';
-    case '\r':
-        return 'r';
-    case '\t':
-        return 't';
-    default:
-        return byte < 0x20 ? 'u' : 0;
-    }
-}
-
-void json_put_string(struct buf *out, struct slice text)
-{
-    size_t written = 0;
-    buf_put_byte(out, '"');
-    for (size_t i = 0; i < text.bytes; i++) {
-        uint8_t letter = escape_letter(text.data[i]);
-        if (letter == 0)
-            continue;
-        buf_put(out, slice_of(text.data + written, i - written));
-        buf_put_byte(out, '\\');
-        buf_put_byte(out, letter);
-        if (letter == 'u')
-            buf_put_hex(out, text.data[i], 4);
-        written = i + 1;
-    }
-    if (written < text.bytes)
-        buf_put(out, slice_of(text.data + written, text.bytes - written));
-    buf_put_byte(out, '"');
 }
