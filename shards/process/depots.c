@@ -3,22 +3,12 @@
  * one. Called by server.c. */
 #include "shards/process/depots.h"
 
-#include "core/ring.h"
 #include "protocol/dialect.h"
 #include "shards/config/settings.h"
 #include "shards/depot/depot_thread.h"
-#include "shards/mail/mail.h"
-#include "shards/shard.h"
+#include "shards/process/bell.h"
 
 #include <stdlib.h>
-
-/* On a depot's thread, behind a fence that pairs with the one of mail_try_sleep. */
-static void wake(void *user, uint16_t origin)
-{
-    struct shard *const *shards = user;
-    if (atomic_load_explicit(&shards[origin]->mail->asleep, memory_order_relaxed))
-        ring_wake(shards[origin]->ring);
-}
 
 static const char *root_of(const struct config *config, uint8_t dialect)
 {
@@ -38,8 +28,8 @@ bool depots_open(struct depots *depots, const struct config *config, struct shar
         struct depot_thread *thread = aligned_alloc(64, (sizeof *thread + 63) & ~(size_t)63);
         if (thread == NULL)
             buf_put_text(why, "out of memory");
-        if (thread == NULL ||
-            depot_thread_open(thread, dialects[i]->depot, root, count, wake, (void *)(uintptr_t)shards, why) != 0) {
+        if (thread == NULL || depot_thread_open(thread, dialects[i]->depot, root, count, bell_ring,
+                                                (void *)(uintptr_t)shards, why) != 0) {
             free(thread);
             return false;
         }

@@ -4,12 +4,10 @@
 #include "shards/process/keeping.h"
 
 #include "core/check.h"
-#include "core/ring.h"
 #include "protocol/dialect.h"
 #include "protocol/service.h"
 #include "shards/config/settings.h"
-#include "shards/mail/mail.h"
-#include "shards/shard.h"
+#include "shards/process/bell.h"
 #include "shards/storage/storage.h"
 #include "shards/storage/store.h"
 
@@ -53,14 +51,6 @@ static const char *path_of(const struct config *config)
     return NULL;
 }
 
-/* On storage's thread, behind a fence that pairs with the one of mail_try_sleep. */
-static void wake(void *user, uint16_t origin)
-{
-    struct shard *const *shards = user;
-    if (atomic_load_explicit(&shards[origin]->mail->asleep, memory_order_relaxed))
-        ring_wake(shards[origin]->ring);
-}
-
 bool keeping_open(const struct config *config, struct shard *const *shards, uint16_t count, struct storage **out,
                   struct buf *why)
 {
@@ -73,7 +63,7 @@ bool keeping_open(const struct config *config, struct shard *const *shards, uint
     if (store_open(&store, path_of(config), tables.names, why) != 0)
         return false;
     struct storage *storage = aligned_alloc(64, (sizeof *storage + 63) & ~(size_t)63);
-    if (storage == NULL || storage_init(storage, store, count, wake, (void *)(uintptr_t)shards) != 0) {
+    if (storage == NULL || storage_init(storage, store, count, bell_ring, (void *)(uintptr_t)shards) != 0) {
         buf_put_text(why, "out of memory for storage");
         free(storage);
         store_close(store);

@@ -2,22 +2,12 @@
 /* Owns the making and the end of the thread for long work. It computes nothing. Called by server.c. */
 #include "shards/process/offloading.h"
 
-#include "core/ring.h"
 #include "protocol/dialect.h"
 #include "shards/config/settings.h"
-#include "shards/mail/mail.h"
 #include "shards/offload/offload.h"
-#include "shards/shard.h"
+#include "shards/process/bell.h"
 
 #include <stdlib.h>
-
-/* On offload's thread, behind a fence that pairs with the one of mail_try_sleep. */
-static void wake(void *user, uint16_t origin)
-{
-    struct shard *const *shards = user;
-    if (atomic_load_explicit(&shards[origin]->mail->asleep, memory_order_relaxed))
-        ring_wake(shards[origin]->ring);
-}
 
 static bool is_wanted(const struct config *config)
 {
@@ -33,7 +23,7 @@ bool offloading_open(const struct config *config, struct shard *const *shards, u
     if (!is_wanted(config))
         return true;
     struct offload *offload = aligned_alloc(64, (sizeof *offload + 63) & ~(size_t)63);
-    if (offload == NULL || offload_init(offload, count, wake, (void *)(uintptr_t)shards) != 0) {
+    if (offload == NULL || offload_init(offload, count, bell_ring, (void *)(uintptr_t)shards) != 0) {
         free(offload);
         return false;
     }
