@@ -12,6 +12,13 @@ static bool begins_with(struct slice text, const char *with)
     return text.bytes >= prefix.bytes && memcmp(text.data, prefix.data, prefix.bytes) == 0;
 }
 
+/* A control character: U+0000 to U+001F, U+007F, and U+0080 to U+009F, which UTF-8 begins with C2. */
+static bool is_control(struct slice name, size_t at)
+{
+    uint8_t c = name.data[at];
+    return c < 0x20 || c == 0x7F || (c == 0xC2 && at + 1 < name.bytes && name.data[at + 1] < 0xA0);
+}
+
 /* A component, which is also what a plain name is. */
 static bool is_component(struct slice name)
 {
@@ -19,7 +26,7 @@ static bool is_component(struct slice name)
         begins_with(name, DEPOT_STAGING_PREFIX))
         return false;
     for (size_t i = 0; i < name.bytes; i++)
-        if (name.data[i] < 0x20 || name.data[i] == 0x7F || name.data[i] == '/' || name.data[i] == '\\')
+        if (is_control(name, i) || name.data[i] == '/' || name.data[i] == '\\')
             return false;
     return true;
 }

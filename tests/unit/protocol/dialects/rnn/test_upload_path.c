@@ -124,6 +124,11 @@ static const struct row rows[] = {
     {TEXT("\x01"), TEXT("n"), NULL},
     {TEXT("a\x1F"), TEXT("n"), NULL},
     {TEXT("a\x7F"), TEXT("n"), NULL},
+    {TEXT("a\xC2\x80"), TEXT("n"), NULL},
+    {TEXT("a\xC2\x9F"
+          "b"),
+     TEXT("n"), NULL},
+    {TEXT("a\xC2\xA0"), TEXT("n"), "a\xC2\xA0"},
     {TEXT("a/"), TEXT("n\0"), NULL},
     {TEXT("a/"), TEXT("n\n"), NULL},
     /* not UTF-8 */
