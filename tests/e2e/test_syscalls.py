@@ -104,9 +104,10 @@ def test_each_thread_has_a_filter():
         server.get("/health/live")
         if 'msg="no sandbox"' in server.log():
             raise Skip("no filters with this kernel or this build")
-        until(lambda: all(filters(server).values()), what="the main thread's filter, which is the last")
-        expect(sorted(filters(server)), names)
+        until(lambda: sorted(filters(server)) == names and all(filters(server).values()),
+              what="the names of all threads, which each gives itself, and the main thread's filter, which is the last")
         server.reload()
         expect(server.metric("ringcast_system_calls_refused_total"), 0)
     with Server(server={"sandbox": "off"}, **options) as server:
+        until(lambda: sorted(filters(server)) == names, what="the names of all threads, which each gives itself")
         expect(filters(server), dict.fromkeys(names, False))
